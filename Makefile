@@ -1,0 +1,53 @@
+# Everything sets itself up: only Python 3.11+ and make are needed. PYTHON=... picks the interpreter, VENV=... the place.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO ?=
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: demo test test-all check bench wheel clean
+
+$(STAMP): pyproject.toml durable_fn/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)
+
+## demo: an order is fulfilled, its worker is killed halfway, another one finishes it (DEMO="--fail-warehouse --speed 5")
+demo: $(STAMP)
+	@$(BIN)/durable-fn demo $(DEMO)
+
+## test: the whole suite on this Python
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+## test-all: the suite on every Python from 3.11 to 3.13 that is installed
+test-all:
+	@for version in 3.11 3.12 3.13; do \
+	  for python in python$$version $$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null); do \
+	    if $$python -c '' 2>/dev/null; then \
+	      echo "== Python $$version ($$python)"; \
+	      $(MAKE) --no-print-directory test PYTHON=$$python VENV=.venv-$$version || exit 1; \
+	      break; \
+	    fi; \
+	  done; \
+	done
+
+## check: formatting, lint, types, import directions
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 0 tests/test_layout.py
+
+## bench: requests and capacity per scenario, CPU and wall per step, import times
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+## wheel: builds it into dist/
+wheel: $(STAMP)
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv .venv-* dist build .mypy_cache .ruff_cache .hypothesis

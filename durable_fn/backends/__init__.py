@@ -1,0 +1,1 @@
+"""Where journals live. Nothing here knows the fronts."""

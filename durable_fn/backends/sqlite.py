@@ -1,0 +1,227 @@
+"""The embedded journal: one SQLite file, or memory for tests.
+
+Each store method is one transaction that applies a transition of `core.header` to the row it read, so the conditions are
+the same code that DynamoDB's refusals are explained with. WAL lets readers go on while one writes; `synchronous=FULL`
+(the default) makes a commit survive a power cut, `?synchronous=normal` only a killed process, for a third of the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..core import header as transitions
+from ..core.header import Ending, Header, Key, Lease, Parking, Refusal
+from ..core.journal import Segment
+from ..ports import Due, Entry, Hint, Loaded
+from ..types import ExecutionStatus
+
+_COLUMNS = tuple(field.name for field in fields(Header))
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM executions"
+_INSERT = f"INSERT INTO executions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS executions ({", ".join(_COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS due_index ON executions (due) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS started_index ON executions (started);
+CREATE TABLE IF NOT EXISTS segments (id, run, gen, seq, writer, body, PRIMARY KEY (id, run, gen, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inbox (id, run, key, writer, digest, body, PRIMARY KEY (id, run, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS functions (fn PRIMARY KEY, queue) WITHOUT ROWID;
+"""
+_BUSY_SECONDS = 30.0
+
+
+class SQLiteStore:
+    """A JournalStore in a file that several threads and processes may share. `path=":memory:"` is private to the object."""
+
+    local = True
+    max_body = 380_000  # DynamoDB's room, so that what runs here runs there
+    skew_ms = 50
+    shards = 1
+
+    def __init__(self, path: str, *, synchronous: str = "full") -> None:
+        if synchronous.lower() not in ("full", "normal", "off"):
+            raise ValueError(f"synchronous must be full, normal or off, got {synchronous!r}")
+        self._path = path
+        self._synchronous = synchronous
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._db = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            Path(self._path).absolute().parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        db.executescript(_SCHEMA)
+        return db
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if os.getpid() != self._pid:  # a connection must not cross a fork
+                self._pid, self._db = os.getpid(), self._open()
+            db = self._db
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    # -- header ----------------------------------------------------------------------------------------------------
+
+    def create(self, header: Header) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, header.id)
+            if old is None:
+                db.execute(_INSERT, tuple(getattr(header, name) for name in _COLUMNS))
+                return header
+            return old if old.run == header.run else Refusal("held", old)
+
+    def get(self, id: str) -> Header | None:
+        rows = self._read(f"{_SELECT} WHERE id = ?", (id,))
+        return _header(rows[0]) if rows else None
+
+    def acquire(self, id: str, lease: Lease) -> Header | Refusal:
+        return self._change(id, lambda old: transitions.acquire(old, lease))
+
+    def suspend(self, key: Key, writer: str, parking: Parking) -> Header | Refusal:
+        return self._change(key.id, lambda old: transitions.suspend(old, key, writer, parking))
+
+    def complete(self, key: Key, writer: str, ending: Ending) -> Header | Refusal:
+        return self._change(key.id, lambda old: transitions.complete(old, key, writer, ending))
+
+    def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
+        reply = self._change(id, lambda old: transitions.postpone(old, seen_due, now, due))
+        if isinstance(reply, Refusal) and reply.reason == "held" and reply.header is not None:
+            lease = reply.header.lease
+            self._change(id, lambda old: transitions.wait_for_lease(old, seen_due, lease))
+        return reply
+
+    def _change(self, id: str, transition: Callable[[Header | None], Header | Refusal]) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, id)
+            new = transition(old)
+            if isinstance(new, Header):
+                _update(db, old, new)
+            return new
+
+    # -- log and inbox ---------------------------------------------------------------------------------------------
+
+    def load(self, key: Key) -> Loaded | None:
+        with self._lock:
+            header = _find(self._db, key.id)
+            if header is None or header.key != key:
+                return None
+            log = self._db.execute(
+                "SELECT seq, writer, body FROM segments WHERE id = ? AND run = ? AND gen = ? ORDER BY seq", key
+            )
+            inbox = self._db.execute("SELECT key, writer, digest, body FROM inbox WHERE id = ? AND run = ?", key[:2])
+            return Loaded(header, [Segment(*row) for row in log], {row[0]: Entry(*row) for row in inbox})
+
+    def append(self, key: Key, segment: Segment, ttl: int) -> bool:
+        with self._transaction() as db:
+            put = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+            if db.execute(put, (*key, *segment)).rowcount:
+                return True
+            find = "SELECT writer FROM segments WHERE id = ? AND run = ? AND gen = ? AND seq = ?"
+            return bool(db.execute(find, (*key, segment.seq)).fetchone()[0] == segment.writer)
+
+    def deliver(self, key: Key, entry: Entry, now: int, ttl: int) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, key.id)
+            find = "SELECT writer, digest FROM inbox WHERE id = ? AND run = ? AND key = ?"
+            there = db.execute(find, (key.id, key.run, entry.key)).fetchone()
+            if there is not None and old is not None:
+                return old if entry.writer == there[0] or entry.digest == there[1] else Refusal("moved", old)
+            new = transitions.deliver(old, key, now)
+            if isinstance(new, Header):
+                db.execute("INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?)", (key.id, key.run, *entry))
+                _update(db, old, new)
+            return new
+
+    # -- index -----------------------------------------------------------------------------------------------------
+
+    def due(self, shard: int, now: int, limit: int) -> list[Due]:
+        return [Due(*row) for row in self._read(
+            "SELECT id, due FROM executions WHERE due <= ? AND lease < ? ORDER BY due LIMIT ?", (now, now, limit)
+        )]  # fmt: skip
+
+    def next_due(self, now: int) -> int | None:
+        """The earliest due time, a lease that is held counted as its end. For pollers that can wait."""
+        rows = self._read("SELECT min(max(due, CASE WHEN lease > 0 THEN lease + 1 ELSE 0 END)) FROM executions "
+                          "WHERE due IS NOT NULL")  # fmt: skip
+        return rows[0][0] if rows else None
+
+    def executions(
+        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
+    ) -> Iterator[Header]:
+        where = [(f"{column} {sign} ?", value) for column, sign, value in
+                 (("fn", "=", name), ("status", "=", status), ("started", ">=", started_after)) if value is not None]  # fmt: skip
+        page = f"{_SELECT} WHERE {' AND '.join([w for w, _ in where] + ['(started, id) < (?, ?)'])} " \
+               "ORDER BY started DESC, id DESC LIMIT 100"  # fmt: skip
+        last: tuple[Any, str] = (1 << 62, "")
+        found = 0
+        while rows := self._read(page, (*(v for _, v in where), *last)):
+            for row in rows:
+                if found == limit:
+                    return
+                found += 1
+                header = _header(row)
+                last = (header.started, header.id)
+                yield header
+
+    def register(self, fn: str, queue: str) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT INTO functions VALUES (?, ?) ON CONFLICT DO UPDATE SET queue = excluded.queue", (fn, queue))
+
+    def locate(self, fn: str) -> str | None:
+        rows = self._read("SELECT queue FROM functions WHERE fn = ?", (fn,))
+        return str(rows[0][0]) if rows else None
+
+
+class PollingWakeups:
+    """SQLite's index is never stale, so a poll of it is the timer and no message is needed."""
+
+    def serve(self, fn: str) -> None:
+        """Nothing: there are no queues."""
+
+    def forward(self, hint: Hint) -> None:
+        """Nothing: the poll of the other function finds it."""
+
+    def send(self, hint: Hint, now: int) -> None:
+        """Nothing: whoever polls finds the execution by its due time."""
+
+
+def _find(db: sqlite3.Connection, id: str) -> Header | None:
+    row = db.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone()
+    return None if row is None else _header(row)
+
+
+def _header(row: tuple[Any, ...]) -> Header:
+    header = Header(*row)
+    header.cancel = bool(header.cancel)
+    return header
+
+
+def _update(db: sqlite3.Connection, old: Header | None, new: Header) -> None:
+    changed = [name for name in _COLUMNS if getattr(old, name) != getattr(new, name)]
+    if changed:
+        values = [getattr(new, name) for name in changed]
+        db.execute(f"UPDATE executions SET {', '.join(f'{c} = ?' for c in changed)} WHERE id = ?", (*values, new.id))

@@ -1,0 +1,94 @@
+"""Where the running code is: the scope that gives operations their ids, or the step whose body runs.
+
+Both travel by contextvars, so they follow threads and tasks that copy the context, and no others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from contextvars import ContextVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from .durations import aware
+
+if TYPE_CHECKING:
+    from .scope import Scope
+
+_LOGGER = logging.getLogger("durable_fn.step")
+
+
+class StepInfo:
+    """The running attempt of a step."""
+
+    __slots__ = ("_attempt", "_deadline", "_execution_id", "_key", "_name", "_operation_id")
+
+    def __init__(
+        self, execution_id: str, operation_id: str, name: str, attempt: int, idempotency_key: str, deadline: int
+    ) -> None:
+        self._execution_id = execution_id
+        self._operation_id = operation_id
+        self._name = name
+        self._attempt = attempt
+        self._key = idempotency_key
+        self._deadline = deadline
+
+    @property
+    def attempt(self) -> int:
+        """From 1."""
+        return self._attempt
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def operation_id(self) -> str:
+        return self._operation_id
+
+    @property
+    def execution_id(self) -> str:
+        return self._execution_id
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same on every attempt and replay, unguessable, 32 characters: hand it to payment providers."""
+        return self._key
+
+    @property
+    def deadline(self) -> datetime:
+        """Aware; the step's timeout or the Lambda's end, whichever is first."""
+        return aware(self._deadline)
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Carries execution id, operation id and attempt; a module-level step cannot reach `ctx.logger`."""
+        fields = {"execution_id": self.execution_id, "operation_id": self.operation_id, "attempt": self.attempt}
+        return FieldLogger(_LOGGER, fields)
+
+
+class FieldLogger(logging.LoggerAdapter[logging.Logger]):
+    """Adds its fields to the caller's `extra` (the standard adapter before 3.13 throws the caller's away)."""
+
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+current_scope: ContextVar[Scope | None] = ContextVar("durable_fn_scope", default=None)
+running_step: ContextVar[StepInfo | None] = ContextVar("durable_fn_step", default=None)
+
+
+def current_step() -> StepInfo:
+    """Inside a step body: the running attempt. RuntimeError anywhere else.
+
+    Travels by contextvars: threads that you start yourself do not see it unless you copy the context.
+    """
+    info = running_step.get()
+    if info is None:
+        raise RuntimeError(
+            "current_step() was called outside a step body; call it in the function you hand to ctx.step "
+            "(threads you start yourself need contextvars.copy_context().run)"
+        )
+    return info

@@ -1,0 +1,45 @@
+"""The log as people see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from ..types import EventStatus, HistoryEvent
+from . import failures
+from .durations import aware
+from .events import BEGUN, CANCELLED, FAILED, RETRY, SUCCEEDED, Event, is_fence, parse_body
+from .journal import Segment
+from .values import plain
+
+_STATUS: Final[dict[str, EventStatus]] = {
+    BEGUN: "STARTED",
+    RETRY: "FAILED",
+    SUCCEEDED: "SUCCEEDED",
+    FAILED: "FAILED",
+    CANCELLED: "FAILED",
+}
+
+
+def history(segments: Iterable[Segment]) -> list[HistoryEvent]:
+    """All entries in journal order."""
+    return [_shown(event) for segment in segments if not is_fence(segment.body) for event in parse_body(segment.body)]
+
+
+def _shown(event: Event) -> HistoryEvent:
+    error = None
+    if event.status in (RETRY, FAILED):
+        error = failures.info(failures.decode(event.value))
+    elif event.status == CANCELLED:
+        error = failures.info(failures.Failure("asyncio.CancelledError", "cancelled by the handler's own code", "", None, None))
+    return HistoryEvent(
+        id=event.id,
+        kind=event.kind,
+        name=event.name,
+        at=aware(event.at),
+        status=_STATUS[event.status],
+        attempt=event.attempt,
+        result=plain(event.value) if event.status == SUCCEEDED else None,
+        error=error,
+        due=aware(event.due) if event.due else None,
+    )

@@ -1,0 +1,30 @@
+"""sleep, sleep_until: wait for a time.
+
+Written to the log: the due time before the wait, and that it is over; both ride along with the next commit or the
+suspension, so a sleep has no write of its own.
+"""
+
+from __future__ import annotations
+
+from ..effects import Deliver, Operation, Park, Perish
+from ..events import BEGUN, CANCELLED, SUCCEEDED
+from ..scope import Op
+
+
+def sleep(op: Op, due: int) -> Operation[None]:
+    """`due` counts only where nothing is recorded yet."""
+    turn, record = op.turn, op.record
+    if record is not None and record.done is not None:
+        if not turn.journal.is_next(record):
+            yield Deliver(record)
+        if record.done.status == CANCELLED:
+            yield Perish(record)
+        turn.deliver(op, record)
+        return
+    if record is not None and record.begun is not None:
+        due = record.begun.due
+    else:
+        turn.record(op, BEGUN, due=due)
+    yield Park(due)
+    event = turn.record(op, SUCCEEDED, value="null")
+    turn.seen(op, event)

@@ -1,0 +1,141 @@
+"""step: run user code once, durably.
+
+Written to the log: the result; each failed attempt with the time of the next one; for at-most-once a marker before the
+body. A replayed step yields nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ...errors import SerializationError, StepError, StepInterrupted, StepTimeout
+from .. import failures
+from ..current import StepInfo
+from ..effects import COMMIT, Call, Deliver, Operation, Park, Perish
+from ..events import BEGUN, CANCELLED, FAILED, RETRY, SUCCEEDED, Event
+from ..retry import RetryPolicy
+from ..scope import Op
+from ..steps import StepPlan
+
+_INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None)
+
+
+def step(
+    op: Op, plan: StepPlan, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Operation[Any]:
+    record = op.record
+    if record is not None and record.done is not None:
+        if not op.turn.journal.is_next(record):
+            yield Deliver(record)
+        if record.done.status == CANCELLED:
+            yield Perish(record)
+        event = op.turn.deliver(op, record)
+        if event.status == SUCCEEDED:
+            return plan.adapter.decode(event.value, plan.result_what)
+        _raise(op, plan, event, None)
+    return (yield from _live(op, plan, fn, args, kwargs))
+
+
+def _live(
+    op: Op, plan: StepPlan, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Operation[Any]:
+    attempt = 1
+    if op.record is not None and op.record.retry is not None:
+        attempt = op.record.retry.attempt + 1
+        yield Park(op.record.retry.due)
+    while True:
+        if plan.at_most_once:
+            if op.record is not None and op.record.begun is not None and op.record.begun.attempt == attempt:
+                yield from _fail(op, plan, attempt, _INTERRUPTED, None)
+            op.turn.record(op, BEGUN, attempt)
+            yield COMMIT
+        try:
+            result = yield _call(op, plan, fn, args, kwargs, attempt)
+        except Exception as error:
+            yield from _failed(op, plan, attempt, error)
+            attempt += 1
+            continue
+        return (yield from _succeed(op, plan, attempt, result))
+
+
+def _call(
+    op: Op, plan: StepPlan, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int
+) -> Call:
+    turn = op.turn
+    deadline = turn.deadline
+    if plan.timeout is not None:
+        deadline = min(deadline, turn.time() + int(plan.timeout * 1000))
+    key = turn.derive("step " + op.id).hex()
+    info = StepInfo(turn.header.id, op.id, plan.name, attempt, key, deadline)
+    return Call(fn, args, kwargs, info, plan.timeout, plan.is_async)
+
+
+def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any]:
+    """The caller gets what a replay will get: the value after a round trip through its encoding."""
+    try:
+        text = plan.adapter.encode(result, plan.result_what)
+        value = plan.adapter.decode(text, plan.result_what)
+        op.turn.check_size(text, plan.result_what)
+    except SerializationError as error:
+        # The effect has happened: running the body again would not make its result fit.
+        yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False), error)
+    event = op.turn.record(op, SUCCEEDED, attempt, value=text)
+    yield COMMIT
+    op.turn.seen(op, event)
+    return value
+
+
+def _failed(op: Op, plan: StepPlan, attempt: int, error: Exception) -> Operation[None]:
+    """Waits for the next attempt, or raises if there is none."""
+    policy = _policy(op, plan)
+    failure = failures.capture(error, keep_state=bool(plan.raises))
+    if policy is None or not policy.retries(error, attempt):
+        yield from _fail(op, plan, attempt, failure, error)
+    else:
+        due = op.turn.time() + policy.delay_ms(attempt)
+        op.turn.record(op, RETRY, attempt, due=due, value=failures.encode(failure))
+        yield COMMIT
+        yield Park(due)
+
+
+def _policy(op: Op, plan: StepPlan) -> RetryPolicy | None:
+    if plan.retry is not None:
+        return plan.retry
+    return None if plan.at_most_once else op.turn.step_retry
+
+
+def _fail(
+    op: Op, plan: StepPlan, attempt: int, failure: failures.Failure, cause: Exception | None
+) -> Operation[NoReturn]:
+    event = op.turn.record(op, FAILED, attempt, value=failures.encode(failure))
+    yield COMMIT
+    op.turn.seen(op, event)
+    _raise(op, plan, event, cause)
+
+
+def _raise(op: Op, plan: StepPlan, event: Event, cause: Exception | None) -> NoReturn:
+    """Always from the recorded form, so that the first run and a replay raise the same."""
+    failure = failures.decode(event.value)
+    if failure.error_type == _INTERRUPTED.error_type:
+        raise StepInterrupted(
+            f"step {op.id!r} was started (attempt {event.attempt}) and its process died: nobody knows whether it took "
+            "effect, and at_most_once forbids running it again; look at the other system, then go on from here",
+            error_type=failure.error_type,
+            attempts=event.attempt,
+        )
+    known = failures.rebuild(failure, plan.raises)
+    if known is not None:
+        raise known from cause
+    text = f"step {op.id!r} failed after {event.attempt} attempt{'s' * (event.attempt > 1)}: "
+    if failure.error_type in ("durable_fn.errors.SerializationError", "durable_fn.errors.PayloadTooLarge"):
+        raise SerializationError(failure.message) from cause
+    timed_out = failure.error_type == "durable_fn.errors.StepTimeout"
+    raise (StepTimeout if timed_out else StepError)(
+        text + (failure.message if timed_out else f"{failure.error_type}: {failure.message}"),
+        error_type=failure.error_type,
+        message=failure.message,
+        attempts=event.attempt,
+        data=failure.data,
+        traceback=failure.traceback,
+    ) from cause

@@ -1,0 +1,112 @@
+"""How often and how late a failed attempt is repeated."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn, TypeAlias
+
+from ..types import Duration
+from .durations import milliseconds
+
+ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
+"""A class, some classes, or a predicate (for boto's ClientError, where the code decides)."""
+
+Jitter: TypeAlias = Literal["full", "half", "none"]
+
+
+class RetryPolicy:
+    """How often and how late a failed attempt is repeated. Immutable.
+
+    Waiting is durable: no Lambda time is paid for a delay longer than about a second. Delays are
+    min(initial_delay * backoff**(n-1), max_delay), then jitter: "full" takes a random part of it, "half" at least half.
+    Retried are `Exception`s that match `retry_on` (default: all) and not `give_up_on`, which wins. `max_attempts=1` means
+    no retry; None means no limit. Raises TypeError or ValueError for arguments that make no policy.
+    """
+
+    __slots__ = ("_give_up_on", "_retry_on", "backoff", "initial_ms", "jitter", "max_attempts", "max_ms")
+
+    max_attempts: int | None
+    initial_ms: int
+    backoff: float
+    max_ms: int
+    jitter: Jitter
+    _retry_on: ErrorFilter
+    _give_up_on: ErrorFilter
+
+    def __init__(
+        self,
+        *,
+        max_attempts: int | None = 3,
+        initial_delay: Duration = 1,
+        backoff: float = 2.0,
+        max_delay: Duration = 300,
+        jitter: Jitter = "full",
+        retry_on: ErrorFilter = Exception,
+        give_up_on: ErrorFilter = (),
+    ) -> None:
+        if max_attempts is not None and (not isinstance(max_attempts, int) or max_attempts < 1):
+            raise ValueError(f"max_attempts must be 1 or more, or None for no limit, got {max_attempts!r}")
+        if not isinstance(backoff, int | float) or not 1 <= backoff <= 1e6:
+            raise ValueError(f"backoff must be 1 or more, got {backoff!r}")
+        if jitter not in ("full", "half", "none"):
+            raise ValueError(f'jitter must be "full", "half" or "none", got {jitter!r}')
+        set_ = object.__setattr__
+        set_(self, "max_attempts", max_attempts)
+        set_(self, "initial_ms", milliseconds(initial_delay, "initial_delay"))
+        set_(self, "backoff", float(backoff))
+        set_(self, "max_ms", milliseconds(max_delay, "max_delay"))
+        set_(self, "jitter", jitter)
+        set_(self, "_retry_on", _checked(retry_on, "retry_on"))
+        set_(self, "_give_up_on", _checked(give_up_on, "give_up_on"))
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"RetryPolicy is immutable; make a new one to change {name}")
+
+    def __repr__(self) -> str:
+        return (
+            f"RetryPolicy(max_attempts={self.max_attempts}, initial_delay={self.initial_ms / 1000:g}, "
+            f"backoff={self.backoff:g}, max_delay={self.max_ms / 1000:g}, jitter={self.jitter!r})"
+        )
+
+    def retries(self, error: Exception, attempt: int) -> bool:
+        """Whether another attempt follows after `attempt` (from 1) ended with `error`."""
+        if self.max_attempts is not None and attempt >= self.max_attempts:
+            return False
+        return _matches(self._retry_on, error) and not _matches(self._give_up_on, error)
+
+    def delay_ms(self, attempt: int, rand: Callable[[], float] = random.random) -> int:
+        """Milliseconds to wait after `attempt` (from 1) failed. `rand` gives [0, 1)."""
+        longest = float(self.max_ms)
+        if self.initial_ms and (attempt - 1) * math.log2(self.backoff) < 64:  # beyond that any max_delay is reached
+            longest = min(self.initial_ms * self.backoff ** (attempt - 1), longest)
+        elif not self.initial_ms:
+            longest = 0.0
+        if self.jitter == "full":
+            longest *= rand()
+        elif self.jitter == "half":
+            longest *= 0.5 + rand() / 2
+        return round(longest)
+
+
+def _checked(filter: Any, what: str) -> ErrorFilter:
+    classes = filter if isinstance(filter, tuple) else (filter,)
+    for cls in classes:
+        if isinstance(cls, type) and issubclass(cls, Exception):
+            continue
+        if not isinstance(filter, tuple) and callable(cls) and not isinstance(cls, type):
+            continue
+        raise TypeError(
+            f"{what} must be an Exception class, a tuple of them, or a function of the error, not {filter!r}"
+        )
+    return filter  # type: ignore[no-any-return]
+
+
+def _matches(filter: ErrorFilter, error: Exception) -> bool:
+    if isinstance(filter, type | tuple):
+        return isinstance(error, filter)
+    return bool(filter(error))
+
+
+DEFAULT_RETRY = RetryPolicy()

@@ -1,0 +1,235 @@
+"""Options that travel with a step function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
+
+from ..types import Duration, Semantics
+from .durations import milliseconds
+from .events import component
+from .retry import RetryPolicy
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = "__durable_step__"
+_PLAN = "__durable_plan__"
+
+
+class StepOptions(NamedTuple):
+    """What `@step(...)` was given; None means not given."""
+
+    name: str | None = None
+    retry: RetryPolicy | None = None
+    timeout_ms: int | None = None
+    semantics: Semantics | None = None
+    raises: tuple[type[Exception], ...] | None = None
+    result_type: object = None
+
+    def over(self, base: StepOptions) -> StepOptions:
+        """These options, and those of `base` where these are silent."""
+        return StepOptions(*(mine if mine is not None else theirs for mine, theirs in zip(self, base, strict=True)))
+
+
+class StepPlan:
+    """A step function as the core needs it: its options settled, its result adapter found. Made once per function."""
+
+    __slots__ = (
+        "adapter", "at_most_once", "component", "is_async", "name", "raises", "result_what", "retry", "target", "timeout"
+    )  # fmt: skip
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        from .values import adapter, return_annotation
+
+        options: StepOptions = getattr(fn, _OPTIONS, StepOptions())
+        self.target = _target(fn)
+        self.name = options.name or _name(fn)
+        self.component = component(self.name)
+        self.retry = options.retry
+        self.timeout = None if options.timeout_ms is None else options.timeout_ms / 1000
+        self.at_most_once = options.semantics == "at_most_once"
+        self.raises = options.raises or ()
+        self.is_async = _is_async(fn)
+        annotation = options.result_type if options.result_type is not None else return_annotation(fn)
+        self.result_what = f"the result of step {self.name!r}"
+        self.adapter = adapter(annotation)
+
+
+def plan_of(fn: Callable[..., Any]) -> StepPlan:
+    """The plan of a step function, kept on the function itself. Raises TypeError for what cannot be called."""
+    plan: StepPlan | None = getattr(fn, _PLAN, None)
+    if plan is not None and plan.target is _target(fn):  # functools.wraps copies the attribute to another function
+        return plan
+    if not callable(fn):
+        raise TypeError(
+            f"a step takes a function and its arguments, got {type(fn).__name__}; write ctx.step(fn, argument), "
+            "not ctx.step(fn(argument))"
+        )
+    plan = StepPlan(fn)
+    try:
+        setattr(plan.target, _PLAN, plan)
+    except (AttributeError, TypeError):
+        pass  # a built-in or an object with slots: planned again next time
+    return plan
+
+
+def _target(fn: Any) -> Any:
+    return getattr(fn, "__func__", fn)
+
+
+def _name(fn: Any) -> str:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    name = getattr(fn, "__name__", None) or type(fn).__name__
+    return "lambda" if name == "<lambda>" else str(name)
+
+
+def _is_async(fn: Any) -> bool:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+class _StepDecorator:
+    """What `@step(...)` with options is until it meets the function."""
+
+    def __init__(self, options: StepOptions) -> None:
+        self._options = options
+
+    def __call__(self, fn: F, /) -> F:
+        return _decorate(fn, self._options)
+
+
+@overload
+def step(
+    fn: Callable[P, Coroutine[Any, Any, Any]],
+    /,
+    *,
+    result_type: type[R],
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: Duration | None = None,
+    semantics: Semantics = "at_least_once",
+    raises: tuple[type[Exception], ...] = (),
+) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def step(
+    fn: Callable[P, Any],
+    /,
+    *,
+    result_type: type[R],
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: Duration | None = None,
+    semantics: Semantics = "at_least_once",
+    raises: tuple[type[Exception], ...] = (),
+) -> Callable[P, R]: ...
+@overload
+def step(
+    fn: F,
+    /,
+    *,
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: Duration | None = None,
+    semantics: Semantics = "at_least_once",
+    raises: tuple[type[Exception], ...] = (),
+    result_type: object = None,
+) -> F: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: Duration | None = None,
+    semantics: Semantics = "at_least_once",
+    raises: tuple[type[Exception], ...] = (),
+    result_type: object = None,
+) -> _StepDecorator: ...
+def step(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    retry: RetryPolicy | None = None,
+    timeout: Duration | None = None,
+    semantics: Semantics | None = None,
+    raises: tuple[type[Exception], ...] | None = None,
+    result_type: object = None,
+) -> Any:
+    """Gives a function the options it has as a step.
+
+    Three forms: `@step`, `@step(retry=...)`, and `step(fn, name=...)` in place, which returns a copy and leaves `fn`
+    alone (options given in place win over the decorator's). Not needed for a plain function. A decorated function is
+    still that function: called directly it just runs. It becomes a step in `ctx.step(fn, ...)`.
+
+    name         journal name; default `fn.__name__`. Set it before you rename a function that live executions recorded.
+    retry        None takes the handler's `step_retry`, else RetryPolicy().
+    timeout      of one attempt; also visible as `current_step().deadline`. Ends as StepTimeout once attempts are used up.
+    semantics    "at_most_once": after a crash in the body StepInterrupted is raised and the body is never started again;
+                 retried only if `retry` is given here, and then only for errors that the body itself raised.
+    raises       these classes (and their known subclasses) come back as themselves instead of StepError. They are rebuilt
+                 from `args` and `__dict__`, without `__init__`. They are still retried unless `give_up_on` names them.
+    result_type  wins over the return annotation; needed for lambdas and untyped libraries. Any type expression.
+
+    Surprises: a lambda is named "lambda"; a generator result is a SerializationError; methods work, `self` is not
+    recorded. Raises TypeError or ValueError for options that make no sense.
+    """
+    options = _checked(name, retry, timeout, semantics, raises, result_type)
+    if fn is None:
+        return _StepDecorator(options)
+    if not callable(fn):
+        raise TypeError(f"step() takes a function, got {type(fn).__name__}")
+    if options == StepOptions():  # the bare @step: a marker for the reader, nothing to store
+        return fn
+    return _decorate(_copy(fn), options)
+
+
+def _checked(
+    name: str | None,
+    retry: RetryPolicy | None,
+    timeout: Duration | None,
+    semantics: Semantics | None,
+    raises: tuple[type[Exception], ...] | None,
+    result_type: object,
+) -> StepOptions:
+    if name is not None:
+        component(name)
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}; RetryPolicy(max_attempts=1) is none")
+    if semantics not in (None, "at_least_once", "at_most_once"):
+        raise ValueError(f'semantics must be "at_least_once" or "at_most_once", got {semantics!r}')
+    if raises is not None:
+        classes = raises if isinstance(raises, tuple) else (raises,)
+        if not all(isinstance(cls, type) and issubclass(cls, Exception) for cls in classes):
+            raise TypeError(f"raises must be a tuple of Exception classes, got {raises!r}")
+        raises = classes
+    timeout_ms = None if timeout is None else milliseconds(timeout, "timeout")
+    if timeout_ms == 0:
+        raise ValueError("timeout must be more than 0 seconds")
+    return StepOptions(name, retry, timeout_ms, semantics, raises, result_type)
+
+
+def _decorate(fn: F, options: StepOptions) -> F:
+    base: StepOptions = getattr(fn, _OPTIONS, StepOptions())
+    fn.__dict__.pop(_PLAN, None)
+    setattr(fn, _OPTIONS, options.over(base))
+    return fn
+
+
+def _copy(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that does the same and can carry options of its own."""
+    if not isinstance(fn, types.FunctionType):
+        copy: Callable[..., Any] = functools.partial(fn)
+        if hasattr(fn, _OPTIONS):
+            setattr(copy, _OPTIONS, getattr(fn, _OPTIONS))
+        return copy
+    twin = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+    twin.__kwdefaults__ = fn.__kwdefaults__
+    twin.__dict__.update(fn.__dict__)
+    return cast("Callable[..., Any]", functools.update_wrapper(twin, fn, updated=()))

@@ -1,0 +1,1 @@
+"""The two contexts and their drivers."""

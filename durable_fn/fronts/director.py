@@ -1,0 +1,152 @@
+"""What happens when an async turn has nothing ready: replay goes on, time passes, or the execution suspends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from ..core.journal import Record
+from ..core.turn import Suspension
+from .session import Session
+
+_PATIENCE: Final = 10.0
+"""Seconds without any I/O after which a replay that waits for an entry nobody asks for is a mismatch."""
+
+
+class TurnDirector:
+    """Loop time is `base` plus the seconds since the execution started. It stands at the journal's time until replay is over."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.turn = session.turn
+        self.clock = session.clock
+        self.busy = 0  # step bodies and appends under way: the loop must not suspend over them
+        self.parked: dict[asyncio.Future[None], int] = {}
+        self.waiting: dict[str, asyncio.Future[None]] = {}  # recorded operations whose turn has not come, by id
+        self.perishing: dict[str, asyncio.Future[None]] = {}  # operations that were cancelled when recorded
+        self.gate: list[asyncio.Future[None]] = []  # live bodies, held back until replay is over
+        self.live = False
+        self.yielding = False
+        self.closing = False
+        self.base = 0.0  # loop time at the start of the turn
+        self._offset = 0.0
+        self._floor = 0.0
+        self._patient = False
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        if self.live:
+            return time.monotonic() + self._offset
+        return max(self._floor, self.base + (self.turn.at - self.turn.header.started) / 1000)
+
+    def go_live(self) -> None:
+        """Replay is over, or handler code waits for something that is not ours: time runs, from the real present on."""
+        if self.live:
+            return
+        present = self.base + (self.clock.now() - self.turn.header.started) / 1000
+        self._offset = max(self.time(), present) - time.monotonic()
+        self.live = True
+        for future in self.gate:
+            _wake(future)
+        self.gate.clear()
+
+    # -- replay order ----------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """The journal's cursor has moved: wakes whoever waits for its new place."""
+        record = self.turn.journal.next_record()
+        if record is not None:
+            future = self.waiting.get(record.id)
+            if future is not None:
+                _wake(future)
+        elif self.turn.journal.over:
+            self.go_live()
+
+    # -- the loop would block --------------------------------------------------------------------------------------
+
+    def block(self, timeout: float | None) -> float | None:
+        if self.closing:
+            raise asyncio.CancelledError  # nobody waits for what the tasks of a closed turn still want
+        record = self.turn.journal.next_record()
+        if record is not None and record.id in self.perishing and timeout is not None:
+            self._jump(timeout)
+            return 0
+        if not self.live:
+            self.go_live()
+            return 0
+        if self.busy:
+            return self._until_parked(timeout)
+        if self.yielding:
+            self.turn.closed = Suspension("too little Lambda time is left", self.clock.now())
+            raise self.turn.closed
+        if self.waiting or self.perishing:
+            self._patient = True
+            return _PATIENCE if timeout is None else min(timeout, _PATIENCE)
+        return self._wait_parked(timeout) if self.parked else timeout
+
+    def blocked(self, events: int) -> None:
+        patient, self._patient = self._patient, False
+        if patient and not events and not self.busy:
+            self._mismatch()
+        self._wake_due()
+
+    def _jump(self, seconds: float) -> None:
+        """To the next loop timer: it is what cancelled the operation that is next in the journal."""
+        if self.live:
+            self._offset += seconds
+        else:
+            self._floor = self.time() + seconds + 1e-6
+
+    def _until_parked(self, timeout: float | None) -> float | None:
+        """A branch whose time comes goes on without waiting for the bodies of its siblings."""
+        if not self.parked or self.clock.virtual:
+            return timeout
+        delay = max(0.001, (min(self.parked.values()) - self.clock.now()) / 1000)
+        return delay if timeout is None else min(timeout, delay)
+
+    def _wait_parked(self, timeout: float | None) -> float | None:
+        """In place if the nearest time is near, else by suspending. A loop timer counts like a due time."""
+        now = self.clock.now()
+        due = min(self.parked.values())
+        if timeout is not None:
+            due = min(due, now + max(1, round(timeout * 1000)))
+        delay = due - now
+        if delay <= 0:
+            return 0
+        if not self.session.fits_in_place(delay):
+            self.turn.closed = Suspension("waits for a time", due)
+            raise self.turn.closed
+        if not self.clock.virtual:
+            return delay / 1000
+        self.clock.sleep(delay / 1000)
+        self._offset += delay / 1000
+        return 0
+
+    def _wake_due(self) -> None:
+        if self.parked:
+            now = self.clock.now()
+            for future, due in self.parked.items():
+                if due <= now:
+                    _wake(future)
+
+    def _mismatch(self) -> None:
+        """Every branch waits for its turn, and the entry whose turn it is was never asked for."""
+        record: Record | None = self.turn.journal.next_record()
+        stuck = next(iter(self.waiting or self.perishing))
+        error = self.turn.mismatch(
+            f"{record.kind} {record.id!r}" if record else None,
+            f"{stuck!r}",
+            record.position if record else 0,
+            "",
+            "an operation of a concurrent branch was removed, or the branches depend on something that is not recorded",
+        )
+        for future in (*self.waiting.values(), *self.perishing.values()):
+            if not future.done():
+                future.set_exception(error)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

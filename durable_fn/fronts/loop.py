@@ -1,0 +1,97 @@
+"""The event loop of async handlers: native tasks get scopes of their own, time follows the journal while it replays, and
+the moment at which the loop would block is where an execution suspends.
+
+Three facts shape it. Raising a suspension inside a task would cancel its siblings in `gather` and `TaskGroup`, so a
+waiting operation only parks on a future. A task that two branches make has to number its operations by itself, so every
+task started by handler code gets a child scope. And `asyncio.timeout` sets loop timers: while replaying, `time()` is the
+journal's time, so such a timer stands at the same moment on every replay and ends a durable wait at its due time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import selectors
+from collections.abc import Callable, Coroutine
+from types import CodeType
+from typing import Any, Protocol
+
+from ..core.current import current_scope
+
+INLINE: set[CodeType] = set()
+"""Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
+
+
+class Director(Protocol):
+    """Who decides what the loop does when nothing is ready."""
+
+    base: float
+
+    def time(self) -> float:
+        """Loop time in seconds, `base` at the start of the turn."""
+
+    def block(self, timeout: float | None) -> float | None:
+        """The loop would block for `timeout` seconds (None: for ever). Returns how long it may; may raise to end it."""
+
+    def blocked(self, events: int) -> None:
+        """The wait is over, with so many I/O events."""
+
+
+class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+    """Asks the director before every wait."""
+
+    loop: DurableLoop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        director = self.loop.director
+        if director is None or (timeout is not None and timeout <= 0):
+            return super().select(timeout)  # type: ignore[no-any-return]
+        ready = super().select(0)
+        if not ready:
+            ready = super().select(director.block(timeout))
+            director.blocked(len(ready))
+        return ready  # type: ignore[no-any-return]
+
+
+class DurableLoop(asyncio.SelectorEventLoop):
+    """One per thread, reused by all its invocations, so that clients made at module level keep working."""
+
+    def __init__(self) -> None:
+        self.director: Director | None = None
+        self._last = 0.0
+        selector = _Selector()
+        selector.loop = self
+        super().__init__(selector)
+        self.set_task_factory(_scoped_task)
+
+    def enter(self, director: Director) -> None:
+        """A turn begins. Loop time goes on from where it stands: timers of module-level clients are in it."""
+        director.base = self._last
+        self.director = director
+
+    def leave(self) -> None:
+        self._last = self.time()
+        self.director = None
+
+    def time(self) -> float:
+        director = self.director
+        return self._last if director is None else director.time()
+
+
+def _scoped_task(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
+    """A task started by handler code runs in a child scope, numbered in the order of creation."""
+    scope = current_scope.get()
+    if scope is not None and getattr(coro, "cr_code", None) not in INLINE:
+        context = kwargs.get("context") or contextvars.copy_context()
+        inner = context.get(current_scope)
+        if inner is scope:
+            context = context.copy()
+            context.run(current_scope.set, scope.task())
+            kwargs["context"] = context
+    return asyncio.Task(coro, loop=loop, **kwargs)
+
+
+def inline(fn: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Marks a coroutine function of ours as one operation, not a branch."""
+    INLINE.add(fn.__code__)
+    return fn

@@ -1,0 +1,112 @@
+"""What both drivers need from the world while a turn runs: commits, and a look at the clocks before anything happens."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from ..core.events import Event, body, is_fence
+from ..core.header import Key
+from ..core.journal import Segment
+from ..core.turn import Fenced, Suspension, Turn
+from ..ports import Backend
+
+IN_PLACE_MS: Final = 1000
+"""A wait this short is slept through: suspending would cost more Lambda time than it saves."""
+
+_MOST_BODY = 390_000  # a segment item with its keys stays below DynamoDB's 400 KB
+
+
+class Outage(BaseException):
+    """The journal could not be written. Not an Exception: a handler must not take it for a failed step."""
+
+
+class Session:
+    """One turn with its backend. `lease_end` is epoch milliseconds."""
+
+    def __init__(self, turn: Turn, backend: Backend, lease_end: int, remaining_ms: int) -> None:
+        self.turn = turn
+        self.backend = backend
+        self.store = backend.store
+        self.clock = backend.clock
+        self._wall = self.clock.now()
+        self._mono = self.clock.monotonic()
+        self._lease_ms = lease_end - self._wall
+        self._remaining_ms = remaining_ms
+        # Time kept back for the suspend itself; a quarter of a short function's time, at most 1.5 s.
+        self._margin_ms = min(1500, remaining_ms // 4)
+        self._lock = threading.Lock()
+        turn.deadline = self._wall + remaining_ms
+
+    # -- clocks ----------------------------------------------------------------------------------------------------
+
+    def elapsed_ms(self) -> float:
+        """Since the lease was taken, by the faster of two clocks: the monotonic one may stand still while Lambda
+        freezes the environment, and the wall clock may be set back."""
+        return max((self.clock.monotonic() - self._mono) * 1000, self.clock.now() - self._wall)
+
+    def look_at_lease(self) -> None:
+        """Raises Fenced when another invocation may already own the execution."""
+        if self.elapsed_ms() > self._lease_ms - self.store.skew_ms:
+            self.turn.closed = Fenced(f"the lease on {self.turn.header.id!r} is over")
+            raise self.turn.closed
+
+    def must_yield(self, timeout: float | None) -> bool:
+        """Whether too little Lambda time is left for a body. Never in a turn that has done nothing: a step longer than
+        a whole Lambda would loop."""
+        if not self.turn.worked:
+            return False
+        need = self._margin_ms + (timeout or 0) * 1000
+        return self._remaining_ms - self.elapsed_ms() < need
+
+    def fits_in_place(self, delay_ms: float) -> bool:
+        return delay_ms <= IN_PLACE_MS and self._remaining_ms - self.elapsed_ms() - delay_ms > self._margin_ms
+
+    # -- commits ---------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Writes what is pending. Threads that come together share a segment: the first writes for all."""
+        with self._lock:
+            if self.turn.closed is not None and not isinstance(self.turn.closed, Suspension):
+                raise self.turn.closed
+            self.write(self.take())
+
+    def take(self) -> list[Event]:
+        """What is pending, now this caller's to write. Safe beside other threads' `record`."""
+        pending = self.turn.pending
+        batch = pending[:]
+        del pending[: len(batch)]
+        return batch
+
+    def write(self, batch: list[Event]) -> None:
+        """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached."""
+        for part in _parts(batch):
+            self.append(part)
+
+    def append(self, text: str) -> None:
+        """One segment at the next sequence number."""
+        turn = self.turn
+        self.look_at_lease()
+        header = turn.header
+        segment = Segment(turn.journal.next_seq, turn.writer, text)
+        try:
+            mine = self.store.append(Key(header.id, header.run, header.gen), segment, header.ttl)
+        except Exception as error:
+            turn.closed = Outage(f"could not write the journal of {header.id!r}: {error}")
+            raise turn.closed from error
+        except BaseException as death:
+            turn.closed = death  # a process that is going down must not run the rest of the handler
+            raise
+        if not mine:
+            turn.closed = Fenced(f"another invocation wrote segment {segment.seq} of {header.id!r}")
+            raise turn.closed
+        turn.journal.next_seq += 1
+        turn.worked = turn.worked or not is_fence(text)
+
+
+def _parts(batch: list[Event]) -> list[str]:
+    whole = body(batch)
+    if len(whole) * 4 <= _MOST_BODY or len(whole.encode()) <= _MOST_BODY:
+        return [whole] if batch else []
+    half = len(batch) // 2
+    return _parts(batch[:half]) + _parts(batch[half:]) if half else [whole]

@@ -1,0 +1,190 @@
+"""`@durable`: from a handler to a Lambda entry point."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+
+from .core.durations import milliseconds
+from .core.events import component
+from .core.retry import DEFAULT_RETRY, RetryPolicy
+from .types import Duration, LambdaContext
+
+if TYPE_CHECKING:
+    from typing_extensions import deprecated
+
+    from .core.values import Adapter
+    from .fronts.aio import AsyncDurableContext
+    from .fronts.sync import DurableContext
+
+else:
+
+    def deprecated(_message: str) -> Callable[[Any], Any]:  # for checkers only; not worth an import at run time
+        return lambda fn: fn
+
+
+E = TypeVar("E")
+R = TypeVar("R")
+E_contra = TypeVar("E_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+L = TypeVar("L", bound=LambdaContext)
+
+_GENERIC_NAMES = ("handler", "lambda_handler")
+_DEFAULT_RETENTION = 30 * 86_400
+
+
+class DurableFunction(Generic[E_contra, R_co]):
+    """A decorated handler. Calling it IS the Lambda invocation: `(event, lambda_context)`.
+
+    As a target of `DurableClient.start` and `LocalRunner` it carries its payload and result types. The plain function is
+    `__wrapped__`.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None,
+        execution_id: str | Callable[[Any], str] | None,
+        retention: Duration | None,
+        step_retry: RetryPolicy | None,
+        envelope: bool,
+    ) -> None:
+        self.is_async = _checked_shape(fn)
+        self.name: str = name if name is not None else _default_name(fn)
+        component(self.name)
+        self.execution_id = execution_id
+        self.retention_ms = milliseconds(_DEFAULT_RETENTION if retention is None else retention, "retention")
+        self.step_retry = DEFAULT_RETRY if step_retry is None else step_retry
+        self.envelope = envelope
+        self.__wrapped__: Callable[..., Any] = fn
+        functools.update_wrapper(self, fn)
+
+    def __call__(self, event: Any, context: Any, /) -> Any:
+        """One Lambda invocation."""
+        from .triggers import handle
+
+        return handle(self, event, context)
+
+    def __repr__(self) -> str:
+        return f"<durable function {self.name!r}>"
+
+    @functools.cached_property
+    def event_adapter(self) -> Adapter:
+        from .core.values import adapter, parameter_annotation
+
+        return adapter(parameter_annotation(self.__wrapped__, 0))
+
+    @functools.cached_property
+    def result_adapter(self) -> Adapter:
+        from .core.values import adapter, return_annotation
+
+        return adapter(return_annotation(self.__wrapped__))
+
+
+class _DurableDecorator(Protocol):
+    @overload
+    def __call__(self, fn: Callable[[E, AsyncDurableContext], Coroutine[Any, Any, R]], /) -> DurableFunction[E, R]: ...
+    @overload
+    @deprecated("an async def handler takes AsyncDurableContext")
+    def __call__(self, fn: Callable[[E, DurableContext], Coroutine[Any, Any, R]], /) -> DurableFunction[E, R]: ...
+    @overload
+    def __call__(self, fn: Callable[[E, DurableContext], R], /) -> DurableFunction[E, R]: ...
+    @overload
+    def __call__(self, fn: Callable[[E, L], R], /) -> DurableFunction[E, R]: ...
+
+
+@overload
+def durable(fn: Callable[[E, AsyncDurableContext], Coroutine[Any, Any, R]], /) -> DurableFunction[E, R]: ...
+@overload
+@deprecated("an async def handler takes AsyncDurableContext")
+def durable(fn: Callable[[E, DurableContext], Coroutine[Any, Any, R]], /) -> DurableFunction[E, R]: ...
+@overload
+def durable(fn: Callable[[E, DurableContext], R], /) -> DurableFunction[E, R]: ...
+@overload
+def durable(fn: Callable[[E, L], R], /) -> DurableFunction[E, R]: ...
+@overload
+def durable(
+    *,
+    name: str | None = None,
+    execution_id: str | Callable[[Any], str] | None = None,
+    retention: Duration | None = None,
+    step_retry: RetryPolicy | None = None,
+    envelope: bool = True,
+) -> _DurableDecorator: ...
+def durable(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    execution_id: str | Callable[[Any], str] | None = None,
+    retention: Duration | None = None,
+    step_retry: RetryPolicy | None = None,
+    envelope: bool = True,
+) -> Any:
+    """Makes a handler durable.
+
+    TypeError at import if `async def` and the context annotation disagree, or if it is a generator.
+
+    event and result  validated and encoded by annotation, in pydantic's JSON mode. No annotation, `Any` or `dict`: taken as
+                      it is. `typing.TypedDict` needs Python 3.12 (use typing_extensions on 3.11). A result is dumped by
+                      the ANNOTATION: fields of a subclass are dropped. An event that does not fit raises.
+    context           `DurableContext`/`AsyncDurableContext`; at run time it also answers the Lambda context's attributes
+                      (`aws_request_id`, `get_remaining_time_in_millis()`, ...), so an existing handler and Powertools keep
+                      working.
+    name              default: the function's name, or AWS_LAMBDA_FUNCTION_NAME where that is "handler" or
+                      "lambda_handler".
+    execution_id      the idempotency key: a function of the validated event, or a JMESPath into the payload
+                      ("detail.order_id"; a literal is '`x`'). Default: the Lambda request id. Ids share one space per table.
+    retention         how long an execution stays after it is over. Default 30 days.
+    step_retry        for steps that bring no policy of their own.
+    envelope          True: a direct caller gets {"execution_id", "status", "result"|"error"}. False: the plain result is
+                      returned, or the error raised, if the execution ends within the invocation.
+    """
+
+    def decorate(fn: Callable[..., Any]) -> DurableFunction[Any, Any]:
+        return DurableFunction(
+            fn, name=name, execution_id=execution_id, retention=retention, step_retry=step_retry, envelope=envelope
+        )
+
+    return decorate if fn is None else decorate(fn)
+
+
+def _default_name(fn: Callable[..., Any]) -> str:
+    name = getattr(fn, "__name__", type(fn).__name__)
+    if name in _GENERIC_NAMES:
+        return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or name
+    return "lambda" if name == "<lambda>" else name
+
+
+def _checked_shape(fn: Any) -> bool:
+    """Whether the handler is async. Raises TypeError for one that cannot be a handler."""
+    if not callable(fn):
+        raise TypeError(f"@durable takes a function, got {type(fn).__name__}")
+    name = getattr(fn, "__qualname__", repr(fn))
+    inner = inspect.unwrap(fn)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        raise TypeError(f"@durable handler {name} is a generator; return the result instead of yielding")
+    is_async = inspect.iscoroutinefunction(fn)
+    annotation = _context_annotation(inner)
+    if is_async and annotation == "DurableContext":
+        raise TypeError(f"@durable handler {name} is async def: annotate its context as AsyncDurableContext")
+    if not is_async and annotation == "AsyncDurableContext":
+        raise TypeError(f"@durable handler {name} takes AsyncDurableContext: make it async def")
+    return is_async
+
+
+def _context_annotation(fn: Any) -> str:
+    """Name of the class that the second parameter is annotated with, unresolved, because imports may be for checkers."""
+    try:
+        parameters = [p for p in inspect.signature(fn).parameters.values() if p.kind != p.KEYWORD_ONLY]
+    except (TypeError, ValueError):
+        return ""
+    if len(parameters) < 2 and not any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        raise TypeError(f"@durable handler {getattr(fn, '__qualname__', fn)!r} must take two arguments: (event, context)")
+    annotation = parameters[1].annotation if len(parameters) > 1 else ""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return text.strip("'\"").rpartition(".")[2]

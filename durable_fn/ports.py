@@ -1,0 +1,146 @@
+"""What the SDK needs from the world. Backends implement these; one contract suite holds them to it.
+
+A JournalStore method is one atomic request of the protocol (two where its text says so). It returns what stands
+afterwards, or a `Refusal` that says which condition failed. Every write is safe to send twice: the writer id in it lets it
+recognise its own earlier success, because a reply can be lost after the write and botocore then retries by itself.
+Times are epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from .core.header import Ending, Header, Key, Lease, Parking, Refusal
+from .core.journal import Segment
+from .types import ExecutionStatus
+
+
+class Clock(Protocol):
+    """Time. A virtual one stands still until it is moved, and moves when somebody sleeps."""
+
+    virtual: bool
+
+    def now(self) -> int:
+        """Epoch milliseconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Entry(NamedTuple):
+    """An inbox entry: write-once, from outside."""
+
+    key: str
+    writer: str
+    digest: str
+    body: str
+
+
+@dataclass(slots=True)
+class Loaded:
+    """All that one strongly consistent read of an execution gives, foreign runs and generations left out.
+
+    Not atomic: `inbox` may lack entries that `header.n` counts. The caller reads again until they agree.
+    """
+
+    header: Header
+    segments: list[Segment]
+    inbox: dict[str, Entry]
+
+
+class Due(NamedTuple):
+    """A row of the due index. It may be stale."""
+
+    id: str
+    due: int
+
+
+class JournalStore(Protocol):
+    """The journal. All methods may raise the backend's own errors when it cannot be reached."""
+
+    local: bool
+    """True: calls are quick and made in place by async code. False: they go through a thread."""
+    max_body: int
+    """The most UTF-8 bytes one segment's body, one input or one result may have."""
+    skew_ms: int
+    """How far apart the clocks of two owners can be; added to every lease."""
+    shards: int
+
+    def create(self, header: Header) -> Header | Refusal:
+        """Put, if the id is free. Refusal("held") carries what stands there. A header with my run is my own success."""
+
+    def get(self, id: str) -> Header | None:
+        """Strongly consistent, with `input`, `result` and `error` filled in."""
+
+    def acquire(self, id: str, lease: Lease) -> Header | Refusal:
+        """`input` may be None where it is kept in an item of its own: then `load` brings it."""
+
+    def load(self, key: Key) -> Loaded | None:
+        """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone."""
+
+    def append(self, key: Key, segment: Segment, ttl: int) -> bool:
+        """Put, if the sequence number is free. True if this writer's segment stands there now, False if another's does."""
+
+    def suspend(self, key: Key, writer: str, parking: Parking) -> Header | Refusal: ...
+
+    def complete(self, key: Key, writer: str, ending: Ending) -> Header | Refusal: ...
+
+    def deliver(self, key: Key, entry: Entry, now: int, ttl: int) -> Header | Refusal:
+        """Entry and bump in one transaction. Refusal("moved"): another entry stands under the key; the same writer or
+        digest is a success."""
+
+    def due(self, shard: int, now: int, limit: int) -> list[Due]:
+        """From the beginning of the index, oldest first: there is no watermark, because the index lags."""
+
+    def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
+        """`header.postpone`; Refusal("held") after moving `due` to the end of the lease."""
+
+    def executions(
+        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
+    ) -> Iterator[Header]:
+        """Newest first."""
+
+    def register(self, fn: str, queue: str) -> None:
+        """Writes the row that says where the function of this name takes its messages, if it is not so already."""
+
+    def locate(self, fn: str) -> str | None:
+        """The queue of the function of this name."""
+
+
+class Hint(NamedTuple):
+    """A message that says: look at this execution, at `due` or later. It may be lost, late, early or doubled."""
+
+    id: str
+    run: str
+    fn: str
+    due: int
+
+
+class Wakeups(Protocol):
+    """Durable timers that may be lost: SQS delays and schedules, or nothing where a due-time poll does the work."""
+
+    def serve(self, fn: str) -> None:
+        """This process runs the function of this name, so its messages go to this process's own queue. Cheap; called
+        at every invocation."""
+
+    def forward(self, hint: Hint) -> None:
+        """A message for another function came here: passes it to that function's queue. Raises RuntimeError if nobody
+        knows it."""
+
+    def send(self, hint: Hint, now: int) -> None:
+        """Sends for `hint.due`; past or present: at once. Beyond what the transport can delay, an earlier message is
+        sent, and whoever gets it calls `send` again."""
+
+
+@dataclass(slots=True)
+class Backend:
+    """A journal with its timers and the clock that goes with them."""
+
+    store: JournalStore
+    wakeups: Wakeups
+    clock: Clock
+    kind: Literal["sqlite", "aws"]

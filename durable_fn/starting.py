@@ -1,0 +1,101 @@
+"""New executions: the header that a start writes, and what it means when the id is in use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from .core.header import Header
+from .core.values import Adapter, UNTYPED_ADAPTER
+from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
+from .ports import Backend
+
+if TYPE_CHECKING:
+    from .handler import DurableFunction
+
+_WINDOW_MS: Final = 8 * 86_400_000
+"""How long an execution may live before its items have to be stamped with a later end."""
+
+
+def encode_event(function: DurableFunction[Any, Any], event: object) -> str:
+    """A raw Lambda event as stored input: for a typed handler its own JSON, checked against the annotation."""
+    adapter = function.event_adapter
+    what = f"the event for {function.name!r}"
+    if not adapter.typed:
+        return adapter.encode(event, what)
+    try:
+        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SerializationError(f"{what} is not JSON: {error}") from error
+    adapter.decode(text, what)
+    return text
+
+
+def new_header(
+    backend: Backend, id: str, fn: str, input: str, *, retention_ms: int, run: str | None = None, delay_ms: int = 0
+) -> Header:
+    """A PENDING header, due now or after the delay. Raises PayloadTooLarge."""
+    size = len(input.encode())
+    if size > backend.store.max_body:
+        raise PayloadTooLarge(
+            f"the event for {fn!r} is {size:,} bytes as JSON; the journal takes at most {backend.store.max_body:,}. "
+            "Store it elsewhere (S3, say) and pass its key",
+            size=size,
+            limit=backend.store.max_body,
+        )
+    now = backend.clock.now()
+    return Header(
+        id=id,
+        fn=fn,
+        run=run or secrets.token_hex(8),
+        secret=secrets.token_hex(16),
+        status="PENDING",
+        started=now,
+        ttl=(now + _WINDOW_MS + retention_ms + 999) // 1000,
+        input_hash=digest(input),
+        input=input,
+        due=now + delay_ms,
+    )
+
+
+def digest(input: str) -> str:
+    """Of the JSON value, so that the order of keys does not matter."""
+    canonical = json.dumps(json.loads(input), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter = UNTYPED_ADAPTER) -> None:
+    """Raises ExecutionConflict unless `there` is the same function started with the same input.
+
+    Inputs are the same by hash, or, where one was written out in full and one came with defaults left out, once both went
+    through the annotation.
+    """
+    id = there.id
+    if there.fn != wanted.fn:
+        raise ExecutionConflict(
+            f"execution id {id!r} is in use by the durable function {there.fn!r}, not {wanted.fn!r}; ids share one space "
+            "per table, so put the function's name into the id",
+            execution_id=id,
+        )
+    if there.input_hash == wanted.input_hash:
+        return
+    full = there if there.input is not None else backend.store.get(id)
+    if full is None or full.input is None or not _same(adapter, full.input, wanted.input or ""):
+        raise ExecutionConflict(
+            f"execution id {id!r} was started with another payload, at {there.started} (epoch ms); the same id must mean "
+            "the same work: use another id, or look at the running one with DurableClient.describe",
+            execution_id=id,
+        )
+
+
+def _same(adapter: Adapter, one: str, other: str) -> bool:
+    if not adapter.typed:
+        return False
+    try:
+        texts = [adapter.encode(adapter.decode(text, "an input"), "an input") for text in (one, other)]
+    except SerializationError:
+        return False
+    return texts[0] == texts[1]

@@ -1,0 +1,198 @@
+"""LocalRunner: SQLite in memory and a virtual clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+
+from ..backends.sqlite import PollingWakeups, SQLiteStore
+from ..client import DurableClient
+from ..clocks import VirtualClock
+from ..core.durations import aware, milliseconds, moment
+from ..core.header import Header
+from ..errors import CallError, NonDeterminismError
+from ..handler import DurableFunction
+from ..invocation import Invocation
+from ..ports import Backend
+from ..types import Duration, ExecutionStatus, HistoryEvent
+from ..wiring import using
+from .lambda_context import FakeLambdaContext
+
+E = TypeVar("E")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_MOST_TURNS: Final = 100_000
+
+
+class Execution(Generic[R_co]):
+    """A live view: it shows where the execution stands now."""
+
+    def __init__(self, runner: LocalRunner[Any, Any], function: DurableFunction[Any, R_co], id: str) -> None:
+        self._runner = runner
+        self._function = function
+        self._id = id
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def status(self) -> ExecutionStatus:
+        return self._runner.client.describe(self._id).status
+
+    @property
+    def result(self) -> R_co:
+        """Decoded; raises the execution's error, or CallTimeout if it is not finished."""
+        if self.status == "SUCCEEDED":
+            header = self._runner._header(self._id)
+            decoded: R_co = self._function.result_adapter.decode(
+                header.result or "null", f"the result of {self._function.name!r}"
+            )
+            return decoded
+        error = self.error
+        if error is not None:
+            raise error
+        self._runner.client.result(self._id)
+        raise AssertionError("unreachable: an execution without error has a result or times out")
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the handler raised, if the execution failed in this runner; the mismatch, if it is held up by one."""
+        info = self._runner.client.describe(self._id)
+        if info.error is None:
+            return None
+        raised = self._runner._raised.get(self._id)
+        if raised is not None:
+            return raised
+        if info.status == "SUSPENDED":
+            data = info.error.get("data") or {}
+            return NonDeterminismError(info.error["message"], **data)
+        text = f"execution {self._id!r} ended {info.status}: {info.error['error_type']}: {info.error['message']}"
+        return CallError(
+            text,
+            execution_id=self._id,
+            status=info.status,
+            error_type=info.error["error_type"],
+            message=info.error["message"],
+        )
+
+    @property
+    def custom_status(self) -> Any:
+        return self._runner.client.describe(self._id).custom_status
+
+    @property
+    def history(self) -> list[HistoryEvent]:
+        return self._runner.client.history(self._id)
+
+    @property
+    def invocations(self) -> int:
+        return self._runner.client.describe(self._id).invocations
+
+    def __repr__(self) -> str:
+        return f"<execution {self._id!r} of {self._function.name!r}: {self.status}>"
+
+
+class LocalRunner(Generic[E, R]):
+    """SQLite in memory and a virtual clock. The first handler is the one that `run` and `start` start.
+
+    Also a context manager. `run` = `start` + `run_until_idle`, and the clock jumps over sleeps and retry delays; it stops
+    when the execution is finished, held up by a mismatch, or waits for something from outside.
+    """
+
+    def __init__(
+        self, handler: DurableFunction[E, R], /, *others: DurableFunction[Any, Any], now: datetime | None = None
+    ) -> None:
+        self._handler = handler
+        self._functions = {function.name: function for function in (handler, *others)}
+        if len(self._functions) != len(others) + 1:
+            raise ValueError(f"two handlers have the same name among {[f.name for f in (handler, *others)]}; give name=")
+        self._clock = VirtualClock(moment(now or EPOCH, "now"))
+        self._store = SQLiteStore(":memory:", synchronous="off")
+        self._backend = Backend(self._store, PollingWakeups(), self._clock, "sqlite")
+        self._client = DurableClient(self._backend)
+        self._raised: dict[str, BaseException] = {}
+
+    def __enter__(self) -> LocalRunner[E, R]:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._store.close()
+
+    @property
+    def client(self) -> DurableClient:
+        return self._client
+
+    @property
+    def backend(self) -> Backend:
+        """For `DurableClient` and for looking into the journal."""
+        return self._backend
+
+    def now(self) -> datetime:
+        """Virtual time."""
+        return aware(self._clock.now())
+
+    def run(self, event: E, id: str | None = None) -> Execution[R]:
+        """Starts an execution and runs it to its end, or to where it waits for something from outside."""
+        execution = self.start(event, id)
+        self.run_on(execution)
+        return execution
+
+    def run_on(self, execution: Execution[Any]) -> None:
+        """Runs a started execution to its end, or to where it waits for something from outside."""
+        self.run_until_idle()
+        for _ in range(_MOST_TURNS):
+            header = self._header(execution.id)
+            if not header.live or header.due is None or header.strikes:
+                return
+            self._clock.advance_to(max(header.due, header.lease + 1))
+            self.run_until_idle()
+        raise RuntimeError(f"execution {execution.id!r} is not finished after {_MOST_TURNS:,} turns; does it loop?")
+
+    def start(self, event: E, id: str | None = None) -> Execution[R]:
+        """Starts an execution; nothing runs yet."""
+        return Execution(self, self._handler, self._client.start(self._handler, event, id=id))
+
+    def invoke(self, event: object) -> Any:
+        """The Lambda entry with a raw Lambda event: its raw response."""
+        with using(self._backend):
+            return self._handler(event, self._context(self._handler))
+
+    def advance(self, duration: Duration) -> None:
+        """Fires, in order, all that becomes due, and runs until idle after each."""
+        until = self._clock.now() + milliseconds(duration, "the duration to advance")
+        self.run_until_idle()
+        while (due := self._store.next_due(self._clock.now())) is not None and due <= until:
+            self._clock.advance_to(due)
+            self.run_until_idle()
+        self._clock.advance_to(until)
+
+    def run_until_idle(self) -> None:
+        """All that is due at the present time; the clock stands."""
+        for _ in range(_MOST_TURNS):
+            rows = self._store.due(0, self._clock.now(), 100)
+            if not rows:
+                return
+            for row in rows:
+                self._wake(row.id)
+        raise RuntimeError(f"still busy after {_MOST_TURNS:,} rounds at the same time; does an execution loop?")
+
+    def _wake(self, id: str) -> None:
+        fn = self._header(id).fn
+        function = self._functions.get(fn)
+        if function is None:
+            raise LookupError(f"execution {id!r} needs the handler {fn!r}; pass it to LocalRunner after the first one")
+        invocation = Invocation(function, self._backend, self._context(function))
+        with using(self._backend):
+            invocation.resume(id)
+        if invocation.raised is not None:
+            self._raised[id] = invocation.raised
+
+    def _context(self, function: DurableFunction[Any, Any]) -> FakeLambdaContext:
+        return FakeLambdaContext(self._clock, function_name=function.name)
+
+    def _header(self, id: str) -> Header:
+        header = self._store.get(id)
+        assert header is not None
+        return header

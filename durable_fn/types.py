@@ -1,0 +1,105 @@
+"""Shapes that the other modules share. Nothing here does anything; importing it costs next to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+
+Duration: TypeAlias = timedelta | int | float
+"""A `timedelta`, or seconds. Negative raises ValueError at the call; 0 is allowed and means "now"."""
+
+Semantics: TypeAlias = Literal["at_least_once", "at_most_once"]
+IfExists: TypeAlias = Literal["attach", "reject"]
+ExecutionStatus: TypeAlias = Literal[
+    "PENDING", "RUNNING", "SUSPENDED", "SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"
+]
+EventStatus: TypeAlias = Literal["STARTED", "SUCCEEDED", "FAILED"]
+
+
+class LambdaContext(Protocol):
+    """What Lambda passes as its second argument.
+
+    Powertools' `LambdaContext` fits it, so an existing handler that is annotated with either keeps type-checking under
+    `@durable`.
+    """
+
+    @property
+    def aws_request_id(self) -> str: ...
+    @property
+    def function_name(self) -> str: ...
+    @property
+    def invoked_function_arn(self) -> str: ...
+    @property
+    def log_stream_name(self) -> str: ...
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+class ErrorInfo(TypedDict, total=False):
+    """A failure as JSON shows it (envelope, `describe`, history)."""
+
+    error_type: str
+    message: str
+    attempts: int
+    data: Any
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEvent:
+    """One journal entry, in journal order."""
+
+    id: str
+    """Operation id: the path of names, "fan-out/3/resize", "charge#2"."""
+    kind: str
+    """"step", "sleep", ..."""
+    name: str
+    at: datetime
+    """Aware, UTC."""
+    status: EventStatus
+    attempt: int
+    """From 1."""
+    result: Any = None
+    """JSON form; None where there is none."""
+    error: ErrorInfo | None = None
+    due: datetime | None = None
+    """When a sleep ends or the next attempt starts."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; entries without a value are left out."""
+        row: dict[str, Any] = {
+            "id": self.id,
+            "kind": self.kind,
+            "name": self.name,
+            "at": self.at.isoformat(),
+            "status": self.status,
+            "attempt": self.attempt,
+        }
+        if self.status == "SUCCEEDED":
+            row["result"] = self.result
+        if self.error is not None:
+            row["error"] = dict(self.error)
+        if self.due is not None:
+            row["due"] = self.due.isoformat()
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionInfo:
+    """What `DurableClient.describe` and `list` show. A snapshot: it does not move by itself."""
+
+    id: str
+    name: str
+    status: ExecutionStatus
+    custom_status: Any
+    started_at: datetime
+    finished_at: datetime | None
+    next_due_at: datetime | None
+    """The earliest timer, while suspended."""
+    parent_id: str | None
+    generation: int
+    """1, and one more for each continue_as_new."""
+    invocations: int
+    input: Any
+    """JSON form."""
+    error: ErrorInfo | None
