@@ -1,0 +1,537 @@
+"""Each rule of the protocol that is kept by the invocation (and not by a single conditional write: those are in the store
+contract). Every test here fails when its rule is taken away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
+from durable_fn.core.events import fence, is_fence
+from durable_fn.core.header import Ending, Header, Key, Lease, Parking, Refusal
+from durable_fn.core.journal import Segment
+from durable_fn.core.turn import STALL_LIMIT
+from durable_fn.errors import ExecutionConflict, StepInterrupted
+from durable_fn.ports import Entry
+from durable_fn.starting import new_header
+from durable_fn.sweeper import sweep
+from tests.interposed import START, Bench
+
+BODIES: list[str] = []
+
+
+def body(name: str) -> str:
+    BODIES.append(name)
+    return name
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    BODIES.clear()
+
+
+@durable(name="two")
+def sync_two(event: Any, ctx: DurableContext) -> str:
+    return ctx.step(body, "a") + ctx.step(body, "b")
+
+
+@durable(name="two")
+async def async_two(event: Any, ctx: AsyncDurableContext) -> str:
+    return await ctx.step(body, "a") + await ctx.step(body, "b")
+
+
+@durable(name="nap")
+def sync_nap(event: Any, ctx: DurableContext) -> str:
+    ctx.sleep(600)
+    return ctx.step(body, "a")
+
+
+@durable(name="nap")
+async def async_nap(event: Any, ctx: AsyncDurableContext) -> str:
+    await ctx.sleep(600)
+    return await ctx.step(body, "a")
+
+
+two = pytest.mark.parametrize("function", [sync_two, async_two], ids=["sync", "async"])
+nap = pytest.mark.parametrize("function", [sync_nap, async_nap], ids=["sync", "async"])
+
+
+def kill(bench: Bench, request: str, *, before: bool = False, **kwargs: Any) -> None:
+    """One invocation that dies at a request."""
+
+    class Death(BaseException): ...
+
+    def die(*args: Any) -> None:
+        raise Death
+
+    (bench.store.before if before else bench.store.after)[request] = die
+    with pytest.raises(Death):
+        bench.resume(**kwargs)
+
+
+def expire(bench: Bench) -> None:
+    """The dead owner's lease ends."""
+    bench.clock.advance_to(bench.header().lease + 1)
+
+
+# -- acquire and load ----------------------------------------------------------------------------------------------
+
+
+@two
+def test_the_lease_is_taken_before_anything_is_read(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    kill(bench, "append")
+    expire(bench)
+    bench.store.log.clear()
+    assert bench.resume().status == "SUCCEEDED"
+    assert bench.store.log[:3] == ["acquire", "load", "append"]
+    assert BODIES == ["a", "b"]
+
+
+@two
+def test_a_first_turn_reads_nothing(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    bench.resume()
+    assert bench.store.log == ["acquire", "append", "append", "complete"]
+
+
+@two
+def test_an_incomplete_inbox_is_read_again_before_anything_runs(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    entry = Entry("signal/1", "w", "d", "null")
+    bench.sqlite.deliver(bench.header().key, entry, START, 0)
+
+    def torn(*args: Any) -> Any:
+        assert BODIES == []
+        loaded = bench.sqlite.load(*args)
+        assert loaded is not None
+        loaded.inbox.clear()  # the transaction's entry is not visible yet
+        return loaded
+
+    bench.store.after["load"] = torn
+    assert bench.resume().status == "SUCCEEDED"
+    assert bench.store.log[:3] == ["acquire", "load", "load"]
+
+
+@two
+def test_every_invocation_has_its_own_writer(function: DurableFunction[Any, Any]) -> None:
+    """Lambda's asynchronous retries keep the request id: it must not pass for the same owner."""
+    bench = Bench(function)
+    bench.start()
+    kill(bench, "append", request_id="same")
+    assert isinstance(bench.resume(request_id="same"), Refusal), "the lease of the first attempt still holds"
+    expire(bench)
+    assert bench.resume(request_id="same").status == "SUCCEEDED"
+    assert BODIES == ["a", "b"]
+
+
+# -- fences and clocks ---------------------------------------------------------------------------------------------
+
+
+@two
+def test_a_new_owner_fences_a_stale_append(function: DurableFunction[Any, Any]) -> None:
+    """The dead owner's last append lands after the new owner's read: without a fence its step would run again and the
+    late segment would be the linear log's next one."""
+    bench = Bench(function)
+    bench.start()
+    late: list[tuple[Any, ...]] = []
+    bench.store.before["append"] = lambda *args: late.append(args)
+
+    class Death(BaseException): ...
+
+    def die(*args: Any) -> None:
+        raise Death
+
+    def hold_back(key: Key, segment: Segment, ttl: int) -> None:
+        late.append((key, segment, ttl))
+        raise Death
+
+    bench.store.before["append"] = hold_back
+    with pytest.raises(Death):
+        bench.resume()
+    expire(bench)
+    key, segment, ttl = late[0]
+
+    def lands(*args: Any) -> None:
+        assert bench.sqlite.append(key, segment, ttl) is False, "the fence has taken the sequence number"
+
+    def when_body_runs(*args: Any) -> None:
+        bench.store.before["append"] = lands
+
+    bench.store.after["append"] = when_body_runs  # right after the fence
+    assert bench.resume().status == "SUCCEEDED"
+    assert is_fence(bench.bodies()[0])
+    assert len(bench.bodies()) == 3
+
+
+@two
+def test_a_stale_append_that_is_faster_than_the_fence_is_read(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    late: list[tuple[Any, ...]] = []
+
+    class Death(BaseException): ...
+
+    def hold_back(*args: Any) -> None:
+        late.append(args)
+        raise Death
+
+    bench.store.before["append"] = hold_back
+    with pytest.raises(Death):
+        bench.resume()
+    expire(bench)
+    bench.store.before["append"] = lambda *args: bench.sqlite.append(*late[0])
+    assert bench.resume().status == "SUCCEEDED"
+    assert BODIES == ["a", "b"], "the late segment counts: its step does not run again"
+
+
+@two
+def test_no_fence_without_a_death(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    bench.resume()
+    assert not any(is_fence(text) for text in bench.bodies())
+
+
+@two
+def test_a_thawed_owner_runs_nothing_more(function: DurableFunction[Any, Any]) -> None:
+    """Lambda froze the environment in the middle; when it goes on, the lease is over and somebody else may run."""
+    bench = Bench(function)
+    bench.start()
+
+    def frozen(*args: Any) -> None:
+        bench.clock.advance_to(bench.header().lease + 1)
+        assert bench.resume().status == "SUCCEEDED"
+
+    bench.store.after["append"] = frozen
+    bench.resume()
+    assert BODIES == ["a", "b"], "b ran once, by the new owner"
+
+
+@two
+def test_the_clocks_are_looked_at_before_an_append(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+
+    @durable(name="two")
+    def slow(event: Any, ctx: DurableContext) -> None:
+        ctx.step(lambda: bench.clock.advance_to(bench.header().lease + 1))
+
+    bench.function = slow
+    bench.resume()
+    assert bench.bodies() == []
+
+
+@two
+def test_a_foreign_segment_makes_the_owner_give_way(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+
+    def intrude(key: Key, segment: Segment, ttl: int) -> None:
+        bench.sqlite.append(key, Segment(segment.seq, "other", fence(START)), ttl)
+
+    bench.store.before["append"] = intrude
+    header = bench.resume()
+    assert (header.status, header.lease, header.due) == ("SUSPENDED", 0, bench.clock.now())
+    assert [hint.due for hint in bench.hints.sent] == [bench.clock.now()]
+    assert BODIES == ["a"]
+    assert bench.resume().status == "SUCCEEDED"
+
+
+@two
+def test_owners_that_die_in_a_row_end_as_stalled(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    for turn in range(STALL_LIMIT + 1):
+        kill(bench, "append") if not turn else kill_after_fence(bench)
+        expire(bench)
+    header = bench.resume()
+    assert header.status == "FAILED"
+    assert "ExecutionStalled" in (header.error or "")
+    assert "5 invocations in a row died after 'body'" in (header.error or "")
+    assert header.due is None
+
+
+def kill_after_fence(bench: Bench) -> None:
+    class Death(BaseException): ...
+
+    def die(*args: Any) -> None:
+        raise Death
+
+    bench.store.after["append"] = lambda *args: bench.store.before.__setitem__("append", die)
+    with pytest.raises(Death):
+        bench.resume()
+
+
+@two
+def test_progress_between_deaths_is_no_stall(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    header = bench.start()
+    for seq in range(STALL_LIMIT):
+        bench.sqlite.append(header.key, Segment(seq, "w", fence(START)), 0)
+    bench.sqlite.append(header.key, Segment(STALL_LIMIT, "w", f"body\tstep\t0\tS\t1\t{START}\t\t\"a\""), 0)
+    bench.sqlite.acquire("x", Lease("dead", START, START + 5))
+    bench.clock.advance_to(START + 6)
+    assert bench.resume().status == "SUCCEEDED"
+    assert BODIES == ["b"]
+
+
+# -- at most once --------------------------------------------------------------------------------------------------
+
+
+@step(semantics="at_most_once")
+def fragile() -> str:
+    return body("fragile")
+
+
+@durable(name="amo")
+def sync_amo(event: Any, ctx: DurableContext) -> str:
+    try:
+        return ctx.step(fragile)
+    except StepInterrupted as error:
+        return f"interrupted {error.attempts}"
+
+
+@durable(name="amo")
+async def async_amo(event: Any, ctx: AsyncDurableContext) -> str:
+    try:
+        return await ctx.step(fragile)
+    except StepInterrupted as error:
+        return f"interrupted {error.attempts}"
+
+
+amo = pytest.mark.parametrize("function", [sync_amo, async_amo], ids=["sync", "async"])
+
+
+@amo
+def test_at_most_once_is_marked_before_its_body(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+
+    def marked(key: Key, segment: Segment, ttl: int) -> None:
+        assert BODIES == []
+        assert segment.body.split("\t")[3] == "B"
+
+    bench.store.after["append"] = marked
+    assert bench.resume().result == '"fragile"'
+    assert len(bench.bodies()) == 2, "an at-most-once step costs two segments"
+
+
+@amo
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_an_interrupted_at_most_once_body_never_runs_again(function: DurableFunction[Any, Any], deaths: int) -> None:
+    bench = Bench(function)
+    bench.start()
+    kill_after_fence(bench)  # the marker is written, the body has run, its result is not
+    assert BODIES == ["fragile"]
+    expire(bench)
+    if deaths == 2:
+        kill(bench, "complete", before=True)
+        expire(bench)
+    assert bench.resume().result == '"interrupted 1"'
+    assert BODIES == ["fragile"]
+
+
+@amo
+def test_a_marked_body_that_did_not_start_counts_as_interrupted(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    kill(bench, "append")
+    expire(bench)
+    assert bench.resume().result == '"interrupted 1"'
+    assert BODIES == []
+
+
+# -- suspend, hints, time ------------------------------------------------------------------------------------------
+
+
+@nap
+def test_a_suspended_execution_keeps_its_due_time(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    header = bench.resume()
+    assert (header.status, header.due, header.lease) == ("SUSPENDED", START + 600_000, 0)
+    assert [hint.due for hint in bench.hints.sent] == [START + 600_000]
+    assert bench.store.log == ["acquire", "append", "suspend"]
+
+
+@nap
+def test_the_hint_is_sent_after_the_state_is_written(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+
+    def nothing_sent(*args: Any) -> None:
+        assert bench.hints.sent == []
+
+    bench.store.after["suspend"] = nothing_sent
+    bench.resume()
+    assert len(bench.hints.sent) == 1
+
+
+@nap
+def test_an_early_message_does_not_end_a_sleep(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    bench.resume()
+    bench.clock.advance_to(START + 500_000)
+    refusal = bench.resume()
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "early"
+    assert BODIES == []
+
+
+@nap
+def test_a_spurious_turn_sends_no_second_message(function: DurableFunction[Any, Any]) -> None:
+    """Something else woke it (an inbox entry sets due = now): the message for the timer is still out."""
+    bench = Bench(function)
+    bench.start()
+    bench.resume()
+    bench.clock.advance_to(START + 1000)
+    bench.sqlite.deliver(bench.header().key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+    assert bench.resume().due == START + 600_000
+    assert len(bench.hints.sent) == 1
+
+
+@nap
+def test_a_due_time_that_has_passed_meanwhile_is_hinted_again(function: DurableFunction[Any, Any]) -> None:
+    """The message for it may have come while the lease was held, and been dropped."""
+    bench = Bench(function)
+    bench.start()
+    bench.resume()
+    bench.sqlite.deliver(bench.header().key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+    bench.store.before["suspend"] = lambda *args: bench.clock.advance_to(START + 600_000)
+    bench.resume()
+    assert [hint.due for hint in bench.hints.sent] == [START + 600_000] * 2
+
+
+@nap
+def test_an_entry_that_arrives_while_suspending_is_not_parked_over(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+
+    def arrives(key: Key, writer: str, parking: Parking) -> None:
+        bench.sqlite.deliver(key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+
+    bench.store.before["suspend"] = arrives
+    header = bench.resume()
+    assert header.status == "SUSPENDED"
+    assert bench.store.log == ["acquire", "append", "suspend", "load", "suspend"], "read again, then parked"
+
+
+@nap
+def test_what_is_seen_is_counted_from_entries_in_hand(function: DurableFunction[Any, Any]) -> None:
+    """An entry that arrives between acquire and Query is in hand although acquire's counter did not have it."""
+    bench = Bench(function)
+    bench.start()
+    kill(bench, "append")
+    expire(bench)
+
+    def arrives(key: Key) -> None:
+        bench.sqlite.deliver(key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+
+    bench.store.before["load"] = arrives
+    bench.resume()
+    assert bench.store.log.count("load") == 1, "the suspend's condition held at the first try"
+
+
+# -- start and complete --------------------------------------------------------------------------------------------
+
+
+@two
+def test_a_direct_start_can_be_found_when_its_process_dies(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    wanted = new_header(bench.backend, "x", function.name, "null", retention_ms=1000)
+
+    class Death(BaseException): ...
+
+    def die(*args: Any) -> None:
+        raise Death
+
+    bench.store.after["create"] = die
+    with pytest.raises(Death):
+        bench.invocation().start(wanted)
+    header = bench.header()
+    assert (header.status, header.due) == ("RUNNING", header.lease + 1)
+    expire(bench)
+    assert bench.sqlite.due(0, bench.clock.now(), 10)
+    assert bench.resume().status == "SUCCEEDED"
+
+
+@two
+def test_the_same_id_with_another_input_or_function_is_a_conflict(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    first = new_header(bench.backend, "x", function.name, '{"a":1,"b":2}', retention_ms=1000)
+    assert bench.invocation().start(first).status == "SUCCEEDED"
+    again = new_header(bench.backend, "x", function.name, '{"b": 2, "a": 1}', retention_ms=1000)
+    assert bench.invocation().start(again).status == "SUCCEEDED", "the order of keys does not matter"
+    assert BODIES == ["a", "b"], "it attached"
+    other = new_header(bench.backend, "x", function.name, '{"a":2}', retention_ms=1000)
+    with pytest.raises(ExecutionConflict, match="another payload"):
+        bench.invocation().start(other)
+    renamed = new_header(bench.backend, "x", "else", '{"a":1,"b":2}', retention_ms=1000)
+    with pytest.raises(ExecutionConflict, match="durable function 'two'"):
+        bench.invocation().start(renamed)
+
+
+@two
+def test_a_fenced_owner_completes_nothing(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+
+    def stolen(key: Key, writer: str, ending: Ending) -> None:
+        bench.clock.advance_to(bench.header().lease + 1)
+        assert isinstance(bench.sqlite.acquire("x", Lease("thief", bench.clock.now(), bench.clock.now() + 99)), Header)
+
+    bench.store.before["complete"] = stolen
+    header = bench.resume()
+    assert (header.status, header.own) == ("RUNNING", "thief")
+
+
+# -- the sweeper ---------------------------------------------------------------------------------------------------
+
+
+@nap
+def test_a_lost_hint_is_sent_again_by_the_sweeper(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    bench.resume()
+    bench.hints.sent.clear()
+    bench.clock.advance_to(START + 660_000)
+    report = sweep(bench.backend)
+    assert (report.due, report.sent) == (1, 1)
+    assert bench.header().due == bench.hints.sent[0].due > bench.clock.now()
+    assert sweep(bench.backend).due == 0, "not again before its new due time"
+    bench.clock.advance_to(bench.hints.sent[0].due)
+    assert bench.resume().status == "SUCCEEDED"
+
+
+@nap
+def test_the_sweeper_reads_the_index_from_its_beginning(function: DurableFunction[Any, Any]) -> None:
+    """A row that the index shows late has a due time before the last sweep's."""
+    bench = Bench(function)
+    bench.start()
+    bench.resume()
+    bench.clock.advance_to(START + 700_000)
+    rows = bench.sqlite.due
+    bench.sqlite.due = lambda *args: []  # type: ignore[method-assign]
+    assert sweep(bench.backend).due == 0
+    bench.sqlite.due = rows  # type: ignore[method-assign]
+    bench.clock.advance_to(START + 760_000)
+    assert sweep(bench.backend).sent == 1
+
+
+@two
+def test_the_sweeper_leaves_a_held_lease_alone(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    bench.start()
+    bench.sqlite.acquire("x", Lease("w", START, START + 50_000))
+    due = bench.header().due
+    assert due is not None
+    reply = bench.sqlite.postpone("x", due, START + 10, START + 2010)
+    assert isinstance(reply, Refusal)
+    assert reply.reason == "held"
+    assert bench.header().due == START + 50_001, "looked at again when the lease ends"
