@@ -93,6 +93,11 @@ class NonDeterminismError(DurableError):
         self.attempted = attempted
         self.position = position
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The three as JSON shows them."""
+        return {"recorded": self.recorded, "attempted": self.attempted, "position": self.position}
+
 
 class SerializationError(DurableError):
     """A value cannot be encoded, or recorded data does not fit the annotation any more."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .core import failures
-from .core.events import fence
 from .core.header import Ending, Header, Lease, Parking, Refusal
 from .core.journal import Journal
 from .core.turn import STALL_LIMIT, Fenced, Suspension, Turn
@@ -116,7 +115,7 @@ class Invocation:
                 if took_over:
                     if turn.journal.fences >= STALL_LIMIT:
                         return self._end(session, _stalled(turn))
-                    session.append(fence(turn.time()))  # a fence: the dead owner may still have an append under way
+                    session.fence()
                     took_over = False
                 outcome = self._handler(session, loaded.header)
                 header = self._settle(session, outcome)

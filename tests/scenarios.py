@@ -87,6 +87,7 @@ class Scenario:
     result: Any = None
     fails: str | None = None
     effects: list[str] = field(default_factory=list)
+    same_after_death: bool = True  # an at-most-once body that was under way comes back as interrupted
 
     def __str__(self) -> str:
         return self.name
@@ -97,11 +98,13 @@ SCENARIOS: list[Scenario] = []
 
 def scenario(
     sync: Callable[..., Any], asyn: Callable[..., Any], *, event: Any = None, result: Any = None,
-    fails: str | None = None, effects: list[str] | None = None,
+    fails: str | None = None, effects: list[str] | None = None, same_after_death: bool = True,
 ) -> None:  # fmt: skip
     name = sync.__name__
     SCENARIOS.append(
-        Scenario(name, durable(name=name)(sync), durable(name=name)(asyn), event, result, fails, effects or [])
+        Scenario(
+            name, durable(name=name)(sync), durable(name=name)(asyn), event, result, fails, effects or [], same_after_death
+        )
     )
 
 
@@ -290,7 +293,9 @@ async def a_once_only(event: int, ctx: AsyncDurableContext) -> str:
     return "?"
 
 
-scenario(once_only, a_once_only, result="1 OSError", effects=["first", "once_failing"])
+scenario(
+    once_only, a_once_only, result="1 OSError", effects=["first", "once_failing"], same_after_death=False
+)
 
 
 def lambdas(event: int, ctx: DurableContext) -> list[Any]:

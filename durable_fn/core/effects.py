@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from typing import Any, Final, TypeAlias, TypeVar
 
 from .current import StepInfo
-from .journal import Record
 
 T = TypeVar("T")
 
@@ -48,25 +47,7 @@ class Park:
         self.due = due
 
 
-class Deliver:
-    """Wait until it is this record's turn in journal order. Only native asyncio can ask out of turn."""
-
-    __slots__ = ("record",)
-
-    def __init__(self, record: Record) -> None:
-        self.record = record
-
-
-class Perish:
-    """Wait to be cancelled, as this operation was when it was recorded. Never sent back."""
-
-    __slots__ = ("record",)
-
-    def __init__(self, record: Record) -> None:
-        self.record = record
-
-
 COMMIT: Final = Commit()
 
-Effect: TypeAlias = Call | Commit | Park | Deliver | Perish
+Effect: TypeAlias = Call | Commit | Park
 Operation: TypeAlias = Generator[Effect, Any, T]

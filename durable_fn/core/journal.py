@@ -31,6 +31,10 @@ class Record:
         self.taken = False
         self.resumed = 0
 
+    @property
+    def cancelled(self) -> bool:
+        return self.done is not None and self.done.status == CANCELLED
+
     def add(self, event: Event) -> None:
         if event.status == BEGUN:
             self.begun = event
@@ -80,6 +84,10 @@ class Journal:
             if event.status != BEGUN and event.status != RETRY:
                 self.deliveries.append(record)
 
+    def resume(self, at: int) -> None:
+        """This owner's own fence was written: the code goes on from here now."""
+        self._mark(at)
+
     def _mark(self, at: int) -> None:
         """What follows the last result was done again by a new owner, from this time on."""
         if self.deliveries:
@@ -102,9 +110,6 @@ class Journal:
     def over(self) -> bool:
         """Whether the code has come to the end of the log: every result handed out, every waiting operation called."""
         return self.untaken == 0 and self.cursor >= len(self.deliveries)
-
-    def is_next(self, record: Record) -> bool:
-        return self.cursor < len(self.deliveries) and self.deliveries[self.cursor] is record
 
     def next_record(self) -> Record | None:
         return self.deliveries[self.cursor] if self.cursor < len(self.deliveries) else None

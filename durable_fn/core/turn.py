@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import Event
+from .events import BEGUN, CANCELLED, RETRY, Event
 from .header import Header
 from .journal import Journal, Record
 from .retry import DEFAULT_RETRY, RetryPolicy
@@ -57,6 +57,11 @@ class Turn:
     def replaying(self) -> bool:
         return self.journal.replaying
 
+    def resume(self, at: int) -> None:
+        """A new owner takes over: the code after the last result runs again, now."""
+        self.journal.resume(at)
+        self.at = max(self.at, self.journal.resumed)
+
     def record(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """Adds an event to what the next commit writes."""
         event = Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value)
@@ -83,6 +88,14 @@ class Turn:
         """Hands out a recorded result."""
         event = record.done
         assert event is not None
+        if event.status == CANCELLED:  # the async driver waits for the cancellation instead of asking
+            raise self.mismatch(
+                f"{record.kind} {record.id!r} (cancelled by an async handler)",
+                f"{op.kind} {op.id!r}",
+                op.position,
+                op.scope.path,
+                "an async def handler became a def handler",
+            )
         self.journal.step_past(record)
         if event.at > op.scope.at:
             op.scope.at = event.at
@@ -93,8 +106,8 @@ class Turn:
         """The operation was cancelled natively before its result reached the handler: replay must do the same."""
         if op.record is not None and op.record.done is not None:
             return
-        self.pending = [e for e in self.pending if e.id != op.id or e.status == "B" or e.status == "R"]
-        self.seen(op, self.record(op, "C"))
+        self.pending = [e for e in self.pending if e.id != op.id or e.status in (BEGUN, RETRY)]
+        self.seen(op, self.record(op, CANCELLED))
 
     def mismatch(
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str

@@ -12,8 +12,9 @@ from typing import Any, ParamSpec, TypeVar, overload
 
 from ..core.current import current_scope, running_step
 from ..core.durations import milliseconds, moment
-from ..core.effects import Call, Commit, Deliver, Effect, Operation, Park, Perish
+from ..core.effects import Call, Commit, Effect, Operation
 from ..core.events import component
+from ..core.journal import Record
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
 from ..core.scope import Op
@@ -77,11 +78,14 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
     try:
+        record = op.record
+        if record is not None and record.done is not None and driver.out_of_turn(record):
+            await driver.turn_of(op, record)
         while True:
             effect = send(value)
             send = operation.send
             try:
-                value = await driver.perform(op, effect)
+                value = await driver.perform(effect)
             except asyncio.CancelledError:
                 driver.cancelled(op)
                 operation.close()
@@ -105,22 +109,34 @@ class Driver:
         self._flusher: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
-    async def perform(self, op: Op, effect: Effect) -> Any:
+    def out_of_turn(self, record: Record) -> bool:
+        """Whether a recorded result must wait. Results are handed out in journal order, and only when every other task
+        waits too: so it was when they came, and code that cancels or counts tasks must find them as they were then."""
+        return bool(self.loop._ready) or record is not self.turn.journal.next_record() or record.cancelled
+
+    async def turn_of(self, op: Op, record: Record) -> None:
+        """Waits for its turn; an operation that was cancelled waits for that."""
+        queue = self.director.perishing if record.cancelled else self.director.waiting
+        queue[record.id] = future = self.loop.create_future()
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.cancelled(op)
+            raise
+        finally:
+            del queue[record.id]
+
+    async def perform(self, effect: Effect) -> Any:
         if isinstance(effect, Call):
             return await self._call(effect)
         if isinstance(effect, Commit):
             return await self._commit()
-        if isinstance(effect, Park):
-            return await self._park(effect.due)
-        if isinstance(effect, Deliver):
-            return await self._wait_in(self.director.waiting, effect.record.id)
-        return await self._perish(effect)
+        return await self._park(effect.due)
 
     def settle(self) -> None:
-        """After each operation: the next recorded one may have its turn now."""
-        director = self.director
-        if director.waiting or not director.live:
-            director.advance()
+        """After each operation: was it the last recorded one?"""
+        if not self.director.live and self.turn.journal.over and not self.director.parked:
+            self.director.go_live()
 
     def cancelled(self, op: Op) -> None:
         """Native cancellation reached this operation before its result reached the handler."""
@@ -174,7 +190,7 @@ class Driver:
         return await asyncio.to_thread(call.fn, *call.args, **call.kwargs)
 
     async def _park(self, due: int) -> None:
-        if due <= self.session.clock.now():
+        if due <= self.session.clock.now() and not self.loop._ready:
             return
         future = self.loop.create_future()
         self.director.parked[future] = due
@@ -182,16 +198,6 @@ class Driver:
             await future
         finally:
             del self.director.parked[future]
-
-    async def _wait_in(self, queue: dict[str, asyncio.Future[None]], id: str) -> None:
-        queue[id] = future = self.loop.create_future()
-        try:
-            await future
-        finally:
-            del queue[id]
-
-    async def _perish(self, effect: Perish) -> None:
-        await self._wait_in(self.director.perishing, effect.record.id)
 
     # -- commits ---------------------------------------------------------------------------------------------------
 

@@ -52,29 +52,12 @@ class TurnDirector:
             _wake(future)
         self.gate.clear()
 
-    # -- replay order ----------------------------------------------------------------------------------------------
-
-    def advance(self) -> None:
-        """The journal's cursor has moved: wakes whoever waits for its new place."""
-        record = self.turn.journal.next_record()
-        if record is not None:
-            future = self.waiting.get(record.id)
-            if future is not None:
-                _wake(future)
-        elif self.turn.journal.over:
-            self.go_live()
-
     # -- the loop would block --------------------------------------------------------------------------------------
 
     def block(self, timeout: float | None) -> float | None:
         if self.closing:
             raise asyncio.CancelledError  # nobody waits for what the tasks of a closed turn still want
-        record = self.turn.journal.next_record()
-        if record is not None and record.id in self.perishing and timeout is not None:
-            self._jump(timeout)
-            return 0
-        if not self.live:
-            self.go_live()
+        if self._replay(timeout):
             return 0
         if self.busy:
             return self._until_parked(timeout)
@@ -86,6 +69,31 @@ class TurnDirector:
             return _PATIENCE if timeout is None else min(timeout, _PATIENCE)
         return self._wait_parked(timeout) if self.parked else timeout
 
+    def _replay(self, timeout: float | None) -> bool:
+        """Hands out the next recorded result, or lets the past catch up. False when neither is left to do."""
+        record = self.turn.journal.next_record()
+        if record is not None and record.id in self.waiting:
+            _wake(self.waiting[record.id])
+        elif record is not None and record.id in self.perishing and timeout is not None:
+            self._jump(timeout)  # to the loop timer that cancelled it
+        elif not self.live:
+            self._catch_up(timeout)
+        else:
+            return False
+        return True
+
+    def _catch_up(self, timeout: float | None) -> None:
+        """From the journal's time to the present. What became due meanwhile is due in its order: loop timers before the
+        first waiting operation fire first, then that operation goes on, at the present time."""
+        timer = None if timeout is None else self.time() + timeout
+        present = self.base + (self.clock.now() - self.turn.header.started) / 1000
+        due = self.base + (min(self.parked.values()) - self.turn.header.started) / 1000 if self.parked else present
+        if timer is not None and timer < min(due, present):
+            self._jump(timeout or 0.0)
+        else:
+            self.go_live()
+            self._wake_due()
+
     def blocked(self, events: int) -> None:
         patient, self._patient = self._patient, False
         if patient and not events and not self.busy:
@@ -93,7 +101,7 @@ class TurnDirector:
         self._wake_due()
 
     def _jump(self, seconds: float) -> None:
-        """To the next loop timer: it is what cancelled the operation that is next in the journal."""
+        """To the next loop timer."""
         if self.live:
             self._offset += seconds
         else:
@@ -125,10 +133,11 @@ class TurnDirector:
         return 0
 
     def _wake_due(self) -> None:
-        if self.parked:
-            now = self.clock.now()
-            for future, due in self.parked.items():
-                if due <= now:
+        """The earliest only: what it does may matter to the others, also when they are all late."""
+        due = min(self.parked.values(), default=None)
+        if due is not None and due <= self.clock.now():
+            for future, time in self.parked.items():
+                if time == due:
                     _wake(future)
 
     def _mismatch(self) -> None:

@@ -10,6 +10,7 @@ journal's time, so such a timer stands at the same moment on every replay and en
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextvars
 import selectors
 from collections.abc import Callable, Coroutine
@@ -54,7 +55,13 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
 
 
 class DurableLoop(asyncio.SelectorEventLoop):
-    """One per thread, reused by all its invocations, so that clients made at module level keep working."""
+    """One per thread, reused by all its invocations, so that clients made at module level keep working.
+
+    `_ready`, the base loop's queue of callbacks, tells whether any other task can run now; it has had that name and
+    meaning since Python 3.4, and a test holds it.
+    """
+
+    _ready: collections.deque[asyncio.Handle]
 
     def __init__(self) -> None:
         self.director: Director | None = None
@@ -72,6 +79,12 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def leave(self) -> None:
         self._last = self.time()
         self.director = None
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Silent about tasks that were unwound by a suspension, a fence or an outage: that is no error of the handler."""
+        error = context.get("exception")
+        if error is None or isinstance(error, Exception):
+            super().call_exception_handler(context)
 
     def time(self) -> float:
         director = self.director

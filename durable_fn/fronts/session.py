@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from ..core.events import Event, body, is_fence
+from ..core.events import Event, body, fence
 from ..core.header import Key
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
@@ -85,6 +85,16 @@ class Session:
 
     def append(self, text: str) -> None:
         """One segment at the next sequence number."""
+        self._put(text)
+        self.turn.worked = True
+
+    def fence(self) -> None:
+        """A new owner's first write: the dead one may still have an append under way."""
+        now = self.turn.time()
+        self._put(fence(now))
+        self.turn.resume(now)
+
+    def _put(self, text: str) -> None:
         turn = self.turn
         self.look_at_lease()
         header = turn.header
@@ -101,7 +111,6 @@ class Session:
             turn.closed = Fenced(f"another invocation wrote segment {segment.seq} of {header.id!r}")
             raise turn.closed
         turn.journal.next_seq += 1
-        turn.worked = turn.worked or not is_fence(text)
 
 
 def _parts(batch: list[Event]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from ..core.current import current_scope, running_step
 from ..core.durations import milliseconds, moment
-from ..core.effects import Call, Commit, Deliver, Effect, Operation, Park
+from ..core.effects import Call, Commit, Effect, Operation
 from ..core.events import component
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
@@ -97,14 +97,7 @@ def _perform(session: Session, effect: Effect) -> Any:
         return _call(session, effect)
     if isinstance(effect, Commit):
         return session.commit()
-    if isinstance(effect, Park):
-        return _park(session, effect.due)
-    if isinstance(effect, Deliver):
-        return None  # one thread asks in program order, which is journal order
-    raise RuntimeError(
-        f"execution {session.turn.header.id!r} was recorded by an async handler (an operation was cancelled natively); "
-        "a def handler cannot replay it"
-    )
+    return _park(session, effect.due)
 
 
 def _call(session: Session, call: Call) -> Any:

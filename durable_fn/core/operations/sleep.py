@@ -6,8 +6,8 @@ suspension, so a sleep has no write of its own.
 
 from __future__ import annotations
 
-from ..effects import Deliver, Operation, Park, Perish
-from ..events import BEGUN, CANCELLED, SUCCEEDED
+from ..effects import Operation, Park
+from ..events import BEGUN, SUCCEEDED
 from ..scope import Op
 
 
@@ -15,10 +15,6 @@ def sleep(op: Op, due: int) -> Operation[None]:
     """`due` counts only where nothing is recorded yet."""
     turn, record = op.turn, op.record
     if record is not None and record.done is not None:
-        if not turn.journal.is_next(record):
-            yield Deliver(record)
-        if record.done.status == CANCELLED:
-            yield Perish(record)
         turn.deliver(op, record)
         return
     if record is not None and record.begun is not None:

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from ...errors import SerializationError, StepError, StepInterrupted, StepTimeout
 from .. import failures
 from ..current import StepInfo
-from ..effects import COMMIT, Call, Deliver, Operation, Park, Perish
-from ..events import BEGUN, CANCELLED, FAILED, RETRY, SUCCEEDED, Event
+from ..effects import COMMIT, Call, Operation, Park
+from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..retry import RetryPolicy
 from ..scope import Op
 from ..steps import StepPlan
@@ -26,10 +26,6 @@ def step(
 ) -> Operation[Any]:
     record = op.record
     if record is not None and record.done is not None:
-        if not op.turn.journal.is_next(record):
-            yield Deliver(record)
-        if record.done.status == CANCELLED:
-            yield Perish(record)
         event = op.turn.deliver(op, record)
         if event.status == SUCCEEDED:
             return plan.adapter.decode(event.value, plan.result_what)
