@@ -1,0 +1,20 @@
+"""What a checker must refuse. Each marked line is an error; with the marks in place there is none left, and an unused mark
+is an error too."""
+
+from durable_fn import AsyncDurableContext, DurableContext, durable
+from models import Order
+from typing_exact import charge, handler, reserve
+
+
+def wrong(ctx: DurableContext, order: Order) -> None:
+    ctx.step(reserve)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    ctx.step(reserve, "order")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ctx.step(charge(order))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    ctx.sleep("5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@durable
+async def other(event: Order, ctx: AsyncDurableContext) -> None:
+    reservation = await ctx.step(reserve, event)
+    number: int = reservation  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    print(number, handler.name)
