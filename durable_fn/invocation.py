@@ -136,7 +136,7 @@ class Invocation:
             if loaded is None or len(loaded.inbox) + loaded.header.gone >= loaded.header.n:
                 return loaded
             self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction shows its items one by one
-        raise RuntimeError(f"the inbox of {header.id!r} stays incomplete: {len(loaded.inbox)} of {loaded.header.n}")
+        raise RuntimeError(f"the inbox of execution {header.id!r} stays incomplete: an entry that it counts is not there")
 
     def _turn(self, loaded: Loaded) -> Turn:
         return Turn(

@@ -97,7 +97,7 @@ SCENARIOS: list[Scenario] = []
 
 
 def scenario(
-    sync: Callable[..., Any], asyn: Callable[..., Any], *, event: Any = None, result: Any = None,
+    sync: Callable[..., Any], asyn: Callable[..., Any], *, event: Any = 0, result: Any = None,
     fails: str | None = None, effects: list[str] | None = None, same_after_death: bool = True,
 ) -> None:  # fmt: skip
     name = sync.__name__

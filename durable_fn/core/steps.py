@@ -33,7 +33,8 @@ class StepOptions(NamedTuple):
 
     def over(self, base: StepOptions) -> StepOptions:
         """These options, and those of `base` where these are silent."""
-        return StepOptions(*(mine if mine is not None else theirs for mine, theirs in zip(self, base, strict=True)))
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        return base._replace(**given)
 
 
 class StepPlan:

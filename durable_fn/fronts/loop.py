@@ -38,7 +38,7 @@ class Director(Protocol):
         """The wait is over, with so many I/O events."""
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _Selector(selectors.DefaultSelector):
     """Asks the director before every wait."""
 
     loop: DurableLoop
@@ -46,12 +46,12 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         director = self.loop.director
         if director is None or (timeout is not None and timeout <= 0):
-            return super().select(timeout)  # type: ignore[no-any-return]
+            return super().select(timeout)
         ready = super().select(0)
         if not ready:
             ready = super().select(director.block(timeout))
             director.blocked(len(ready))
-        return ready  # type: ignore[no-any-return]
+        return ready
 
 
 class DurableLoop(asyncio.SelectorEventLoop):

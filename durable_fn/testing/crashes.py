@@ -89,7 +89,7 @@ class _Run(LocalRunner[E, R]):
         super().__init__(handler, *others, now=EPOCH + timedelta(hours=7 * late))
         self._late_ms = 1_000_000 * late
         self.dying = DyingStore(self._store, die_at)
-        self._backend.store = self.dying  # type: ignore[assignment]
+        self._backend.store = self.dying
 
     def _wake(self, id: str) -> None:
         self._clock.advance_to(self._clock.now() + self._late_ms)
@@ -116,7 +116,8 @@ def crash_everywhere(
     """
 
     def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], dict[str, Any]]:
-        with _Run(handler, others, die_at, late) as run:
+        run = _Run(handler, others, die_at, late)
+        with run:
             execution = _drive(run, event, id, drive)
             if check is not None:
                 check(execution)

@@ -1,0 +1,156 @@
+"""Errors as data: class name, message, traceback text, and what is needed to rebuild a known class."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import SerializationError
+from ..types import ErrorInfo
+from . import tagged
+
+_MESSAGE: Final = 4_000
+_TRACE: Final = 2_000
+_DATA: Final = 20_000
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A recorded error. `state` holds `args` and `__dict__`, encoded, where a class is to be rebuilt from them."""
+
+    error_type: str
+    message: str
+    traceback: str
+    data: Any
+    state: str | None
+
+
+NOTHING: Final = '{"type":"","message":""}'
+
+
+def capture(error: BaseException, *, keep_state: bool) -> Failure:
+    """Never raises: an error whose own methods fail is recorded as well as can be."""
+    return Failure(
+        class_name(type(error)),
+        _text(_message(error), _MESSAGE),
+        _text(_trace(error), _TRACE, keep_end=True),
+        _data(error),
+        _state(error) if keep_state else None,
+    )
+
+
+def class_name(cls: type) -> str:
+    """ "module.QualName"; built-ins without a module."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message cannot be read: {type(broken).__name__})"
+
+
+def _text(text: str, most: int, *, keep_end: bool = False) -> str:
+    """Valid Unicode of a bounded length."""
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= most:
+        return text
+    return "..." + text[-most:] if keep_end else text[:most] + "..."
+
+
+def _trace(error: BaseException) -> str:
+    """The frames of user code: those of this package tell the user nothing."""
+    try:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE)]
+        return "".join(traceback.format_list(frames))
+    except Exception:
+        return ""
+
+
+def _data(error: BaseException) -> Any:
+    try:
+        data = getattr(error, "data", None)
+        value = list(error.args) if data is None else data
+        text = tagged.encode(value, "the error's data")
+        return tagged.plain(text) if len(text) <= _DATA else None
+    except Exception:
+        return None
+
+
+def _state(error: BaseException) -> str | None:
+    try:
+        text = tagged.encode([error.args, dict(error.__dict__)], "the error's state")
+        return text if len(text) <= _DATA else None
+    except Exception:
+        return None
+
+
+def encode(failure: Failure) -> str:
+    """One line of JSON; what is empty is left out."""
+    row: dict[str, Any] = {"type": failure.error_type, "message": failure.message}
+    if failure.data not in (None, []):
+        row["data"] = failure.data
+    if failure.state is not None:
+        row["state"] = failure.state
+    if failure.traceback:
+        row["traceback"] = failure.traceback
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(text: str) -> Failure:
+    """Raises SerializationError for text that `encode` did not write."""
+    try:
+        row = json.loads(text)
+        kind, message, trace, state = row["type"], row["message"], row.get("traceback", ""), row.get("state")
+        if not all(isinstance(part, str) for part in (kind, message, trace, state or "")):
+            raise TypeError("a field is not text")
+        return Failure(kind, message, trace, row.get("data"), state)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
+
+
+def rebuild(failure: Failure, classes: tuple[type[Exception], ...]) -> Exception | None:
+    """An instance of the recorded class, if it is one of `classes` or a subclass of one that is loaded. Made without
+    `__init__`, whose parameters nobody knows."""
+    for cls in classes:
+        found = _named(cls, failure.error_type)
+        if found is not None:
+            return _instance(found, failure)
+    return None
+
+
+def _named(cls: type[Exception], name: str) -> type[Exception] | None:
+    if class_name(cls) == name:
+        return cls
+    for sub in cls.__subclasses__():
+        found = _named(sub, name)
+        if found is not None:
+            return found
+    return None
+
+
+def _instance(cls: type[Exception], failure: Failure) -> Exception:
+    args, attributes = (failure.message,), {}
+    if failure.state is not None:
+        args, attributes = tagged.decode(failure.state, f"the state of a {failure.error_type}")
+    error = cls.__new__(cls, *args)
+    error.args = tuple(args)
+    error.__dict__.update(attributes)
+    return error
+
+
+def info(failure: Failure, attempts: int | None = None) -> ErrorInfo:
+    """As JSON shows it."""
+    shown: ErrorInfo = {"error_type": failure.error_type, "message": failure.message}
+    if attempts is not None:
+        shown["attempts"] = attempts
+    if failure.data is not None:
+        shown["data"] = failure.data
+    if failure.traceback:
+        shown["traceback"] = failure.traceback
+    return shown
