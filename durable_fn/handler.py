@@ -184,7 +184,9 @@ def _context_annotation(fn: Any) -> str:
     except (TypeError, ValueError):
         return ""
     if len(parameters) < 2 and not any(p.kind == p.VAR_POSITIONAL for p in parameters):
-        raise TypeError(f"@durable handler {getattr(fn, '__qualname__', fn)!r} must take two arguments: (event, context)")
+        raise TypeError(
+            f"@durable handler {getattr(fn, '__qualname__', fn)!r} must take two arguments: (event, context)"
+        )
     annotation = parameters[1].annotation if len(parameters) > 1 else ""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     return text.strip("'\"").rpartition(".")[2]

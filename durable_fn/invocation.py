@@ -16,7 +16,8 @@ from .core.journal import Journal
 from .core.turn import STALL_LIMIT, Fenced, Suspension, Turn
 from .errors import NonDeterminismError, SerializationError
 from .fronts.session import Session
-from .ports import Backend, Hint, Loaded
+from .core.hint import Hint
+from .ports import Backend, Loaded
 from .types import LambdaContext
 
 if TYPE_CHECKING:
@@ -136,7 +137,9 @@ class Invocation:
             if loaded is None or len(loaded.inbox) + loaded.header.gone >= loaded.header.n:
                 return loaded
             self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction shows its items one by one
-        raise RuntimeError(f"the inbox of execution {header.id!r} stays incomplete: an entry that it counts is not there")
+        raise RuntimeError(
+            f"the inbox of execution {header.id!r} stays incomplete: an entry that it counts is not there"
+        )
 
     def _turn(self, loaded: Loaded) -> Turn:
         return Turn(
@@ -218,7 +221,7 @@ class Invocation:
 
     def _end(self, session: Session, ending: Ending) -> Header:
         turn = session.turn
-        reply = self.backend.store.complete(turn.header.key, turn.writer, ending)
+        reply = self.backend.store.complete(turn.header, turn.writer, ending)
         if isinstance(reply, Refusal):
             return self._fenced(session, f"could not complete: {reply.reason}")
         return reply
@@ -229,8 +232,8 @@ class Invocation:
         error = None
         if outcome.error is not None:
             error = failures.encode(failures.capture(outcome.error, keep_state=False))
-        parking = Parking(outcome.due, outcome.due, turn.in_hand, error, outcome.strikes)
-        reply = self.backend.store.suspend(turn.header.key, turn.writer, parking)
+        parking = Parking(outcome.due, outcome.due, turn.in_hand + turn.header.gone, error, outcome.strikes)
+        reply = self.backend.store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Refusal):
             if reply.reason == "moved" and reply.header is not None:
                 return reply.header
@@ -242,7 +245,7 @@ class Invocation:
         """Makes way. If the header still says that this invocation owns it, the next one need not wait for the lease."""
         _log.info("execution %r makes way: %s", session.turn.header.id, why)
         turn, now = session.turn, self.backend.clock.now()
-        reply = self.backend.store.suspend(turn.header.key, turn.writer, Parking(now, now, None))
+        reply = self.backend.store.suspend(turn.header, turn.writer, Parking(now, now, None))
         if isinstance(reply, Header):
             self._hint(reply, already=None)
             return reply

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from .core.header import Ending, Header, Key, Lease, Parking, Refusal
+from .core.hint import Hint
 from .core.journal import Segment
 from .types import ExecutionStatus
 
@@ -82,14 +83,14 @@ class JournalStore(Protocol):
     def load(self, key: Key) -> Loaded | None:
         """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone."""
 
-    def append(self, key: Key, segment: Segment, ttl: int) -> bool:
+    def append(self, header: Header, segment: Segment) -> bool:
         """Put, if the sequence number is free. True if this writer's segment stands there now, False if another's does."""
 
-    def suspend(self, key: Key, writer: str, parking: Parking) -> Header | Refusal: ...
+    def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal: ...
 
-    def complete(self, key: Key, writer: str, ending: Ending) -> Header | Refusal: ...
+    def complete(self, header: Header, writer: str, ending: Ending) -> Header | Refusal: ...
 
-    def deliver(self, key: Key, entry: Entry, now: int, ttl: int) -> Header | Refusal:
+    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """Entry and bump in one transaction. Refusal("moved"): another entry stands under the key; the same writer or
         digest is a success."""
 
@@ -109,15 +110,6 @@ class JournalStore(Protocol):
 
     def locate(self, fn: str) -> str | None:
         """The queue of the function of this name."""
-
-
-class Hint(NamedTuple):
-    """A message that says: look at this execution, at `due` or later. It may be lost, late, early or doubled."""
-
-    id: str
-    run: str
-    fn: str
-    due: int
 
 
 class Wakeups(Protocol):

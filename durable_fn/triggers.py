@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .core import failures
 from .core.header import Header, Refusal
+from .core.hint import Hint, parse_hint
 from .core.ids import checked_id, new_id
 from .core.values import plain
-from .errors import DurableError, SerializationError
+from .errors import DurableError
 from .fronts.session import Outage
 from .invocation import WAIT_IN_PLACE_MS, Invocation
-from .ports import Backend, Hint
+from .ports import Backend
 from .types import LambdaContext
 from .wiring import backend as configured_backend
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from .handler import DurableFunction
 
 _log = logging.getLogger("durable_fn")
-
-WAKE_VERSION: Final = 1
 
 
 def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any:
@@ -118,29 +117,11 @@ def _batch(
             failed.append({"itemIdentifier": str(record.get("messageId", ""))})
             continue
         try:
-            _wake(function, backend, parse_wake(record.get("body")), context)
+            _wake(function, backend, parse_hint(record.get("body")), context)
         except (Exception, Outage):
             _log.exception("message %r for durable function %r failed", record.get("messageId"), function.name)
             failed.append({"itemIdentifier": str(record.get("messageId", ""))})
     return {"batchItemFailures": failed}
-
-
-def parse_wake(body: Any) -> Hint:
-    """The hint in a message body. Raises SerializationError for anything else: it ends in the dead-letter queue, where
-    somebody can look at it."""
-    try:
-        data = json.loads(body)
-        version, id, run, fn, due = (data[key] for key in ("durable_fn", "id", "run", "fn", "due"))
-        if version != WAKE_VERSION or isinstance(due, bool) or not isinstance(due, int):
-            raise ValueError("unknown version" if version != WAKE_VERSION else "due is not a number")
-        if not isinstance(run, str) or not isinstance(fn, str):
-            raise ValueError("run and fn must be text")
-        return Hint(checked_id(id), run, fn, due)
-    except (TypeError, ValueError, KeyError, RecursionError) as error:
-        raise SerializationError(
-            f"not a wake message of durable_fn ({type(error).__name__}: {error}): {str(body)[:200]!r}. Only the SDK itself "
-            "sends to a durable function's wake queue; start executions with DurableClient.start"
-        ) from error
 
 
 def _wake(function: DurableFunction[Any, Any], backend: Backend, hint: Hint, context: LambdaContext) -> None:

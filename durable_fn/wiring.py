@@ -37,7 +37,9 @@ def configure(*, backend: object | None = None) -> None:
     """Process-wide, at import time, before the first invocation; later raises RuntimeError. The environment is the default."""
     global _configured
     if backend is not None and not isinstance(backend, Backend):
-        raise TypeError(f"backend must be a durable_fn Backend, not {type(backend).__name__}; see durable_fn.wiring.sqlite")
+        raise TypeError(
+            f"backend must be a durable_fn Backend, not {type(backend).__name__}; see durable_fn.wiring.sqlite"
+        )
     with _lock:
         if _used:
             raise RuntimeError("durable_fn.configure() must be called before the first invocation or client")

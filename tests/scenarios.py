@@ -87,6 +87,7 @@ class Scenario:
     result: Any = None
     fails: str | None = None
     effects: list[str] = field(default_factory=list)
+    random: bool = False  # its results differ between executions
     same_after_death: bool = True  # an at-most-once body that was under way comes back as interrupted
 
     def __str__(self) -> str:
@@ -98,12 +99,20 @@ SCENARIOS: list[Scenario] = []
 
 def scenario(
     sync: Callable[..., Any], asyn: Callable[..., Any], *, event: Any = 0, result: Any = None,
-    fails: str | None = None, effects: list[str] | None = None, same_after_death: bool = True,
+    fails: str | None = None, effects: list[str] | None = None, random: bool = False, same_after_death: bool = True,
 ) -> None:  # fmt: skip
     name = sync.__name__
     SCENARIOS.append(
         Scenario(
-            name, durable(name=name)(sync), durable(name=name)(asyn), event, result, fails, effects or [], same_after_death
+            name,
+            durable(name=name)(sync),
+            durable(name=name)(asyn),
+            event,
+            result,
+            fails,
+            effects or [],
+            random,
+            same_after_death,
         )
     )
 
@@ -205,7 +214,9 @@ async def a_compensates(event: int, ctx: AsyncDurableContext) -> str:
     try:
         await ctx.step(slow_flaky, 99)
     except StepError as error:
-        await ctx.step(step(effect, name="refund"), f"refund after {error.attempts} x {error.error_type}: {error.message}")
+        await ctx.step(
+            step(effect, name="refund"), f"refund after {error.attempts} x {error.error_type}: {error.message}"
+        )
         return "refunded"
     return "shipped"
 
@@ -272,7 +283,7 @@ async def a_draws(event: int, ctx: AsyncDurableContext) -> list[Any]:
     return [kept == [str(x) for x in (*before, *after)], len(set(kept)), 0 <= before[1] < 1]
 
 
-scenario(draws, a_draws, result=[True, 5, True], effects=["one"])
+scenario(draws, a_draws, result=[True, 5, True], effects=["one"], random=True)
 
 
 def once_only(event: int, ctx: DurableContext) -> str:
@@ -293,9 +304,7 @@ async def a_once_only(event: int, ctx: AsyncDurableContext) -> str:
     return "?"
 
 
-scenario(
-    once_only, a_once_only, result="1 OSError", effects=["first", "once_failing"], same_after_death=False
-)
+scenario(once_only, a_once_only, result="1 OSError", effects=["first", "once_failing"], same_after_death=False)
 
 
 def lambdas(event: int, ctx: DurableContext) -> list[Any]:

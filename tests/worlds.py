@@ -40,11 +40,18 @@ class Outcome:
         self.error = decode(header.error) if header.error else None
         self.history: list[HistoryEvent] = world.client.history(id)
 
-    @property
-    def journal(self) -> list[tuple[Any, ...]]:
+    def journal(self, *, results: bool = True) -> list[tuple[Any, ...]]:
         """Without times and tracebacks, which differ between runs."""
         return [
-            (e.id, e.kind, e.name, e.status, e.attempt, e.result, e.error and (e.error["error_type"], e.error["message"]))
+            (
+                e.id,
+                e.kind,
+                e.name,
+                e.status,
+                e.attempt,
+                e.result if results else None,
+                e.error and (e.error["error_type"], e.error["message"]),
+            )
             for e in self.history
         ]
 
@@ -97,5 +104,3 @@ class AwsWorld:
 
     def advance(self, duration: Duration) -> None:
         self.cloud.advance(duration)
-
-

@@ -19,7 +19,8 @@ from typing import Any
 from ..core import header as transitions
 from ..core.header import Ending, Header, Key, Lease, Parking, Refusal
 from ..core.journal import Segment
-from ..ports import Due, Entry, Hint, Loaded
+from ..core.hint import Hint
+from ..ports import Due, Entry, Loaded
 from ..types import ExecutionStatus
 
 _COLUMNS = tuple(field.name for field in fields(Header))
@@ -101,11 +102,11 @@ class SQLiteStore:
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         return self._change(id, lambda old: transitions.acquire(old, lease))
 
-    def suspend(self, key: Key, writer: str, parking: Parking) -> Header | Refusal:
-        return self._change(key.id, lambda old: transitions.suspend(old, key, writer, parking))
+    def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.suspend(old, header.key, writer, parking))
 
-    def complete(self, key: Key, writer: str, ending: Ending) -> Header | Refusal:
-        return self._change(key.id, lambda old: transitions.complete(old, key, writer, ending))
+    def complete(self, header: Header, writer: str, ending: Ending) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.complete(old, header.key, writer, ending))
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         reply = self._change(id, lambda old: transitions.postpone(old, seen_due, now, due))
@@ -135,7 +136,8 @@ class SQLiteStore:
             inbox = self._db.execute("SELECT key, writer, digest, body FROM inbox WHERE id = ? AND run = ?", key[:2])
             return Loaded(header, [Segment(*row) for row in log], {row[0]: Entry(*row) for row in inbox})
 
-    def append(self, key: Key, segment: Segment, ttl: int) -> bool:
+    def append(self, header: Header, segment: Segment) -> bool:
+        key = header.key
         with self._transaction() as db:
             put = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
             if db.execute(put, (*key, *segment)).rowcount:
@@ -143,7 +145,8 @@ class SQLiteStore:
             find = "SELECT writer FROM segments WHERE id = ? AND run = ? AND gen = ? AND seq = ?"
             return bool(db.execute(find, (*key, segment.seq)).fetchone()[0] == segment.writer)
 
-    def deliver(self, key: Key, entry: Entry, now: int, ttl: int) -> Header | Refusal:
+    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        key = header.key
         with self._transaction() as db:
             old = _find(db, key.id)
             find = "SELECT writer, digest FROM inbox WHERE id = ? AND run = ? AND key = ?"
@@ -189,7 +192,9 @@ class SQLiteStore:
 
     def register(self, fn: str, queue: str) -> None:
         with self._transaction() as db:
-            db.execute("INSERT INTO functions VALUES (?, ?) ON CONFLICT DO UPDATE SET queue = excluded.queue", (fn, queue))
+            db.execute(
+                "INSERT INTO functions VALUES (?, ?) ON CONFLICT DO UPDATE SET queue = excluded.queue", (fn, queue)
+            )
 
     def locate(self, fn: str) -> str | None:
         rows = self._read("SELECT queue FROM functions WHERE fn = ?", (fn,))

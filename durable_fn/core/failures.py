@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import traceback
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +14,7 @@ from . import tagged
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000
 _DATA: Final = 20_000
-_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("core/").removesuffix("core\\")
 
 
 @dataclass(frozen=True, slots=True)

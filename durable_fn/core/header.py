@@ -80,7 +80,7 @@ class Lease(NamedTuple):
 
 
 class Parking(NamedTuple):
-    """What a suspend writes. `seen` is the number of inbox entries in hand; None for a yield, which waits for nothing."""
+    """What a suspend writes. `seen` is the number of inbox entries in hand and gone; None for a yield, which waits for nothing."""
 
     due: int | None
     hint: int | None
@@ -130,7 +130,7 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
     assert header is not None
     if header.lease == 0:
         return header  # my own earlier success
-    if parking.seen is not None and header.n != parking.seen + header.gone:
+    if parking.seen is not None and header.n != parking.seen:
         return Refusal("moved", header)
     return replace(
         header,

@@ -31,7 +31,9 @@ def _shown(event: Event) -> HistoryEvent:
     if event.status in (RETRY, FAILED):
         error = failures.info(failures.decode(event.value))
     elif event.status == CANCELLED:
-        error = failures.info(failures.Failure("asyncio.CancelledError", "cancelled by the handler's own code", "", None, None))
+        error = failures.info(
+            failures.Failure("asyncio.CancelledError", "cancelled by the handler's own code", "", None, None)
+        )
     return HistoryEvent(
         id=event.id,
         kind=event.kind,

@@ -16,7 +16,9 @@ def checked_id(id: object, what: str = "the execution id") -> str:
             f"{what} must be 1 to {_MAX_BYTES} bytes of printable characters, without blanks at its ends, got {id[:80]!r}"
         )
     if len(id.encode()) > _MAX_BYTES:
-        raise ValueError(f"{what} is {len(id.encode()):,} bytes, at most {_MAX_BYTES} are allowed; hash it: {id[:40]!r}...")
+        raise ValueError(
+            f"{what} is {len(id.encode()):,} bytes, at most {_MAX_BYTES} are allowed; hash it: {id[:40]!r}..."
+        )
     return id
 
 

@@ -77,7 +77,9 @@ class Scope:
         elif id in journal.records:
             cause = "an operation before this one was removed, or the order changed"
         elif operation_name(there.id) != operation_name(id):
-            cause = "an operation was added before recorded ones, or this one was renamed (give it its old name with name=)"
+            cause = (
+                "an operation was added before recorded ones, or this one was renamed (give it its old name with name=)"
+            )
         else:
             cause = "the code took another way than before"
         return self.turn.mismatch(f"{there.kind} {there.id!r}", f"{kind} {id!r}", position, self.path, cause)

@@ -252,7 +252,9 @@ def _resolved(fn: Any, name: str, raw: Any) -> Any:
 def _closure(fn: Any) -> dict[str, Any]:
     """Names of an enclosing function that the function uses: a model defined inside a test, say."""
     found = {}
-    for name, cell in zip(getattr(getattr(fn, "__code__", None), "co_freevars", ()), fn.__closure__ or (), strict=False):
+    for name, cell in zip(
+        getattr(getattr(fn, "__code__", None), "co_freevars", ()), fn.__closure__ or (), strict=False
+    ):
         try:
             found[name] = cell.cell_contents
         except ValueError:
@@ -288,5 +290,3 @@ def _problems(error: ValueError) -> str:
         texts.append(f"{where or 'the value'}: {row['msg']} (got {_shown(row['input'])})")
     more = f"; and {len(rows) - 5} more" if len(rows) > 5 else ""
     return f"{len(rows)} problem{'s' * (len(rows) > 1)}: " + "; ".join(texts) + more
-
-

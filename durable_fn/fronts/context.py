@@ -71,9 +71,7 @@ class BaseContext:
         try:
             return getattr(self._lambda_context, name)
         except AttributeError:
-            raise AttributeError(
-                f"{type(self).__name__} has no {name!r}, and neither has the Lambda context"
-            ) from None
+            raise AttributeError(f"{type(self).__name__} has no {name!r}, and neither has the Lambda context") from None
 
     def now(self) -> datetime:
         """Aware, UTC, the same on replay. It moves with the journal: two calls with no operation between may be equal."""

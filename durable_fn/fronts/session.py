@@ -6,7 +6,6 @@ import threading
 from typing import Final
 
 from ..core.events import Event, body, fence
-from ..core.header import Key
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
 from ..ports import Backend
@@ -100,7 +99,7 @@ class Session:
         header = turn.header
         segment = Segment(turn.journal.next_seq, turn.writer, text)
         try:
-            mine = self.store.append(Key(header.id, header.run, header.gen), segment, header.ttl)
+            mine = self.store.append(header, segment)
         except Exception as error:
             turn.closed = Outage(f"could not write the journal of {header.id!r}: {error}")
             raise turn.closed from error

@@ -84,7 +84,11 @@ class _Run(LocalRunner[E, R]):
     """A runner whose process dies at one point, and whose randomness is the same every time."""
 
     def __init__(
-        self, handler: DurableFunction[E, R], others: tuple[DurableFunction[Any, Any], ...], die_at: int | None, late: bool
+        self,
+        handler: DurableFunction[E, R],
+        others: tuple[DurableFunction[Any, Any], ...],
+        die_at: int | None,
+        late: bool,
     ) -> None:
         super().__init__(handler, *others, now=EPOCH + timedelta(hours=7 * late))
         self._late_ms = 1_000_000 * late

@@ -107,7 +107,9 @@ class LocalRunner(Generic[E, R]):
         self._handler = handler
         self._functions = {function.name: function for function in (handler, *others)}
         if len(self._functions) != len(others) + 1:
-            raise ValueError(f"two handlers have the same name among {[f.name for f in (handler, *others)]}; give name=")
+            raise ValueError(
+                f"two handlers have the same name among {[f.name for f in (handler, *others)]}; give name="
+            )
         self._clock = VirtualClock(moment(now or EPOCH, "now"))
         self._store = SQLiteStore(":memory:", synchronous="off")
         self._backend = Backend(self._store, PollingWakeups(), self._clock, "sqlite")

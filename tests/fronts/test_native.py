@@ -393,5 +393,3 @@ def test_a_removed_concurrent_operation_is_caught(monkeypatch: pytest.MonkeyPatc
         removed = False
         runner.advance(3600)
         assert execution.status == "SUCCEEDED"
-
-

@@ -103,7 +103,7 @@ def test_an_incomplete_inbox_is_read_again_before_anything_runs(function: Durabl
     bench = Bench(function)
     bench.start()
     entry = Entry("signal/1", "w", "d", "null")
-    bench.sqlite.deliver(bench.header().key, entry, START, 0)
+    bench.sqlite.deliver(bench.header(), entry, START)
 
     def torn(*args: Any) -> Any:
         assert BODIES == []
@@ -146,18 +146,18 @@ def test_a_new_owner_fences_a_stale_append(function: DurableFunction[Any, Any]) 
     def die(*args: Any) -> None:
         raise Death
 
-    def hold_back(key: Key, segment: Segment, ttl: int) -> None:
-        late.append((key, segment, ttl))
+    def hold_back(header: Header, segment: Segment) -> None:
+        late.append((header, segment))
         raise Death
 
     bench.store.before["append"] = hold_back
     with pytest.raises(Death):
         bench.resume()
     expire(bench)
-    key, segment, ttl = late[0]
+    header, segment = late[0]
 
     def lands(*args: Any) -> None:
-        assert bench.sqlite.append(key, segment, ttl) is False, "the fence has taken the sequence number"
+        assert bench.sqlite.append(header, segment) is False, "the fence has taken the sequence number"
 
     def when_body_runs(*args: Any) -> None:
         bench.store.before["append"] = lands
@@ -231,8 +231,8 @@ def test_a_foreign_segment_makes_the_owner_give_way(function: DurableFunction[An
     bench = Bench(function)
     bench.start()
 
-    def intrude(key: Key, segment: Segment, ttl: int) -> None:
-        bench.sqlite.append(key, Segment(segment.seq, "other", fence(START)), ttl)
+    def intrude(header: Header, segment: Segment) -> None:
+        bench.sqlite.append(header, Segment(segment.seq, "other", fence(START)))
 
     bench.store.before["append"] = intrude
     header = bench.resume()
@@ -272,8 +272,8 @@ def test_progress_between_deaths_is_no_stall(function: DurableFunction[Any, Any]
     bench = Bench(function)
     header = bench.start()
     for seq in range(STALL_LIMIT):
-        bench.sqlite.append(header.key, Segment(seq, "w", fence(START)), 0)
-    bench.sqlite.append(header.key, Segment(STALL_LIMIT, "w", f"body\tstep\t0\tS\t1\t{START}\t\t\"a\""), 0)
+        bench.sqlite.append(header, Segment(seq, "w", fence(START)))
+    bench.sqlite.append(header, Segment(STALL_LIMIT, "w", f'body\tstep\t0\tS\t1\t{START}\t\t"a"'))
     bench.sqlite.acquire("x", Lease("dead", START, START + 5))
     bench.clock.advance_to(START + 6)
     assert bench.resume().status == "SUCCEEDED"
@@ -312,7 +312,7 @@ def test_at_most_once_is_marked_before_its_body(function: DurableFunction[Any, A
     bench = Bench(function)
     bench.start()
 
-    def marked(key: Key, segment: Segment, ttl: int) -> None:
+    def marked(header: Header, segment: Segment) -> None:
         assert BODIES == []
         assert segment.body.split("\t")[3] == "B"
 
@@ -391,7 +391,7 @@ def test_a_spurious_turn_sends_no_second_message(function: DurableFunction[Any, 
     bench.start()
     bench.resume()
     bench.clock.advance_to(START + 1000)
-    bench.sqlite.deliver(bench.header().key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+    bench.sqlite.deliver(bench.header(), Entry("k", "w", "d", "null"), bench.clock.now())
     assert bench.resume().due == START + 600_000
     assert len(bench.hints.sent) == 1
 
@@ -402,7 +402,7 @@ def test_a_due_time_that_has_passed_meanwhile_is_hinted_again(function: DurableF
     bench = Bench(function)
     bench.start()
     bench.resume()
-    bench.sqlite.deliver(bench.header().key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+    bench.sqlite.deliver(bench.header(), Entry("k", "w", "d", "null"), bench.clock.now())
     bench.store.before["suspend"] = lambda *args: bench.clock.advance_to(START + 600_000)
     bench.resume()
     assert [hint.due for hint in bench.hints.sent] == [START + 600_000] * 2
@@ -413,8 +413,8 @@ def test_an_entry_that_arrives_while_suspending_is_not_parked_over(function: Dur
     bench = Bench(function)
     bench.start()
 
-    def arrives(key: Key, writer: str, parking: Parking) -> None:
-        bench.sqlite.deliver(key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+    def arrives(header: Header, writer: str, parking: Parking) -> None:
+        bench.sqlite.deliver(header, Entry("k", "w", "d", "null"), bench.clock.now())
 
     bench.store.before["suspend"] = arrives
     header = bench.resume()
@@ -431,7 +431,7 @@ def test_what_is_seen_is_counted_from_entries_in_hand(function: DurableFunction[
     expire(bench)
 
     def arrives(key: Key) -> None:
-        bench.sqlite.deliver(key, Entry("k", "w", "d", "null"), bench.clock.now(), 0)
+        bench.sqlite.deliver(bench.header(), Entry("k", "w", "d", "null"), bench.clock.now())
 
     bench.store.before["load"] = arrives
     bench.resume()
@@ -482,7 +482,7 @@ def test_a_fenced_owner_completes_nothing(function: DurableFunction[Any, Any]) -
     bench = Bench(function)
     bench.start()
 
-    def stolen(key: Key, writer: str, ending: Ending) -> None:
+    def stolen(header: Header, writer: str, ending: Ending) -> None:
         bench.clock.advance_to(bench.header().lease + 1)
         assert isinstance(bench.sqlite.acquire("x", Lease("thief", bench.clock.now(), bench.clock.now() + 99)), Header)
 

@@ -1,0 +1,71 @@
+"""DynamoDB, SQS and EventBridge Scheduler."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from ...clocks import SystemClock
+from ...ports import Backend
+from .dynamodb import DynamoStore
+from .requests import explained
+from .wakeups import SqsWakeups, queue_arn
+
+TABLE: Final = "DURABLE_FN_TABLE"
+QUEUE_URL: Final = "DURABLE_FN_QUEUE_URL"
+GROUP: Final = "DURABLE_FN_SCHEDULE_GROUP"
+ROLE_ARN: Final = "DURABLE_FN_SCHEDULE_ROLE_ARN"
+
+
+def connect() -> Backend:
+    """By the environment. No request is made yet; SQS and Scheduler clients are made when the first message is sent.
+
+    Raises RuntimeError naming the variable that is missing.
+    """
+    table = os.environ.get(TABLE)
+    if not table:
+        raise RuntimeError(
+            f"{TABLE} is not set: set it to the name of the journal's DynamoDB table (and {QUEUE_URL} to the function's wake "
+            "queue), or set DURABLE_FN_BACKEND=sqlite:///path for the embedded journal"
+        )
+    queue_url = os.environ.get(QUEUE_URL) or None
+    client = clients()
+    if queue_url is not None:
+        queue_arn(queue_url, "")  # a wrong URL is said now, not at the first sleep
+    store = DynamoStore(client("dynamodb"), table)
+    wakeups = SqsWakeups(
+        lambda: client("sqs"),
+        lambda: client("scheduler"),
+        store,
+        queue_url=queue_url,
+        group=os.environ.get(GROUP) or None,
+        role_arn=os.environ.get(ROLE_ARN) or None,
+    )
+    return Backend(store, wakeups, SystemClock(), "aws")
+
+
+def clients() -> Callable[[str], Any]:
+    """A factory of clients that share one session. Timeouts are short: a journal that does not answer within seconds must
+    not eat the invocation, which is only repeated then."""
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.get_session()
+    config = Config(
+        connect_timeout=2,
+        read_timeout=4,
+        retries={"mode": "standard", "total_max_attempts": 4},
+        tcp_keepalive=True,
+    )
+
+    def client(service: str) -> Any:
+        try:
+            return session.create_client(service, region_name=os.environ.get("AWS_REGION"), config=config)
+        except Exception as error:
+            raise explained(error, service) from error
+
+    return client
+
+
+__all__ = ["DynamoStore", "SqsWakeups", "connect"]

@@ -1,0 +1,152 @@
+"""How the journal lies in the table: one partition per execution, sort keys by kind.
+
+    H                       header
+    L#run#gen#seq           segment of the log: w (writer), b (body)
+    I#run#key               inbox entry: w, d (digest of what was sent), b
+    V#run#gen#input         an input, result or error too large for the header (it says so with a NULL there)
+
+`run` stands in every key, so that what an earlier start of the same id left behind is never taken for this one's. The
+partition " function" (no execution id begins with a blank) holds one row per function: where its messages go.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final, TypeAlias, cast
+
+from ...core.header import Header, Key
+from ...core.journal import Segment
+from ...ports import Entry
+
+Item: TypeAlias = dict[str, dict[str, Any]]
+
+HEADER: Final = "H"
+FUNCTIONS: Final = " function"
+NOTHING: Final[dict[str, Any]] = {"NULL": True}
+
+INLINE_BYTES: Final = 1000
+"""A larger value gets an item of its own, so that each of the header's writes stays one write unit."""
+
+VALUES: Final = ("input", "result", "error")
+_TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent")
+_NUMBERS: Final = (
+    "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished",
+)  # fmt: skip
+_ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due"})
+"""Left out of the item while they say nothing."""
+
+
+def text(value: str) -> dict[str, Any]:
+    return {"S": value}
+
+
+def number(value: int) -> dict[str, Any]:
+    return {"N": str(value)}
+
+
+def shard_of(id: str, shards: int) -> int:
+    """Stable over processes and Python versions."""
+    return zlib.crc32(id.encode()) % shards
+
+
+def is_large(value: str | None) -> bool:
+    return value is not None and (len(value) > INLINE_BYTES or len(value.encode()) > INLINE_BYTES)
+
+
+def inline(value: str) -> dict[str, Any]:
+    """As the header shows it."""
+    return NOTHING if is_large(value) else text(value)
+
+
+def header_key(id: str) -> Item:
+    return {"pk": text(id), "sk": text(HEADER)}
+
+
+def value_key(key: Key, name: str) -> Item:
+    return {"pk": text(key.id), "sk": text(f"V#{key.run}#{key.gen:04}#{name}")}
+
+
+def segment_prefix(key: Key) -> str:
+    return f"L#{key.run}#{key.gen:04}#"
+
+
+def inbox_prefix(key: Key) -> str:
+    return f"I#{key.run}#"
+
+
+def from_header(header: Header, shards: int) -> Item:
+    item: Item = {**header_key(header.id), "shard": number(shard_of(header.id, shards))}
+    for name in _TEXT:
+        value = getattr(header, name)
+        if value:
+            item[name] = text(value)
+    for name in _NUMBERS:
+        value = getattr(header, name)
+        if value is not None and (value or name not in _ZERO):
+            item[name] = number(value)
+    for name in VALUES:
+        value = getattr(header, name)
+        if value is not None:
+            item[name] = inline(value)
+    if header.cancel:
+        item["cancel"] = {"BOOL": True}
+    return item
+
+
+def to_header(item: Item) -> Header:
+    """Values in items of their own are None: `large_values` names them."""
+    fields: dict[str, Any] = {"id": item["pk"]["S"]}
+    for name in _TEXT:
+        if name in item:
+            fields[name] = item[name]["S"]
+    for name in _NUMBERS:
+        if name in item:
+            fields[name] = int(item[name]["N"])
+    for name in VALUES:
+        if name in item:
+            fields[name] = item[name].get("S")
+    fields["cancel"] = "cancel" in item and bool(item["cancel"].get("BOOL"))
+    return Header(**fields)
+
+
+def large_values(item: Item) -> list[str]:
+    """The values that the header says are in items of their own."""
+    return [name for name in VALUES if "NULL" in item.get(name, {})]
+
+
+def from_segment(header: Header, segment: Segment) -> Item:
+    return {
+        "pk": text(header.id),
+        "sk": text(f"{segment_prefix(header.key)}{segment.seq:08}"),
+        "w": text(segment.writer),
+        "b": text(segment.body),
+        "ttl": number(header.ttl),
+    }
+
+
+def to_segment(item: Item) -> Segment:
+    return Segment(int(item["sk"]["S"].rpartition("#")[2]), item["w"]["S"], item["b"]["S"])
+
+
+def from_entry(header: Header, entry: Entry) -> Item:
+    return {
+        "pk": text(header.id),
+        "sk": text(inbox_prefix(header.key) + entry.key),
+        "w": text(entry.writer),
+        "d": text(entry.digest),
+        "b": text(entry.body),
+        "ttl": number(header.ttl),
+    }
+
+
+def to_entry(key: Key, item: Item) -> Entry:
+    name = item["sk"]["S"].removeprefix(inbox_prefix(key))
+    return Entry(name, item["w"]["S"], item["d"]["S"], item["b"]["S"])
+
+
+def from_value(header: Header, name: str, value: str) -> Item:
+    return {**value_key(header.key, name), "b": text(value), "ttl": number(header.ttl)}
+
+
+def body_of(item: Item) -> str:
+    return cast(str, item["b"]["S"])

@@ -1,0 +1,301 @@
+"""A cloud in the process: DynamoDB, SQS and Scheduler in moto, and a driver that does what AWS does between them.
+
+The driver polls the queues as an SQS event source does (visibility timeout, redelivery, dead letters), fires one-time
+schedules into them, runs the sweeper every minute, and all of it on virtual time, so that a sleep of 30 days takes
+milliseconds on the code path that runs on AWS.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
+from moto.scheduler.models import scheduler_backends
+from moto.sqs.models import sqs_backends
+
+from .. import sweeper
+from ..backends.aws import DynamoStore, SqsWakeups
+from ..client import DurableClient
+from ..clocks import VirtualClock
+from ..core.durations import aware, milliseconds, moment
+from ..core.header import Header
+from ..handler import DurableFunction
+from ..ports import Backend
+from ..types import Duration
+from ..wiring import using
+from .lambda_context import FakeLambdaContext
+from .moto_wire import Request, Wire
+from .runner import EPOCH
+
+_log = logging.getLogger("durable_fn.testing")
+
+REGION: Final = "eu-central-1"
+TABLE: Final = "durable-fn"
+_ACCOUNT: Final = "123456789012"
+_ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/durable-fn-scheduler"
+_MINUTE: Final = 60_000
+_MOST_ROUNDS: Final = 100_000
+
+
+class LocalCloud:
+    """A context manager. Handlers are deployed with `attach`: each gets its own queue and dead-letter queue.
+
+    `timeout`: the functions', in seconds; messages come again after six times that, as AWS recommends, and go to the
+    dead-letter queue after `max_receives`. `schedules=False` leaves out the Scheduler role.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: datetime | None = None,
+        timeout: float = 60,
+        max_receives: int = 5,
+        schedules: bool = True,
+        shards: int = 16,
+    ) -> None:
+        self.clock = VirtualClock(moment(now or EPOCH, "now"))
+        self.wire = Wire(self.clock)
+        self._timeout = timeout
+        self._max_receives = max_receives
+        self._role = _ROLE if schedules else None
+        self._shards = shards
+        self._functions: dict[str, DurableFunction[Any, Any]] = {}
+        self._queues: dict[str, str] = {}
+        self._fired: set[str] = set()
+        self._stack = ExitStack()
+        self.deaths: list[BaseException] = []
+        """What invocations from the queue raised instead of answering."""
+
+    def __enter__(self) -> LocalCloud:
+        self._stack.enter_context(mock_aws())
+        self._stack.enter_context(self.wire.open())
+        with self.wire.aside():
+            _client("dynamodb").create_table(**table_definition(TABLE))
+            _client("scheduler").create_schedule_group(Name="durable-fn")
+        self.store = DynamoStore(_client("dynamodb"), TABLE, shards=self._shards, sleep=self.clock.sleep)
+        self.backend = self._backend(None)
+        self.client = DurableClient(self.backend)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _backend(self, queue_url: str | None) -> Backend:
+        wakeups = SqsWakeups(
+            lambda: _client("sqs"),
+            lambda: _client("scheduler"),
+            self.store,
+            queue_url=queue_url,
+            group="durable-fn",
+            role_arn=self._role,
+            sleep=self.clock.sleep,
+        )
+        return Backend(self.store, wakeups, self.clock, "aws")
+
+    # -- functions -------------------------------------------------------------------------------------------------
+
+    def attach(self, function: DurableFunction[Any, Any]) -> None:
+        """Deploys it, or a new version of it."""
+        if function.name not in self._functions:
+            with self.wire.aside():
+                self._queues[function.name] = self._queue(function.name)
+                self.store.register(function.name, self._queues[function.name])
+        self._functions[function.name] = function
+
+    def _queue(self, fn: str) -> str:
+        sqs, name = _client("sqs"), "".join(c if c.isalnum() else "-" for c in fn)
+        dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": self._max_receives})
+        attributes = {"VisibilityTimeout": str(round(self._timeout * 6)), "RedrivePolicy": redrive}
+        return str(sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"])
+
+    def queue_url(self, function: DurableFunction[Any, Any]) -> str:
+        return self._queues[function.name]
+
+    def dead_letters(self, function: DurableFunction[Any, Any]) -> list[str]:
+        """Bodies in its dead-letter queue."""
+        return [message.body for message in self._moto_queue(self._queues[function.name] + "-dead")._messages]
+
+    def invoke(self, function: DurableFunction[Any, Any], event: Any, *, request_id: str | None = None) -> Any:
+        """A synchronous invocation of its Lambda. Raises what it raises."""
+        context = FakeLambdaContext(self.clock, timeout=self._timeout, function_name=function.name)
+        if request_id is not None:
+            context.aws_request_id = request_id
+        with using(self._backend(self._queues.get(function.name))):
+            return function(event, context)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """Virtual time."""
+        return aware(self.clock.now())
+
+    def run(self, id: str) -> Header:
+        """Runs on until the execution has ended, is held up by a mismatch, or waits for something from outside."""
+        for _ in range(_MOST_ROUNDS):
+            self.run_until_idle()
+            with self.wire.aside():
+                header = self.store.get(id)
+            assert header is not None
+            moment = self._next_event()
+            if not header.live or header.due is None or header.strikes or moment is None:
+                return header
+            self.clock.advance_to(moment)
+        raise RuntimeError(f"execution {id!r} is not finished after {_MOST_ROUNDS:,} rounds; does it loop?")
+
+    def advance(self, duration: Duration) -> None:
+        """Lets time pass: all that becomes due meanwhile happens, in order."""
+        until = self.clock.now() + milliseconds(duration, "the duration to advance")
+        self.run_until_idle()
+        while (moment := self._next_event()) is not None and moment <= until:
+            self.clock.advance_to(moment)
+            self.run_until_idle()
+        self.clock.advance_to(until)
+
+    def run_until_idle(self) -> None:
+        """All that happens at the present time."""
+        for _ in range(_MOST_ROUNDS):
+            busy = self._fire_schedules()
+            for fn in list(self._queues):
+                busy = self._poll(fn) or busy
+            if not busy and not self._sweep():
+                return
+        raise RuntimeError(f"still busy after {_MOST_ROUNDS:,} rounds at the same time; does an execution loop?")
+
+    def _next_event(self) -> int | None:
+        """When something happens next: a message becomes visible, a schedule fires, the sweeper finds something."""
+        times = [at for fn in self._queues for at in self._message_times(fn)]
+        times += [at for _, at in self._schedules()]
+        due = self._first_due()
+        if due is not None:
+            now = self.clock.now()
+            times.append(max(-(-due // _MINUTE), now // _MINUTE + 1) * _MINUTE)
+        return max(min(times), self.clock.now()) if times else None
+
+    # -- the parts of AWS ------------------------------------------------------------------------------------------
+
+    def _moto_queue(self, url: str) -> Any:
+        return sqs_backends[_ACCOUNT][REGION].queues[url.rpartition("/")[2]]
+
+    def _message_times(self, fn: str) -> list[int]:
+        messages = self._moto_queue(self._queues[fn])._messages
+        return [int(max(m.delayed_until, m.visible_at + 1 if m.visible_at else 0)) for m in messages]
+
+    def _poll(self, fn: str) -> bool:
+        """One batch, as Lambda's event source takes it. Returns whether there was one."""
+        sqs, url = _client("sqs"), self._queues[fn]
+        with self.wire.aside():
+            found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]).get(
+                "Messages", []
+            )
+        if not found:
+            return False
+        try:
+            answer = self.invoke(self._functions[fn], {"Records": [_record(message, fn) for message in found]})
+        except BaseException as death:
+            if isinstance(death, KeyboardInterrupt):
+                raise
+            _log.info("the invocation died", exc_info=True)
+            self.deaths.append(death)
+            return True
+        failed = {failure["itemIdentifier"] for failure in (answer or {}).get("batchItemFailures", [])}
+        with self.wire.aside():
+            for message in found:
+                if message["MessageId"] not in failed:
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return True
+
+    def _schedules(self) -> list[tuple[Any, int]]:
+        return [
+            (schedule, round(datetime.fromisoformat(schedule.schedule_expression[3:-1] + "+00:00").timestamp() * 1000))
+            for group in scheduler_backends[_ACCOUNT][REGION].schedule_groups.values()
+            for schedule in group.schedules.values()
+        ]
+
+    def _fire_schedules(self) -> bool:
+        fired = [schedule for schedule, at in self._schedules() if at <= self.clock.now()]
+        with self.wire.aside():
+            for schedule in fired:
+                name = schedule.target["Arn"].rpartition(":")[2]
+                url = _client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+                _client("sqs").send_message(QueueUrl=url, MessageBody=schedule.target["Input"])
+                _client("scheduler").delete_schedule(Name=schedule.name, GroupName=schedule.group_name)
+        return bool(fired)
+
+    def _first_due(self) -> int | None:
+        items = dynamodb_backends[_ACCOUNT][REGION].tables[TABLE].all_items()
+        times = [int(item.attrs["due"].value) for item in items if "due" in item.attrs]
+        return min(times, default=None)
+
+    def _sweep(self) -> bool:
+        """On the full minute, if there is something to find: its cost would else be most of a long sleep's."""
+        now, due = self.clock.now(), self._first_due()
+        if now % _MINUTE or due is None or due > now:
+            return False
+        with self.wire.aside():
+            return sweeper.sweep(self.backend).sent > 0
+
+    @property
+    def requests(self) -> list[Request]:
+        """What the code under test sent, botocore's own retries included."""
+        return self.wire.requests
+
+
+@functools.cache
+def _client(service: str) -> Any:
+    """Kept for the whole process: making one takes tens of milliseconds. moto answers whoever asks."""
+    import botocore.session
+    from botocore.config import Config
+
+    session = botocore.session.get_session()
+    session.set_credentials("testing", "testing")
+    retries = {"mode": "standard", "total_max_attempts": 4}
+    return session.create_client(service, region_name=REGION, config=Config(retries=retries))
+
+
+def table_definition(name: str) -> dict[str, Any]:
+    """The journal's table, as CreateTable takes it."""
+    return {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        "AttributeDefinitions": [
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+            {"AttributeName": "shard", "AttributeType": "N"},
+            {"AttributeName": "due", "AttributeType": "N"},
+        ],
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": "due",
+                "KeySchema": [
+                    {"AttributeName": "shard", "KeyType": "HASH"},
+                    {"AttributeName": "due", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+    }
+
+
+def _record(message: dict[str, Any], fn: str) -> dict[str, Any]:
+    """A message as Lambda's event source mapping shows it
+    (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event)."""
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{fn}",
+        "awsRegion": REGION,
+    }

@@ -1,0 +1,216 @@
+"""What goes over the wire to moto, made safe, strict and countable.
+
+moto's DynamoDB is not isolated between threads, it accepts what AWS rejects, it always reports one unit of capacity, and
+its SQS looks at the real clock. Here every request is serialised, checked against the limits of AWS, counted with the
+capacity it would consume, and SQS lives on the clock it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from unittest import mock
+
+from moto.core.models import botocore_stubber
+from moto.dynamodb.models.dynamo_type import DynamoType
+
+from ..ports import Clock
+
+_ITEM_BYTES: Final = 400 * 1024
+_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
+_MESSAGE_BYTES: Final = 256 * 1024
+_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
+_AT: Final = re.compile(r"at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)")
+_NAME: Final = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it went over the wire; botocore's own retries are requests too. `units`: write or read units of the
+    table; `index_units`: write units of its index."""
+
+    service: str
+    action: str
+    units: float = 0
+    index_units: float = 0
+    status: int = 200
+
+    @property
+    def is_write(self) -> bool:
+        return self.action in _WRITES
+
+    @property
+    def is_message(self) -> bool:
+        return self.action in ("SendMessage", "CreateSchedule")
+
+
+class Wire:
+    """Between botocore and moto. `requests` is what the code under test sent; not what AWS does by itself."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._silent = threading.local()
+        self.requests: list[Request] = []
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Wire]:
+        process = botocore_stubber.process_request
+        seconds = lambda *_: self._clock.now() / 1000
+        with (
+            mock.patch.object(botocore_stubber, "process_request", lambda request: self._pass(process, request)),
+            mock.patch("moto.sqs.models.unix_time", seconds),
+            mock.patch("moto.sqs.models.unix_time_millis", lambda *_: float(self._clock.now())),
+        ):
+            yield self
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Requests that AWS's own parts make: not counted."""
+        before = getattr(self._silent, "on", False)
+        self._silent.on = True
+        try:
+            yield
+        finally:
+            self._silent.on = before
+
+    def _pass(self, process: Callable[[Any], Any], request: Any) -> Any:
+        service, action, body = _parsed(request)
+        with self._lock:
+            problem = _problem(action, body)
+            if problem is not None:
+                reply: Any = (400, {}, json.dumps({"__type": "ValidationException", "message": problem}))
+                units = index_units = 0.0
+            else:
+                before = _items(action, body)
+                reply = process(request)
+                units, index_units = _capacity(action, before, _items(action, body), reply)
+            if not getattr(self._silent, "on", False) and reply is not None:
+                self.requests.append(Request(service, action, units, index_units, reply[0]))
+            return reply
+
+
+def _parsed(request: Any) -> tuple[str, str, dict[str, Any]]:
+    target = request.headers.get("X-Amz-Target", "")
+    target = target.decode() if isinstance(target, bytes) else target
+    raw = request.body or b""
+    raw = raw.read() if hasattr(raw, "read") else raw
+    try:
+        body = json.loads(raw) if raw else {}
+    except ValueError:
+        body = {}
+    if target:
+        service, _, action = target.rpartition(".")
+        return ("dynamodb" if service.startswith("DynamoDB") else "sqs"), action, body
+    if "/schedules/" in request.url and request.method == "POST":
+        body = {**body, "Name": request.url.rpartition("/")[2].partition("?")[0]}
+        return "scheduler", "CreateSchedule", body
+    return request.url.partition("//")[2].partition(".")[0], request.method, body
+
+
+# -- limits --------------------------------------------------------------------------------------------------------
+
+
+def _problem(action: str, body: dict[str, Any]) -> str | None:
+    """What AWS would reject and moto takes."""
+    if action == "SendMessage":
+        return _message_problem(body)
+    if action == "CreateSchedule":
+        return _schedule_problem(body)
+    puts = [body] if action == "PutItem" else [t["Put"] for t in body.get("TransactItems", []) if "Put" in t]
+    if any(item_bytes(put["Item"]) > _ITEM_BYTES for put in puts):
+        return "Item size has exceeded the maximum allowed size"
+    if action == "TransactWriteItems" and len(json.dumps(body)) > _TRANSACTION_BYTES:
+        return "Transaction request size limit exceeded"
+    return None
+
+
+def _message_problem(body: dict[str, Any]) -> str | None:
+    if not 0 <= body.get("DelaySeconds", 0) <= 900:
+        return f"Value {body['DelaySeconds']} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900."
+    if len(body["MessageBody"].encode()) > _MESSAGE_BYTES:
+        return "One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes."
+    return None
+
+
+def _schedule_problem(body: dict[str, Any]) -> str | None:
+    if not _NAME.fullmatch(body["Name"]):
+        return f"Schedule name {body['Name']!r} does not match [0-9a-zA-Z-_.]+ with at most 64 characters"
+    if not _AT.fullmatch(body["ScheduleExpression"]):
+        return f"Invalid Schedule Expression {body['ScheduleExpression']}."
+    return None
+
+
+# -- capacity ------------------------------------------------------------------------------------------------------
+
+
+def item_bytes(item: dict[str, Any]) -> int:
+    """As DynamoDB counts: names and values
+    (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html)."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: dict[str, Any]) -> int:
+    kind, content = next(iter(value.items()))
+    if kind == "S":
+        return len(content.encode())
+    if kind == "N":
+        return len(content.lstrip("-0.").replace(".", "")) // 2 + 2
+    return 1
+
+
+def _table(name: str) -> Any:
+    from moto.dynamodb import dynamodb_backends
+
+    for regions in dynamodb_backends.values():
+        for backend in regions.values():
+            if name in backend.tables:
+                return backend.tables[name]
+    return None
+
+
+def _items(action: str, body: dict[str, Any]) -> list[dict[str, Any] | None]:
+    """The items a write is about, as they stand."""
+    if action not in _WRITES:
+        return []
+    writes = [next(iter(t.values())) for t in body["TransactItems"]] if action == "TransactWriteItems" else [body]
+    found = []
+    for write in writes:
+        key = write.get("Key") or write["Item"]
+        table = _table(write["TableName"])
+        if table is None:
+            found.append(None)
+            continue
+        item = table.items.get(DynamoType(key["pk"]), {}).get(DynamoType(key["sk"]))
+        found.append(None if item is None else json.loads(json.dumps(item.to_json()["Attributes"])))
+    return found
+
+
+def _capacity(
+    action: str, before: list[dict[str, Any] | None], after: list[dict[str, Any] | None], reply: Any
+) -> tuple[float, float]:
+    if action in _WRITES:
+        factor = 2 if action == "TransactWriteItems" else 1
+        pairs = list(zip(before, after, strict=True))
+        units = sum(_units(max(item_bytes(old or {}), item_bytes(new or {})), 1024) for old, new in pairs)
+        return factor * units, factor * sum(_index_writes(old, new) for old, new in pairs)
+    if action in ("Query", "GetItem", "Scan") and reply is not None and reply[0] == 200:
+        data = json.loads(reply[2])
+        items = data.get("Items") or [data.get("Item") or {}]
+        return _units(sum(item_bytes(item) for item in items), 4096), 0
+    return 0, 0
+
+
+def _units(size: int, unit: int) -> float:
+    return max(1, -(-size // unit))
+
+
+def _index_writes(old: dict[str, Any] | None, new: dict[str, Any] | None) -> int:
+    """An entry that is moved is deleted and put."""
+    before, after = (None if item is None else item.get("due") for item in (old, new))
+    return 0 if before == after else (before is not None) + (after is not None)
