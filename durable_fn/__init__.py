@@ -41,7 +41,7 @@ _HOME = {
     "step": ".core.steps",
 }
 
-__all__ = [  # noqa: PLE0604, F822
+__all__ = [
     "AsyncDurableContext",
     "CallError",
     "DurableClient",

@@ -45,3 +45,25 @@ class VirtualClock:
         """Never goes back."""
         with self._lock:
             self._now = max(self._now, epoch_ms)
+
+
+class ScaledClock:
+    """Runs `speed` times as fast as the machine's, from `anchor_ms` on. Processes that share both agree on the time."""
+
+    virtual = False
+
+    def __init__(self, speed: float, anchor_ms: int) -> None:
+        if speed <= 0:
+            raise ValueError(f"speed must be above 0, got {speed}")
+        self._speed = speed
+        self._anchor = anchor_ms
+
+    def now(self) -> int:
+        return self._anchor + round((time.time_ns() / 1_000_000 - self._anchor) * self._speed)
+
+    def monotonic(self) -> float:
+        return time.monotonic() * self._speed
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            time.sleep(seconds / self._speed)

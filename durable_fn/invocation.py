@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .core import failures
 from .core.header import Ending, Header, Lease, Parking, Refusal
+from .core.hint import Hint
 from .core.journal import Journal
 from .core.turn import STALL_LIMIT, Fenced, Suspension, Turn
 from .errors import NonDeterminismError, SerializationError
 from .fronts.session import Session
-from .core.hint import Hint
 from .ports import Backend, Loaded
 from .types import LambdaContext
 

@@ -8,7 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from .core.header import Header
-from .core.values import Adapter, UNTYPED_ADAPTER
+from .core.values import UNTYPED_ADAPTER, Adapter
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from .ports import Backend
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .core import failures
 from .core.header import Header, Refusal
@@ -61,7 +61,7 @@ def execution_id(function: DurableFunction[Any, Any], event: Any, input: str, de
         return checked_id(default or new_id(), what)
     if callable(rule):
         return checked_id(rule(function.event_adapter.decode(input, f"the event for {function.name!r}")), what)
-    import jmespath  # type: ignore[import-untyped]
+    import jmespath
 
     found = jmespath.search(rule, event)
     if found is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from durable_fn import DurableClient, DurableFunction
@@ -10,7 +9,6 @@ from durable_fn.core.failures import decode
 from durable_fn.core.header import Header
 from durable_fn.ports import Backend
 from durable_fn.testing import LocalRunner
-
 from durable_fn.types import Duration, HistoryEvent
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import Any
 
 from ..core import header as transitions
 from ..core.header import Ending, Header, Key, Lease, Parking, Refusal
-from ..core.journal import Segment
 from ..core.hint import Hint
+from ..core.journal import Segment
 from ..ports import Due, Entry, Loaded
 from ..types import ExecutionStatus
 

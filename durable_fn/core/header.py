@@ -80,7 +80,7 @@ class Lease(NamedTuple):
 
 
 class Parking(NamedTuple):
-    """What a suspend writes. `seen` is the number of inbox entries in hand and gone; None for a yield, which waits for nothing."""
+    """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing."""
 
     due: int | None
     hint: int | None

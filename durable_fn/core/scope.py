@@ -29,7 +29,7 @@ class Op:
 class Scope:
     """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12."""
 
-    __slots__ = ("at", "drawn", "operations", "path", "tasks", "turn", "_names")
+    __slots__ = ("_names", "at", "drawn", "operations", "path", "tasks", "turn")
 
     def __init__(self, turn: Turn, path: str, at: int) -> None:
         self.turn = turn

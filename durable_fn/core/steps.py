@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
@@ -72,10 +73,8 @@ def plan_of(fn: Callable[..., Any]) -> StepPlan:
             "not ctx.step(fn(argument))"
         )
     plan = StepPlan(fn)
-    try:
+    with contextlib.suppress(AttributeError, TypeError):  # a built-in or an object with slots: planned again next time
         setattr(plan.target, _PLAN, plan)
-    except (AttributeError, TypeError):
-        pass  # a built-in or an object with slots: planned again next time
     return plan
 
 

@@ -97,8 +97,7 @@ class Turn:
                 "an async def handler became a def handler",
             )
         self.journal.step_past(record)
-        if event.at > op.scope.at:
-            op.scope.at = event.at
+        op.scope.at = max(op.scope.at, event.at)
         self.at = max(self.at, event.at, record.resumed)
         return event
 

@@ -11,7 +11,7 @@ import functools
 import json
 import logging
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from moto import mock_aws

@@ -17,6 +17,7 @@ from typing import Any, Final
 from unittest import mock
 
 from moto.core.models import botocore_stubber
+from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 
 from ..ports import Clock
@@ -65,7 +66,7 @@ class Wire:
         with (
             mock.patch.object(botocore_stubber, "process_request", lambda request: self._pass(process, request)),
             mock.patch("moto.sqs.models.unix_time", seconds),
-            mock.patch("moto.sqs.models.unix_time_millis", lambda *_: float(self._clock.now())),
+            mock.patch("moto.sqs.models.unix_time_millis", lambda *_: float(self._clock.now())),  # noqa: PT008
         ):
             yield self
 
@@ -132,7 +133,8 @@ def _problem(action: str, body: dict[str, Any]) -> str | None:
 
 def _message_problem(body: dict[str, Any]) -> str | None:
     if not 0 <= body.get("DelaySeconds", 0) <= 900:
-        return f"Value {body['DelaySeconds']} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900."
+        delay = body["DelaySeconds"]
+        return f"Value {delay} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900."
     if len(body["MessageBody"].encode()) > _MESSAGE_BYTES:
         return "One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes."
     return None
@@ -165,8 +167,6 @@ def _value_bytes(value: dict[str, Any]) -> int:
 
 
 def _table(name: str) -> Any:
-    from moto.dynamodb import dynamodb_backends
-
     for regions in dynamodb_backends.values():
         for backend in regions.values():
             if name in backend.tables:
@@ -179,7 +179,7 @@ def _items(action: str, body: dict[str, Any]) -> list[dict[str, Any] | None]:
     if action not in _WRITES:
         return []
     writes = [next(iter(t.values())) for t in body["TransactItems"]] if action == "TransactWriteItems" else [body]
-    found = []
+    found: list[dict[str, Any] | None] = []
     for write in writes:
         key = write.get("Key") or write["Item"]
         table = _table(write["TableName"])

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, assert_type
 
+from models import CardDeclined, Label, Order, Payment, Reservation
+
 from durable_fn import AsyncDurableContext, DurableClient, DurableContext, DurableFunction, RetryPolicy, durable, step
 from durable_fn.testing import Execution, LocalRunner
-from models import CardDeclined, Label, Order, Payment, Reservation
 
 
 @step
@@ -62,7 +63,7 @@ def sync(ctx: DurableContext, order: Order, shop: Shop) -> None:
     assert_type(ctx.step(lambda: 3), int)
     assert_type(ctx.step(partial(charge, order)), Payment)
     assert_type(ctx.step(step(lambda: {"id": 1}, result_type=Label)), Label)
-    assert_type(ctx.step(step(lambda: [], result_type=list[Label])), list[Label])
+    assert_type(ctx.step(step(list, result_type=list[Label])), list[Label])
 
 
 async def asyn(ctx: AsyncDurableContext, order: Order, shop: Shop) -> None:

@@ -1,9 +1,10 @@
 """What a checker must refuse. Each marked line is an error; with the marks in place there is none left, and an unused mark
 is an error too."""
 
-from durable_fn import AsyncDurableContext, DurableContext, durable
 from models import Order
 from typing_exact import charge, handler, reserve
+
+from durable_fn import AsyncDurableContext, DurableContext, durable
 
 
 def wrong(ctx: DurableContext, order: Order) -> None:

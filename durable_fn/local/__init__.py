@@ -1,0 +1,1 @@
+"""Running durable functions on this machine, on the embedded journal."""

@@ -1,0 +1,1 @@
+"""Durable functions to read, run and copy."""
