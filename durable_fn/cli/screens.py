@@ -53,7 +53,9 @@ def _sentence(row: Row) -> Text:
         tail = f", again in {row.again_in:.1f} s" if row.again_in is not None else ", gives up"
         return Text.assemble(("✘ ", "red"), (f"{row.step}", "bold"), f" attempt {row.attempt}: {row.error}{tail}")
     if row.what == "killed":
-        return Text.assemble(("☠ SIGKILL", "bold red"), f" to pid {row.pid}; its lease runs for {row.again_in:.1f} s more")
+        return Text.assemble(
+            ("☠ SIGKILL", "bold red"), f" to pid {row.pid}; its lease runs for {row.again_in:.1f} s more"
+        )
     if row.what == "takes over":
         return Text.assemble(("↻ takes over", "bold"), f"; replayed, not run: {', '.join(row.replayed) or 'nothing'}")
     texts = {

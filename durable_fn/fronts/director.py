@@ -25,7 +25,9 @@ class TurnDirector:
         self.parked: dict[asyncio.Future[None], int] = {}
         self.waiting: dict[str, asyncio.Future[None]] = {}  # recorded operations whose turn has not come, by id
         self.perishing: dict[str, asyncio.Future[None]] = {}  # operations that were cancelled when recorded
-        self.gate: list[asyncio.Future[None]] = []  # live bodies, held back until replay is over
+        self.gate: list[
+            asyncio.Future[None]
+        ] = []  # live bodies, held back until replay is over and late timers have fired
         self.live = False
         self.yielding = False
         self.closing = False
@@ -48,16 +50,20 @@ class TurnDirector:
         present = self.base + (self.clock.now() - self.turn.header.started) / 1000
         self._offset = max(self.time(), present) - time.monotonic()
         self.live = True
-        for future in self.gate:
+        self._open_gate()
+
+    def _open_gate(self) -> bool:
+        held, self.gate = self.gate, []
+        for future in held:
             _wake(future)
-        self.gate.clear()
+        return bool(held)
 
     # -- the loop would block --------------------------------------------------------------------------------------
 
     def block(self, timeout: float | None) -> float | None:
         if self.closing:
             raise asyncio.CancelledError  # nobody waits for what the tasks of a closed turn still want
-        if self._replay(timeout):
+        if (self.live and self._open_gate()) or self._replay(timeout):
             return 0
         if self.busy:
             return self._until_parked(timeout)
@@ -98,7 +104,8 @@ class TurnDirector:
         patient, self._patient = self._patient, False
         if patient and not events and not self.busy:
             self._mismatch()
-        self._wake_due()
+        if not (self.clock.virtual and self.busy):  # virtual time stands while a body runs
+            self._wake_due()
 
     def _jump(self, seconds: float) -> None:
         """To the next loop timer."""

@@ -13,9 +13,10 @@ import asyncio
 import collections
 import contextvars
 import selectors
+import sys
 from collections.abc import Callable, Coroutine
 from types import CodeType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..core.current import current_scope
 
@@ -57,11 +58,12 @@ class _Selector(selectors.DefaultSelector):
 class DurableLoop(asyncio.SelectorEventLoop):
     """One per thread, reused by all its invocations, so that clients made at module level keep working.
 
-    `_ready`, the base loop's queue of callbacks, tells whether any other task can run now; it has had that name and
-    meaning since Python 3.4, and a test holds it.
+    `_ready` and `_scheduled`, the base loop's queues of callbacks and of timers, tell whether any other task can run now;
+    they have had these names and meanings since Python 3.4, and a test holds them.
     """
 
     _ready: collections.deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
 
     def __init__(self) -> None:
         self.director: Director | None = None
@@ -79,6 +81,10 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def leave(self) -> None:
         self._last = self.time()
         self.director = None
+
+    def late(self) -> bool:
+        """Whether a timer's time is over that has not fired."""
+        return bool(self._scheduled) and self._scheduled[0].when() <= self.time()
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Silent about tasks that were unwound by a suspension, a fence or an outage: that is no error of the handler."""
@@ -98,10 +104,37 @@ def _scoped_task(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> a
         context = kwargs.get("context") or contextvars.copy_context()
         inner = context.get(current_scope)
         if inner is scope:
+            _refuse_shuffled()
             context = context.copy()
             context.run(current_scope.set, scope.task())
             kwargs["context"] = context
     return asyncio.Task(coro, loop=loop, **kwargs)
+
+
+def _as_completed() -> CodeType:
+    """Where `asyncio.as_completed` makes its tasks: a function up to Python 3.12, a class since 3.13."""
+    iterator = getattr(asyncio.tasks, "_AsCompletedIterator", None)
+    code: CodeType = (iterator.__init__ if iterator else asyncio.as_completed).__code__
+    return code
+
+
+_AS_COMPLETED: Final = _as_completed()
+_FRAMES_BETWEEN: Final = 5
+
+
+def _refuse_shuffled() -> None:
+    """`as_completed` makes tasks of bare coroutines in the order of a set, that is of their addresses in memory, and
+    `ensure_future` tells nobody. Branches numbered by chance would take each other's results on replay."""
+    frame = sys._getframe(1)
+    for _ in range(_FRAMES_BETWEEN):
+        if frame.f_back is None:
+            return
+        frame = frame.f_back
+        if frame.f_code is _AS_COMPLETED:
+            raise RuntimeError(
+                "asyncio.as_completed starts coroutines in an order that differs from run to run, so their durable "
+                "operations cannot be replayed; hand it tasks: as_completed([asyncio.create_task(c) for c in ...])"
+            )
 
 
 def inline(fn: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:

@@ -58,7 +58,7 @@ def handler(order: Order, ctx: DurableContext) -> Receipt:
             order_id=order.order_id,
             status="refunded",
             charge_id=payment.charge_id,
-            reason=f"warehouse: {error.message}",
+            reason=error.message,
         )
     ctx.step(send_confirmation, order, f"your order is on its way: {shipment.shipment_id}")
     return Receipt(

@@ -69,7 +69,7 @@ class ExternalSystem:
                 db.execute("INSERT INTO effects VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", new)
             row = db.execute("SELECT reference FROM effects WHERE key = ?", (key,)).fetchone()
         if refused:
-            raise SystemDown(f"{self.name}: 503 Service Unavailable")
+            raise SystemDown(f"the {self.name} answers 503")
         return str(row[0])
 
     def refuse(self, times: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, RetryPolicy, StepError, durable, step
+from durable_fn.fronts.loop import DurableLoop
 from durable_fn.testing import LocalRunner, crash_everywhere
 from tests.scenarios import EFFECTS, add, effect
 
@@ -82,7 +83,7 @@ async def over_first(event: Any, ctx: Ctx) -> Any:
 
 async def over_as_completed(event: Any, ctx: Ctx) -> Any:
     order = []
-    for future in asyncio.as_completed([branch(ctx, i) for i in range(3)]):
+    for future in asyncio.as_completed([asyncio.create_task(branch(ctx, i)) for i in range(3)]):
         order.append(await ctx.step(add, await future))
     return order
 
@@ -170,6 +171,56 @@ def test_result(shape: Any, expected: Any) -> None:
 def test_the_process_may_die_anywhere(shape: Any, expected: Any) -> None:
     report = crash_everywhere(durable(shape), None)
     assert report.ok, report
+
+
+def test_as_completed_over_bare_coroutines_is_refused() -> None:
+    """It makes tasks of them in the order of their addresses: replay would hand the results to the wrong branches."""
+
+    async def shuffled(event: Any, ctx: Ctx) -> Any:
+        branches = [branch(ctx, i) for i in range(3)]
+        try:
+            return [await future for future in asyncio.as_completed(branches)]
+        finally:
+            for coroutine in branches:
+                coroutine.close()
+
+    with LocalRunner(durable(shuffled)) as runner:
+        error = runner.run(None).error
+    assert isinstance(error, RuntimeError)
+    assert "create_task" in str(error)
+
+
+def test_as_completed_inside_a_step_body_is_nobody_elses_business() -> None:
+    async def one(i: int) -> int:
+        return i
+
+    async def body() -> int:
+        return sum([await future for future in asyncio.as_completed([one(1), one(2)])])
+
+    async def handler(event: Any, ctx: Ctx) -> int:
+        return await ctx.step(body)
+
+    with LocalRunner(durable(handler)) as runner:
+        assert runner.run(None).result == 3
+
+
+def test_what_the_base_loop_is_asked_for() -> None:
+    """`_ready` and `_scheduled` are asyncio's own: they must stay what the loop takes them for."""
+    seen = []
+
+    async def handler(event: Any, ctx: Ctx) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, DurableLoop)
+        seen.append(len(loop._ready))
+        loop.call_soon(lambda: None)
+        seen.append(len(loop._ready))
+        timer = loop.call_later(60, lambda: None)
+        seen.append(loop._scheduled[0] is timer and not loop.late())
+        timer.cancel()
+
+    with LocalRunner(durable(handler)) as runner:
+        runner.run(None)
+    assert seen == [0, 1, True]
 
 
 @pytest.mark.parametrize("shape", [over_gather, over_first, over_wait_for, over_group])

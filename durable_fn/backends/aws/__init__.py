@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from ...clocks import SystemClock
 from ...ports import Backend
 from .dynamodb import DynamoStore
-from .requests import explained
 from .wakeups import SqsWakeups, queue_arn
 
 TABLE: Final = "DURABLE_FN_TABLE"
@@ -30,7 +28,9 @@ def connect() -> Backend:
             "queue), or set DURABLE_FN_BACKEND=sqlite:///path for the embedded journal"
         )
     queue_url = os.environ.get(QUEUE_URL) or None
-    client = clients()
+    from .clients import factory
+
+    client = factory()
     if queue_url is not None:
         queue_arn(queue_url, "")  # a wrong URL is said now, not at the first sleep
     store = DynamoStore(client("dynamodb"), table)
@@ -43,29 +43,6 @@ def connect() -> Backend:
         role_arn=os.environ.get(ROLE_ARN) or None,
     )
     return Backend(store, wakeups, SystemClock(), "aws")
-
-
-def clients() -> Callable[[str], Any]:
-    """A factory of clients that share one session. Timeouts are short: a journal that does not answer within seconds must
-    not eat the invocation, which is only repeated then."""
-    import botocore.session
-    from botocore.config import Config
-
-    session = botocore.session.get_session()
-    config = Config(
-        connect_timeout=2,
-        read_timeout=4,
-        retries={"mode": "standard", "total_max_attempts": 4},
-        tcp_keepalive=True,
-    )
-
-    def client(service: str) -> Any:
-        try:
-            return session.create_client(service, region_name=os.environ.get("AWS_REGION"), config=config)
-        except Exception as error:
-            raise explained(error, service) from error
-
-    return client
 
 
 __all__ = ["DynamoStore", "SqsWakeups", "connect"]

@@ -63,7 +63,7 @@ def sync(ctx: DurableContext, order: Order, shop: Shop) -> None:
     assert_type(ctx.step(lambda: 3), int)
     assert_type(ctx.step(partial(charge, order)), Payment)
     assert_type(ctx.step(step(lambda: {"id": 1}, result_type=Label)), Label)
-    assert_type(ctx.step(step(list, result_type=list[Label])), list[Label])
+    assert_type(ctx.step(step(lambda: [], result_type=list[Label])), list[Label])
 
 
 async def asyn(ctx: AsyncDurableContext, order: Order, shop: Shop) -> None:

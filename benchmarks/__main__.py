@@ -1,0 +1,87 @@
+"""Prints the tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from . import requests, times
+
+SIZES = (10, 100, 1000, 10_000)
+
+
+def main() -> None:
+    machine = "--json" in sys.argv
+    console = Console(stderr=machine)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("measuring", total=len(SIZES) + 4)
+
+        def done() -> None:
+            progress.advance(task)
+
+        costs = requests.measure()
+        done()
+        files: list[times.Timing] = []
+        for size in SIZES:
+            files += times.steps(size, in_memory=False)
+            done()
+        memory = times.steps(1000, in_memory=True)
+        done()
+        empty = times.empty_handler()
+        done()
+        loaded = times.imports()
+        done()
+    if machine:
+        rows = {"requests": [dataclasses.asdict(c) | {"dollars_per_million": c.dollars} for c in costs]}
+        rows |= {"sqlite": [dataclasses.asdict(t) for t in files], "machinery": [dataclasses.asdict(t) for t in memory]}
+        print(json.dumps(rows | {"empty_handler_ms": empty, "imports_ms": loaded}, indent=2))
+        return
+    console.print(_requests(costs))
+    console.print(_steps("Steps on a SQLite file (microseconds per step; peer: bare commits to a file)", files))
+    console.print(_steps("Machinery alone (a journal in memory; microseconds per step)", memory))
+    console.print(f"An empty handler, event to answer, on a SQLite file: {empty:.2f} ms\n")
+    console.print(_imports(loaded))
+
+
+def _requests(costs: list[requests.Cost]) -> Table:
+    table = Table(title="AWS requests and capacity per execution", title_justify="left", header_style="bold")
+    table.add_column("scenario")
+    for column in ("writes", "write units", "index units", "reads", "read units", "messages", "schedules"):
+        table.add_column(column, justify="right")
+    table.add_column("$ per million", justify="right", style="green")
+    table.add_column("AWS durable functions", justify="right", style="dim")
+    for c in costs:
+        counts = (c.writes, c.write_units, c.index_units, c.queries, c.read_units, c.messages, c.schedules)
+        table.add_row(c.scenario, *(f"{n:g}" for n in counts), f"{c.dollars:.2f}", f"{c.dollars_aws:.2f}")
+    return table
+
+
+def _steps(title: str, timings: list[times.Timing]) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in ("front", "steps", "live wall", "live CPU", "replay wall", "replay CPU", "peer", "live / peer"):
+        table.add_column(column, justify="left" if column == "front" else "right")
+    for t in timings:
+        ratio = ("", "") if t.peer is None else (f"{t.peer:.1f}", f"{t.live / t.peer:.1f}")
+        figures = (t.live, t.live_cpu, t.replay, t.replay_cpu)
+        table.add_row(t.front, f"{t.steps:,}", *(f"{figure:.1f}" for figure in figures), *ratio)
+    return table
+
+
+def _imports(loaded: dict[str, float]) -> Table:
+    table = Table(title="Imports in a fresh process", title_justify="left", header_style="bold")
+    table.add_column("code")
+    table.add_column("ms", justify="right")
+    table.add_column("ratio", justify="right")
+    base = next(iter(loaded.values()))
+    for name, figure in loaded.items():
+        table.add_row(name, f"{figure:.0f}", f"{figure / base:.2f}")
+    return table
+
+
+if __name__ == "__main__":
+    main()
