@@ -18,6 +18,8 @@ SIZES = (10, 100, 1000, 10_000)
 def main() -> None:
     machine = "--json" in sys.argv
     console = Console(stderr=machine)
+    if not console.is_terminal:
+        console.width = 120
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring", total=len(SIZES) + 4)
 

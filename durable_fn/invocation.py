@@ -71,16 +71,17 @@ class Invocation:
         wanted.status, wanted.own, wanted.lease, wanted.turns = "RUNNING", lease.writer, lease.end, 1
         wanted.due = lease.end + 1
         reply = self.backend.store.create(wanted)
-        if isinstance(reply, Header):
+        if isinstance(reply, Header) and reply.own == self.writer:
             return self.run(reply, lease)
-        assert reply.header is not None
-        check_same(self.backend, reply.header, wanted, self.function.event_adapter)
+        there = reply if isinstance(reply, Header) else reply.header
+        assert there is not None
+        check_same(self.backend, there, wanted, self.function.event_adapter)
         now = self.backend.clock.now()
-        if reply.header.live and reply.header.lease < now and (reply.header.due or now + 1) <= now:
+        if there.live and there.lease < now and (there.due or now + 1) <= now:
             taken = self.resume(wanted.id)
             if isinstance(taken, Header):
                 return taken
-        return self.backend.store.get(wanted.id) or reply.header
+        return self.backend.store.get(wanted.id) or there
 
     def resume(self, id: str) -> Header | Refusal:
         """Takes the execution and goes on with it. A Refusal says why there is nothing to do."""

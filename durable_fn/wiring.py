@@ -81,7 +81,16 @@ def sqlite_from_url(url: str) -> Backend:
 
 def sqlite(path: str, *, synchronous: str = "full") -> Backend:
     """An embedded journal in a file, or in memory with ":memory:"."""
+    import sqlite3
+
     from .backends.sqlite import PollingWakeups, SQLiteStore
     from .clocks import SystemClock
 
-    return Backend(SQLiteStore(path, synchronous=synchronous), PollingWakeups(), SystemClock(), "sqlite")
+    try:
+        store = SQLiteStore(path, synchronous=synchronous)
+    except (OSError, sqlite3.Error) as error:
+        raise RuntimeError(
+            f"cannot open the journal {path!r}: {error}; name a file that is a journal or does not exist yet, in a "
+            "folder that can be written"
+        ) from error
+    return Backend(store, PollingWakeups(), SystemClock(), "sqlite")

@@ -58,11 +58,11 @@ class Event:
 
 def parse(line: str) -> Event:
     """The event of a line. Raises ValueError for a line that this version did not write."""
-    fields = line.split("\t", _FIELDS - 1)
-    if len(fields) != _FIELDS:
-        raise ValueError(f"journal line with {len(fields)} fields instead of {_FIELDS}: {line[:80]!r}")
-    id, kind, position, status, attempt, at, due, value = fields
-    return Event(id, kind, int(position), status, int(attempt), int(at), int(due) if due else 0, value)
+    try:
+        id, kind, position, status, attempt, at, due, value = line.split("\t", _FIELDS - 1)
+        return Event(id, kind, int(position), status, int(attempt), int(at), int(due) if due else 0, value)
+    except ValueError:
+        raise ValueError(f"a journal line that this version did not write: {line[:80]!r}") from None
 
 
 def body(events: list[Event]) -> str:

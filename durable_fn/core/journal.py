@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .events import BEGUN, CANCELLED, RETRY, Event, is_fence, parse_body
+from .events import BEGUN, CANCELLED, RETRY, Event, is_fence, parse
 
 
 class Segment(NamedTuple):
@@ -19,29 +19,21 @@ class Segment(NamedTuple):
 class Record:
     """All that is known of one operation. `done` is its last word: a success, a final failure or a cancellation."""
 
-    __slots__ = ("begun", "done", "id", "kind", "position", "resumed", "retry", "taken")
+    # Defaults on the class: most records never get more than `done`, and a log may have 10,000.
+    begun: Event | None = None
+    retry: Event | None = None
+    done: Event | None = None
+    taken = False
+    resumed = 0
 
     def __init__(self, event: Event) -> None:
         self.id = event.id
         self.kind = event.kind
         self.position = event.position
-        self.begun: Event | None = None
-        self.retry: Event | None = None
-        self.done: Event | None = None
-        self.taken = False
-        self.resumed = 0
 
     @property
     def cancelled(self) -> bool:
         return self.done is not None and self.done.status == CANCELLED
-
-    def add(self, event: Event) -> None:
-        if event.status == BEGUN:
-            self.begun = event
-        elif event.status == RETRY:
-            self.retry = event
-        else:
-            self.done = event
 
 
 class Journal:
@@ -63,6 +55,7 @@ class Journal:
         self._positions: dict[tuple[str, int], Record] | None = None
         for segment in segments:
             self._add(segment)
+        self.untaken = len(self.records)
         self._drop_overruled()
 
     def _add(self, segment: Segment) -> None:
@@ -71,17 +64,21 @@ class Journal:
         self.next_seq += 1
         if is_fence(segment.body):
             self.fences += 1
-            self._mark(parse_body(segment.body)[0].at)
+            self._mark(parse(segment.body).at)
             return
         self.fences = 0
         records = self.records
-        for event in parse_body(segment.body):
+        for line in segment.body.split("\n"):
+            event = parse(line)
             record = records.get(event.id)
             if record is None:
                 record = records[event.id] = Record(event)
-                self.untaken += 1
-            record.add(event)
-            if event.status != BEGUN and event.status != RETRY:
+            if event.status == BEGUN:
+                record.begun = event
+            elif event.status == RETRY:
+                record.retry = event
+            else:
+                record.done = event
                 self.deliveries.append(record)
 
     def resume(self, at: int) -> None:

@@ -97,8 +97,13 @@ class Turn:
                 "an async def handler became a def handler",
             )
         self.journal.step_past(record)
-        op.scope.at = max(op.scope.at, event.at)
-        self.at = max(self.at, event.at, record.resumed)
+        at, scope = event.at, op.scope
+        if at > scope.at:
+            scope.at = at
+        if at > self.at:
+            self.at = at
+        if record.resumed > self.at:
+            self.at = record.resumed
         return event
 
     def abandon(self, op: Op) -> None:

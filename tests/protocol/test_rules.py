@@ -478,6 +478,22 @@ def test_the_same_id_with_another_input_or_function_is_a_conflict(function: Dura
 
 
 @two
+def test_a_start_whose_reply_was_lost_until_somebody_took_over_runs_nothing(function: DurableFunction[Any, Any]) -> None:
+    bench = Bench(function)
+    wanted = new_header(bench.backend, "x", function.name, "null", retention_ms=1000)
+
+    def taken(created: Header) -> Header:
+        thief = Lease("thief", created.lease + 1, created.lease + 9999)
+        taken = bench.sqlite.acquire("x", thief)
+        assert isinstance(taken, Header)
+        return taken
+
+    bench.store.after["create"] = taken
+    header = bench.invocation().start(wanted)
+    assert (header.status, header.own, BODIES) == ("RUNNING", "thief", [])
+
+
+@two
 def test_a_fenced_owner_completes_nothing(function: DurableFunction[Any, Any]) -> None:
     bench = Bench(function)
     bench.start()

@@ -79,7 +79,7 @@ class DynamoStore:
             self._put(from_header(header, self.shards), "attribute_not_exists(pk)")
         except ConditionFailed as failure:
             there = to_header(_item(failure))
-            return header if there.run == header.run else Refusal("held", there)
+            return replace(there, input=header.input) if there.run == header.run else Refusal("held", there)
         return header
 
     def get(self, id: str) -> Header | None:

@@ -86,7 +86,8 @@ def explained(error: Exception, where: str) -> Exception:
             f"{where} does not exist in this account and region ({message}): deploy the stack, or correct the variable"
         )
     if code in {"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"}:
-        return RuntimeError(f"the function's role may not use {where}: {message}")
+        action = getattr(error, "operation_name", "the request")
+        return RuntimeError(f"the role in use has no right to call {action} on {where}: {message}")
     if code == "ValidationException" and "specified index" in message:
         return RuntimeError(f"{where} has no index 'due' (hash key shard, range key due, both numbers): {message}")
     if code == "ValidationException" and "key element" in message:

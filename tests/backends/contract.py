@@ -1,0 +1,461 @@
+"""What every JournalStore keeps: each condition of the protocol that is one write, and each write sent twice.
+
+The tests are inherited by the stores' own modules. Each fails when its condition is taken out of the store.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from durable_fn.core.header import Ending, Header, Key, Lease, Parking, Refusal
+from durable_fn.core.journal import Segment
+from durable_fn.ports import Entry, JournalStore
+
+NOW = 1_767_225_600_000
+LARGE = '"' + "x" * 50_000 + '"'
+
+
+def header(id: str = "x", **changes: Any) -> Header:
+    made = Header(
+        id=id, fn="f", run="r1", secret="s", status="PENDING", started=NOW, ttl=NOW // 1000 + 99, input_hash="h",
+        input='{"a":1}', due=NOW, hint=NOW,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def accepted(reply: Header | Refusal) -> Header:
+    assert isinstance(reply, Header), reply
+    return reply
+
+
+def reason(reply: Header | Refusal) -> str:
+    assert isinstance(reply, Refusal), reply
+    return reply.reason
+
+
+class StoreContract:
+    @pytest.fixture
+    def store(self) -> JournalStore:
+        raise NotImplementedError
+
+    def owned(self, store: JournalStore, writer: str = "w", id: str = "x", **changes: Any) -> Header:
+        """A running execution."""
+        accepted(store.create(header(id, **changes)))
+        return accepted(store.acquire(id, Lease(writer, NOW, NOW + 1000)))
+
+    # -- create ----------------------------------------------------------------------------------------------------
+
+    def test_what_is_created_is_there(self, store: JournalStore) -> None:
+        made = header(parent="p#1", cancel=False)
+        assert store.create(made) == made
+        assert store.get("x") == made
+        assert store.get("y") is None
+
+    def test_an_id_is_taken_once(self, store: JournalStore) -> None:
+        store.create(header())
+        reply = store.create(header(run="r2", input="2"))
+        assert reason(reply) == "held"
+        assert isinstance(reply, Refusal)
+        assert reply.header is not None
+        assert (reply.header.run, reply.header.fn, reply.header.input_hash) == ("r1", "f", "h")
+        there = store.get("x")
+        assert there is not None
+        assert (there.run, there.input) == ("r1", '{"a":1}')
+
+    def test_creating_twice_by_the_same_start_is_one_success(self, store: JournalStore) -> None:
+        store.create(header())
+        accepted(store.acquire("x", Lease("w", NOW, NOW + 1000)))
+        again = accepted(store.create(header()))
+        assert again.status == "RUNNING", "it shows what stands there, and leaves it alone"
+
+    def test_many_start_one_id_and_one_wins(self, store: JournalStore) -> None:
+        replies = together(8, lambda n: store.create(header(run=f"r{n}")))
+        winners = [reply for reply in replies if isinstance(reply, Header)]
+        assert len(winners) == 1
+        there = store.get("x")
+        assert there is not None
+        assert there.run == winners[0].run
+
+    # -- acquire ---------------------------------------------------------------------------------------------------
+
+    def test_acquire_of_nothing(self, store: JournalStore) -> None:
+        assert store.acquire("x", Lease("w", NOW, NOW + 1)) == Refusal("unknown", None)
+
+    def test_acquire(self, store: JournalStore) -> None:
+        store.create(header())
+        got = accepted(store.acquire("x", Lease("w", NOW, NOW + 1000)))
+        assert (got.status, got.own, got.lease, got.prev_lease, got.turns) == ("RUNNING", "w", NOW + 1000, 0, 1)
+        assert got.due == NOW, "kept: the lease counts too, and the index is not written"
+
+    def test_a_held_lease_keeps_others_out(self, store: JournalStore) -> None:
+        self.owned(store)
+        assert reason(store.acquire("x", Lease("v", NOW + 1000, NOW + 2000))) == "held"
+        got = accepted(store.acquire("x", Lease("v", NOW + 1001, NOW + 2000)))
+        assert (got.own, got.prev_lease, got.turns) == ("v", NOW + 1000, 2), "the dead owner's lease is shown"
+
+    def test_acquire_twice_by_one_writer_is_one_success(self, store: JournalStore) -> None:
+        first = self.owned(store)
+        again = accepted(store.acquire("x", Lease("w", NOW, NOW + 1000)))
+        assert again == first
+
+    def test_too_early_is_refused(self, store: JournalStore) -> None:
+        store.create(header(due=NOW + 5))
+        assert reason(store.acquire("x", Lease("w", NOW + 4, NOW + 9))) == "early"
+        accepted(store.acquire("x", Lease("w", NOW + 5, NOW + 9)))
+
+    def test_what_waits_for_nothing_but_the_outside_is_not_due(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.suspend(owned, "w", Parking(None, None, 0)))
+        assert reason(store.acquire("x", Lease("v", NOW + 10**9, NOW + 10**9 + 1))) == "early"
+
+    @pytest.mark.parametrize("status", ["SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED"])
+    def test_what_is_finished_stays_finished(self, store: JournalStore, status: Any) -> None:
+        owned = self.owned(store)
+        accepted(store.complete(owned, "w", Ending(status, NOW + 1)))
+        assert reason(store.acquire("x", Lease("v", NOW + 5000, NOW + 6000))) == "finished"
+
+    def test_many_acquire_and_one_wins(self, store: JournalStore) -> None:
+        store.create(header())
+        replies = together(8, lambda n: store.acquire("x", Lease(f"w{n}", NOW, NOW + 1000)))
+        winners = [reply for reply in replies if isinstance(reply, Header)]
+        assert len(winners) == 1
+        there = store.get("x")
+        assert there is not None
+        assert (there.own, there.turns) == (winners[0].own, 1)
+
+    # -- append and load -------------------------------------------------------------------------------------------
+
+    def test_the_log_comes_back_in_order(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        segments = [Segment(seq, "w", f"line {seq}\t\nsecond") for seq in range(12)]
+        assert all(store.append(owned, segment) for segment in segments)
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.segments == segments
+        assert (loaded.header, loaded.inbox) == (owned, {})
+
+    def test_a_sequence_number_is_taken_once(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        assert store.append(owned, Segment(0, "w", "first"))
+        assert not store.append(owned, Segment(0, "v", "second"))
+        assert store.append(owned, Segment(0, "w", "first")), "my own after a lost reply"
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.segments == [Segment(0, "w", "first")]
+
+    def test_many_append_and_one_wins(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        replies = together(8, lambda n: store.append(owned, Segment(0, f"w{n}", str(n))))
+        assert sorted(replies) == [False] * 7 + [True]
+
+    def test_a_long_log_with_large_segments(self, store: JournalStore) -> None:
+        """More than one page of a DynamoDB Query, which is 1 MB."""
+        owned = self.owned(store)
+        segments = [Segment(seq, "w", f"{seq} {'y' * 300_000}") for seq in range(5)]
+        for segment in segments:
+            assert store.append(owned, segment)
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.segments == segments
+
+    def test_a_body_of_the_greatest_size(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        most = "é" * (store.max_body // 2)
+        assert store.append(owned, Segment(0, "w" * 32, most))
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.segments[0].body == most
+
+    def test_another_run_of_the_id_is_another_log(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        store.append(owned, Segment(0, "w", "old"))
+        assert store.load(Key("x", "r2", 1)) is None
+        assert store.load(Key("x", "r1", 2)) is None
+        assert store.load(Key("y", "r1", 1)) is None
+
+    # -- suspend ---------------------------------------------------------------------------------------------------
+
+    def test_suspend(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        got = accepted(store.suspend(owned, "w", Parking(NOW + 60, NOW + 50, 0, '{"e":1}', 3)))
+        assert (got.status, got.lease, got.due, got.hint, got.error, got.strikes, got.own) == (
+            "SUSPENDED", 0, NOW + 60, NOW + 50, '{"e":1}', 3, "w",
+        )  # fmt: skip
+        assert store.get("x") == got
+
+    def test_suspend_twice_is_one_success(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        parking = Parking(NOW + 60, NOW + 60, 0)
+        first = accepted(store.suspend(owned, "w", parking))
+        assert accepted(store.suspend(owned, "w", parking)) == first
+
+    def test_suspend_after_a_lost_reply_and_a_newer_entry_is_still_a_success(self, store: JournalStore) -> None:
+        """What was accepted after the suspend set due = now by itself."""
+        owned = self.owned(store)
+        parking = Parking(NOW + 60, NOW + 60, 0)
+        accepted(store.suspend(owned, "w", parking))
+        accepted(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 7))
+        again = accepted(store.suspend(owned, "w", parking))
+        assert (again.lease, again.n, again.due) == (0, 1, NOW + 7), "and it does not overwrite the new due time"
+
+    def test_only_the_owner_suspends(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        assert reason(store.suspend(owned, "v", Parking(NOW + 60, None, 0))) == "fenced"
+        accepted(store.acquire("x", Lease("v", NOW + 2000, NOW + 3000)))
+        assert reason(store.suspend(owned, "w", Parking(NOW + 60, None, 0))) == "fenced"
+        there = store.get("x")
+        assert there is not None
+        assert (there.status, there.lease) == ("RUNNING", NOW + 3000)
+
+    def test_nobody_parks_over_an_unseen_entry(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 7))
+        assert reason(store.suspend(owned, "w", Parking(NOW + 60, None, 0))) == "moved"
+        there = store.get("x")
+        assert there is not None
+        assert (there.status, there.due) == ("RUNNING", NOW + 7)
+        accepted(store.suspend(owned, "w", Parking(NOW + 60, None, 1)))
+
+    def test_a_yield_looks_at_no_entries(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 7))
+        accepted(store.suspend(owned, "w", Parking(NOW, NOW, None)))
+
+    def test_a_reused_id_is_not_suspended_by_its_predecessor(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        stale = replace(owned, run="r0")
+        assert reason(store.suspend(stale, "w", Parking(NOW + 60, None, 0))) == "fenced"
+        assert reason(store.suspend(replace(owned, gen=2), "w", Parking(NOW + 60, None, 0))) == "fenced"
+        assert reason(store.complete(stale, "w", Ending("SUCCEEDED", NOW))) == "fenced"
+        assert reason(store.deliver(stale, Entry("k", "o", "d", "1"), NOW)) == "unknown"
+
+    # -- complete --------------------------------------------------------------------------------------------------
+
+    def test_complete(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        got = accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9, "[1]")))
+        assert (got.status, got.lease, got.due, got.hint, got.finished, got.result, got.error) == (
+            "SUCCEEDED", 0, None, None, NOW + 9, "[1]", None,
+        )  # fmt: skip
+        assert store.get("x") == got
+        assert store.due(0, NOW + 10**9, 10) == []
+
+    def test_complete_twice_is_one_success(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        ending = Ending("FAILED", NOW + 9, None, '{"e":1}')
+        first = accepted(store.complete(owned, "w", ending))
+        assert accepted(store.complete(owned, "w", ending)) == first
+
+    def test_only_the_owner_completes(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        assert reason(store.complete(owned, "v", Ending("SUCCEEDED", NOW))) == "fenced"
+        accepted(store.acquire("x", Lease("v", NOW + 2000, NOW + 3000)))
+        assert reason(store.complete(owned, "w", Ending("SUCCEEDED", NOW))) == "fenced"
+        there = store.get("x")
+        assert there is not None
+        assert there.status == "RUNNING"
+
+    def test_the_first_ending_stands(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9, "1")))
+        assert reason(store.complete(owned, "w", Ending("FAILED", NOW + 10, None, "2"))) == "fenced"
+        there = store.get("x")
+        assert there is not None
+        assert (there.status, there.result, there.error) == ("SUCCEEDED", "1", None)
+
+    # -- large values ----------------------------------------------------------------------------------------------
+
+    def test_large_input_and_result(self, store: JournalStore) -> None:
+        owned = self.owned(store, input=LARGE)
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.header.input == LARGE
+        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9, LARGE)))
+        there = store.get("x")
+        assert there is not None
+        assert (there.input, there.result, there.error) == (LARGE, LARGE, None)
+
+    def test_large_errors(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.suspend(owned, "w", Parking(NOW + 60, None, 0, LARGE, 1)))
+        there = store.get("x")
+        assert there is not None
+        assert there.error == LARGE
+        owned = accepted(store.acquire("x", Lease("v", NOW + 2000, NOW + 3000)))
+        accepted(store.complete(owned, "v", Ending("SUCCEEDED", NOW + 9, "1")))
+        there = store.get("x")
+        assert there is not None
+        assert (there.result, there.error) == ("1", None), "the old error is gone"
+
+    def test_a_large_input_of_a_start_that_loses_harms_nobody(self, store: JournalStore) -> None:
+        store.create(header())
+        assert reason(store.create(header(run="r2", input=LARGE))) == "held"
+        there = store.get("x")
+        assert there is not None
+        assert there.input == '{"a":1}'
+
+    # -- deliver ---------------------------------------------------------------------------------------------------
+
+    def test_deliver(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.suspend(owned, "w", Parking(None, None, 0)))
+        got = accepted(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 7))
+        assert (got.n, got.due) == (1, NOW + 7)
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.inbox == {"k": Entry("k", "o", "d", "1")}
+        assert (loaded.header.n, loaded.header.due) == (1, NOW + 7)
+
+    def test_deliver_sets_due_also_when_one_is_set(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.suspend(owned, "w", Parking(NOW + 60_000, NOW + 60_000, 0)))
+        accepted(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 7))
+        there = store.get("x")
+        assert there is not None
+        assert there.due == NOW + 7
+        accepted(store.acquire("x", Lease("v", NOW + 7, NOW + 99)))
+        accepted(store.deliver(owned, Entry("k2", "o", "d", "1"), NOW + 8))
+        there = store.get("x")
+        assert there is not None
+        assert (there.due, there.n) == (NOW + 8, 2), "also under a held lease"
+
+    def test_an_entry_is_written_once(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 7))
+        accepted(store.deliver(owned, Entry("k", "o", "other", "1"), NOW + 8))  # the same writer
+        accepted(store.deliver(owned, Entry("k", "p", "d", "1"), NOW + 9))  # the same content
+        assert reason(store.deliver(owned, Entry("k", "p", "d2", "2"), NOW + 9)) == "moved"
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert (loaded.header.n, loaded.header.due, loaded.inbox["k"].body) == (1, NOW + 7, "1")
+
+    def test_nothing_is_delivered_to_what_is_finished(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9)))
+        assert reason(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 10)) == "finished"
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert (loaded.inbox, loaded.header.n, loaded.header.due) == ({}, 0, None)
+        assert reason(store.deliver(header("y"), Entry("k", "o", "d", "1"), NOW)) == "unknown"
+
+    def test_many_deliver_and_all_count(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        together(8, lambda n: accepted(store.deliver(owned, Entry(f"k{n}", "o", str(n), "1"), NOW + n)))
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.header.n == len(loaded.inbox) == 8
+
+    # -- the due index ---------------------------------------------------------------------------------------------
+
+    def all_due(self, store: JournalStore, now: int, limit: int = 100) -> list[tuple[str, int]]:
+        return sorted((row.due, row.id) for shard in range(store.shards) for row in store.due(shard, now, limit))  # type: ignore[misc]
+
+    def test_due(self, store: JournalStore) -> None:
+        for n in range(5):
+            store.create(header(f"id-{n}", due=NOW + n))
+        store.create(header("never", due=None))
+        assert self.all_due(store, NOW + 2) == [(NOW, "id-0"), (NOW + 1, "id-1"), (NOW + 2, "id-2")]
+        rows = [row for shard in range(store.shards) for row in store.due(shard, NOW + 9, 1)]
+        assert len(rows) <= store.shards, "the limit is kept"
+
+    def test_postpone(self, store: JournalStore) -> None:
+        store.create(header())
+        got = accepted(store.postpone("x", NOW, NOW + 5, NOW + 2005))
+        assert (got.due, got.hint, got.status) == (NOW + 2005, NOW + 2005, "PENDING")
+        assert reason(store.postpone("x", NOW, NOW + 5, NOW + 2005)) == "moved", "a second sweeper, or a stale index"
+        assert store.postpone("y", NOW, NOW, NOW) == Refusal("unknown", None)
+
+    def test_postpone_goes_around_a_held_lease(self, store: JournalStore) -> None:
+        self.owned(store)
+        assert reason(store.postpone("x", NOW, NOW + 5, NOW + 2005)) == "held"
+        there = store.get("x")
+        assert there is not None
+        assert (there.due, there.lease, there.own) == (NOW + 1001, NOW + 1000, "w")
+
+    def test_what_is_finished_is_not_postponed(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9)))
+        assert reason(store.postpone("x", NOW, NOW + 2000, NOW + 4000)) == "finished"
+        there = store.get("x")
+        assert there is not None
+        assert there.due is None
+
+    def test_many_postpone_and_one_wins(self, store: JournalStore) -> None:
+        store.create(header())
+        replies = together(8, lambda n: store.postpone("x", NOW, NOW + 5, NOW + 2000 + n))
+        assert sum(isinstance(reply, Header) for reply in replies) == 1
+
+    # -- executions and functions ----------------------------------------------------------------------------------
+
+    def test_executions(self, store: JournalStore) -> None:
+        for n in range(7):
+            store.create(header(f"id-{n}", started=NOW + n, fn=f"f{n % 2}"))
+        accepted(store.acquire("id-3", Lease("w", NOW + 9, NOW + 99)))
+        every = [h.id for h in store.executions(None, None, None, None)]
+        assert every == [f"id-{n}" for n in (6, 5, 4, 3, 2, 1, 0)], "newest first"
+        assert [h.id for h in store.executions("f1", None, None, None)] == ["id-5", "id-3", "id-1"]
+        assert [h.id for h in store.executions(None, "RUNNING", None, None)] == ["id-3"]
+        assert [h.id for h in store.executions(None, None, NOW + 5, None)] == ["id-6", "id-5"]
+        assert [h.id for h in store.executions("f0", "PENDING", NOW + 1, 2)] == ["id-6", "id-4"]
+
+    def test_functions(self, store: JournalStore) -> None:
+        assert store.locate("f") is None
+        store.register("f", "q1")
+        store.register("f", "q1")
+        store.register("g", "q2")
+        assert (store.locate("f"), store.locate("g")) == ("q1", "q2")
+        store.register("f", "q3")
+        assert store.locate("f") == "q3"
+        assert list(store.executions(None, None, None, None)) == [], "a function is no execution"
+
+    # -- hostile text ----------------------------------------------------------------------------------------------
+
+    @given(id=st.text(min_size=1, max_size=60), body=st.text(max_size=200), key=st.text(min_size=1, max_size=40))
+    @settings(
+        max_examples=40,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    def test_any_text_comes_back(self, store: JournalStore, id: str, body: str, key: str) -> None:
+        """Ids are checked before they come here; a store must not depend on that. A surrogate is no text."""
+        try:
+            (id + body + key).encode()
+        except UnicodeEncodeError:
+            return
+        if store.get(id) is not None:
+            return
+        owned = self.owned(store, id=id, input=body)
+        assert store.append(owned, Segment(0, "w", body + "."))
+        accepted(store.deliver(owned, Entry(key, "o", "d", body), NOW))
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert (loaded.segments, loaded.header.input) == ([Segment(0, "w", body + ".")], body)
+        assert loaded.inbox == {key: Entry(key, "o", "d", body)}
+        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW, body)))
+        there = store.get(id)
+        assert there is not None
+        assert there.result == body
+
+
+def together(count: int, action: Callable[[int], Any]) -> list[Any]:
+    """The action in so many threads at the same moment."""
+    barrier = threading.Barrier(count)
+    replies: list[Any] = [None] * count
+
+    def run(n: int) -> None:
+        barrier.wait()
+        replies[n] = action(n)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return replies
