@@ -190,7 +190,7 @@ class DurableClient:
     def history(self, id: str) -> builtins.list[HistoryEvent]:
         """All journal entries, in journal order."""
         loaded = self._store.load(self._header(id).key)
-        return history_of(loaded.segments) if loaded is not None else []
+        return history_of(loaded.segments, loaded.header.finished) if loaded is not None else []
 
     def list(
         self,

@@ -217,8 +217,11 @@ class Invocation:
     # -- how it stands ---------------------------------------------------------------------------------------------
 
     def _settle(self, session: Session, outcome: Outcome) -> Header:
-        session.write(session.take())
-        return self._end(session, outcome.ending) if outcome.ending is not None else self._park(session, outcome)
+        if outcome.ending is None:
+            session.write(session.take())
+            return self._park(session, outcome)
+        session.write([] if session.turn.only_woke() else session.take())
+        return self._end(session, outcome.ending)
 
     def _end(self, session: Session, ending: Ending) -> Header:
         turn = session.turn

@@ -23,20 +23,26 @@ _BACKOFF_MS: Final = 2_000
 @dataclass
 class SweepReport:
     """`due`: index rows seen; `sent`: hints sent again; `held`: running, looked at again when the lease ends; `stale`: the
-    index was behind."""
+    index was behind; `failed`: could not be looked at, see the log."""
 
     due: int = 0
     sent: int = 0
     held: int = 0
     stale: int = 0
+    failed: int = 0
 
 
 def handler(event: object, context: Any) -> dict[str, int]:
-    """Lambda entry point."""
+    """Lambda entry point. Raises RuntimeError after a whole pass if some executions could not be looked at, so that an
+    alarm on its errors tells."""
     from .wiring import backend
 
     report = asdict(sweep(backend()))
     _log.info("swept", extra=report)
+    if report["failed"]:
+        raise RuntimeError(
+            f"{report['failed']} of {report['due']} due executions could not be swept; the log has their ids"
+        )
     return report
 
 
@@ -46,7 +52,11 @@ def sweep(backend: Backend) -> SweepReport:
     for shard in range(backend.store.shards):
         for row in backend.store.due(shard, backend.clock.now(), _PAGE):
             report.due += 1
-            _revive(backend, row.id, row.due, report)
+            try:
+                _revive(backend, row.id, row.due, report)
+            except Exception:  # one damaged item must not keep all others from being woken
+                report.failed += 1
+                _log.exception("execution %r could not be swept", row.id)
     return report
 
 

@@ -111,13 +111,16 @@ def _batch(
 ) -> dict[str, Any]:
     """Each message by itself: one that fails goes back to the queue, the others are done (ReportBatchItemFailures)."""
     failed: list[dict[str, str]] = []
-    for position, record in enumerate(records):
-        # Too little time for a turn: the message comes again rather than being cut off in the middle.
-        if position and context.get_remaining_time_in_millis() < WAIT_IN_PLACE_MS:
-            failed.append({"itemIdentifier": str(record.get("messageId", ""))})
-            continue
+    enough = context.get_remaining_time_in_millis() / 2
+    for record in records:
         try:
-            _wake(function, backend, parse_hint(record.get("body")), context)
+            hint = parse_hint(record.get("body"))
+            if context.get_remaining_time_in_millis() < enough:
+                # A turn could be cut off in the middle. Not handed back: that would take the visibility timeout and count
+                # as a failure on the way to the dead-letter queue.
+                backend.wakeups.send(hint, backend.clock.now())
+            else:
+                _wake(function, backend, hint, context)
         except (Exception, Outage):
             _log.exception("message %r for durable function %r failed", record.get("messageId"), function.name)
             failed.append({"itemIdentifier": str(record.get("messageId", ""))})

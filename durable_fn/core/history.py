@@ -21,9 +21,22 @@ _STATUS: Final[dict[str, EventStatus]] = {
 }
 
 
-def history(segments: Iterable[Segment]) -> list[HistoryEvent]:
-    """All entries in journal order."""
-    return [_shown(event) for segment in segments if not is_fence(segment.body) for event in parse_body(segment.body)]
+def history(segments: Iterable[Segment], finished: int | None = None) -> list[HistoryEvent]:
+    """All entries in journal order. The end of a sleep that nothing came after is not in the log: a finished execution
+    shows it all the same."""
+    events = [event for segment in segments if not is_fence(segment.body) for event in parse_body(segment.body)]
+    if finished is not None:
+        events += _last_sleeps(events, finished)
+    return [_shown(event) for event in events]
+
+
+def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
+    ended = {event.id for event in events if event.status != BEGUN}
+    return [
+        Event(event.id, event.kind, event.position, SUCCEEDED, event.attempt, event.due, 0, "null")
+        for event in events
+        if event.kind == "sleep" and event.status == BEGUN and event.id not in ended and event.due <= finished
+    ]
 
 
 def _shown(event: Event) -> HistoryEvent:

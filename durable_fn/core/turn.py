@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, CANCELLED, RETRY, Event
+from .events import BEGUN, CANCELLED, RETRY, SUCCEEDED, Event
 from .header import Header
 from .journal import Journal, Record
 from .retry import DEFAULT_RETRY, RetryPolicy
@@ -112,6 +112,11 @@ class Turn:
             return
         self.pending = [e for e in self.pending if e.id != op.id or e.status in (BEGUN, RETRY)]
         self.seen(op, self.record(op, CANCELLED))
+
+    def only_woke(self) -> bool:
+        """Whether all that is pending is the end of recorded sleeps. At the end of an execution that needs no write: no
+        replay comes after it, and the due time tells."""
+        return all(e.kind == "sleep" and e.status == SUCCEEDED and e.id in self.journal.records for e in self.pending)
 
     def mismatch(
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str

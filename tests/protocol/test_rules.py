@@ -478,7 +478,9 @@ def test_the_same_id_with_another_input_or_function_is_a_conflict(function: Dura
 
 
 @two
-def test_a_start_whose_reply_was_lost_until_somebody_took_over_runs_nothing(function: DurableFunction[Any, Any]) -> None:
+def test_a_start_whose_reply_was_lost_until_somebody_took_over_runs_nothing(
+    function: DurableFunction[Any, Any],
+) -> None:
     bench = Bench(function)
     wanted = new_header(bench.backend, "x", function.name, "null", retention_ms=1000)
 

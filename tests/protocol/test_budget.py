@@ -1,0 +1,211 @@
+"""The budget of the protocol, counted on the wire: every botocore request, and the capacity DynamoDB would charge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, RetryPolicy, current_step, durable, step
+from durable_fn.testing.cloud import LocalCloud
+from durable_fn.testing.moto_wire import Request
+
+
+def work(n: int) -> int:
+    return n
+
+
+@durable(name="straight")
+def straight(event: int, ctx: DurableContext) -> int:
+    return sum(ctx.step(work, n) for n in range(event))
+
+
+@durable(name="straight")
+async def a_straight(event: int, ctx: AsyncDurableContext) -> int:
+    return sum([await ctx.step(work, n) for n in range(event)])
+
+
+@durable(name="naps")
+def naps(event: float, ctx: DurableContext) -> int:
+    ctx.step(work, 1)
+    ctx.sleep(event)
+    return ctx.step(work, 2)
+
+
+@durable(name="naps")
+async def a_naps(event: float, ctx: AsyncDurableContext) -> int:
+    await ctx.step(work, 1)
+    await ctx.sleep(event)
+    return await ctx.step(work, 2)
+
+
+@step(retry=RetryPolicy(max_attempts=3, initial_delay=30, jitter="none"))
+def fails_once() -> int:
+    if current_step().attempt == 1:
+        raise ConnectionError("once")
+    return 1
+
+
+@durable(name="retries")
+def retries(event: None, ctx: DurableContext) -> int:
+    return ctx.step(fails_once)
+
+
+@step(semantics="at_most_once")
+def once() -> int:
+    return 1
+
+
+@durable(name="once")
+def at_most_once(event: None, ctx: DurableContext) -> int:
+    return ctx.step(once)
+
+
+@durable(name="draws")
+def draws(event: None, ctx: DurableContext) -> str:
+    ctx.now(), ctx.random()
+    ctx.logger.info("nothing")
+    return str(ctx.uuid4())
+
+
+FUNCTIONS = (straight, naps, retries, at_most_once, draws)
+fronts = pytest.mark.parametrize("front", ["def", "async def"])
+
+
+@pytest.fixture
+def cloud() -> Iterator[LocalCloud]:
+    with LocalCloud() as cloud:
+        for function in FUNCTIONS:
+            cloud.attach(function)
+            cloud.backend.wakeups._queue(function.name)  # type: ignore[attr-defined]  # a process that runs already knows it
+        cloud.requests.clear()
+        yield cloud
+
+
+def actions(requests: list[Request]) -> Counter[str]:
+    return Counter(request.action for request in requests)
+
+
+def direct(cloud: LocalCloud, function: DurableFunction[Any, Any], event: Any) -> str:
+    cloud.attach(function)
+    return str(cloud.invoke(function, event)["execution_id"])
+
+
+@fronts
+@pytest.mark.parametrize("steps", [0, 1, 10, 100])
+def test_a_straight_run_by_the_lambda_event(cloud: LocalCloud, front: str, steps: int) -> None:
+    direct(cloud, straight if front == "def" else a_straight, steps)
+    requests = cloud.requests
+    assert actions(requests) == {"PutItem": steps + 1, "UpdateItem": 1}, "N + 2 writes, no reads, no messages"
+    assert [request.units for request in requests] == [1] * (steps + 2)
+    assert sum(request.index_units for request in requests) == 2
+    cloud.advance(3600)
+    assert len(cloud.requests) == steps + 2, "and nothing comes after"
+
+
+@fronts
+def test_a_straight_run_by_the_client(cloud: LocalCloud, front: str) -> None:
+    cloud.attach(straight if front == "def" else a_straight)
+    id = cloud.client.start(straight, 10)
+    assert cloud.run(id).status == "SUCCEEDED"
+    assert actions(cloud.requests) == {"PutItem": 11, "UpdateItem": 2, "SendMessage": 1}, "N + 3 writes and 1 message"
+    assert sum(request.units for request in cloud.requests) == 13
+    assert sum(request.index_units for request in cloud.requests) == 2
+
+
+@fronts
+@pytest.mark.parametrize("seconds", [5, 300, 899])
+def test_a_sleep(cloud: LocalCloud, front: str, seconds: float) -> None:
+    function = naps if front == "def" else a_naps
+    id = direct(cloud, function, seconds)
+    before = [*cloud.requests]
+    assert actions(before) == {"PutItem": 3, "UpdateItem": 1, "SendMessage": 1}, "suspend: 2 writes, 1 message"
+    assert cloud.run(id).status == "SUCCEEDED"
+    after = cloud.requests[len(before) :]
+    assert actions(after) == {"UpdateItem": 2, "Query": 1, "PutItem": 1}, (
+        "resume: 1 write, 1 query; then the step, the end"
+    )
+    assert sum(request.units for request in cloud.requests) == 8
+    assert sum(request.index_units for request in cloud.requests) == 4, "start, suspend (moved), end"
+
+
+def test_a_sleep_with_nothing_after_it(cloud: LocalCloud) -> None:
+    """Its end is not written: the execution's own end tells."""
+
+    @durable(name="naps")
+    def only(event: float, ctx: DurableContext) -> None:
+        ctx.sleep(event)
+
+    id = direct(cloud, only, 300)
+    assert actions(cloud.requests) == {"PutItem": 2, "UpdateItem": 1, "SendMessage": 1}
+    assert cloud.run(id).status == "SUCCEEDED"
+    assert actions(cloud.requests) == {"PutItem": 2, "UpdateItem": 3, "SendMessage": 1, "Query": 1}
+    assert [(e.kind, e.status) for e in cloud.client.history(id)] == [("sleep", "STARTED"), ("sleep", "SUCCEEDED")]
+
+
+@fronts
+def test_a_sleep_above_fifteen_minutes(cloud: LocalCloud, front: str) -> None:
+    function = naps if front == "def" else a_naps
+    id = direct(cloud, function, 30 * 86_400)
+    assert actions(cloud.requests) == {"PutItem": 3, "UpdateItem": 1, "CreateSchedule": 1}
+    began = cloud.now()
+    assert cloud.run(id).status == "SUCCEEDED"
+    assert cloud.now() - began == timedelta(days=30)
+    assert actions(cloud.requests) == {
+        "PutItem": 4, "UpdateItem": 3, "Query": 1, "CreateSchedule": 1, "SendMessage": 1,
+    }  # fmt: skip
+
+
+def test_a_retry_is_one_segment_and_a_suspend(cloud: LocalCloud) -> None:
+    id = direct(cloud, retries, None)
+    assert actions(cloud.requests) == {"PutItem": 2, "UpdateItem": 1, "SendMessage": 1}
+    assert cloud.run(id).status == "SUCCEEDED"
+    assert actions(cloud.requests) == {"PutItem": 3, "UpdateItem": 3, "SendMessage": 1, "Query": 1}
+
+
+def test_at_most_once_is_two_segments(cloud: LocalCloud) -> None:
+    direct(cloud, at_most_once, None)
+    assert actions(cloud.requests) == {"PutItem": 3, "UpdateItem": 1}
+
+
+def test_draws_cost_nothing(cloud: LocalCloud) -> None:
+    direct(cloud, draws, None)
+    assert actions(cloud.requests) == {"PutItem": 1, "UpdateItem": 1}
+
+
+def test_concurrent_steps_share_segments(cloud: LocalCloud) -> None:
+    """Branches whose results come together are committed together."""
+
+    @durable(name="wide")
+    async def wide(event: int, ctx: AsyncDurableContext) -> int:
+        import asyncio
+
+        async def one(n: int) -> int:
+            return n
+
+        return sum(await asyncio.gather(*(ctx.step(one, n) for n in range(event))))
+
+    direct(cloud, wide, 200)
+    assert actions(cloud.requests)["PutItem"] <= 1 + 20
+
+
+@fronts
+def test_the_second_start_of_a_finished_id_costs_a_write_that_fails_and_a_read(cloud: LocalCloud, front: str) -> None:
+    function = straight if front == "def" else a_straight
+    cloud.attach(function)
+    cloud.invoke(function, 3, request_id="again")
+    cloud.requests.clear()
+    assert cloud.invoke(function, 3, request_id="again")["result"] == 3
+    assert sum(request.is_write for request in cloud.requests) == 1
+    assert not any(request.is_message for request in cloud.requests)
+
+
+@pytest.mark.parametrize("steps", [100, 2000])
+def test_requests_grow_with_the_steps_and_no_faster(cloud: LocalCloud, steps: int) -> None:
+    """The history is read once per turn and written once per step: nothing is quadratic."""
+    direct(cloud, straight, steps)
+    assert len(cloud.requests) == steps + 2
+    assert sum(request.units for request in cloud.requests) == steps + 2
