@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from ..types import Duration
 
 _LONGEST = 100 * 366 * 86_400_000  # a hundred years; keeps every due time a valid datetime
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def milliseconds(duration: Duration, what: str) -> int:
@@ -36,9 +38,9 @@ def moment(when: datetime, what: str) -> int:
         raise TypeError(f"{what} must be a datetime, not {type(when).__name__}")
     if when.tzinfo is None or when.utcoffset() is None:
         raise ValueError(f"{what} must have a time zone, got the naive {when!r}; use datetime.now(timezone.utc)")
-    return math.ceil(when.timestamp() * 1000 - 1e-6)
+    return -((_EPOCH - when) // _MILLISECOND)  # rounded up, in whole numbers
 
 
 def aware(epoch_ms: int) -> datetime:
     """Epoch milliseconds as an aware UTC datetime."""
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    return _EPOCH + timedelta(milliseconds=epoch_ms)

@@ -115,11 +115,14 @@ def decode(text: str) -> Failure:
 
 def rebuild(failure: Failure, classes: tuple[type[Exception], ...]) -> Exception | None:
     """An instance of the recorded class, if it is one of `classes` or a subclass of one that is loaded. Made without
-    `__init__`, whose parameters nobody knows."""
+    `__init__`, whose parameters nobody knows. None where its recorded state cannot be read."""
     for cls in classes:
         found = _named(cls, failure.error_type)
         if found is not None:
-            return _instance(found, failure)
+            try:
+                return _instance(found, failure)
+            except (SerializationError, TypeError, ValueError):
+                return None
     return None
 
 

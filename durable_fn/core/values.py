@@ -61,6 +61,13 @@ class NoneAdapter:
             raise SerializationError(f"{what} is annotated as None, but {text[:80]!r} is recorded")
 
 
+_FIT: Final = "correct the value, or the annotation (step(fn, result_type=...) wins over it)"
+_BYTES: Final = (
+    "a pydantic model writes bytes as UTF-8 text: give it model_config = ConfigDict(ser_json_bytes='base64', "
+    "val_json_bytes='base64')"
+)
+
+
 class TypedAdapter:
     """By annotation, in pydantic's JSON mode: a strict model with a datetime would refuse parsed JSON in Python mode."""
 
@@ -92,9 +99,10 @@ class TypedAdapter:
         try:
             return self._dump(value, by_alias=True, round_trip=True, warnings="error").decode()
         except (PydanticSerializationError, ValueError, RecursionError) as error:
+            reason = _first_lines(error)
             raise SerializationError(
-                f"{what} does not fit its annotation: {_first_lines(error)}. It is {_shown(value)}; correct the value, or "
-                "the annotation (step(fn, result_type=...) wins over it)"
+                f"{what} does not fit its annotation: {reason}. It is {_shown(value)}; "
+                + (_BYTES if "utf-8" in reason else _FIT)
             ) from error
 
     def decode(self, text: str, what: str) -> Any:

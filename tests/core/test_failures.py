@@ -1,0 +1,127 @@
+"""Errors as data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_fn.core import failures
+from durable_fn.core.failures import Failure
+from durable_fn.errors import SerializationError
+
+
+class Declined(Exception):
+    def __init__(self, code: str, *, retry: bool) -> None:
+        super().__init__(f"declined: {code}")
+        self.code = code
+        self.retry = retry
+
+
+class Expired(Declined):
+    pass
+
+
+class Evil(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+    @property
+    def data(self) -> Any:
+        raise KeyError("no")
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def through(error: Exception, *, keep_state: bool = True) -> Failure:
+    return failures.decode(failures.encode(failures.capture(raised(error), keep_state=keep_state)))
+
+
+def test_name_message_and_traceback() -> None:
+    failure = through(ZeroDivisionError("by zero"))
+    assert (failure.error_type, failure.message) == ("ZeroDivisionError", "by zero")
+    assert "raise error" in failure.traceback
+    assert "test_failures.py" in failure.traceback
+    assert through(Declined("x", retry=True)).error_type == "tests.core.test_failures.Declined"
+
+
+def test_a_known_class_comes_back_without_its_init() -> None:
+    error = failures.rebuild(through(Declined("late", retry=False)), (Declined,))
+    assert type(error) is Declined
+    assert (error.code, error.retry, str(error)) == ("late", False, "declined: late")
+
+
+def test_a_subclass_of_a_known_class_comes_back() -> None:
+    assert type(failures.rebuild(through(Expired("x", retry=True)), (Declined,))) is Expired
+    assert failures.rebuild(through(Declined("x", retry=True)), (Expired,)) is None
+    assert failures.rebuild(through(KeyError("k")), (LookupError,)).args == ("k",)  # type: ignore[union-attr]
+
+
+def test_a_class_is_never_imported_by_its_name() -> None:
+    assert failures.rebuild(Failure("os.system", "", "", None, None), (Declined,)) is None
+
+
+@pytest.mark.parametrize(
+    "state", ["", "{}", "7", "[1]", '{"$durable":1,"v":[{"$":"tuple","v":[]},7]}', "[[],{}", "null"]
+)
+def test_hostile_state_gives_no_instance(state: str) -> None:
+    name = failures.class_name(Declined)
+    assert failures.rebuild(Failure(name, "m", "", None, state), (Declined,)) is None
+
+
+def test_an_error_whose_own_methods_fail_is_recorded() -> None:
+    failure = through(Evil())
+    assert failure.error_type == "tests.core.test_failures.Evil"
+    assert "cannot be read" in failure.message
+
+
+def test_state_that_cannot_be_stored_leaves_the_message() -> None:
+    error = ValueError("keeps", object())
+    failure = through(error)
+    assert failure.state is None
+    assert failure.data is None
+    rebuilt = failures.rebuild(failure, (ValueError,))
+    assert rebuilt is not None
+    assert str(rebuilt) == str(error)
+
+
+def test_texts_are_bounded() -> None:
+    failure = through(ValueError("x" * 100_000))
+    assert len(failures.encode(failure)) < 60_000
+    assert failure.message.endswith("...")
+
+
+@given(st.text(), st.text())
+def test_any_message_is_valid_unicode(message: str, other: str) -> None:
+    failure = through(ValueError(message, other))
+    failures.encode(failure).encode()
+    assert failures.decode(failures.encode(failure)) == failure
+
+
+_scalar = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@given(st.recursive(_scalar, lambda i: st.lists(i) | st.dictionaries(st.text(), i)))
+def test_hostile_records_are_refused(value: Any) -> None:
+    try:
+        failure = failures.decode(json.dumps(value))
+    except SerializationError as error:
+        assert "a recorded error cannot be read" in str(error)  # noqa: PT017
+    else:
+        assert isinstance(failure.error_type, str)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "{", "[]", '{"type":1,"message":"x"}', '{"type":"x","message":"m","state":5}']
+)
+def test_malformed_records_are_refused(text: str) -> None:
+    with pytest.raises(SerializationError, match="a recorded error cannot be read"):
+        failures.decode(text)

@@ -1,0 +1,303 @@
+"""Policies, durations, ids, names, journal lines: what is taken, what is refused, and that it is refused with a reason."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_fn import RetryPolicy, durable, step
+from durable_fn.core.durations import aware, milliseconds, moment
+from durable_fn.core.events import Event, body, component, operation_name, parse, parse_body
+from durable_fn.core.hint import Hint, parse_hint
+from durable_fn.core.ids import checked_id, new_id
+from durable_fn.core.journal import Journal, Segment
+from durable_fn.core.steps import plan_of
+
+# -- RetryPolicy ---------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.integers(1, 400), st.floats(0, 1000), st.floats(1, 50), st.floats(0, 100_000),
+    st.sampled_from(["full", "half", "none"]), st.floats(0, 1, exclude_max=True),
+)  # fmt: skip
+def test_delays_grow_to_their_limit(
+    attempt: int, initial: float, backoff: float, most: float, jitter: Any, r: float
+) -> None:
+    policy = RetryPolicy(initial_delay=initial, backoff=backoff, max_delay=most, jitter=jitter)
+    delay = policy.delay_ms(attempt, lambda: r)
+    assert 0 <= delay <= math.ceil(most * 1000)
+    whole = RetryPolicy(initial_delay=initial, backoff=backoff, max_delay=most, jitter="none").delay_ms(attempt)
+    assert delay <= whole
+    assert {"none": delay == whole, "half": delay >= whole // 2, "full": True}[jitter]
+    assert policy.delay_ms(attempt + 1, lambda: r) >= delay - 1
+
+
+def test_the_documented_delays() -> None:
+    policy = RetryPolicy(initial_delay=1, backoff=2, max_delay=10, jitter="none")
+    assert [policy.delay_ms(n) for n in (1, 2, 3, 4, 5, 6)] == [1000, 2000, 4000, 8000, 10_000, 10_000]
+    assert RetryPolicy(jitter="none").delay_ms(10**6) == 300_000
+
+
+def test_what_is_retried() -> None:
+    assert [RetryPolicy(max_attempts=3).retries(ValueError(), n) for n in (1, 2, 3)] == [True, True, False]
+    assert RetryPolicy(max_attempts=None).retries(ValueError(), 10**9)
+    assert not RetryPolicy(retry_on=OSError).retries(ValueError(), 1)
+    assert RetryPolicy(retry_on=(OSError, ValueError)).retries(ValueError(), 1)
+    assert not RetryPolicy(retry_on=ValueError, give_up_on=UnicodeError).retries(UnicodeError(), 1), "give_up_on wins"
+    assert RetryPolicy(retry_on=lambda e: "soon" in str(e)).retries(ValueError("soon"), 1)
+    assert not RetryPolicy(give_up_on=lambda e: True).retries(ValueError("soon"), 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"max_attempts": 0}, "max_attempts must be 1 or more"),
+        ({"max_attempts": "3"}, "max_attempts must be 1 or more"),
+        ({"initial_delay": -1}, "initial_delay must be 0 or more"),
+        ({"initial_delay": "1s"}, "initial_delay must be a timedelta or a number of seconds, not str"),
+        ({"max_delay": math.inf}, "max_delay must be 0 or more seconds"),
+        ({"backoff": 0.5}, "backoff must be 1 or more"),
+        ({"backoff": math.nan}, "backoff must be 1 or more"),
+        ({"jitter": "some"}, 'jitter must be "full", "half" or "none"'),
+        ({"retry_on": "ValueError"}, "retry_on must be an Exception class"),
+        ({"give_up_on": (ValueError, 3)}, "give_up_on must be an Exception class"),
+        ({"retry_on": KeyboardInterrupt}, "retry_on must be an Exception class"),
+    ],
+)
+def test_a_policy_that_makes_no_sense(arguments: dict[str, Any], why: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=why):
+        RetryPolicy(**arguments)
+
+
+def test_a_policy_is_immutable() -> None:
+    with pytest.raises(AttributeError, match="immutable"):
+        RetryPolicy().max_attempts = 5
+
+
+# -- durations and times -------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0, 3e9))
+def test_a_wait_is_never_cut_short(seconds: float) -> None:
+    assert milliseconds(seconds, "d") >= math.floor(seconds * 1000 * (1 - 1e-12) - 1e-6)
+    assert milliseconds(seconds, "d") - seconds * 1000 < 1.001
+
+
+@pytest.mark.parametrize(
+    ("duration", "why"),
+    [
+        (-0.001, "0 or more"), (math.nan, "0 or more"), (math.inf, "0 or more"), (timedelta(seconds=-1), "0 or more"),
+        ("5", "not str"), (None, "not NoneType"), (True, "not bool"), (timedelta(days=40_000), "100 years"),
+    ],
+)  # fmt: skip
+def test_what_is_no_duration(duration: Any, why: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"the wait must be .*{why}"):
+        milliseconds(duration, "the wait")
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9000, 1, 1), timezones=st.just(UTC)))
+def test_moments(when: datetime) -> None:
+    assert timedelta(0) <= aware(moment(when, "t")) - when < timedelta(milliseconds=1.001)
+
+
+def test_a_naive_time_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the time must have a time zone.*use datetime\.now\(timezone\.utc\)"):
+        moment(datetime(2026, 1, 1), "the time")
+    with pytest.raises(TypeError, match="must be a datetime, not str"):
+        moment("2026-01-01", "the time")  # type: ignore[arg-type]
+
+
+# -- ids and names -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("id", ["x", "order-1001", "a/b#c", "üñï-☃", "H", "L#r#1#0", "'; DROP TABLE", "x" * 512])
+def test_ids(id: str) -> None:
+    assert checked_id(id) == id
+    assert checked_id(new_id()) != new_id()
+
+
+@pytest.mark.parametrize(
+    ("id", "why"),
+    [
+        ("", "1 to 512 bytes"), ("x" * 2048, "2,048 bytes, at most 512 are allowed; hash it"), ("é" * 300, "600 bytes"),
+        ("a\nb", "printable"), ("a\x00b", "printable"), (" a", "without blanks"), ("a ", "without blanks"),
+        ("\u202eabc", "printable"), ("\ud800", "printable"), (7, "must be a str, not int"), (None, "not NoneType"),
+    ],
+)  # fmt: skip
+def test_what_is_no_id(id: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        checked_id(id)
+
+
+@given(st.text(min_size=1, max_size=50))
+def test_names_come_back_from_ids(name: str) -> None:
+    try:
+        part = component(name)
+    except ValueError:
+        assert not name.isprintable()
+        return
+    assert "/" not in part
+    assert "#" not in part
+    assert "\t" not in part
+    assert operation_name(f"a/b~1/{part}#3") == operation_name(part) == name
+
+
+@pytest.mark.parametrize("name", ["", "a\tb", "a\nb", "x" * 257, 5, None])
+def test_names_that_no_line_can_carry(name: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="an operation name must be"):
+        component(name)
+    with pytest.raises((TypeError, ValueError), match="an operation name must be"):
+        step(len, name=name if name is not None else 0)
+
+
+# -- journal lines -------------------------------------------------------------------------------------------------
+
+_word = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\u2028\u2029\x85"), min_size=1)
+
+
+_kind, _status = st.sampled_from(["step", "sleep"]), st.sampled_from("BRSFC")
+_small, _time = st.integers(1, 9), st.integers(0, 2**45)
+_event = st.builds(Event, _word, _kind, _small, _status, _small, _time, _time, _word)
+
+
+@given(st.lists(_event, min_size=1, max_size=5))
+def test_lines_come_back(events: list[Event]) -> None:
+    assert list(map(repr, parse_body(body(events)))) == list(map(repr, events))
+
+
+@pytest.mark.parametrize(
+    "line", ["", "a", "a\tstep\t0\tS\t1\t5", "a\tstep\tzero\tS\t1\t5\t\tnull", "a\tstep\t0\tS\t1\tnow\t\tx"]
+)
+def test_lines_of_others_are_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="a journal line that this version did not write"):
+        parse(line)
+
+
+def test_a_hole_in_the_log_is_refused() -> None:
+    with pytest.raises(ValueError, match="has segment 2 where 1 was expected"):
+        Journal([Segment(0, "w", Event("a", "step", 0, "S", 1, 5).line()), Segment(2, "w", "")])
+
+
+# -- hints ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(min_size=1, max_size=60), st.text(max_size=9), st.text(max_size=9), st.integers(0, 2**50))
+def test_hints_come_back(id: str, run: str, fn: str, due: int) -> None:
+    try:
+        checked_id(id)
+        (run + fn).encode()
+    except ValueError:
+        return
+    hint = Hint(id, run, fn, due)
+    assert parse_hint(hint.body()) == hint
+
+
+# -- steps ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"retry": 3}, "retry must be a RetryPolicy, not int"),
+        ({"timeout": 0}, "timeout must be more than 0"),
+        ({"timeout": -1}, "timeout must be 0 or more"),
+        ({"semantics": "exactly_once"}, 'must be "at_least_once" or "at_most_once"'),
+        ({"raises": (KeyboardInterrupt,)}, "raises must be a tuple of Exception classes"),
+        ({"raises": ("ValueError",)}, "raises must be a tuple of Exception classes"),
+    ],
+)
+def test_step_options_that_make_no_sense(arguments: dict[str, Any], why: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=why):
+        step(**arguments)
+
+
+def test_options_in_place_win_and_leave_the_function_alone() -> None:
+    @step(name="a", timeout=5)
+    def fn() -> int:
+        return 1
+
+    twin = step(fn, name="b")
+    assert (plan_of(fn).name, plan_of(twin).name, plan_of(twin).timeout) == ("a", "b", 5)
+    assert fn() == twin() == 1
+
+
+def test_methods_partials_and_callables_are_steps() -> None:
+    import functools
+
+    class Shop:
+        def price(self) -> int:
+            return 3
+
+        def __call__(self) -> int:
+            return 4
+
+    shop = Shop()
+    assert plan_of(shop.price).name == "price"
+    assert plan_of(functools.partial(shop.price)).name == "price"
+    assert plan_of(shop).name == "Shop"
+    assert plan_of(lambda: 1).name == "lambda"
+    assert plan_of(len).name == "len"
+
+
+def test_wraps_does_not_carry_a_plan_to_another_function() -> None:
+    import functools
+
+    @step(timeout=5)
+    def inner() -> int:
+        return 1
+
+    plan_of(inner)
+
+    @functools.wraps(inner)
+    def outer() -> int:
+        return inner()
+
+    assert plan_of(outer).target is outer
+
+
+def test_what_is_no_step() -> None:
+    with pytest.raises(TypeError, match=r"write ctx\.step\(fn, argument\), not ctx\.step\(fn\(argument\)\)"):
+        plan_of(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="takes a function, got int"):
+        step(3)  # type: ignore[call-overload]
+
+
+# -- @durable ------------------------------------------------------------------------------------------------------
+
+
+def test_handlers_that_cannot_be_durable() -> None:
+    from durable_fn import AsyncDurableContext, DurableContext
+
+    def generator(event: Any, ctx: Any) -> Any:
+        yield 1
+
+    async def wrong(event: Any, ctx: DurableContext) -> None: ...
+
+    def wrong_too(event: Any, ctx: AsyncDurableContext) -> None: ...
+
+    for fn, why in (
+        (generator, "is a generator; return the result instead"),
+        (wrong, "annotate its context as AsyncDurableContext"),
+        (wrong_too, "make it async def"),
+        (3, "takes a function, got int"),
+        (lambda event: 1, r"two arguments|\(event, context\)"),
+    ):
+        with pytest.raises(TypeError, match=why):
+            durable(fn)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"name": ""}, "an operation name must be"), ({"retention": -1}, "retention must be 0 or more"),
+        ({"retention": "30d"}, "retention must be a timedelta"),
+    ],
+)  # fmt: skip
+def test_durable_options_that_make_no_sense(arguments: dict[str, Any], why: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=why):
+        durable(**arguments)(lambda event, ctx: 1)
