@@ -16,14 +16,14 @@ from ..types import LambdaContext
 
 
 class ReplaySilentLogger(FieldLogger):
-    """Says nothing while recorded results are handed out, so that each line is logged once."""
+    """Says nothing until the code has come to the end of the journal, so that each line is logged once."""
 
     def __init__(self, turn: Turn) -> None:
         super().__init__(logging.getLogger(f"durable_fn.handler.{turn.header.fn}"), {})
         self._turn = turn
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802
-        return not self._turn.replaying and self.logger.isEnabledFor(level)
+        return self._turn.journal.over and self.logger.isEnabledFor(level)
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         scope = current_scope.get()
@@ -53,7 +53,7 @@ class BaseContext:
     @property
     def is_replaying(self) -> bool:
         """For logs and metrics only; branching on it is a NonDeterminismError to come."""
-        return self._turn.replaying
+        return not self._turn.journal.over
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
