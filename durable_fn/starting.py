@@ -95,7 +95,10 @@ def _same(adapter: Adapter, one: str, other: str) -> bool:
     if not adapter.typed:
         return False
     try:
-        texts = [adapter.encode(adapter.decode(text, "an input"), "an input") for text in (one, other)]
+        values = [adapter.decode(text, "an input") for text in (one, other)]
+        if values[0] == values[1]:  # the order of a set differs from process to process
+            return True
+        texts = [adapter.encode(value, "an input") for value in values]
     except SerializationError:
         return False
     return texts[0] == texts[1]

@@ -85,6 +85,19 @@ def test_the_same_id_with_another_input_or_function_is_a_conflict(world: World) 
         assert caught.value.execution_id == id
 
 
+def test_sets_have_no_order(world: World) -> None:
+    """The same input from another process, which writes a set of texts in another order."""
+
+    @durable(execution_id=lambda tags: "tagged")
+    def tagged(event: set[str], ctx: DurableContext) -> int:
+        return len(event)
+
+    assert world.invoke(tagged, ["a", "b", "c"])["result"] == 3
+    assert world.invoke(tagged, ["c", "a", "b"])["result"] == 3
+    with pytest.raises(ExecutionConflict):
+        world.invoke(tagged, ["c", "a"])
+
+
 def test_a_conflict_is_also_one_while_it_runs(world: World) -> None:
     world.run(echo, "wait", "x")
     with pytest.raises(ExecutionConflict, match="another payload"):
