@@ -1,0 +1,149 @@
+"""Takes each rule of the protocol away, one at a time, and shows the test that notices.
+
+    python -m tests.protocol.mutations [NAME ...]
+
+Works on a copy of the tree. Exits with 1 if a rule can go without a test failing, or if a mutation no longer applies.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+TESTS: Final = ["tests/protocol", "tests/backends", "tests/fronts/test_scenarios.py", "tests/test_client.py"]
+HEADER, DYNAMO, SQLITE = "core/header.py", "backends/aws/dynamodb.py", "backends/sqlite.py"
+INVOCATION, SESSION, STEP = "invocation.py", "fronts/session.py", "core/operations/step.py"
+
+
+class Mutation(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTATIONS: Final = [
+    Mutation("a segment is put over another (DynamoDB)", DYNAMO,
+             'self._put(from_segment(header, segment), "attribute_not_exists(pk)")',
+             'self._put(from_segment(header, segment), "attribute_not_exists(nothing)")'),
+    Mutation("a segment is put over another (SQLite)", SQLITE,
+             '(?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"', '(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"'),
+    Mutation("acquire ignores the lease (SQLite)", HEADER, "if header.lease >= lease.now:", "if False:"),
+    Mutation("acquire ignores the lease (DynamoDB)", DYNAMO, 'f"{_LIVE} AND lease < :now AND due <= :now"', 'f"{_LIVE} AND due <= :now"'),
+    Mutation("acquire ignores the status (SQLite)", HEADER,
+             'if not header.live:\n        return Refusal("finished", header)\n    if header.lease >= lease.now', "if header.lease >= lease.now"),
+    Mutation("acquire ignores the status (DynamoDB)", DYNAMO, 'f"{_LIVE} AND lease < :now AND due <= :now"', '"lease < :now AND due <= :now"'),
+    Mutation("a message is taken for the time (SQLite)", HEADER, "if header.due is None or header.due > lease.now:", "if False:"),
+    Mutation("a message is taken for the time (DynamoDB)", DYNAMO, 'f"{_LIVE} AND lease < :now AND due <= :now"', 'f"{_LIVE} AND lease < :now"'),
+    Mutation("acquire loses due", HEADER, '        status="RUNNING",\n', '        status="RUNNING",\n        due=None,\n'),
+    Mutation("acquire keeps no previous lease", DYNAMO, "prev_lease = lease, lease = :end", "lease = :end"),
+    Mutation("suspend and complete without owner (SQLite)", HEADER,
+             "header is None or header.key != key or header.own != writer or not header.live",
+             "header is None or header.key != key or not header.live"),
+    Mutation("suspend and complete without owner (DynamoDB)", DYNAMO, "AND own = :own AND {_LIVE}", "AND {_LIVE}"),
+    Mutation("suspend and complete of another run", HEADER,
+             "header is None or header.key != key or header.own != writer or not header.live",
+             "header is None or header.own != writer or not header.live"),
+    Mutation("suspend without the inbox condition (SQLite)", HEADER,
+             "if parking.seen is not None and header.n != parking.seen:", "if False:"),
+    Mutation("suspend without the inbox condition (DynamoDB)", DYNAMO, 'condition += " AND n = :seen"', 'condition += " AND n >= :seen"'),
+    Mutation("suspend loses due", HEADER, "        due=parking.due,\n", "        due=None,\n"),
+    Mutation("complete without the cancel condition (DynamoDB)", DYNAMO,
+             'f"{_MINE} AND attribute_not_exists(cancel)"', "_MINE"),
+    Mutation("seen is taken from the counter", INVOCATION, "turn.in_hand + turn.header.gone, error", "turn.header.n, error"),
+    Mutation("an incomplete inbox is good enough", INVOCATION, "len(loaded.inbox) + loaded.header.gone >= loaded.header.n", "True"),
+    Mutation("no fence after a takeover", INVOCATION, "                    session.fence()\n", ""),
+    Mutation("no look at the clocks before a body (def)", "fronts/sync.py", "    session.look_at_lease()\n", ""),
+    Mutation("no look at the clocks before a body (async def)", "fronts/aio.py", "        self.session.look_at_lease()\n", ""),
+    Mutation("no look at the clocks before an append", SESSION, "        self.look_at_lease()\n        header", "        header"),
+    Mutation("at most once without a marker", STEP, "            op.turn.record(op, BEGUN, attempt)\n            yield COMMIT\n", ""),
+    Mutation("the marker is written after the body", STEP, "            op.turn.record(op, BEGUN, attempt)\n            yield COMMIT\n",
+             "            op.turn.record(op, BEGUN, attempt)\n"),
+    Mutation("the request id is the writer", INVOCATION, "self.writer = secrets.token_hex(6)", "self.writer = str(context.aws_request_id)"),
+    Mutation("acquire does not know itself", HEADER, "if header.own == lease.writer and header.lease:", "if False:"),
+    Mutation("suspend does not know itself", HEADER, "    if header.lease == 0:\n        return header", '    if header.lease == 0:\n        return Refusal("fenced", header)'),
+    Mutation("complete does not know itself", HEADER,
+             "if header is not None and header.key == key and header.own == writer and header.status == ending.status:", "if False:"),
+    Mutation("append does not know itself (DynamoDB)", DYNAMO, 'return bool(_item(failure)["w"]["S"] == segment.writer)', "return False"),
+    Mutation("start does not know itself (DynamoDB)", DYNAMO, "if there.run == header.run else", "if False else"),
+    Mutation("deliver does not know itself", DYNAMO, "there.writer == entry.writer or there.digest == entry.digest", "False"),
+    Mutation("a bump without due (SQLite)", HEADER, "replace(header, n=header.n + 1, due=now)", "replace(header, n=header.n + 1)"),
+    Mutation("a bump without due (DynamoDB)", DYNAMO, '"SET n = n + :one, due = :now"', '"SET n = n + :one, due = if_not_exists(due, :now)"'),
+    Mutation("an entry is put over another (DynamoDB)", DYNAMO,
+             '            "ConditionExpression": "attribute_not_exists(pk)",\n            "ReturnValuesOn', '            "ReturnValuesOn'),
+    Mutation("an unconditional start (DynamoDB)", DYNAMO,
+             'self._put(from_header(header, self.shards), "attribute_not_exists(pk)")',
+             'self._put(from_header(header, self.shards), "attribute_not_exists(nothing)")'),
+    Mutation("an unconditional start (SQLite)", SQLITE, 'return old if old.run == header.run else Refusal("held", old)', "return header"),
+    Mutation("a start that somebody took over runs all the same", INVOCATION, " and reply.own == self.writer:", ":"),
+    Mutation("the input is not compared", "starting.py", "if there.input_hash == wanted.input_hash:", "if True:"),
+    Mutation("the function is not compared", "starting.py", "if there.fn != wanted.fn:", "if False:"),
+    Mutation("a hint for every turn", INVOCATION, "if already == header.due and header.due > now:", "if False:"),
+    Mutation("once per due time without reading the clock", INVOCATION, "if already == header.due and header.due > now:", "if already == header.due:"),
+    Mutation("the hint is sent before the state", INVOCATION,
+             "        reply = self.backend.store.suspend(turn.header, turn.writer, parking)\n",
+             "        self.backend.wakeups.send(Hint(turn.header.id, turn.header.run, turn.header.fn, outcome.due or 0), 0)\n"
+             "        reply = self.backend.store.suspend(turn.header, turn.writer, parking)\n"),
+    Mutation("the sweeper sends nothing", "sweeper.py", "        send_hint(backend, reply, now)\n", ""),
+    Mutation("the sweeper does not claim", HEADER, "    return replace(header, due=due, hint=due)", "    return header"),
+    Mutation("the sweeper trusts a stale index", DYNAMO, 'f"due = :seen AND lease < :now AND {_LIVE}"', 'f"lease < :now AND {_LIVE}"'),
+    Mutation("the sweeper ignores a held lease", DYNAMO, 'f"due = :seen AND lease < :now AND {_LIVE}"', 'f"due = :seen AND {_LIVE}"'),
+    Mutation("the sweeper revives what is finished", HEADER,
+             '        return Refusal("finished", header)\n    if header.due != seen_due:', "        pass\n    if False:"),
+    Mutation("no stall limit", INVOCATION, "if turn.journal.fences >= STALL_LIMIT:", "if False:"),
+    Mutation("a turn that has done nothing yields", SESSION, "        if not self.turn.worked:\n            return False\n", ""),
+    Mutation("a stale owner's segment is not read again", INVOCATION, "                    continue  # the stale", "                    pass  # the stale"),
+    Mutation("an interrupted attempt runs again", STEP,
+             "if op.record is not None and op.record.begun is not None and op.record.begun.attempt == attempt:", "if False:"),
+    Mutation("a direct start is not due", INVOCATION, "        wanted.due = lease.end + 1\n", "        wanted.due = None\n"),
+    Mutation("a direct start has no lease", INVOCATION, "wanted.own, wanted.lease, wanted.turns = \"RUNNING\", lease.writer, lease.end, 1",
+             "wanted.own, wanted.lease, wanted.turns = \"RUNNING\", lease.writer, 0, 1"),
+]  # fmt: skip
+
+
+def survives(tree: Path, mutation: Mutation) -> str | None:
+    """What is wrong with the tests, or None: one of them failed, as it should."""
+    path = tree / "durable_fn" / mutation.file
+    text = path.read_text()
+    if text.count(mutation.old) != 1:
+        return f"does not apply: {text.count(mutation.old)} places in {mutation.file}"
+    path.write_text(text.replace(mutation.old, mutation.new))
+    command = [sys.executable, "-m", "pytest", "-x", "-n", "2", "--no-header", "--timeout", "60", *TESTS]
+    try:
+        run = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=_environment(tree))
+    finally:
+        path.write_text(text)
+    if run.returncode == 0:
+        return "no test noticed"
+    return None if "\nFAILED tests" in run.stdout else run.stdout[-500:]
+
+
+def _environment(tree: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def main() -> None:
+    wanted = [m for m in MUTATIONS if len(sys.argv) == 1 or any(word in m.name for word in sys.argv[1:])]
+    bad = 0
+    with tempfile.TemporaryDirectory(prefix="durable-fn-mutations-") as directory:
+        tree = Path(directory) / "tree"
+        shutil.copytree(
+            ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis")
+        )
+        for mutation in wanted:
+            problem = survives(tree, mutation)
+            bad += problem is not None
+            print(
+                f"{'noticed ' if problem is None else 'SURVIVED'}  {mutation.name}{'' if problem is None else ': ' + problem}"
+            )
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
