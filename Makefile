@@ -4,9 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?=
+RUNS ?= 200
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-all check bench wheel clean
+.PHONY: demo test test-all check bench sigkill mutations wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -44,6 +45,14 @@ check: $(STAMP)
 ## bench: requests and capacity per scenario, CPU and wall per step, import times
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+## sigkill: 200 orders whose workers are killed at random moments (RUNS=...)
+sigkill: $(STAMP)
+	$(BIN)/python -m benchmarks.sigkill $(RUNS)
+
+## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
+mutations: $(STAMP)
+	$(BIN)/python -m tests.protocol.mutations
 
 ## wheel: builds it into dist/
 wheel: $(STAMP)
