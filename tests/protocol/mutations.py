@@ -61,7 +61,7 @@ MUTATIONS: Final = [
     Mutation("suspend loses due", HEADER, "        due=parking.due,\n", "        due=None,\n"),
     Mutation("complete without the cancel condition (DynamoDB)", DYNAMO,
              'f"{_MINE} AND attribute_not_exists(cancel)"', "_MINE"),
-    Mutation("seen is taken from the counter", INVOCATION, "turn.in_hand + turn.header.gone, error", "turn.header.n, error"),
+    Mutation("seen is taken from the counter", INVOCATION, "turn.seen, error", "turn.header.n, error"),
     Mutation("an incomplete inbox is good enough", INVOCATION, "len(loaded.inbox) + loaded.header.gone >= loaded.header.n", "True"),
     Mutation("no fence after a takeover", INVOCATION, "                    session.fence()\n", ""),
     Mutation("no look at the clocks before a body (def)", "fronts/sync.py", "    session.look_at_lease()\n", ""),

@@ -212,6 +212,49 @@ def test_a_thawed_owner_runs_nothing_more(function: DurableFunction[Any, Any]) -
     assert BODIES == ["a", "b"], "b ran once, by the new owner"
 
 
+def lingers(bench: Bench, *, asyn: bool) -> DurableFunction[Any, Any]:
+    """The handler's own code outlives the lease before the first body (before a later one the invocation would yield)."""
+
+    @durable(name="two")
+    def sync(event: Any, ctx: DurableContext) -> None:
+        bench.clock.advance_to(bench.header().lease + 1)
+        ctx.step(body, "a")
+
+    @durable(name="two")
+    async def asynchronous(event: Any, ctx: AsyncDurableContext) -> None:
+        bench.clock.advance_to(bench.header().lease + 1)
+        await ctx.step(body, "a")
+
+    return asynchronous if asyn else sync
+
+
+@pytest.mark.parametrize("asyn", [False, True], ids=["sync", "async"])
+def test_the_clocks_are_looked_at_before_a_body(asyn: bool) -> None:
+    bench = Bench(sync_two)
+    bench.start()
+    bench.function = lingers(bench, asyn=asyn)
+    bench.resume()
+    assert BODIES == [], "somebody else may own the execution by now"
+
+
+@pytest.mark.parametrize("asyn", [False, True], ids=["sync", "async"])
+def test_a_turn_that_has_done_nothing_does_not_yield(asyn: bool) -> None:
+    """A step that never fits a Lambda would be put off for ever."""
+    bounded = step(body, timeout=120)
+
+    @durable(name="two")
+    def sync(event: Any, ctx: DurableContext) -> str:
+        return ctx.step(bounded, "a")
+
+    @durable(name="two")
+    async def asynchronous(event: Any, ctx: AsyncDurableContext) -> str:
+        return await ctx.step(bounded, "a")
+
+    bench = Bench(asynchronous if asyn else sync)
+    bench.start()
+    assert bench.resume(timeout=60).status == "SUCCEEDED"
+
+
 @two
 def test_the_clocks_are_looked_at_before_an_append(function: DurableFunction[Any, Any]) -> None:
     bench = Bench(function)
