@@ -9,30 +9,56 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch import BatchItem as BatchItem
+    from .batch import BatchResult as BatchResult
+    from .batch import Completion as Completion
     from .client import DurableClient as DurableClient
     from .core.current import StepInfo as StepInfo
     from .core.current import current_step as current_step
     from .core.retry import RetryPolicy as RetryPolicy
     from .core.steps import step as step
+    from .errors import BatchError as BatchError
+    from .errors import CallbackTimeout as CallbackTimeout
     from .errors import CallError as CallError
     from .errors import DurableError as DurableError
+    from .errors import ExecutionCancelled as ExecutionCancelled
+    from .errors import SignalTimeout as SignalTimeout
     from .errors import StepError as StepError
+    from .fronts.aio import AsyncCallback as AsyncCallback
     from .fronts.aio import AsyncDurableContext as AsyncDurableContext
+    from .fronts.aio import AsyncSaga as AsyncSaga
+    from .fronts.sync import Callback as Callback
     from .fronts.sync import DurableContext as DurableContext
+    from .fronts.sync import Saga as Saga
     from .handler import DurableFunction as DurableFunction
     from .handler import durable as durable
+    from .hooks import Codec as Codec
+    from .hooks import Hooks as Hooks
     from .wiring import configure as configure
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AsyncCallback": ".fronts.aio",
     "AsyncDurableContext": ".fronts.aio",
+    "AsyncSaga": ".fronts.aio",
+    "BatchError": ".errors",
+    "BatchItem": ".batch",
+    "BatchResult": ".batch",
     "CallError": ".errors",
+    "Callback": ".fronts.sync",
+    "CallbackTimeout": ".errors",
+    "Codec": ".hooks",
+    "Completion": ".batch",
     "DurableClient": ".client",
     "DurableContext": ".fronts.sync",
     "DurableError": ".errors",
     "DurableFunction": ".handler",
+    "ExecutionCancelled": ".errors",
+    "Hooks": ".hooks",
     "RetryPolicy": ".core.retry",
+    "Saga": ".fronts.sync",
+    "SignalTimeout": ".errors",
     "StepError": ".errors",
     "StepInfo": ".core.current",
     "configure": ".wiring",
@@ -42,13 +68,26 @@ _HOME = {
 }
 
 __all__ = [
+    "AsyncCallback",
     "AsyncDurableContext",
+    "AsyncSaga",
+    "BatchError",
+    "BatchItem",
+    "BatchResult",
     "CallError",
+    "Callback",
+    "CallbackTimeout",
+    "Codec",
+    "Completion",
     "DurableClient",
     "DurableContext",
     "DurableError",
     "DurableFunction",
+    "ExecutionCancelled",
+    "Hooks",
     "RetryPolicy",
+    "Saga",
+    "SignalTimeout",
     "StepError",
     "StepInfo",
     "configure",

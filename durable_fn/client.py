@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import builtins
+import json
+import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from .core import failures
 from .core.durations import aware, milliseconds, moment
-from .core.events import component
-from .core.header import Header, Refusal
+from .core.events import component, fence
+from .core.header import Ending, Header, Refusal
 from .core.history import history as history_of
-from .core.ids import checked_id, new_id
+from .core.ids import checked_id
+from .core.ids import new_id as fresh_id
+from .core.inbox import (
+    FAILURE,
+    NO_HEARTBEAT,
+    SUCCESS,
+    TIMEOUT,
+    Entry,
+    beat_prefix,
+    callback_key,
+    entry,
+    numbered,
+    signal_prefix,
+)
+from .core.journal import Journal, Segment
+from .core.rewind import rewinding
+from .core.tokens import Token, is_genuine
+from .core.tokens import parse as parse_token
 from .core.values import UNTYPED, adapter, plain, to_plain_json
-from .errors import CallError, CallTimeout, ExecutionConflict, ExecutionNotFound
+from .errors import CallbackError, CallError, CallTimeout, ExecutionConflict, ExecutionNotFound, PayloadTooLarge
 from .handler import DurableFunction
-from .invocation import send_hint
+from .hints import send_hint
+from .launching import cancel as request_cancel
+from .launching import note_of
 from .ports import Backend
-from .starting import check_same, new_header
+from .starting import check_same, horizon, new_header
 from .types import Duration, ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 
 E = TypeVar("E")
@@ -27,6 +49,7 @@ T = TypeVar("T")
 _DEFAULT_RETENTION_MS = 30 * 86_400_000
 _FIRST_LOOK_S = 0.05
 _LONGEST_LOOK_S = 2.0
+_TRIES = 20
 
 
 class DurableClient:
@@ -101,6 +124,7 @@ class DurableClient:
             fn,
             input,
             retention_ms=function.retention_ms if function else _DEFAULT_RETENTION_MS,
+            timeout_ms=function.timeout_ms if function else None,
             delay_ms=0 if delay is None else milliseconds(delay, "delay"),
         )
         reply = self._store.create(wanted)
@@ -124,7 +148,7 @@ class DurableClient:
         if id is not None:
             return checked_id(id)
         if function is None or function.execution_id is None:
-            return new_id()
+            return fresh_id()
         from .triggers import execution_id
 
         return execution_id(function, plain(input), input, None)
@@ -144,8 +168,13 @@ class DurableClient:
     # -- watching --------------------------------------------------------------------------------------------------
 
     def describe(self, id: str) -> ExecutionInfo:
-        """A snapshot."""
-        return info(self._header(id))
+        """A snapshot. The custom status of a RUNNING execution is read from its log."""
+        header = self._header(id)
+        if header.status == "RUNNING":
+            loaded = self._store.load(header.key)
+            if loaded is not None:
+                header.custom = Journal(loaded.segments).custom or header.custom
+        return info(header)
 
     @overload
     def result(self, id: str, *, wait: Duration | None = None, result_type: type[T]) -> T: ...
@@ -208,6 +237,179 @@ class DurableClient:
         for header in self._store.executions(name, status, after, limit):
             yield info(header)
 
+    # -- steering --------------------------------------------------------------------------------------------------
+
+    def signal(self, id: str, name: str, payload: object = None) -> None:
+        """Durable when it returns. A finished execution: ExecutionConflict."""
+        component(name)
+        text = to_plain_json(payload)
+        header = self._header(id)
+        self._check_size(text, f"the payload of signal {name!r}")
+        writer = self._writer()
+        reply = self._deliver(header, entry(numbered(signal_prefix(name), header.n, writer), writer, text))
+        if isinstance(reply, Refusal):
+            raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
+
+    def complete_callback(self, token: str, result: object = None) -> None:
+        """Once. The same result again is accepted quietly; a completed, expired or unknown token is a CallbackError."""
+        text = to_plain_json(result)
+        self._check_size(text, "the result of the callback")
+        self._settle(token, SUCCESS + text)
+
+    def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
+        """The other side gives up: CallbackFailed is raised where the handler waits."""
+        failure = failures.Failure(str(error_type)[:200], str(message)[:4000], "", None, None)
+        self._settle(token, FAILURE + failures.encode(failure))
+
+    def heartbeat_callback(self, token: str) -> None:
+        """The other side is still at it: `heartbeat_timeout` begins anew."""
+        header, found = self._callback(token)
+        if self._outcome(header, found) is not None:
+            raise CallbackError("the callback has its outcome already: a heartbeat changes nothing")
+        writer = self._writer()
+        prefix = beat_prefix(found.gen, found.operation)
+        self._deliver(header, entry(numbered(prefix, header.n, writer), writer, str(self._clock.now())))
+
+    def _settle(self, token: str, body: str) -> None:
+        header, found = self._callback(token)
+        reply = self._deliver(header, entry(callback_key(found.gen, found.operation), self._writer(), body))
+        if not isinstance(reply, Refusal):
+            return
+        there = self._outcome(header, found)
+        if there is not None and there.body == body:
+            return
+        if there is None:
+            raise CallbackError("the execution that waited for the callback has ended")
+        late = there.body[0] in (TIMEOUT, NO_HEARTBEAT)
+        raise CallbackError(
+            "the callback timed out before" if late else "the callback was completed before, with another outcome"
+        )
+
+    def _callback(self, token: str) -> tuple[Header, Token]:
+        """What a token stands for. One error for all that is wrong with it: it tells a guesser nothing."""
+        found = parse_token(token)
+        header = self._store.get(found.id) if found is not None else None
+        if found is None or header is None or header.run != found.run or not is_genuine(found, header.secret):
+            raise CallbackError("unknown callback token")
+        if header.gen != found.gen:
+            raise CallbackError("the execution went on as a new generation, and the callback is closed")
+        return header, found
+
+    def _outcome(self, header: Header, token: Token) -> Entry | None:
+        loaded = self._store.load(header.key)
+        return loaded.inbox.get(callback_key(token.gen, token.operation)) if loaded is not None else None
+
+    def cancel(self, id: str, reason: str | None = None) -> None:
+        """Asks. Compensations run, then CANCELLED. Finished: no effect."""
+        self._header(id)
+        request_cancel(self._backend, id, reason, self._writer())
+
+    def terminate(self, id: str, reason: str | None = None) -> None:
+        """At once; no code of yours runs. Finished: no effect."""
+        message = f"terminated{f': {reason}' if reason else ''}"
+        failure = failures.Failure("durable_fn.errors.ExecutionTerminated", message, "", None, None)
+        ending = Ending("TERMINATED", self._clock.now(), error=failures.encode(failure))
+        writer = self._writer()
+        for _ in range(_TRIES):
+            header, segments = self._log(id)
+            reply = self._store.terminate(header, ending, Segment(len(segments), writer, fence(ending.finished)))
+            if not isinstance(reply, Refusal):
+                self._tell_parent(reply, writer)
+                return
+            if reply.reason == "finished":
+                return
+        raise RuntimeError(f"execution {id!r} makes progress too quickly to be terminated; try again")
+
+    def _tell_parent(self, header: Header, writer: str) -> None:
+        if header.parent is None:
+            return
+        note = note_of(header, writer, self._clock.now())
+        waiting = self._store.get(note.waiting.id)
+        if waiting is not None and waiting.key == note.waiting:
+            self._deliver(waiting, note.entry)
+
+    def redrive(self, id: str, *, from_step: str | None = None) -> None:
+        """A FAILED, TIMED_OUT, CANCELLED or TERMINATED execution goes on.
+
+        From where it ended: what made it fail is tried again, with fresh attempts, and what came after it (compensations, say)
+        is forgotten. Or with everything from that operation id on forgotten. An execution that is held up by a mismatch is
+        tried again at once. A running or succeeded one: ExecutionConflict; an unknown operation id: ValueError.
+        """
+        writer = self._writer()
+        for _ in range(_TRIES):
+            header, segments = self._log(id)
+            now = self._clock.now()
+            if header.live and header.strikes:
+                self._deliver(header, entry(numbered("redrive/", header.n, writer), writer, ""))
+                return
+            if header.live or (header.status == "SUCCEEDED" and from_step is None):
+                raise ExecutionConflict(
+                    f"execution {id!r} is {header.status}: there is nothing to redrive", execution_id=id
+                )
+            line = rewinding(segments, from_step, now)
+            ttl = horizon(now, max(0, header.ttl * 1000 - header.started), None)
+            reply = self._store.revive(header, Segment(len(segments), writer, line), now, ttl)
+            if not isinstance(reply, Refusal):
+                send_hint(self._backend, reply, now)
+                return
+        raise RuntimeError(f"execution {id!r} could not be redriven; try again")
+
+    def fork(self, id: str, *, from_step: str, new_id: str | None = None) -> str:
+        """A copy that has everything before that operation behind it and goes on from there, with the code of today. Its id."""
+        header, segments = self._log(id)
+        now = self._clock.now()
+        wanted = new_header(
+            self._backend,
+            fresh_id() if new_id is None else checked_id(new_id, "new_id"),
+            header.fn,
+            header.input or "null",
+            retention_ms=max(0, header.ttl * 1000 - header.started),
+        )
+        if self._store.get(wanted.id) is not None:
+            raise ExecutionConflict(f"execution id {wanted.id!r} is in use", execution_id=wanted.id)
+        copied = [*segments, Segment(len(segments), "", rewinding(segments, from_step, now))]
+        for segment in copied:  # the header goes last: without it nobody sees the rest
+            self._store.append(wanted, segment._replace(writer=wanted.run))
+        wanted.prev_lease = 1  # there is a log to read, though this is its first turn
+        reply = self._store.create(wanted)
+        if isinstance(reply, Refusal):
+            raise ExecutionConflict(f"execution id {wanted.id!r} is in use", execution_id=wanted.id)
+        send_hint(self._backend, reply, now)
+        return wanted.id
+
+    def purge(self, id: str) -> None:
+        """Removes a finished one with all it stored. Running: ExecutionConflict."""
+        reply = self._store.purge(self._header(id))
+        if isinstance(reply, Refusal) and reply.reason == "live":
+            raise ExecutionConflict(f"execution {id!r} is under way; cancel or terminate it first", execution_id=id)
+
+    def _log(self, id: str) -> tuple[Header, builtins.list[Segment]]:
+        loaded = self._store.load(self._header(id).key)
+        if loaded is None:
+            raise ExecutionNotFound(f"there is no execution {id!r} any more")
+        return loaded.header, loaded.segments
+
+    def _deliver(self, header: Header, new: Entry) -> Header | Refusal:
+        """Into the inbox, and wakes it."""
+        now = self._clock.now()
+        reply = self._store.deliver(header, new, now)
+        if isinstance(reply, Header):
+            send_hint(self._backend, replace(reply, due=now), now)
+        return reply
+
+    def _writer(self) -> str:
+        return secrets.token_hex(6)
+
+    def _check_size(self, text: str, what: str) -> None:
+        size = len(text.encode())
+        if size > self._store.max_body:
+            raise PayloadTooLarge(
+                f"{what} is {size:,} bytes as JSON; the journal takes at most {self._store.max_body:,}. Store it elsewhere "
+                "(S3, say) and pass its key",
+                size=size,
+                limit=self._store.max_body,
+            )
+
     def _header(self, id: str) -> Header:
         checked_id(id)
         header = self._store.get(id)
@@ -223,11 +425,11 @@ def info(header: Header) -> ExecutionInfo:
         id=header.id,
         name=header.fn,
         status=header.status,
-        custom_status=None,
+        custom_status=None if header.custom is None else plain(header.custom),
         started_at=aware(header.started),
         finished_at=None if header.finished is None else aware(header.finished),
         next_due_at=None if header.due is None or header.status == "RUNNING" else aware(header.due),
-        parent_id=header.parent,
+        parent_id=None if header.parent is None else json.loads(header.parent)["id"],
         generation=header.gen,
         invocations=header.turns,
         input=plain(header.input or "null"),

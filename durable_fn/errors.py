@@ -1,7 +1,7 @@
 """Errors. Standard library only. Every message says what happened, to which operation, and the way out.
 
 `DurableError` is an `Exception`. Two classes are not, on purpose, so that `except Exception` cannot swallow them:
-`ExecutionCancelled` (a later release) and the private suspension that unwinds a `def` handler while it waits.
+`ExecutionCancelled` and the private suspension that unwinds a `def` handler while it waits.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch import BatchResult
     from .types import ExecutionStatus
 
 
 class DurableError(Exception):
-    """Base of every error below."""
+    """Base of every error below, except `ExecutionCancelled`."""
 
 
 class StepError(DurableError):
@@ -57,8 +58,41 @@ class StepInterrupted(StepError):
     """
 
 
+class CallbackError(DurableError):
+    """Base of the two callback errors. From `DurableClient` it says why a token was not accepted."""
+
+    def __init__(self, text: str, *, name: str = "") -> None:
+        super().__init__(text)
+        self.name = name
+
+
+class CallbackFailed(CallbackError):
+    """The other side called `fail_callback`."""
+
+    def __init__(self, text: str, *, name: str, error_type: str, message: str) -> None:
+        super().__init__(text, name=name)
+        self.error_type = error_type
+        self.message = message
+
+
+class CallbackTimeout(CallbackError):
+    """`timeout` passed, or no heartbeat came within `heartbeat_timeout` (`.heartbeat` is true then)."""
+
+    def __init__(self, text: str, *, name: str, heartbeat: bool) -> None:
+        super().__init__(text, name=name)
+        self.heartbeat = heartbeat
+
+
+class SignalTimeout(DurableError):
+    """No signal of that name within `timeout`. A signal that arrives later stays buffered for the next wait."""
+
+    def __init__(self, text: str, *, name: str) -> None:
+        super().__init__(text)
+        self.name = name
+
+
 class CallError(DurableError):
-    """The other execution ended without a result. Raised by `DurableClient.result`."""
+    """The other execution ended without a result. Raised by `ctx.call` and by `DurableClient.result`."""
 
     def __init__(
         self,
@@ -77,7 +111,33 @@ class CallError(DurableError):
 
 
 class CallTimeout(CallError):
-    """No result within `wait`. The other execution goes on; ask again by `execution_id`."""
+    """No result within `timeout`/`wait`. The other execution goes on; ask again or cancel it by `execution_id`."""
+
+
+class PollTimeout(DurableError):
+    """`until` was not met within `timeout`, or within the checks that `every` allows."""
+
+    def __init__(self, text: str, *, state: Any, checks: int) -> None:
+        super().__init__(text)
+        self.state = state
+        """The last state."""
+        self.checks = checks
+
+
+class BatchError(DurableError):
+    """`BatchResult.results` was read though a branch failed or was not finished. The first failure is `__cause__`."""
+
+    def __init__(self, text: str, *, batch: BatchResult[Any]) -> None:
+        super().__init__(text)
+        self.batch = batch
+
+
+class CompensationError(DurableError):
+    """A compensation failed for good. The rest still ran. What started the rollback is `__cause__`."""
+
+    def __init__(self, text: str, *, failures: tuple[StepError, ...]) -> None:
+        super().__init__(text)
+        self.failures = failures
 
 
 class NonDeterminismError(DurableError):
@@ -131,3 +191,21 @@ class ExecutionStalled(DurableError):
 
     Never raised in a handler: it is the recorded `error_type` of such an execution.
     """
+
+
+class ExecutionTimedOut(DurableError):
+    """`execution_timeout` passed. Raised inside the handler at its next durable call, once; then the status is TIMED_OUT."""
+
+
+class ExecutionCancelled(BaseException):
+    """`cancel` was asked for. Raised once, at the next (or current) durable call; after it durable calls work again, so clean
+    up and re-raise.
+
+    In async it is also an `asyncio.CancelledError` and is delivered to the handler's own task, so `TaskGroup` and
+    `asyncio.timeout` pass it on unwrapped. The losers of a `race`, and the branches that were not finished when a batch was
+    over, get it too.
+    """
+
+    def __init__(self, text: str = "the execution was cancelled", *, reason: str | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason

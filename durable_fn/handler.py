@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from .core.durations import milliseconds
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .core.values import Adapter
     from .fronts.aio import AsyncDurableContext
     from .fronts.sync import DurableContext
+    from .hooks import Hooks
 
 else:
 
@@ -49,15 +50,19 @@ class DurableFunction(Generic[E_contra, R_co]):
         *,
         name: str | None,
         execution_id: str | Callable[[Any], str] | None,
+        execution_timeout: Duration | None,
         retention: Duration | None,
         step_retry: RetryPolicy | None,
         envelope: bool,
+        hooks: Sequence[Hooks],
     ) -> None:
         self.is_async = _checked_shape(fn)
         self.name: str = name if name is not None else _default_name(fn)
         component(self.name)
         self.execution_id = execution_id
         self.retention_ms = milliseconds(_DEFAULT_RETENTION if retention is None else retention, "retention")
+        self.timeout_ms = None if execution_timeout is None else milliseconds(execution_timeout, "execution_timeout")
+        self.hooks = tuple(hooks)
         self.step_retry = DEFAULT_RETRY if step_retry is None else step_retry
         self.envelope = envelope
         self.__wrapped__: Callable[..., Any] = fn
@@ -111,9 +116,11 @@ def durable(
     *,
     name: str | None = None,
     execution_id: str | Callable[[Any], str] | None = None,
+    execution_timeout: Duration | None = None,
     retention: Duration | None = None,
     step_retry: RetryPolicy | None = None,
     envelope: bool = True,
+    hooks: Sequence[Hooks] = (),
 ) -> _DurableDecorator: ...
 def durable(
     fn: Callable[..., Any] | None = None,
@@ -121,9 +128,11 @@ def durable(
     *,
     name: str | None = None,
     execution_id: str | Callable[[Any], str] | None = None,
+    execution_timeout: Duration | None = None,
     retention: Duration | None = None,
     step_retry: RetryPolicy | None = None,
     envelope: bool = True,
+    hooks: Sequence[Hooks] = (),
 ) -> Any:
     """Makes a handler durable.
 
@@ -139,15 +148,24 @@ def durable(
                       "lambda_handler".
     execution_id      the idempotency key: a function of the validated event, or a JMESPath into the payload
                       ("detail.order_id"; a literal is '`x`'). Default: the Lambda request id. Ids share one space per table.
+    execution_timeout from the start; ends as TIMED_OUT. Default none. continue_as_new starts it anew.
     retention         how long an execution stays after it is over. Default 30 days.
     step_retry        for steps that bring no policy of their own.
     envelope          True: a direct caller gets {"execution_id", "status", "result"|"error"}. False: the plain result is
                       returned, or the error raised, if the execution ends within the invocation.
+    hooks             `durable_fn.hooks.Hooks` of this function, besides those of `configure`.
     """
 
     def decorate(fn: Callable[..., Any]) -> DurableFunction[Any, Any]:
         return DurableFunction(
-            fn, name=name, execution_id=execution_id, retention=retention, step_retry=step_retry, envelope=envelope
+            fn,
+            name=name,
+            execution_id=execution_id,
+            execution_timeout=execution_timeout,
+            retention=retention,
+            step_retry=step_retry,
+            envelope=envelope,
+            hooks=hooks,
         )
 
     return decorate if fn is None else decorate(fn)

@@ -8,17 +8,22 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .core import failures
-from .core.header import Ending, Header, Lease, Parking, Refusal
+from .core.events import beginning
+from .core.header import Ending, Header, Lease, Note, Parking, Refusal, Renewal
 from .core.hint import Hint
-from .core.journal import Journal
-from .core.turn import STALL_LIMIT, Fenced, Suspension, Turn
-from .errors import NonDeterminismError, SerializationError
+from .core.journal import Journal, Segment
+from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
+from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
 from .fronts.session import Session
+from .hints import send, send_hint
+from .launching import note_of
 from .ports import Backend, Loaded
-from .types import LambdaContext
+from .starting import check_same, digest, horizon
+from .types import ExecutionStatus, LambdaContext
 
 if TYPE_CHECKING:
     from .handler import DurableFunction
@@ -33,13 +38,14 @@ _RELOADS: Final = 20
 
 
 class Outcome(NamedTuple):
-    """How the handler's run ended. `ending` None: it waits, and `due` says for what time."""
+    """How the handler's run ended. `ending` None: it waits, and `due` says for what time; `renewal`: what it goes on with as the
+    next generation."""
 
     ending: Ending | None
     due: int | None = None
     error: BaseException | None = None
-    value: Any = None
     strikes: int = 0
+    renewal: Renewed | None = None
 
 
 class Invocation:
@@ -65,8 +71,6 @@ class Invocation:
 
     def start(self, wanted: Header) -> Header:
         """A direct start: header and lease in one write. An id in use attaches to what is there."""
-        from .starting import check_same
-
         lease = self.lease()
         wanted.status, wanted.own, wanted.lease, wanted.turns = "RUNNING", lease.writer, lease.end, 1
         wanted.due = lease.end + 1
@@ -149,7 +153,7 @@ class Invocation:
             self.writer,
             self.backend.clock.now,
             step_retry=self.function.step_retry,
-            in_hand=len(loaded.inbox),
+            entries=loaded.inbox,
             max_body=self.backend.store.max_body,
         )
 
@@ -165,7 +169,7 @@ class Invocation:
         try:
             event = function.event_adapter.decode(header.input or "null", f"the event for {function.name!r}")
             value = run(session, function.__wrapped__, event, self.context)
-        except Exception as error:
+        except (Exception, ExecutionCancelled) as error:
             return self._closed(turn) or self._raised(turn, error)
         except BaseException:
             # Suspended, fenced, cut off from the journal (a TaskGroup may have wrapped it), or the handler ends its
@@ -180,6 +184,8 @@ class Invocation:
         reason = turn.closed
         if reason is None:
             return None
+        if isinstance(reason, Renewed):
+            return self._renewed(turn, reason)
         if isinstance(reason, Suspension):
             return Outcome(None, due=reason.due)
         if isinstance(reason, NonDeterminismError):
@@ -204,30 +210,86 @@ class Invocation:
             turn.check_size(text, what)
         except SerializationError as error:
             return self._raised(turn, error)
-        return Outcome(Ending("SUCCEEDED", self.backend.clock.now(), result=text))
+        if turn.timed_out:
+            return self._raised(turn, ExecutionTimedOut("execution_timeout passed; the handler went on and returned"))
+        return Outcome(self._ending(turn, "SUCCEEDED", result=text))
 
-    def _raised(self, turn: Turn, error: Exception) -> Outcome:
+    def _raised(self, turn: Turn, error: Exception | ExecutionCancelled) -> Outcome:
         leftover = turn.leftover()
         if leftover is not None:
             return self._mismatched(turn, leftover)
         self.raised = error
         failure = failures.encode(failures.capture(error, keep_state=False))
-        return Outcome(Ending("FAILED", self.backend.clock.now(), error=failure))
+        cancelled = isinstance(error, ExecutionCancelled)
+        return Outcome(
+            self._ending(turn, "TIMED_OUT" if turn.timed_out else "CANCELLED" if cancelled else "FAILED", error=failure)
+        )
+
+    def _ending(
+        self, turn: Turn, status: ExecutionStatus, *, result: str | None = None, error: str | None = None
+    ) -> Ending:
+        return Ending(
+            status, self.backend.clock.now(), result, error, cancel_seen=turn.header.cancel, custom=turn.custom
+        )
+
+    def _renewed(self, turn: Turn, renewed: Renewed) -> Outcome:
+        leftover = turn.leftover()
+        return self._mismatched(turn, leftover) if leftover is not None else Outcome(None, renewal=renewed)
 
     # -- how it stands ---------------------------------------------------------------------------------------------
 
     def _settle(self, session: Session, outcome: Outcome) -> Header:
+        if outcome.renewal is not None:
+            return self._renew(session, outcome.renewal)
         if outcome.ending is None:
             session.write(session.take())
             return self._park(session, outcome)
+        session.turn.report_batches()
         session.write([] if session.turn.only_woke() else session.take())
         return self._end(session, outcome.ending)
 
     def _end(self, session: Session, ending: Ending) -> Header:
+        """Completes. A cancel that came meanwhile is looked at first: RUNNING comes back, and the turn is run again."""
         turn = session.turn
-        reply = self.backend.store.complete(turn.header, turn.writer, ending)
+        note = _note(turn.header, turn.writer, ending)
+        reply = self.backend.store.complete(turn.header, turn.writer, ending, note)
         if isinstance(reply, Refusal):
+            if reply.reason == "cancelled" and reply.header is not None:
+                return reply.header
             return self._fenced(session, f"could not complete: {reply.reason}")
+        if note is not None:
+            waiting = Hint(note.waiting.id, note.waiting.run, note.fn, note.now)
+            send(self.backend, waiting, self.backend.clock.now())
+        return reply
+
+    def _renew(self, session: Session, renewed: Renewed) -> Header:
+        """The next generation. What came meanwhile goes along, so it must be counted: the turn is run again."""
+        turn, function, now = session.turn, self.function, self.backend.clock.now()
+        what = f"the payload for {function.name!r}"
+        try:
+            text = function.event_adapter.encode(renewed.payload, what)
+            function.event_adapter.decode(text, what)
+            turn.check_size(text, what)
+        except SerializationError as error:
+            turn.closed = None
+            return self._settle(session, self._raised(turn, error))
+        limit = function.timeout_ms
+        renewal = Renewal(
+            text,
+            digest(text),
+            Segment(0, turn.writer, beginning(now)),
+            turn.consumed(),
+            turn.seen,
+            now,
+            None if limit is None else now + limit,
+            horizon(now, function.retention_ms, limit),
+        )
+        reply = self.backend.store.renew(turn.header, turn.writer, renewal)
+        if isinstance(reply, Refusal):
+            if reply.reason == "moved" and reply.header is not None:
+                return reply.header
+            return self._fenced(session, f"could not continue as new: {reply.reason}")
+        self._hint(reply, already=None)
         return reply
 
     def _park(self, session: Session, outcome: Outcome) -> Header:
@@ -236,7 +298,7 @@ class Invocation:
         error = None
         if outcome.error is not None:
             error = failures.encode(failures.capture(outcome.error, keep_state=False))
-        parking = Parking(outcome.due, outcome.due, turn.in_hand + turn.header.gone, error, outcome.strikes)
+        parking = Parking(outcome.due, outcome.due, turn.seen, error, outcome.strikes, turn.custom)
         reply = self.backend.store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Refusal):
             if reply.reason == "moved" and reply.header is not None:
@@ -265,12 +327,12 @@ class Invocation:
         send_hint(self.backend, header, now)
 
 
-def send_hint(backend: Backend, header: Header, now: int) -> None:
-    """A hint may be lost, so failing to send one is no error: the sweeper finds the execution by its due time."""
-    try:
-        backend.wakeups.send(Hint(header.id, header.run, header.fn, header.due or now), now)
-    except Exception:
-        _log.warning("no wake-up could be sent for execution %r; the sweeper will", header.id, exc_info=True)
+def _note(header: Header, writer: str, ending: Ending) -> Note | None:
+    """For the execution that waits for this one's end."""
+    if header.parent is None:
+        return None
+    ended = replace(header, status=ending.status, result=ending.result, error=ending.error)
+    return note_of(ended, writer, ending.finished)
 
 
 def _stalled(turn: Turn) -> Ending:

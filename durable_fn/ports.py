@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
-from .core.header import Ending, Header, Key, Lease, Parking, Refusal
+from .core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from .core.hint import Hint
+from .core.inbox import Entry
 from .core.journal import Segment
 from .types import ExecutionStatus
 
@@ -30,15 +31,6 @@ class Clock(Protocol):
         """Seconds that never go back."""
 
     def sleep(self, seconds: float) -> None: ...
-
-
-class Entry(NamedTuple):
-    """An inbox entry: write-once, from outside."""
-
-    key: str
-    writer: str
-    digest: str
-    body: str
 
 
 @dataclass(slots=True)
@@ -88,11 +80,32 @@ class JournalStore(Protocol):
 
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal: ...
 
-    def complete(self, header: Header, writer: str, ending: Ending) -> Header | Refusal: ...
+    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+        """With a note, its entry and the bump of the waiting execution are in the same transaction; if only they are refused
+        (it has ended, or waits no longer), the completion is made alone."""
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
-        """Entry and bump in one transaction. Refusal("moved"): another entry stands under the key; the same writer or
-        digest is a success."""
+        """Entry and bump in one transaction; a key below "cancel/" also sets the header's flag. Refusal("moved"): another entry
+        stands under the key; the same writer or digest is a success."""
+
+    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
+        """The owner's own entry, a timeout. Refusal("moved"): another one was first."""
+
+    def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
+        """Append, on the condition that the inbox holds `seen` entries. Refusal("moved"): it holds others."""
+
+    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
+        """Ends a live execution from outside. The segment at the end of its log fences the owner. Refusal("moved"): the log
+        has grown."""
+
+    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
+        """A finished execution is PENDING and due again; the segment says what of its log is forgotten."""
+
+    def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
+        """continue_as_new: the next generation, its first segment, and the consumed entries deleted."""
+
+    def purge(self, header: Header) -> Header | Refusal:
+        """Removes a finished execution and all that belongs to it, the header last. Refusal("live")."""
 
     def due(self, shard: int, now: int, limit: int) -> list[Due]:
         """From the beginning of the index, oldest first: there is no watermark, because the index lags."""

@@ -35,7 +35,15 @@ def encode_event(function: DurableFunction[Any, Any], event: object) -> str:
 
 
 def new_header(
-    backend: Backend, id: str, fn: str, input: str, *, retention_ms: int, run: str | None = None, delay_ms: int = 0
+    backend: Backend,
+    id: str,
+    fn: str,
+    input: str,
+    *,
+    retention_ms: int,
+    timeout_ms: int | None = None,
+    run: str | None = None,
+    delay_ms: int = 0,
 ) -> Header:
     """A PENDING header, due now or after the delay. Raises PayloadTooLarge."""
     size = len(input.encode())
@@ -54,11 +62,24 @@ def new_header(
         secret=secrets.token_hex(16),
         status="PENDING",
         started=now,
-        ttl=(now + _WINDOW_MS + retention_ms + 999) // 1000,
+        ttl=horizon(now, retention_ms, timeout_ms),
+        deadline=None if timeout_ms is None else now + timeout_ms,
         input_hash=digest(input),
         input=input,
         due=now + delay_ms,
     )
+
+
+def horizon(now: int, retention_ms: int, timeout_ms: int | None) -> int:
+    """Epoch seconds until which every item of an execution is kept: it may live that long, and its retention after."""
+    window = _WINDOW_MS if timeout_ms is None else min(_WINDOW_MS, timeout_ms)
+    return (now + window + retention_ms + 999) // 1000
+
+
+def derived_run(parent: Header, id: str) -> str:
+    """The same for every try of one operation, so that it knows the execution it made."""
+    text = f"{parent.run}\x00{parent.gen}\x00{id}".encode()
+    return hashlib.blake2b(text, key=parent.secret.encode(), digest_size=8).hexdigest()
 
 
 def digest(input: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from .core.header import Header
-from .invocation import send_hint
+from .hints import send_hint
 from .ports import Backend
 
 _log = logging.getLogger("durable_fn")

@@ -45,7 +45,9 @@ def _direct(function: DurableFunction[Any, Any], backend: Backend, event: Any, c
 
     input = encode_event(function, event)
     id = execution_id(function, event, input, getattr(context, "aws_request_id", None))
-    wanted = new_header(backend, id, function.name, input, retention_ms=function.retention_ms)
+    wanted = new_header(
+        backend, id, function.name, input, retention_ms=function.retention_ms, timeout_ms=function.timeout_ms
+    )
     invocation = Invocation(function, backend, context)
     header = invocation.start(wanted)
     if function.envelope:

@@ -16,6 +16,9 @@ ExecutionStatus: TypeAlias = Literal[
 ]
 EventStatus: TypeAlias = Literal["STARTED", "SUCCEEDED", "FAILED"]
 
+ItemStatus: TypeAlias = Literal["SUCCEEDED", "FAILED", "CANCELLED"]
+CompletionReason: TypeAlias = Literal["ALL_COMPLETED", "MIN_SUCCESSFUL_REACHED", "FAILURE_TOLERANCE_EXCEEDED"]
+
 
 class LambdaContext(Protocol):
     """What Lambda passes as its second argument.

@@ -14,21 +14,27 @@ PACKAGE = ROOT / "durable_fn"
 
 # layer -> layers it may import; a module belongs to the longest prefix that fits.
 ALLOWED = {
-    "errors": {"types"},
+    "errors": {"types", "batch"},  # the batch in an error: for checkers only
     "types": set(),
-    "core": {"errors", "types"},
+    "batch": {"errors", "types"},
+    "hooks": {"types"},
+    "core": {"errors", "types", "batch"},
     "ports": {"core", "types"},
     "clocks": set(),
-    "fronts": {"errors", "types", "core", "ports"},
+    "hints": {"core", "ports"},
+    "starting": {"errors", "core", "ports", "handler"},
+    "launching": {"errors", "core", "ports", "hints", "starting"},
+    "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler"},  # handler: for checkers only
     "backends": {"errors", "types", "core", "ports", "clocks"},
     "wiring": {"ports", "clocks", "backends"},
-    "handler": {"types", "core", "fronts", "triggers"},
-    "starting": {"errors", "core", "ports", "handler"},
-    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting"},
+    "handler": {"types", "core", "fronts", "triggers", "hooks"},
+    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching"},
     "triggers": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "invocation", "wiring"},
-    "sweeper": {"core", "ports", "invocation", "wiring"},
-    "client": {"errors", "types", "core", "ports", "handler", "starting", "invocation", "triggers", "wiring"},
-}
+    "sweeper": {"core", "ports", "hints", "wiring"},
+    "client": {
+        "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "triggers", "wiring",
+    },
+}  # fmt: skip
 TOP = {"testing", "local", "cli", "", "__main__"}  # may import anything of ours but each other's private names
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core import header as transitions
-from ..core.header import Ending, Header, Key, Lease, Parking, Refusal
+from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from ..core.hint import Hint
+from ..core.inbox import CANCEL, Entry
 from ..core.journal import Segment
-from ..ports import Due, Entry, Loaded
+from ..ports import Due, Loaded
 from ..types import ExecutionStatus
 
 _COLUMNS = tuple(field.name for field in fields(Header))
@@ -105,8 +106,15 @@ class SQLiteStore:
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
         return self._change(header.id, lambda old: transitions.suspend(old, header.key, writer, parking))
 
-    def complete(self, header: Header, writer: str, ending: Ending) -> Header | Refusal:
-        return self._change(header.id, lambda old: transitions.complete(old, header.key, writer, ending))
+    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, header.id)
+            new = transitions.complete(old, header.key, writer, ending)
+            if isinstance(new, Header):
+                _update(db, old, new)
+                if note is not None:
+                    _deliver(db, note.waiting, note.entry, note.now)
+            return new
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         reply = self._change(id, lambda old: transitions.postpone(old, seen_due, now, due))
@@ -137,27 +145,82 @@ class SQLiteStore:
             return Loaded(header, [Segment(*row) for row in log], {row[0]: Entry(*row) for row in inbox})
 
     def append(self, header: Header, segment: Segment) -> bool:
-        key = header.key
         with self._transaction() as db:
-            put = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-            if db.execute(put, (*key, *segment)).rowcount:
-                return True
-            find = "SELECT writer FROM segments WHERE id = ? AND run = ? AND gen = ? AND seq = ?"
-            return bool(db.execute(find, (*key, segment.seq)).fetchone()[0] == segment.writer)
+            return _put_segment(db, header.key, segment) or _writer_at(db, header.key, segment.seq) == segment.writer
+
+    def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, header.id)
+            if _writer_at(db, header.key, segment.seq) == segment.writer and old is not None:
+                return old
+            new = transitions.decide(old, header.key, segment.writer, seen)
+            return new if isinstance(new, Refusal) or _put_segment(db, header.key, segment) else Refusal("fenced", new)
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
-        key = header.key
         with self._transaction() as db:
-            old = _find(db, key.id)
-            find = "SELECT writer, digest FROM inbox WHERE id = ? AND run = ? AND key = ?"
-            there = db.execute(find, (key.id, key.run, entry.key)).fetchone()
+            return _deliver(db, header.key, entry, now)
+
+    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, header.id)
+            there = _entry_at(db, header.key, entry.key)
             if there is not None and old is not None:
-                return old if entry.writer == there[0] or entry.digest == there[1] else Refusal("moved", old)
-            new = transitions.deliver(old, key, now)
+                return old if there.writer == entry.writer else Refusal("moved", old)
+            new = transitions.expire(old, header.key, writer)
             if isinstance(new, Header):
-                db.execute("INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?)", (key.id, key.run, *entry))
+                _put_entry(db, header.key, entry)
                 _update(db, old, new)
             return new
+
+    # -- ends and new beginnings -----------------------------------------------------------------------------------
+
+    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
+        return self._with_segment(header, tombstone, lambda old: transitions.terminate(old, header.key, ending))
+
+    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
+        return self._with_segment(header, segment, lambda old: transitions.revive(old, header.key, now, ttl))
+
+    def _with_segment(
+        self, header: Header, segment: Segment, transition: Callable[[Header | None], Header | Refusal]
+    ) -> Header | Refusal:
+        """Header and segment together; Refusal("moved") if the sequence number is taken."""
+        with self._transaction() as db:
+            old = _find(db, header.id)
+            if _writer_at(db, header.key, segment.seq) == segment.writer and old is not None:
+                return old
+            new = transition(old)
+            if isinstance(new, Header):
+                if not _put_segment(db, header.key, segment):
+                    return Refusal("moved", old)
+                _update(db, old, new)
+            return new
+
+    def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, header.id)
+            if old is not None and old.run == header.run and old.gen == header.gen + 1:
+                return old  # my own earlier success: nobody else makes this generation
+            new = transitions.renew(old, header.key, writer, renewal)
+            if isinstance(new, Header):
+                id, run, gen = header.key
+                _put_segment(db, new.key, renewal.segment)
+                _update(db, old, new)
+                db.executemany(
+                    "DELETE FROM inbox WHERE id = ? AND run = ? AND key = ?", [(id, run, k) for k in renewal.used]
+                )
+                db.execute("DELETE FROM segments WHERE id = ? AND run = ? AND gen <= ?", (id, run, gen))
+            return new
+
+    def purge(self, header: Header) -> Header | Refusal:
+        with self._transaction() as db:
+            old = _find(db, header.id)
+            if old is None or old.key != header.key:
+                return Refusal("unknown", old)
+            if old.live:
+                return Refusal("live", old)
+            for table in ("segments", "inbox", "executions"):
+                db.execute(f"DELETE FROM {table} WHERE id = ?", (header.id,))
+            return old
 
     # -- index -----------------------------------------------------------------------------------------------------
 
@@ -217,6 +280,39 @@ class PollingWakeups:
 def _find(db: sqlite3.Connection, id: str) -> Header | None:
     row = db.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone()
     return None if row is None else _header(row)
+
+
+def _put_segment(db: sqlite3.Connection, key: Key, segment: Segment) -> bool:
+    put = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    return bool(db.execute(put, (*key, *segment)).rowcount)
+
+
+def _writer_at(db: sqlite3.Connection, key: Key, seq: int) -> str | None:
+    find = "SELECT writer FROM segments WHERE id = ? AND run = ? AND gen = ? AND seq = ?"
+    row = db.execute(find, (*key, seq)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _put_entry(db: sqlite3.Connection, key: Key, entry: Entry) -> None:
+    db.execute("INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?)", (key.id, key.run, *entry))
+
+
+def _entry_at(db: sqlite3.Connection, key: Key, name: str) -> Entry | None:
+    find = "SELECT key, writer, digest, body FROM inbox WHERE id = ? AND run = ? AND key = ?"
+    row = db.execute(find, (key.id, key.run, name)).fetchone()
+    return None if row is None else Entry(*row)
+
+
+def _deliver(db: sqlite3.Connection, key: Key, entry: Entry, now: int) -> Header | Refusal:
+    old = _find(db, key.id)
+    there = _entry_at(db, key, entry.key)
+    if there is not None and old is not None:
+        return old if entry.writer == there.writer or entry.digest == there.digest else Refusal("moved", old)
+    new = transitions.deliver(old, key, now, cancel=entry.key.startswith(CANCEL))
+    if isinstance(new, Header):
+        _put_entry(db, key, entry)
+        _update(db, old, new)
+    return new
 
 
 def _header(row: tuple[Any, ...]) -> Header:

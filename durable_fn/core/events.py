@@ -21,6 +21,16 @@ SUCCEEDED: Final = "S"
 FAILED: Final = "F"
 CANCELLED: Final = "C"
 """Native asyncio cancellation reached the operation before its result reached the handler."""
+RAISED: Final = "X"
+"""A cancellation or timeout of the execution, or of a losing branch, was raised at the operation."""
+
+STATUS_ID: Final = "$status"
+"""A line that `set_status` wrote: no operation."""
+REWIND_ID: Final = "$rewind"
+"""A line that a redrive wrote: what came before it is forgotten in part."""
+GENERATION_ID: Final = "$generation"
+"""The line that a generation begins with."""
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID})
 
 _FIELDS = 8
 
@@ -76,6 +86,11 @@ def parse_body(text: str) -> list[Event]:
 def fence(at: int) -> str:
     """The body of a fence segment."""
     return Event("", "fence", 0, BEGUN, 1, at).line()
+
+
+def beginning(at: int) -> str:
+    """The body of the first segment of a generation."""
+    return Event(GENERATION_ID, "generation", 0, SUCCEEDED, 1, at, 0, "").line()
 
 
 def is_fence(text: str) -> bool:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..types import ExecutionStatus
+from .inbox import Entry
+from .journal import Segment
 
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 
@@ -51,6 +53,8 @@ class Header:
     result: str | None = None
     error: str | None = None
     parent: str | None = None
+    deadline: int | None = None
+    custom: str | None = None
 
     @property
     def key(self) -> Key:
@@ -61,7 +65,7 @@ class Header:
         return self.status in LIVE
 
 
-Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "moved", "cancelled"]
+Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "moved", "cancelled", "live"]
 
 
 class Refusal(NamedTuple):
@@ -87,6 +91,7 @@ class Parking(NamedTuple):
     seen: int | None
     error: str | None = None
     strikes: int = 0
+    custom: str | None = None
 
 
 class Ending(NamedTuple):
@@ -97,6 +102,29 @@ class Ending(NamedTuple):
     result: str | None = None
     error: str | None = None
     cancel_seen: bool = False
+    custom: str | None = None
+
+
+class Note(NamedTuple):
+    """What an execution that ends leaves in the inbox of the one that waits for it. `now`: that one is due then."""
+
+    waiting: Key
+    fn: str
+    entry: Entry
+    now: int
+
+
+class Renewal(NamedTuple):
+    """The next generation. `used`: keys of the entries that this one consumed; `seen`: entries in hand and gone."""
+
+    input: str
+    input_hash: str
+    segment: Segment
+    used: tuple[str, ...]
+    seen: int
+    now: int
+    deadline: int | None
+    ttl: int
 
 
 def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
@@ -140,6 +168,7 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
         hint=parking.hint,
         error=parking.error,
         strikes=parking.strikes,
+        custom=parking.custom if parking.custom is not None else header.custom,
     )
 
 
@@ -162,16 +191,80 @@ def complete(header: Header | None, key: Key, writer: str, ending: Ending) -> He
         finished=ending.finished,
         result=ending.result,
         error=ending.error,
+        custom=ending.custom if ending.custom is not None else header.custom,
     )
 
 
-def deliver(header: Header | None, key: Key, now: int) -> Header | Refusal:
+def deliver(header: Header | None, key: Key, now: int, *, cancel: bool = False) -> Header | Refusal:
     """One more inbox entry: always due now, so that whoever holds the lease meanwhile cannot park over it."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.live:
         return Refusal("finished", header)
-    return replace(header, n=header.n + 1, due=now)
+    return replace(header, n=header.n + 1, due=now, cancel=header.cancel or cancel)
+
+
+def expire(header: Header | None, key: Key, writer: str) -> Header | Refusal:
+    """The owner's own entry, a timeout. It is in hand, so nobody has to be woken for it."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    return replace(header, n=header.n + 1)
+
+
+def decide(header: Header | None, key: Key, writer: str, seen: int) -> Header | Refusal:
+    """Owner, and nothing in the inbox that was not seen: something did not come."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    return header if header.n == seen else Refusal("moved", header)
+
+
+def terminate(header: Header | None, key: Key, ending: Ending) -> Header | Refusal:
+    """From outside, whoever owns it."""
+    if header is None or header.key != key:
+        return Refusal("unknown", header)
+    if not header.live:
+        return Refusal("finished", header)
+    return replace(
+        header,
+        status=ending.status,
+        lease=0,
+        due=None,
+        hint=None,
+        finished=ending.finished,
+        result=None,
+        error=ending.error,
+    )
+
+
+def revive(header: Header | None, key: Key, now: int, ttl: int) -> Header | Refusal:
+    """A finished one goes on, as if nobody had owned it; an old cancel is over, and so is an old deadline."""
+    if header is None or header.key != key:
+        return Refusal("unknown", header)
+    if header.live:
+        return Refusal("live", header)
+    return replace(
+        header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
+        cancel=False, deadline=None, strikes=0, ttl=ttl,
+    )  # fmt: skip
+
+
+def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Header | Refusal:
+    """Owner, and nothing unseen: a signal accepted just now goes along, so it must be counted."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    if header.n != renewal.seen:
+        return Refusal("moved", header)
+    return replace(
+        header, status="PENDING", gen=header.gen + 1, gone=header.gone + len(renewal.used), input=renewal.input,
+        input_hash=renewal.input_hash, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now, turns=header.turns,
+        error=None, strikes=0, deadline=renewal.deadline, ttl=renewal.ttl,
+    )  # fmt: skip
 
 
 def postpone(header: Header | None, seen_due: int, now: int, due: int) -> Header | Refusal:

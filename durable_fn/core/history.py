@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Final
 
 from ..types import EventStatus, HistoryEvent
 from . import failures
 from .durations import aware
-from .events import BEGUN, CANCELLED, FAILED, RETRY, SUCCEEDED, Event, is_fence, parse_body
+from .events import BEGUN, CANCELLED, FAILED, NO_OPERATIONS, RAISED, RETRY, SUCCEEDED, Event, is_fence, parse_body
 from .journal import Segment
+from .rewind import rewound
 from .values import plain
 
 _STATUS: Final[dict[str, EventStatus]] = {
@@ -18,13 +20,20 @@ _STATUS: Final[dict[str, EventStatus]] = {
     SUCCEEDED: "SUCCEEDED",
     FAILED: "FAILED",
     CANCELLED: "FAILED",
+    RAISED: "FAILED",
 }
 
 
 def history(segments: Iterable[Segment], finished: int | None = None) -> list[HistoryEvent]:
     """All entries in journal order. The end of a sleep that nothing came after is not in the log: a finished execution
     shows it all the same."""
-    events = [event for segment in segments if not is_fence(segment.body) for event in parse_body(segment.body)]
+    events = [
+        event
+        for segment in rewound(list(segments))
+        if not is_fence(segment.body)
+        for event in parse_body(segment.body)
+        if event.id not in NO_OPERATIONS
+    ]
     if finished is not None:
         events += _last_sleeps(events, finished)
     return [_shown(event) for event in events]
@@ -39,10 +48,27 @@ def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
     ]
 
 
+def _result(event: Event) -> str:
+    """As JSON. A signal's value follows the key of the entry; that something is over has none; an id is bare."""
+    if event.kind == "signal":
+        return event.value.partition("\t")[2]
+    if event.kind == "send":
+        return json.dumps(event.value)
+    return event.value or "null"
+
+
+def _raised(event: Event) -> failures.Failure:
+    kind, reason = json.loads(event.value)
+    name = "ExecutionTimedOut" if kind == "timed out" else "ExecutionCancelled"
+    return failures.Failure(f"durable_fn.errors.{name}", reason or kind, "", None, None)
+
+
 def _shown(event: Event) -> HistoryEvent:
     error = None
     if event.status in (RETRY, FAILED):
         error = failures.info(failures.decode(event.value))
+    elif event.status == RAISED:
+        error = failures.info(_raised(event))
     elif event.status == CANCELLED:
         error = failures.info(
             failures.Failure("asyncio.CancelledError", "cancelled by the handler's own code", "", None, None)
@@ -54,7 +80,7 @@ def _shown(event: Event) -> HistoryEvent:
         at=aware(event.at),
         status=_STATUS[event.status],
         attempt=event.attempt,
-        result=plain(event.value) if event.status == SUCCEEDED else None,
+        result=plain(_result(event)) if event.status == SUCCEEDED else None,
         error=error,
         due=aware(event.due) if event.due else None,
     )

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .events import BEGUN, CANCELLED, RETRY, Event, is_fence, parse
+from .events import (
+    BEGUN,
+    CANCELLED,
+    GENERATION_ID,
+    NO_OPERATIONS,
+    RAISED,
+    RETRY,
+    REWIND_ID,
+    STATUS_ID,
+    SUCCEEDED,
+    Event,
+    is_fence,
+    parse,
+)
 
 
 class Segment(NamedTuple):
@@ -24,16 +38,31 @@ class Record:
     retry: Event | None = None
     done: Event | None = None
     taken = False
+    handed_out = False
     resumed = 0
+    order = 0  # of its last word in the log
 
     def __init__(self, event: Event) -> None:
         self.id = event.id
         self.kind = event.kind
         self.position = event.position
 
+    def add(self, event: Event) -> None:
+        if event.status == BEGUN:
+            self.begun = event
+        elif event.status == RETRY:
+            self.retry = event
+        else:
+            self.done = event
+
     @property
     def cancelled(self) -> bool:
         return self.done is not None and self.done.status == CANCELLED
+
+    @property
+    def raised(self) -> bool:
+        """Whether a cancellation or timeout from above ended it."""
+        return self.done is not None and self.done.status == RAISED
 
 
 class Journal:
@@ -47,16 +76,28 @@ class Journal:
         self.records: dict[str, Record] = {}
         self.deliveries: list[Record] = []
         self.cursor = 0
-        self.untaken = 0
+        # Ids that nobody asked for, and whose result was not handed out. Sets, because branches on threads change them and
+        # a set's own operations are atomic.
+        self.untaken: set[str] = set()
+        self.left: set[str] = set()
         self.fences = 0  # at the end of the log, in a row: owners that died without committing anything
         self.next_seq = 0
         self.resumed = 0
-        self._discarded: set[str] = set()
+        self.used: set[str] = set()  # keys of signals that were consumed
+        self.custom: str | None = None  # what `set_status` wrote last
         self._positions: dict[tuple[str, int], Record] | None = None
-        for segment in segments:
+        self._below: dict[str, list[Record]] | None = None
+        log = segments if isinstance(segments, list) else list(segments)
+        if any(segment.body.startswith(REWIND_ID) for segment in log):
+            from .rewind import rewound
+
+            log = rewound(log)
+        for segment in log:
             self._add(segment)
-        self.untaken = len(self.records)
+        self.untaken = set(self.records)
         self._drop_overruled()
+        self._orders = itertools.count(len(self.deliveries))
+        self.left = {record.id for record in self.deliveries}
 
     def _add(self, segment: Segment) -> None:
         if segment.seq != self.next_seq:
@@ -70,6 +111,9 @@ class Journal:
         records = self.records
         for line in segment.body.split("\n"):
             event = parse(line)
+            if event.id in NO_OPERATIONS:
+                self._note(event)
+                continue
             record = records.get(event.id)
             if record is None:
                 record = records[event.id] = Record(event)
@@ -79,7 +123,17 @@ class Journal:
                 record.retry = event
             else:
                 record.done = event
+                record.order = len(self.deliveries)
                 self.deliveries.append(record)
+                if event.kind == "signal" and event.status == SUCCEEDED:
+                    self.used.add(event.value.partition("\t")[0])
+
+    def _note(self, event: Event) -> None:
+        """A line that is no operation's."""
+        if event.id == STATUS_ID:
+            self.custom = event.value
+        elif event.id == GENERATION_ID:
+            self.resumed = event.at
 
     def resume(self, at: int) -> None:
         """This owner's own fence was written: the code goes on from here now."""
@@ -101,30 +155,62 @@ class Journal:
     @property
     def replaying(self) -> bool:
         """Whether a recorded result is still to be handed out."""
-        return self.cursor < len(self.deliveries)
+        return bool(self.left)
 
     @property
     def over(self) -> bool:
         """Whether the code has come to the end of the log: every result handed out, every waiting operation called."""
-        return self.untaken == 0 and self.cursor >= len(self.deliveries)
+        return not self.untaken and not self.left
 
     def next_record(self) -> Record | None:
-        return self.deliveries[self.cursor] if self.cursor < len(self.deliveries) else None
-
-    def step_past(self, record: Record) -> None:
-        """The record's result was handed out; records whose operation was cancelled meanwhile are passed over."""
-        self.cursor += 1
-        if self._discarded:
-            self._pass_over()
-
-    def discard(self, record: Record) -> None:
-        """The operation was cancelled before its recorded result reached the handler."""
-        self._discarded.add(record.id)
-        self._pass_over()
-
-    def _pass_over(self) -> None:
-        while self.cursor < len(self.deliveries) and self.deliveries[self.cursor].id in self._discarded:
+        """The first in the log whose result was not handed out."""
+        while self.cursor < len(self.deliveries):
+            record = self.deliveries[self.cursor]
+            if not record.handed_out:
+                return record
             self.cursor += 1
+        return None
+
+    def hand_out(self, record: Record) -> None:
+        """The result reached the handler, or never will. A branch that is walked a second time in the same turn gets its
+        results again: they count once."""
+        if not record.handed_out:
+            record.handed_out = True
+            self.left.discard(record.id)
+
+    def remember(self, event: Event) -> Record:
+        """A live event, so that a branch which is walked again in this turn finds it."""
+        record = self.records.get(event.id)
+        if record is None:
+            record = self.records[event.id] = Record(event)
+            record.taken = record.handed_out = True
+        record.add(event)
+        record.order = next(self._orders)
+        return record
+
+    def has_below(self, path: str) -> bool:
+        """Whether anything was recorded below this path."""
+        return any(id.startswith(path) for id in self.records)
+
+    def skip_below(self, path: str) -> None:
+        """What was recorded below this path is not walked again: its outcome is recorded above."""
+        if self._below is None:
+            self._below = {}
+            for record in self.records.values():
+                head, slash, _ = record.id.rpartition("/")
+                while slash:
+                    self._below.setdefault(head + slash, []).append(record)
+                    head, slash, _ = head.rpartition("/")
+        for record in self._below.get(path, ()):
+            self.skip(record)
+
+    def skip(self, record: Record) -> None:
+        """As if it had been asked for and handed out."""
+        if not record.taken:
+            record.taken = True
+            self.untaken.discard(record.id)
+        if record.done is not None:
+            self.hand_out(record)
 
     def at_position(self, scope: str, position: int) -> Record | None:
         """The record at a position of a scope; built on the first need, which is the first live operation."""
@@ -132,8 +218,15 @@ class Journal:
             self._positions = {(_scope_of(r.id), r.position): r for r in self.records.values()}
         return self._positions.get((scope, position))
 
-    def first_untaken(self) -> Record | None:
-        return next((r for r in self.records.values() if not r.taken), None)
+    def has_from(self, scope: str, position: int) -> bool:
+        """Whether a scope has a record at this position or behind it."""
+        return any(_scope_of(r.id) == scope and r.position >= position for r in self.records.values())
+
+    def first_left(self) -> Record | None:
+        """The first record that nobody asked for, or whose result nobody took."""
+        if self.untaken:
+            return next((r for r in self.records.values() if not r.taken), None)
+        return next((r for r in self.deliveries if not r.handed_out and not r.cancelled), None)
 
 
 def _scope_of(id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import NonDeterminismError
 from .events import operation_name
@@ -26,14 +26,49 @@ class Op:
         self.record = record
 
 
+class Branch:
+    """What can be cancelled as one: the handler, or a branch of a fan. All scopes inside share it.
+
+    `doom` is raised at its next live operation, once; then `raised` is set and durable calls work again, for clean-up.
+    """
+
+    __slots__ = ("closed", "doom", "inner", "raised", "shields")
+
+    def __init__(self) -> None:
+        self.doom: Doom | None = None
+        self.raised = False
+        self.shields = 0  # compensations that run: a cancellation waits for them
+        self.inner: set[Branch] = set()  # branches of a fan that runs inside
+        self.closed: BaseException | None = None  # what every further durable call raises until it is walked again
+
+    @property
+    def doomed(self) -> bool:
+        return self.doom is not None and not self.raised and not self.shields
+
+    def condemn(self, doom: Doom) -> None:
+        """Also the branches inside. The first reason stays."""
+        if self.doom is None:
+            self.doom = doom
+        for branch in tuple(self.inner):
+            branch.condemn(Doom("cancelled", doom.reason) if doom.kind == "timed out" else doom)
+
+
+class Doom(NamedTuple):
+    """Why a branch is to end. `kind`: "cancelled", "timed out" or "lost"."""
+
+    kind: str
+    reason: str | None
+
+
 class Scope:
     """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12."""
 
-    __slots__ = ("_names", "at", "drawn", "operations", "path", "tasks", "turn")
+    __slots__ = ("_names", "at", "branch", "drawn", "operations", "path", "tasks", "turn")
 
-    def __init__(self, turn: Turn, path: str, at: int) -> None:
+    def __init__(self, turn: Turn, path: str, at: int, branch: Branch) -> None:
         self.turn = turn
         self.path = path
+        self.branch = branch
         self.at = at  # journal time of the last result this scope saw: what ctx.now() gives
         self.operations = 0
         self.tasks = 0
@@ -45,6 +80,8 @@ class Scope:
         turn = self.turn
         if turn.closed is not None:
             raise turn.closed
+        if self.branch.closed is not None:
+            raise self.branch.closed
         position = self.operations
         self.operations = position + 1
         count = self._names.get(component, 0) + 1
@@ -57,7 +94,7 @@ class Scope:
                 raise self._mismatch(kind, id, position)
             if not record.taken:
                 record.taken = True
-                journal.untaken -= 1
+                journal.untaken.discard(id)
                 if record.done is None and record.begun is not None:
                     turn.at = max(turn.at, record.begun.at)
         elif journal.untaken and journal.at_position(self.path, position) is not None:
@@ -67,7 +104,20 @@ class Scope:
     def task(self) -> Scope:
         """The scope of the next native task that is started here."""
         self.tasks += 1
-        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at)
+        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.branch)
+
+    def inside(self, op: Op) -> Scope:
+        """The scope of what an operation is made of: its operations are counted for themselves."""
+        return Scope(self.turn, f"{op.id}/", self.at, self.branch)
+
+    def fork(self, op: Op, component: str) -> Scope:
+        """The scope of a branch, which can be cancelled by itself."""
+        return Scope(self.turn, f"{op.id}/{component}/", self.at, Branch())
+
+    @property
+    def live(self) -> bool:
+        """Whether nothing is recorded at this place or behind it."""
+        return not self.turn.journal.has_from(self.path, self.operations)
 
     def _mismatch(self, kind: str, id: str, position: int) -> NonDeterminismError:
         journal = self.turn.journal

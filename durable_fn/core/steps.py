@@ -42,15 +42,19 @@ class StepPlan:
     """A step function as the core needs it: its options settled, its result adapter found. Made once per function."""
 
     __slots__ = (
-        "adapter", "at_most_once", "component", "is_async", "name", "raises", "result_what", "retry", "target", "timeout"
+        "adapter", "at_most_once", "component", "is_async", "keeps_result", "name", "raises", "result_what", "retry", "target",
+        "timeout",
     )  # fmt: skip
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], given: StepOptions | None = None) -> None:
         from .values import adapter, return_annotation
 
         options: StepOptions = getattr(fn, _OPTIONS, StepOptions())
+        if given is not None:
+            options = given.over(options)
+        self.keeps_result = True
         self.target = _target(fn)
-        self.name = options.name or _name(fn)
+        self.name = options.name or callable_name(fn)
         self.component = component(self.name)
         self.retry = options.retry
         self.timeout = None if options.timeout_ms is None else options.timeout_ms / 1000
@@ -82,7 +86,7 @@ def _target(fn: Any) -> Any:
     return getattr(fn, "__func__", fn)
 
 
-def _name(fn: Any) -> str:
+def callable_name(fn: Any) -> str:
     while isinstance(fn, functools.partial):
         fn = fn.func
     name = getattr(fn, "__name__", None) or type(fn).__name__

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, CANCELLED, RETRY, SUCCEEDED, Event
+from .events import BEGUN, CANCELLED, RETRY, STATUS_ID, SUCCEEDED, Event
 from .header import Header
+from .inbox import CANCEL, Entry, Inbox
 from .journal import Journal, Record
 from .retry import DEFAULT_RETRY, RetryPolicy
-from .scope import Op, Scope
+from .scope import Branch, Doom, Op, Scope
+
+if TYPE_CHECKING:
+    from ..batch import BatchResult
+
+_log = logging.getLogger("durable_fn")
 
 
 class Suspension(BaseException):
@@ -20,6 +27,14 @@ class Suspension(BaseException):
     def __init__(self, why: str, due: int | None = None) -> None:
         super().__init__(why)
         self.due = due
+
+
+class Renewed(Suspension):
+    """The handler goes on as the next generation, with another payload."""
+
+    def __init__(self, payload: object) -> None:
+        super().__init__("continues as new")
+        self.payload = payload
 
 
 class Fenced(BaseException):
@@ -36,7 +51,7 @@ class Turn:
         writer: str,
         time: Callable[[], int],
         step_retry: RetryPolicy = DEFAULT_RETRY,
-        in_hand: int = 0,
+        entries: dict[str, Entry] | None = None,
         max_body: int = 380_000,
     ) -> None:
         self.header = header
@@ -44,14 +59,19 @@ class Turn:
         self.writer = writer
         self.time = time
         self.step_retry = step_retry
-        self.in_hand = in_hand
+        self.inbox = Inbox(entries if entries is not None else {}, journal.used)
         self.max_body = max_body
         self.pending: list[Event] = []
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.worked = False  # a body was run or a segment written, so yielding makes progress
         self.closed: BaseException | None = None  # what every further durable call raises
-        self.root = Scope(self, "", header.started)
+        self.branch = Branch()
+        self.root = Scope(self, "", header.started, self.branch)
         self.at = max(header.started, journal.resumed)
+        self.patches: dict[str, bool] = {}
+        self.custom: str | None = None  # what `set_status` said in this turn
+        self.batches: list[BatchResult[Any]] = []
+        self.notice()
 
     @property
     def replaying(self) -> bool:
@@ -62,11 +82,75 @@ class Turn:
         self.journal.resume(at)
         self.at = max(self.at, self.journal.resumed)
 
+    def notice(self) -> None:
+        """A cancellation that is in hand, or a deadline that is over, is raised at the handler's next live operation."""
+        if self.header.cancel:
+            asked = self.inbox.last(CANCEL)
+            self.branch.condemn(Doom("cancelled", asked.body or None if asked is not None else None))
+        elif self.late:
+            self.branch.condemn(Doom("timed out", None))
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the execution's deadline was raised, whatever the handler made of it."""
+        doom = self.branch.doom
+        return doom is not None and doom.kind == "timed out" and self.branch.raised
+
+    def consumed(self) -> tuple[str, ...]:
+        """Keys of entries that the next generation has no use for: all but unread signals and a cancel not yet raised."""
+        kept = () if self.branch.raised else (CANCEL,)
+        inbox = self.inbox
+        return tuple(key for key in inbox.entries if key in inbox.used or not key.startswith(("signal/", *kept)))
+
+    def report_batches(self) -> None:
+        """Batches over their tolerance that nobody looked at."""
+        for batch in self.batches:
+            if batch.completion_reason_unseen == "FAILURE_TOLERANCE_EXCEEDED":
+                _log.error("execution %r ends without having looked at a failed batch: %r", self.header.id, batch)
+
+    @property
+    def next_deadline(self) -> int | None:
+        """Until it was raised."""
+        return None if self.branch.doom is not None else self.header.deadline
+
+    @property
+    def late(self) -> bool:
+        return self.header.deadline is not None and self.time() >= self.header.deadline
+
+    @property
+    def seen(self) -> int:
+        """Inbox entries in hand and gone: what the header's count must be for a decision from absence."""
+        return len(self.inbox) + self.header.gone
+
     def record(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """Adds an event to what the next commit writes."""
         event = Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value)
         self.pending.append(event)
+        if op.scope.branch is not self.branch:
+            op.record = self.journal.remember(event)  # a branch may be walked again in this turn
         return event
+
+    def set_status(self, scope: Scope, value: str) -> None:
+        """Rides along with the next commit or the suspension."""
+        self.custom = value
+        self.pending.append(Event(STATUS_ID, "status", 0, SUCCEEDED, 1, self.time(), 0, value))
+
+    def continue_as_new(self, payload: object) -> Renewed:
+        self.closed = renewed = Renewed(payload)
+        return renewed
+
+    def drop_pending(self, id: str) -> None:
+        """What an operation was about to record when it was ended from above; that it began stays."""
+        for event in tuple(self.pending):
+            if event.id == id and event.status not in (BEGUN, RETRY):
+                self.pending.remove(event)
+
+    def withdraw(self, event: Event) -> None:
+        """Takes back what was decided too early. It was not written."""
+        self.pending.remove(event)
+        record = self.journal.records.get(event.id)
+        if record is not None and record.done is event:
+            record.done = None
 
     def check_size(self, text: str, what: str) -> None:
         """Raises PayloadTooLarge for a value that no segment can carry."""
@@ -79,10 +163,15 @@ class Turn:
                 limit=self.max_body,
             )
 
-    def seen(self, op: Op, event: Event) -> None:
+    def show(self, op: Op, event: Event) -> None:
         """The result in this event is about to reach the handler: journal time moves on."""
         op.scope.at = max(op.scope.at, event.at)
         self.at = max(self.at, event.at)
+
+    def pass_time(self, scope: Scope, at: int) -> None:
+        """What happened in a scope that is not walked again took until then."""
+        scope.at = max(scope.at, at)
+        self.at = max(self.at, at)
 
     def deliver(self, op: Op, record: Record) -> Event:
         """Hands out a recorded result."""
@@ -96,7 +185,7 @@ class Turn:
                 op.scope.path,
                 "an async def handler became a def handler",
             )
-        self.journal.step_past(record)
+        self.journal.hand_out(record)
         at, scope = event.at, op.scope
         if at > scope.at:
             scope.at = at
@@ -110,8 +199,8 @@ class Turn:
         """The operation was cancelled natively before its result reached the handler: replay must do the same."""
         if op.record is not None and op.record.done is not None:
             return
-        self.pending = [e for e in self.pending if e.id != op.id or e.status in (BEGUN, RETRY)]
-        self.seen(op, self.record(op, CANCELLED))
+        self.drop_pending(op.id)
+        self.show(op, self.record(op, CANCELLED))
 
     def only_woke(self) -> bool:
         """Whether all that is pending is the end of recorded sleeps. At the end of an execution that needs no write: no
@@ -135,7 +224,7 @@ class Turn:
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""
-        record = self.journal.first_untaken() if self.journal.untaken else None
+        record = None if self.journal.over else self.journal.first_left()
         if record is None:
             return None
         return self.mismatch(

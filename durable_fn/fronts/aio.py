@@ -1,45 +1,137 @@
-"""`async def` handlers: operations are driven on an event loop of ours; native tasks, groups and timeouts work."""
+"""`async def` handlers: the context's methods. Each is one line into the driver."""
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
-import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
-from ..core.current import current_scope, running_step
+from ..batch import BatchResult, Completion
 from ..core.durations import milliseconds, moment
-from ..core.effects import Call, Commit, Effect, Operation
-from ..core.events import component
-from ..core.journal import Record
+from ..core.operations.branches import child as child_operation
+from ..core.operations.branches import fan_out
+from ..core.operations.branches import race as race_operation
+from ..core.operations.callbacks import Promise
+from ..core.operations.callbacks import callback as callback_operation
+from ..core.operations.callbacks import result as result_operation
+from ..core.operations.callbacks import wait_for_callback as wait_for_callback_operation
+from ..core.operations.calls import call as call_operation
+from ..core.operations.calls import send as send_operation
+from ..core.operations.polls import poll as poll_operation
+from ..core.operations.signals import wait_for_signal as signal_operation
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
-from ..core.scope import Op
-from ..core.steps import plan_of
-from ..errors import StepTimeout
+from ..core.planning import (
+    branch_adapter,
+    checker,
+    every_policy,
+    map_fan,
+    of,
+    optional_ms,
+    parallel_fan,
+    race_fan,
+    submitter,
+    target_of,
+)
+from ..core.retry import RetryPolicy
+from ..core.steps import StepPlan, callable_name, plan_of
+from ..errors import StepError
 from ..types import Duration, LambdaContext
-from .context import BaseContext
-from .director import TurnDirector
-from .loop import DurableLoop, inline
+from .context import BaseContext, BaseSaga
+from .loop import inline
 from .session import Session
+from .tasks import Driver, drive, execute
+
+if TYPE_CHECKING:
+    from ..batch import _Batch2, _Batch3, _Batch4
+    from ..core.effects import Operation
+    from ..core.scope import Op
+    from ..handler import DurableFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K", bound=str)
+E = TypeVar("E")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+Item = TypeVar("Item")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class AsyncCallback(Generic[T_co]):
+    """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
+    called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
+
+    def __init__(self, promise: Promise, driver: Driver) -> None:
+        self._promise = promise
+        self._driver = driver
+
+    @property
+    def token(self) -> str:
+        return self._promise.token
+
+    def result(self) -> Coroutine[object, None, T_co]:
+        return drive(self._driver, self._promise.op, result_operation(self._promise))
+
+
+class AsyncSaga(BaseSaga):
+    """`async with ctx.saga() as saga:` registers undo actions.
+
+    On an error or cancellation inside the block they run last-in first-out as steps (options by `@step`), all of them, then
+    the error goes on; a failed one raises CompensationError. Suspension is neither. After the block ends well they are
+    forgotten. Register before the step if the step may fail after its effect.
+    """
+
+    def __init__(self, ctx: AsyncDurableContext) -> None:
+        super().__init__(ctx)
+        self._ctx = ctx
+
+    def add_compensation(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """`fn(*args, **kwargs)` is what undoes."""
+        self._add(fn, args, kwargs)
+
+    async def __aenter__(self) -> AsyncSaga:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for fn, args, kwargs in self._to_undo(exc):
+            with self._shield():
+                try:
+                    await self._ctx.step(fn, *args, **kwargs)
+                except StepError as error:
+                    self._failures.append(error)
+        self._tell(exc)
+
+
+@inline
+async def done(value: T) -> T:
+    """Nothing to wait for."""
+    return value
 
 
 class AsyncDurableContext(BaseContext):
-    """Handed to `async def` handlers. An operation id is assigned when the method is CALLED, in program order.
+    """Handed to `async def` handlers and to every branch. The scope comes from the running branch (contextvars), not from the
+    object: inside a branch the handler's own ctx does the same as the branch's.
 
-    A method returns a coroutine: await it once, or hand it to gather / TaskGroup / create_task. No await for what does no
-    I/O: now, uuid4, random. A durable call inside a step body raises RuntimeError.
+    An operation id is assigned when the method is CALLED, in program order. A method returns a coroutine: await it once, or
+    hand it to gather / TaskGroup / create_task. No await for what does no I/O: now, uuid4, random, saga (`async with`),
+    continue_as_new (it raises). A durable call inside a step body raises RuntimeError.
     """
 
     def __init__(self, driver: Driver, lambda_context: LambdaContext) -> None:
         super().__init__(driver.session.turn, lambda_context)
         self._driver = driver
+
+    def _drive(self, op: Op, operation: Operation[T]) -> Coroutine[object, None, T]:
+        return drive(self._driver, op, operation)
+
+    def _checked(self, plan: StepPlan) -> StepPlan:
+        return plan
 
     @overload
     def step(
@@ -62,255 +154,348 @@ class AsyncDurableContext(BaseContext):
     def sleep(self, duration: Duration, *, name: str | None = None) -> Coroutine[object, None, None]:
         """Seconds or timedelta. Suspends, unless it is short (about a second)."""
         delay = milliseconds(duration, "the duration of ctx.sleep")
-        op = self._scope("sleep").enter("sleep", component(name or "sleep"))
-        return drive(self._driver, op, sleep_operation(op, self._turn.time() + delay))
+        op = self._enter("sleep", "sleep", name or "sleep")
+        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> Coroutine[object, None, None]:
         """ValueError for a naive datetime; a past one returns at once."""
         due = moment(when, "the time of ctx.sleep_until")
-        op = self._scope("sleep_until").enter("sleep", component(name or "sleep_until"))
-        return drive(self._driver, op, sleep_operation(op, due))
+        op = self._enter("sleep_until", "sleep", name or "sleep_until")
+        return self._drive(op, sleep_operation(op, due))
 
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Coroutine[object, None, AsyncCallback[T]]: ...
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Coroutine[object, None, AsyncCallback[Any]]: ...
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Any:
+        """For the other side to complete through `DurableClient.complete_callback(token, ...)`.
 
-@inline
-async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
-    """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
-    send: Callable[[Any], Effect] = operation.send
-    value: Any = None
-    try:
-        record = op.record
-        if record is not None and record.done is not None and driver.out_of_turn(record):
-            await driver.turn_of(op, record)
-        while True:
-            effect = send(value)
-            send = operation.send
-            try:
-                value = await driver.perform(effect)
-            except asyncio.CancelledError:
-                driver.cancelled(op)
-                operation.close()
-                raise
-            except BaseException as error:
-                value, send = error, operation.throw
-    except StopIteration as stop:
-        return stop.value
-    finally:
-        driver.settle()
+        Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
+        messages. No `timeout`: waits for ever.
+        """
+        limits = optional_ms(timeout, "timeout"), optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        op = self._enter("callback", "callback", name or "callback")
+        promise = callback_operation(op, name or "callback", of(result_type), *limits)
+        return done(AsyncCallback(promise, self._driver))
 
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Coroutine[object, None, Any]: ...
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Any:
+        """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
+        submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
+        limits = optional_ms(timeout, "timeout"), optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        plan = self._checked(submitter(submit, retry))
+        op = self._enter("wait_for_callback", "callback", name or "callback")
+        wait = wait_for_callback_operation(op, name or "callback", of(result_type), *limits, plan, submit)
+        return self._drive(op, wait)
 
-class Driver:
-    """Performs effects on the loop of one turn."""
+    @overload
+    def wait_for_signal(
+        self, name: str, *, result_type: type[T], timeout: Duration | None = None
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def wait_for_signal(
+        self, name: str, *, result_type: object = None, timeout: Duration | None = None
+    ) -> Coroutine[object, None, Any]: ...
+    def wait_for_signal(self, name: str, *, result_type: object = None, timeout: Duration | None = None) -> Any:
+        """Buffered, in order, each consumed once, also when it came before the wait; unread ones survive continue_as_new.
 
-    def __init__(self, session: Session, loop: DurableLoop) -> None:
-        self.session = session
-        self.turn = session.turn
-        self.loop = loop
-        self.director = TurnDirector(session)
-        self._flusher: asyncio.Task[None] | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit: SerializationError,
+        consumed.
+        """
+        limit = optional_ms(timeout, "timeout")
+        op = self._enter("wait_for_signal", "signal", name)
+        return self._drive(op, signal_operation(op, name, of(result_type), limit))
 
-    def out_of_turn(self, record: Record) -> bool:
-        """Whether a recorded result must wait. Results are handed out in journal order, and only when every other task
-        waits too: so it was when they came, and code that cancels or counts tasks must find them as they were then."""
-        return bool(self.loop._ready) or record is not self.turn.journal.next_record() or record.cancelled
+    @overload
+    def parallel(
+        self,
+        branches: tuple[Callable[[AsyncDurableContext], Awaitable[T1]], Callable[[AsyncDurableContext], Awaitable[T2]]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, _Batch2[T1, T2]]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[
+            Callable[[AsyncDurableContext], Awaitable[T1]],
+            Callable[[AsyncDurableContext], Awaitable[T2]],
+            Callable[[AsyncDurableContext], Awaitable[T3]],
+        ],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, _Batch3[T1, T2, T3]]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[
+            Callable[[AsyncDurableContext], Awaitable[T1]],
+            Callable[[AsyncDurableContext], Awaitable[T2]],
+            Callable[[AsyncDurableContext], Awaitable[T3]],
+            Callable[[AsyncDurableContext], Awaitable[T4]],
+        ],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, _Batch4[T1, T2, T3, T4]]: ...
+    @overload
+    def parallel(
+        self,
+        branches: Sequence[Callable[[AsyncDurableContext], Awaitable[T]]]
+        | Mapping[str, Callable[[AsyncDurableContext], Awaitable[T]]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, BatchResult[T]]: ...
+    def parallel(
+        self,
+        branches: Any,
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Any:
+        """Branches are `fn(ctx)`; a dict names them. A tuple of 2 to 4 keeps each result's type in `.results`.
 
-    async def turn_of(self, op: Op, record: Record) -> None:
-        """Waits for its turn; an operation that was cancelled waits for that."""
-        queue = self.director.perishing if record.cancelled else self.director.waiting
-        queue[record.id] = future = self.loop.create_future()
-        try:
-            await future
-        except asyncio.CancelledError:
-            self.cancelled(op)
-            raise
-        finally:
-            del queue[record.id]
+        Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
+        at once.
+        """
+        fan = parallel_fan(branches, self, completion, max_concurrency)
+        op = self._enter("parallel", "parallel", name or "parallel")
+        return self._drive(op, fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
 
-    async def perform(self, effect: Effect) -> Any:
-        if isinstance(effect, Call):
-            return await self._call(effect)
-        if isinstance(effect, Commit):
-            return await self._commit()
-        return await self._park(effect.due)
+    def map(
+        self,
+        fn: Callable[[AsyncDurableContext, Item], Awaitable[T]],
+        items: Iterable[Item],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+        item_name: Callable[[Item], str] | None = None,
+    ) -> Coroutine[object, None, BatchResult[T]]:
+        """`fn(ctx, item)` per item. `items` is listed once and must come out the same on replay (take it from the event or a
+        step).
 
-    def settle(self) -> None:
-        """After each operation: was it the last recorded one?"""
-        if not self.director.live and self.turn.journal.over and not self.director.parked:
-            self.director.go_live()
+        A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
+        its record.
+        """
+        fan = map_fan(fn, items, self, completion, max_concurrency, item_name)
+        op = self._enter("map", "map", name or "map")
+        return self._drive(op, fan_out(op, fan, list))
 
-    def cancelled(self, op: Op) -> None:
-        """Native cancellation reached this operation before its result reached the handler."""
-        if self.turn.closed is None:
-            if op.record is not None and op.record.done is not None:
-                self.turn.journal.discard(op.record)
-            else:
-                self.turn.abandon(op)
+    @overload
+    def race(
+        self,
+        branches: tuple[Callable[[AsyncDurableContext], Awaitable[T1]], Callable[[AsyncDurableContext], Awaitable[T2]]],
+        *,
+        name: str | None = None,
+    ) -> Coroutine[object, None, tuple[Literal[0], T1] | tuple[Literal[1], T2]]: ...
+    @overload
+    def race(
+        self,
+        branches: tuple[
+            Callable[[AsyncDurableContext], Awaitable[T1]],
+            Callable[[AsyncDurableContext], Awaitable[T2]],
+            Callable[[AsyncDurableContext], Awaitable[T3]],
+        ],
+        *,
+        name: str | None = None,
+    ) -> Coroutine[object, None, tuple[Literal[0], T1] | tuple[Literal[1], T2] | tuple[Literal[2], T3]]: ...
+    @overload
+    def race(
+        self, branches: Sequence[Callable[[AsyncDurableContext], Awaitable[T]]], *, name: str | None = None
+    ) -> Coroutine[object, None, tuple[int, T]]: ...
+    @overload
+    def race(
+        self, branches: Mapping[K, Callable[[AsyncDurableContext], Awaitable[T]]], *, name: str | None = None
+    ) -> Coroutine[object, None, tuple[K, T]]: ...
+    def race(self, branches: Any, *, name: str | None = None) -> Any:
+        """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
+        sagas roll back; a step body that runs already runs to its end and its result is dropped."""
+        fan = race_fan(branches, self)
+        op = self._enter("race", "race", name or "race")
+        return self._drive(op, race_operation(op, fan, named=isinstance(branches, Mapping)))
 
-    # -- effects ---------------------------------------------------------------------------------------------------
+    @overload
+    def child(
+        self, fn: Callable[Concatenate[AsyncDurableContext, ...], Awaitable[T]], /, *args: Any, name: str, **kwargs: Any
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def child(
+        self, fn: Callable[Concatenate[AsyncDurableContext, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[object, None, T]: ...
+    def child(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """`fn(ctx, ...)` in its own id namespace. `name=` is taken by `child` itself, never passed on; with it the checker
+        cannot check the other arguments (PEP 612)."""
+        name = kwargs.pop("name", None)
+        if not callable(fn):
+            raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
+        op = self._enter("child", "child", name or callable_name(fn))
+        return self._drive(op, child_operation(op, fn, (self, *args), kwargs, branch_adapter(fn)))
 
-    async def _call(self, call: Call) -> Any:
-        if self.turn.replaying and not self.director.live:
-            await self._gate()
-        self.director.go_live()
-        if (
-            self.loop.late()
-        ):  # a timeout that passed while nothing ran ends this step before its body begins, not by chance
-            await self._gate()
-        if self.turn.closed is not None:
-            raise self.turn.closed
-        self.session.look_at_lease()
-        if self.session.must_yield(call.timeout):
-            self.director.yielding = True  # suspends as soon as the bodies of other branches are done
-            await self.loop.create_future()
-        self.director.busy += 1
-        scope, step = current_scope.set(None), running_step.set(call.info)
-        try:
-            return await self._body(call)
-        finally:
-            running_step.reset(step)
-            current_scope.reset(scope)
-            self.director.busy -= 1
+    @overload
+    def call(
+        self,
+        target: DurableFunction[E, T],
+        payload: E,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: type[T],
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Coroutine[object, None, Any]: ...
+    def call(
+        self,
+        target: Any,
+        payload: Any,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Any:
+        """Starts another durable function and waits.
 
-    async def _gate(self) -> None:
-        gate = self.loop.create_future()
-        self.director.gate.append(gate)
-        await gate
+        `id` default: derived from this execution and operation, so a replay attaches. An `id` that has ended already with the
+        same input gives its result; one that runs for somebody else is ExecutionConflict. Cancelling this execution cancels
+        the other. Raises CallError, CallTimeout.
+        """
+        wanted, limit = target_of(target, payload, result_type), optional_ms(timeout, "timeout")
+        op = self._enter("call", "call", name or wanted.fn)
+        return self._drive(op, call_operation(op, wanted, id, limit))
 
-    async def _body(self, call: Call) -> Any:
-        if call.timeout is None:
-            return await self._run(call)
-        limit = asyncio.timeout(call.timeout)
-        try:
-            async with limit:
-                return await self._run(call)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            info = call.info
-            raise StepTimeout(
-                f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s"
-            ) from None
+    @overload
+    def send(
+        self, target: DurableFunction[E, Any], payload: E, *, id: str | None = None, delay: Duration | None = None
+    ) -> Coroutine[object, None, str]: ...
+    @overload
+    def send(
+        self, target: str, payload: object, *, id: str | None = None, delay: Duration | None = None
+    ) -> Coroutine[object, None, str]: ...
+    def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
+        """Fire and forget; the id of the new execution. Not cancelled with this one."""
+        wanted, wait = target_of(target, payload), optional_ms(delay, "delay") or 0
+        op = self._enter("send", "send", wanted.fn)
+        return self._drive(op, send_operation(op, wanted, id, wait))
 
-    async def _run(self, call: Call) -> Any:
-        if call.is_async:
-            return await call.fn(*call.args, **call.kwargs)
-        return await asyncio.to_thread(call.fn, *call.args, **call.kwargs)
+    def poll(
+        self,
+        check: Callable[[T], Awaitable[T] | T],
+        *,
+        initial: T,
+        until: Callable[[T], bool],
+        every: Duration | RetryPolicy | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: Duration | None = None,
+        name: str | None = None,
+    ) -> Coroutine[object, None, T]:
+        """`check(state)` runs as a step until `until(state)`, which must be pure.
 
-    async def _park(self, due: int) -> None:
-        if due <= self.session.clock.now() and not self.loop._ready:
-            return
-        future = self.loop.create_future()
-        self.director.parked[future] = due
-        try:
-            await future
-        finally:
-            del self.director.parked[future]
+        `every`: time between checks; a RetryPolicy gives growing ones (default: 5 s, doubling to 5 min). `retry`: for a check
+        that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait;
+        `every.max_attempts` limits the checks.
+        """
+        plan, limit, pace = self._checked(checker(check, retry)), optional_ms(timeout, "timeout"), every_policy(every)
+        op = self._enter("poll", "poll", name or plan.name)
+        return self._drive(op, poll_operation(op, plan, check, initial, until, pace, limit))
 
-    # -- commits ---------------------------------------------------------------------------------------------------
+    def saga(self) -> AsyncSaga:
+        """A block whose undo actions run if it fails."""
+        return AsyncSaga(self)
 
-    async def _commit(self) -> None:
-        """Returns when all that is pending now is durable. Branches that come together share a segment."""
-        if self.session.store.local:
-            self.session.commit()
-            return
-        waiter = self.loop.create_future()
-        self._waiters.append(waiter)
-        if self._flusher is None:
-            self._flusher = contextvars.Context().run(self.loop.create_task, self._flush())
-        await waiter
+    def set_status(self, value: object) -> Coroutine[object, None, None]:
+        """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""
+        self._set_status(value)
+        return done(None)
 
-    async def _flush(self) -> None:
-        """One append in flight at a time; what becomes pending meanwhile makes the next segment."""
-        self.director.busy += 1
-        try:
-            while self._waiters:
-                batch, waiters = self.session.take(), self._waiters
-                self._waiters = []
-                try:
-                    if self.turn.closed is not None:
-                        raise self.turn.closed
-                    await self.loop.run_in_executor(None, self.session.write, batch)
-                except BaseException as error:
-                    _settle(waiters, error)
-                else:
-                    _settle(waiters, None)
-        finally:
-            self.director.busy -= 1
-            self._flusher = None
+    def patched(self, change_id: str) -> Coroutine[object, None, bool]:
+        """True for executions that reach this line first with the new code. Keep both paths until the old ones are done."""
+        return done(self._patched(change_id))
 
-
-def _settle(waiters: list[asyncio.Future[None]], error: BaseException | None) -> None:
-    for waiter in waiters:
-        if not waiter.done():
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-
-
-# -- running a handler ---------------------------------------------------------------------------------------------
-
-_loops = threading.local()
+    def continue_as_new(self, payload: object) -> NoReturn:
+        """Never returns: do not catch BaseException around it. Same id, next generation, empty journal; unread signals and a
+        pending cancel go along, open callbacks do not."""
+        self._continue(payload)
 
 
 def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
     """The handler's return value, or what it raised. Also from a thread that already runs a loop of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _run(session, handler, event, lambda_context)
-    with ThreadPoolExecutor(1, "durable_fn") as pool:  # a loop cannot run inside another one
-        return pool.submit(_run, session, handler, event, lambda_context).result()
-
-
-def _run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
-    loop = _loop()
-    driver = Driver(session, loop)
-    context = AsyncDurableContext(driver, lambda_context)
-    turn = session.turn
-    inside = contextvars.copy_context()
-    inside.run(current_scope.set, turn.root)
-    loop.enter(driver.director)
-    driver.settle()
-    try:
-        main = _start(loop, handler(event, context), inside)
-        return loop.run_until_complete(main)
-    finally:
-        _close(loop, driver)
-        loop.leave()
-
-
-def _start(loop: DurableLoop, coroutine: Any, inside: contextvars.Context) -> asyncio.Task[Any]:
-    """The handler's own task keeps the root scope."""
-    return asyncio.Task(coroutine, loop=loop, context=inside)
-
-
-def _close(loop: DurableLoop, driver: Driver) -> None:
-    """Cancels what is left of a turn, so that `async with` blocks of the handler clean up; whoever still waits for
-    something then is dropped."""
-    tasks = asyncio.all_tasks(loop)
-    if not tasks:
-        return
-    turn, reason = driver.turn, driver.turn.closed
-    if reason is None:
-        turn.closed = RuntimeError(
-            f"a task of execution {turn.header.id!r} made a durable call after the handler returned; await the task, or "
-            "use asyncio.TaskGroup"
-        )
-    driver.director.closing = True
-    for task in tasks:
-        task.cancel()
-    try:
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    except BaseException:
-        for task in asyncio.all_tasks(loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-    finally:
-        turn.closed = reason
-
-
-def _loop() -> DurableLoop:
-    loop: DurableLoop | None = getattr(_loops, "loop", None)
-    if loop is None or loop.is_closed():
-        loop = _loops.loop = DurableLoop()
-    return loop
+    return execute(session, lambda driver: handler(event, AsyncDurableContext(driver, lambda_context)))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from ..core.current import FieldLogger, current_scope, running_step
+from ..core.events import component
 from ..core.operations import draws
-from ..core.scope import Scope
+from ..core.operations.patches import patched
+from ..core.scope import Op, Scope
 from ..core.turn import Turn
+from ..core.values import to_plain_json
+from ..errors import CompensationError, ExecutionCancelled, StepError
 from ..types import LambdaContext
 
 
@@ -30,6 +35,50 @@ class ReplaySilentLogger(FieldLogger):
         fields = {"execution_id": self._turn.header.id, "operation_id": scope.path.rstrip("/") if scope else ""}
         kwargs["extra"] = {**fields, **(kwargs.get("extra") or {})}
         return msg, kwargs
+
+
+Undo = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+class BaseSaga:
+    """What is to be undone, and what went wrong with that."""
+
+    def __init__(self, ctx: BaseContext) -> None:
+        self._context = ctx
+        self._undo: list[Undo] = []
+        self._failures: list[StepError] = []
+
+    def _add(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not callable(fn):
+            raise TypeError(f"a compensation is a function and its arguments, got {type(fn).__name__}")
+        self._undo.append((fn, args, kwargs))
+
+    def _to_undo(self, error: BaseException | None) -> list[Undo]:
+        """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler."""
+        turn, branch = self._context._turn, self._context._scope("saga").branch
+        if error is None or turn.closed is not None or branch.closed is not None:
+            return []
+        if not isinstance(error, Exception | ExecutionCancelled) and type(error).__name__ != "CancelledError":
+            return []
+        return self._undo[::-1]
+
+    @contextlib.contextmanager
+    def _shield(self) -> Iterator[None]:
+        """A cancellation that comes now waits until the compensation is done."""
+        branch = self._context._scope("saga").branch
+        branch.shields += 1
+        try:
+            yield
+        finally:
+            branch.shields -= 1
+
+    def _tell(self, error: BaseException | None) -> None:
+        if self._failures:
+            text = "; ".join(str(failure) for failure in self._failures)
+            raise CompensationError(
+                f"{len(self._failures)} of {len(self._undo)} compensations failed for good, the others ran: {text}",
+                failures=tuple(self._failures),
+            ) from error
 
 
 class BaseContext:
@@ -84,6 +133,27 @@ class BaseContext:
     def random(self) -> float:
         """[0.0, 1.0), the same on replay."""
         return draws.random(self._scope("random"))
+
+    def _enter(self, method: str, kind: str, name: str) -> Op:
+        """The next operation of the running branch."""
+        return self._scope(method).enter(kind, component(name))
+
+    def _set_status(self, value: object) -> None:
+        """Only at the end of the journal: what is recorded was said before."""
+        scope = self._scope("set_status")
+        if self._turn.closed is not None:
+            raise self._turn.closed
+        if self._turn.journal.over:
+            self._turn.set_status(scope, to_plain_json(value))
+
+    def _patched(self, change_id: str) -> bool:
+        return patched(self._scope("patched"), change_id)
+
+    def _continue(self, payload: object) -> NoReturn:
+        self._scope("continue_as_new")
+        if self._turn.closed is not None:
+            raise self._turn.closed
+        raise self._turn.continue_as_new(payload)
 
     def _scope(self, method: str) -> Scope:
         """The scope of the running branch. Raises RuntimeError where a durable call has no place."""

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..core.journal import Record
+from ..core.scope import Branch
 from ..core.turn import Suspension
 from .session import Session
 
 _PATIENCE: Final = 10.0
 """Seconds without any I/O after which a replay that waits for an entry nobody asks for is a mismatch."""
+
+
+class Waiting(NamedTuple):
+    """What a parked operation waits for. `due`: epoch milliseconds; `wake`: an inbox key, or the prefix of some."""
+
+    due: int | None
+    wake: str | None
+    branch: Branch
 
 
 class TurnDirector:
@@ -22,9 +31,9 @@ class TurnDirector:
         self.turn = session.turn
         self.clock = session.clock
         self.busy = 0  # step bodies and appends under way: the loop must not suspend over them
-        self.parked: dict[asyncio.Future[None], int] = {}
-        self.waiting: dict[str, asyncio.Future[None]] = {}  # recorded operations whose turn has not come, by id
-        self.perishing: dict[str, asyncio.Future[None]] = {}  # operations that were cancelled when recorded
+        self.parked: dict[asyncio.Future[None], Waiting] = {}
+        self.waiting: dict[str, list[asyncio.Future[None]]] = {}  # recorded operations whose turn has not come, by id
+        self.perishing: dict[str, list[asyncio.Future[None]]] = {}  # operations that were cancelled when recorded
         self.gate: list[
             asyncio.Future[None]
         ] = []  # live bodies, held back until replay is over and late timers have fired
@@ -79,7 +88,8 @@ class TurnDirector:
         """Hands out the next recorded result, or lets the past catch up. False when neither is left to do."""
         record = self.turn.journal.next_record()
         if record is not None and record.id in self.waiting:
-            _wake(self.waiting[record.id])
+            for future in self.waiting[record.id]:
+                _wake(future)
         elif record is not None and record.id in self.perishing and timeout is not None:
             self._jump(timeout)  # to the loop timer that cancelled it
         elif not self.live:
@@ -93,7 +103,8 @@ class TurnDirector:
         first waiting operation fire first, then that operation goes on, at the present time."""
         timer = None if timeout is None else self.time() + timeout
         present = self.base + (self.clock.now() - self.turn.header.started) / 1000
-        due = self.base + (min(self.parked.values()) - self.turn.header.started) / 1000 if self.parked else present
+        first = self._first_due()
+        due = present if first is None else self.base + (first - self.turn.header.started) / 1000
         if timer is not None and timer < min(due, present):
             self._jump(timeout or 0.0)
         else:
@@ -116,22 +127,28 @@ class TurnDirector:
 
     def _until_parked(self, timeout: float | None) -> float | None:
         """A branch whose time comes goes on without waiting for the bodies of its siblings."""
-        if not self.parked or self.clock.virtual:
+        due = self._first_due()
+        if due is None or self.clock.virtual:
             return timeout
-        delay = max(0.001, (min(self.parked.values()) - self.clock.now()) / 1000)
+        delay = max(0.001, (due - self.clock.now()) / 1000)
         return delay if timeout is None else min(timeout, delay)
 
     def _wait_parked(self, timeout: float | None) -> float | None:
-        """In place if the nearest time is near, else by suspending. A loop timer counts like a due time."""
+        """In place if the nearest time is near, else by suspending. A loop timer counts like a due time, and so does the
+        execution's deadline."""
         now = self.clock.now()
-        due = min(self.parked.values())
-        if timeout is not None:
-            due = min(due, now + max(1, round(timeout * 1000)))
-        delay = due - now
-        if delay <= 0:
+        if self.turn.late and not self.turn.branch.raised and self.turn.branch.doom is None:
+            self.turn.notice()
+            self.news()
             return 0
-        if not self.session.fits_in_place(delay):
-            self.turn.closed = Suspension("waits for a time", due)
+        timer = None if timeout is None else now + max(1, round(timeout * 1000))
+        times = [time for time in (self._first_due(), timer, self.turn.next_deadline) if time is not None]
+        due = min(times, default=None)
+        delay = None if due is None else due - now
+        if delay is not None and delay <= 0:
+            return 0
+        if delay is None or not self.session.fits_in_place(delay):
+            self.turn.closed = Suspension("waits for a time" if delay is not None else "waits for the outside", due)
             raise self.turn.closed
         if not self.clock.virtual:
             return delay / 1000
@@ -139,13 +156,23 @@ class TurnDirector:
         self._offset += delay / 1000
         return 0
 
+    def _first_due(self) -> int | None:
+        return min((waiting.due for waiting in self.parked.values() if waiting.due is not None), default=None)
+
     def _wake_due(self) -> None:
         """The earliest only: what it does may matter to the others, also when they are all late."""
-        due = min(self.parked.values(), default=None)
+        due = self._first_due()
         if due is not None and due <= self.clock.now():
-            for future, time in self.parked.items():
-                if time == due:
+            for future, waiting in self.parked.items():
+                if waiting.due == due:
                     _wake(future)
+
+    def news(self) -> None:
+        """Something came, or a branch is to end: whoever waits for that goes on."""
+        inbox = self.turn.inbox
+        for future, waiting in self.parked.items():
+            if waiting.branch.doomed or (waiting.wake is not None and inbox.waits_for(waiting.wake)):
+                _wake(future)
 
     def _mismatch(self) -> None:
         """Every branch waits for its turn, and the entry whose turn it is was never asked for."""
@@ -158,9 +185,10 @@ class TurnDirector:
             "",
             "an operation of a concurrent branch was removed, or the branches depend on something that is not recorded",
         )
-        for future in (*self.waiting.values(), *self.perishing.values()):
-            if not future.done():
-                future.set_exception(error)
+        for futures in (*self.waiting.values(), *self.perishing.values()):
+            for future in futures:
+                if not future.done():
+                    future.set_exception(error)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

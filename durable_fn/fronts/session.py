@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
+from ..core.effects import Launch
 from ..core.events import Event, body, fence
+from ..core.header import Header
+from ..core.inbox import entry
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
+from ..errors import DurableError
 from ..ports import Backend
+
+T = TypeVar("T")
 
 IN_PLACE_MS: Final = 1000
 """A wait this short is slept through: suspending would cost more Lambda time than it saves."""
 
 _MOST_BODY = 390_000  # a segment item with its keys stays below DynamoDB's 400 KB
+
+
+NEWS_S: Final = 5.0
+"""How old the owner's knowledge of the inbox may be when a body begins."""
+
+
+MOST_HELPERS: Final = 31
+"""Threads that one turn of a `def` handler may have besides its own, nested fans included."""
 
 
 class Outage(BaseException):
@@ -34,7 +49,9 @@ class Session:
         self._remaining_ms = remaining_ms
         # Time kept back for the suspend itself; a quarter of a short function's time, at most 1.5 s.
         self._margin_ms = min(1500, remaining_ms // 4)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._looked = self._mono
+        self.helpers_left = MOST_HELPERS
         turn.deadline = self._wall + remaining_ms
 
     # -- clocks ----------------------------------------------------------------------------------------------------
@@ -86,6 +103,97 @@ class Session:
         """One segment at the next sequence number."""
         self._put(text)
         self.turn.worked = True
+
+    # -- the inbox and other executions ----------------------------------------------------------------------------
+
+    def decide(self) -> bool:
+        """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read
+        again, and what is pending is pending still."""
+        with self._lock:
+            turn = self.turn
+            if turn.closed is not None:
+                raise turn.closed
+            batch = self.take()
+            *first, last = _parts(batch)
+            for part in first:
+                self.append(part)
+            self.look_at_lease()
+            segment = Segment(turn.journal.next_seq, turn.writer, last)
+            reply = self._asked(lambda: self.store.decide(turn.header, segment, turn.seen))
+            if isinstance(reply, Header):
+                turn.journal.next_seq += 1
+                turn.worked = True
+                return True
+            if reply.reason != "moved":
+                raise self._fenced(f"could not decide: {reply.reason}")
+            turn.pending[:0] = batch[-last.count("\n") - 1 :]
+            self.reload()
+            return False
+
+    def expire(self, key: str, body: str) -> None:
+        """A timeout, unless a completion was first. Whatever stands there is in hand then."""
+        turn = self.turn
+        self.look_at_lease()
+        new = entry(key, turn.writer, body)
+        reply = self._asked(lambda: self.store.expire(turn.header, turn.writer, new))
+        if isinstance(reply, Header):
+            turn.inbox.add(new)
+            turn.worked = True
+        elif reply.reason == "moved":
+            self.reload()
+        else:
+            raise self._fenced(f"could not write a timeout: {reply.reason}")
+
+    def reload(self) -> None:
+        """Reads the inbox again; what is under way in this turn goes on."""
+        turn = self.turn
+        loaded = self._asked(lambda: self.store.load(turn.header.key))
+        if loaded is None:
+            raise self._fenced("the execution is gone")
+        turn.header.n, turn.header.cancel = loaded.header.n, loaded.header.cancel
+        turn.inbox.refresh(loaded.inbox)
+        turn.notice()
+
+    @property
+    def news_are_old(self) -> bool:
+        return self.clock.monotonic() - self._looked >= NEWS_S
+
+    def look_for_news(self) -> None:
+        """Every few seconds, before a body: a cancellation, or anything else that came while the handler was busy."""
+        if not self.news_are_old:
+            return
+        self._looked = self.clock.monotonic()
+        header = self._asked(lambda: self.store.get(self.turn.header.id))
+        if header is not None and header.key == self.turn.header.key and header.n != self.turn.header.n:
+            self.reload()
+
+    def launch(self, launch: Launch) -> str | None:
+        """Another execution, once. Its outcome if it ended before and tells nobody."""
+        from ..launching import launch as start
+
+        return self._asked(lambda: start(self.backend, self.turn.header, launch))
+
+    def tell(self, id: str, reason: str) -> None:
+        from ..launching import cancel
+
+        self._asked(lambda: cancel(self.backend, id, reason, self.turn.writer))
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """A request in the middle of a turn. What the user did wrong comes back as it is; the rest ends the turn."""
+        try:
+            return ask()
+        except DurableError:
+            raise
+        except Exception as error:
+            self.turn.closed = Outage(f"the journal of {self.turn.header.id!r} could not be reached: {error}")
+            raise self.turn.closed from error
+        except BaseException as death:
+            self.turn.closed = death
+            raise
+
+    def _fenced(self, why: str) -> Fenced:
+        self.turn.closed = Fenced(f"{self.turn.header.id!r} {why}")
+        return self.turn.closed
 
     def fence(self) -> None:
         """A new owner's first write: the dead one may still have an append under way."""

@@ -1,41 +1,138 @@
-"""`def` handlers: operations are driven by direct calls in the handler's own thread."""
+"""`def` handlers: the context's methods. Each is one line into the driver."""
 
 from __future__ import annotations
 
-import contextvars
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
-from ..core.current import current_scope, running_step
+from ..batch import BatchResult, Completion
+from ..core.current import current_scope
 from ..core.durations import milliseconds, moment
-from ..core.effects import Call, Commit, Effect, Operation
-from ..core.events import component
+from ..core.operations.branches import child as child_operation
+from ..core.operations.branches import fan_out
+from ..core.operations.branches import race as race_operation
+from ..core.operations.callbacks import Promise
+from ..core.operations.callbacks import callback as callback_operation
+from ..core.operations.callbacks import result as result_operation
+from ..core.operations.callbacks import wait_for_callback as wait_for_callback_operation
+from ..core.operations.calls import call as call_operation
+from ..core.operations.calls import send as send_operation
+from ..core.operations.polls import poll as poll_operation
+from ..core.operations.signals import wait_for_signal as signal_operation
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
-from ..core.steps import plan_of
-from ..core.turn import Suspension
-from ..errors import StepTimeout
+from ..core.planning import (
+    branch_adapter,
+    checker,
+    every_policy,
+    map_fan,
+    of,
+    optional_ms,
+    parallel_fan,
+    race_fan,
+    submitter,
+    target_of,
+)
+from ..core.retry import RetryPolicy
+from ..core.steps import StepPlan, callable_name, plan_of
+from ..errors import StepError
 from ..types import Duration, LambdaContext
-from .context import BaseContext
+from .context import BaseContext, BaseSaga
+from .drive import drive
 from .session import Session
+
+if TYPE_CHECKING:
+    from ..batch import _Batch2, _Batch3, _Batch4
+    from ..core.effects import Operation
+    from ..core.scope import Op
+    from ..handler import DurableFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K", bound=str)
+E = TypeVar("E")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+Item = TypeVar("Item")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Callback(Generic[T_co]):
+    """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
+    called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
+
+    def __init__(self, promise: Promise, session: Session) -> None:
+        self._promise = promise
+        self._session = session
+
+    @property
+    def token(self) -> str:
+        return self._promise.token
+
+    def result(self) -> T_co:
+        value: T_co = drive(self._session, self._promise.op, result_operation(self._promise))
+        return value
+
+
+class Saga(BaseSaga):
+    """`with ctx.saga() as saga:` registers undo actions.
+
+    On an error or cancellation inside the block they run last-in first-out as steps (options by `@step`), all of them, then
+    the error goes on; a failed one raises CompensationError. Suspension is neither. After the block ends well they are
+    forgotten. Register before the step if the step may fail after its effect.
+    """
+
+    def __init__(self, ctx: DurableContext) -> None:
+        super().__init__(ctx)
+        self._ctx = ctx
+
+    def add_compensation(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """`fn(*args, **kwargs)` is what undoes."""
+        self._add(fn, args, kwargs)
+
+    def __enter__(self) -> Saga:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for fn, args, kwargs in self._to_undo(exc):
+            with self._shield():
+                try:
+                    self._ctx.step(fn, *args, **kwargs)
+                except StepError as error:
+                    self._failures.append(error)
+        self._tell(exc)
 
 
 class DurableContext(BaseContext):
-    """Handed to `def` handlers. An operation id is assigned when the method is called, in program order, and is the path
-    of names with an occurrence number ("charge", "charge#2"). A durable call inside a step body raises RuntimeError.
+    """Handed to `def` handlers and to every branch. The scope comes from the running branch (contextvars), not from the object:
+    inside a branch the handler's own ctx does the same as the branch's.
 
-    While a handler unwinds to suspend, `finally` blocks run: a durable call there only re-raises the suspension, but
-    other code there runs at every suspension.
+    An operation id is assigned when the method is called, in program order, and is the path of names with an occurrence
+    number ("charge", "charge#2", "fan-out/3/resize"). A durable call inside a step body raises RuntimeError. While a handler
+    unwinds to suspend, `finally` blocks run: a durable call there only re-raises the suspension, but other code there runs at
+    every suspension, so put clean-up in `saga()` or `except ExecutionCancelled`.
     """
 
     def __init__(self, session: Session, lambda_context: LambdaContext) -> None:
         super().__init__(session.turn, lambda_context)
         self._session = session
+
+    def _drive(self, op: Op, operation: Operation[T]) -> T:
+        return drive(self._session, op, operation)
+
+    def _checked(self, plan: StepPlan) -> StepPlan:
+        if plan.is_async:
+            raise TypeError(
+                f"step {plan.name!r} is an async function, but this handler is a plain def: make the handler "
+                "`async def` (with AsyncDurableContext), or the step a plain function"
+            )
+        return plan
 
     def step(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `fn(*args, **kwargs)` once, durably: when this returns, the result is stored and the body never runs again.
@@ -46,25 +143,333 @@ class DurableContext(BaseContext):
         """
         plan = plan_of(fn)
         if plan.is_async:
-            raise TypeError(
-                f"step {plan.name!r} is an async function, but this handler is a plain def: make the handler "
-                "`async def` (with AsyncDurableContext), or the step a plain function"
-            )
+            self._checked(plan)
         op = self._scope("step").enter("step", plan.component)
-        result: T = drive(self._session, step_operation(op, plan, fn, args, kwargs))
+        result: T = drive(self._session, op, step_operation(op, plan, fn, args, kwargs))
         return result
 
     def sleep(self, duration: Duration, *, name: str | None = None) -> None:
         """Seconds or timedelta. Suspends, unless it is short (about a second)."""
         delay = milliseconds(duration, "the duration of ctx.sleep")
-        op = self._scope("sleep").enter("sleep", component(name or "sleep"))
-        drive(self._session, sleep_operation(op, self._turn.time() + delay))
+        op = self._enter("sleep", "sleep", name or "sleep")
+        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> None:
         """ValueError for a naive datetime; a past one returns at once."""
         due = moment(when, "the time of ctx.sleep_until")
-        op = self._scope("sleep_until").enter("sleep", component(name or "sleep_until"))
-        drive(self._session, sleep_operation(op, due))
+        op = self._enter("sleep_until", "sleep", name or "sleep_until")
+        return self._drive(op, sleep_operation(op, due))
+
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Callback[T]: ...
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Callback[Any]: ...
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Any:
+        """For the other side to complete through `DurableClient.complete_callback(token, ...)`.
+
+        Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
+        messages. No `timeout`: waits for ever.
+        """
+        limits = optional_ms(timeout, "timeout"), optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        op = self._enter("callback", "callback", name or "callback")
+        promise = callback_operation(op, name or "callback", of(result_type), *limits)
+        return Callback(promise, self._session)
+
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> T: ...
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Any: ...
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Any:
+        """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
+        submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
+        limits = optional_ms(timeout, "timeout"), optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        plan = self._checked(submitter(submit, retry))
+        op = self._enter("wait_for_callback", "callback", name or "callback")
+        wait = wait_for_callback_operation(op, name or "callback", of(result_type), *limits, plan, submit)
+        return self._drive(op, wait)
+
+    @overload
+    def wait_for_signal(self, name: str, *, result_type: type[T], timeout: Duration | None = None) -> T: ...
+    @overload
+    def wait_for_signal(self, name: str, *, result_type: object = None, timeout: Duration | None = None) -> Any: ...
+    def wait_for_signal(self, name: str, *, result_type: object = None, timeout: Duration | None = None) -> Any:
+        """Buffered, in order, each consumed once, also when it came before the wait; unread ones survive continue_as_new.
+
+        `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit: SerializationError,
+        consumed.
+        """
+        limit = optional_ms(timeout, "timeout")
+        op = self._enter("wait_for_signal", "signal", name)
+        return self._drive(op, signal_operation(op, name, of(result_type), limit))
+
+    @overload
+    def parallel(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> _Batch2[T1, T2]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2], Callable[[DurableContext], T3]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> _Batch3[T1, T2, T3]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[
+            Callable[[DurableContext], T1],
+            Callable[[DurableContext], T2],
+            Callable[[DurableContext], T3],
+            Callable[[DurableContext], T4],
+        ],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> _Batch4[T1, T2, T3, T4]: ...
+    @overload
+    def parallel(
+        self,
+        branches: Sequence[Callable[[DurableContext], T]] | Mapping[str, Callable[[DurableContext], T]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> BatchResult[T]: ...
+    def parallel(
+        self,
+        branches: Any,
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Any:
+        """Branches are `fn(ctx)`; a dict names them. A tuple of 2 to 4 keeps each result's type in `.results`.
+
+        Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
+        at once.
+        """
+        fan = parallel_fan(branches, self, completion, max_concurrency)
+        op = self._enter("parallel", "parallel", name or "parallel")
+        return self._drive(op, fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
+
+    def map(
+        self,
+        fn: Callable[[DurableContext, Item], T],
+        items: Iterable[Item],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+        item_name: Callable[[Item], str] | None = None,
+    ) -> BatchResult[T]:
+        """`fn(ctx, item)` per item. `items` is listed once and must come out the same on replay (take it from the event or a
+        step).
+
+        A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
+        its record.
+        """
+        fan = map_fan(fn, items, self, completion, max_concurrency, item_name)
+        op = self._enter("map", "map", name or "map")
+        return self._drive(op, fan_out(op, fan, list))
+
+    @overload
+    def race(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2]],
+        *,
+        name: str | None = None,
+    ) -> tuple[Literal[0], T1] | tuple[Literal[1], T2]: ...
+    @overload
+    def race(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2], Callable[[DurableContext], T3]],
+        *,
+        name: str | None = None,
+    ) -> tuple[Literal[0], T1] | tuple[Literal[1], T2] | tuple[Literal[2], T3]: ...
+    @overload
+    def race(self, branches: Sequence[Callable[[DurableContext], T]], *, name: str | None = None) -> tuple[int, T]: ...
+    @overload
+    def race(self, branches: Mapping[K, Callable[[DurableContext], T]], *, name: str | None = None) -> tuple[K, T]: ...
+    def race(self, branches: Any, *, name: str | None = None) -> Any:
+        """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
+        sagas roll back; a step body that runs already runs to its end and its result is dropped."""
+        fan = race_fan(branches, self)
+        op = self._enter("race", "race", name or "race")
+        return self._drive(op, race_operation(op, fan, named=isinstance(branches, Mapping)))
+
+    @overload
+    def child(
+        self, fn: Callable[Concatenate[DurableContext, ...], T], /, *args: Any, name: str, **kwargs: Any
+    ) -> T: ...
+    @overload
+    def child(self, fn: Callable[Concatenate[DurableContext, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def child(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """`fn(ctx, ...)` in its own id namespace. `name=` is taken by `child` itself, never passed on; with it the checker
+        cannot check the other arguments (PEP 612)."""
+        name = kwargs.pop("name", None)
+        if not callable(fn):
+            raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
+        op = self._enter("child", "child", name or callable_name(fn))
+        return self._drive(op, child_operation(op, fn, (self, *args), kwargs, branch_adapter(fn)))
+
+    @overload
+    def call(
+        self,
+        target: DurableFunction[E, T],
+        payload: E,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> T: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: type[T],
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> T: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Any: ...
+    def call(
+        self,
+        target: Any,
+        payload: Any,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Any:
+        """Starts another durable function and waits.
+
+        `id` default: derived from this execution and operation, so a replay attaches. An `id` that has ended already with the
+        same input gives its result; one that runs for somebody else is ExecutionConflict. Cancelling this execution cancels
+        the other. Raises CallError, CallTimeout.
+        """
+        wanted, limit = target_of(target, payload, result_type), optional_ms(timeout, "timeout")
+        op = self._enter("call", "call", name or wanted.fn)
+        return self._drive(op, call_operation(op, wanted, id, limit))
+
+    @overload
+    def send(
+        self, target: DurableFunction[E, Any], payload: E, *, id: str | None = None, delay: Duration | None = None
+    ) -> str: ...
+    @overload
+    def send(self, target: str, payload: object, *, id: str | None = None, delay: Duration | None = None) -> str: ...
+    def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
+        """Fire and forget; the id of the new execution. Not cancelled with this one."""
+        wanted, wait = target_of(target, payload), optional_ms(delay, "delay") or 0
+        op = self._enter("send", "send", wanted.fn)
+        return self._drive(op, send_operation(op, wanted, id, wait))
+
+    def poll(
+        self,
+        check: Callable[[T], T],
+        *,
+        initial: T,
+        until: Callable[[T], bool],
+        every: Duration | RetryPolicy | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: Duration | None = None,
+        name: str | None = None,
+    ) -> T:
+        """`check(state)` runs as a step until `until(state)`, which must be pure.
+
+        `every`: time between checks; a RetryPolicy gives growing ones (default: 5 s, doubling to 5 min). `retry`: for a check
+        that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait;
+        `every.max_attempts` limits the checks.
+        """
+        plan, limit, pace = self._checked(checker(check, retry)), optional_ms(timeout, "timeout"), every_policy(every)
+        op = self._enter("poll", "poll", name or plan.name)
+        state: T = self._drive(op, poll_operation(op, plan, check, initial, until, pace, limit))
+        return state
+
+    def saga(self) -> Saga:
+        """A block whose undo actions run if it fails."""
+        return Saga(self)
+
+    def set_status(self, value: object) -> None:
+        """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""
+        self._set_status(value)
+
+    def patched(self, change_id: str) -> bool:
+        """True for executions that reach this line first with the new code. Keep both paths until the old ones are done."""
+        return self._patched(change_id)
+
+    def continue_as_new(self, payload: object) -> NoReturn:
+        """Never returns: do not catch BaseException around it. Same id, next generation, empty journal; unread signals and a
+        pending cancel go along, open callbacks do not."""
+        self._continue(payload)
 
 
 def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
@@ -74,78 +479,3 @@ def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda
         return handler(event, DurableContext(session, lambda_context))
     finally:
         current_scope.reset(token)
-
-
-def drive(session: Session, operation: Operation[T]) -> T:
-    """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
-    send: Callable[[Any], Effect] = operation.send
-    value: Any = None
-    while True:
-        try:
-            effect = send(value)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        try:
-            value, send = _perform(session, effect), operation.send
-        except BaseException as error:
-            value, send = error, operation.throw
-
-
-def _perform(session: Session, effect: Effect) -> Any:
-    if isinstance(effect, Call):
-        return _call(session, effect)
-    if isinstance(effect, Commit):
-        return session.commit()
-    return _park(session, effect.due)
-
-
-def _call(session: Session, call: Call) -> Any:
-    session.look_at_lease()
-    if session.must_yield(call.timeout):
-        raise _suspend(session, "too little Lambda time is left", session.clock.now())
-    scope, step = current_scope.set(None), running_step.set(call.info)
-    try:
-        if call.timeout is None:
-            return call.fn(*call.args, **call.kwargs)
-        return _call_in_time(call, call.timeout)
-    finally:
-        running_step.reset(step)
-        current_scope.reset(scope)
-
-
-def _call_in_time(call: Call, timeout: float) -> Any:
-    """In a thread, because a `def` body cannot be interrupted; past its time it is left to itself."""
-    outcome: list[tuple[bool, Any]] = []
-
-    def body() -> None:
-        try:
-            outcome.append((True, call.fn(*call.args, **call.kwargs)))
-        except BaseException as error:
-            outcome.append((False, error))
-
-    context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(body,), name=f"step {call.info.name}", daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not outcome:
-        raise StepTimeout(f"attempt {call.info.attempt} of step {call.info.name!r} ran longer than {timeout:g} s")
-    ok, value = outcome[0]
-    if ok:
-        return value
-    raise value
-
-
-def _park(session: Session, due: int) -> None:
-    delay = due - session.clock.now()
-    while delay > 0:
-        if not session.fits_in_place(delay):
-            raise _suspend(session, "waits for a time", due)
-        session.clock.sleep(delay / 1000)
-        delay = due - session.clock.now()
-
-
-def _suspend(session: Session, why: str, due: int) -> Suspension:
-    suspension = Suspension(why, due)
-    session.turn.closed = suspension
-    return suspension

@@ -21,7 +21,7 @@ class SimulatedDeath(BaseException):
 
 
 class DyingStore:
-    """A journal whose caller dies before or after one of its requests, and stays dead until `revive`."""
+    """A journal whose caller dies before or after one of its requests, and stays dead until `come_back`."""
 
     def __init__(self, store: Any, die_at: int | None) -> None:
         self._store = store
@@ -52,7 +52,7 @@ class DyingStore:
             self.where = f"{where} (crash point {self.requests})"
             raise SimulatedDeath(self.where)
 
-    def revive(self) -> None:
+    def come_back(self) -> None:
         self.dead = False
 
 
@@ -100,7 +100,7 @@ class _Run(LocalRunner[E, R]):
         try:
             super()._wake(id)
         except SimulatedDeath:
-            self.dying.revive()
+            self.dying.come_back()
 
 
 def crash_everywhere(

@@ -9,7 +9,11 @@ from ..backends.sqlite import PollingWakeups, SQLiteStore
 from ..client import DurableClient
 from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
+from ..core.events import operation_name
 from ..core.header import Header
+from ..core.inbox import callback_key, short
+from ..core.journal import Journal
+from ..core.tokens import make as make_token
 from ..errors import CallError, NonDeterminismError
 from ..handler import DurableFunction
 from ..invocation import Invocation
@@ -89,6 +93,23 @@ class Execution(Generic[R_co]):
     @property
     def invocations(self) -> int:
         return self._runner.client.describe(self._id).invocations
+
+    def callback_token(self, name: str) -> str:
+        """Of the newest open callback with that name; LookupError names the open ones."""
+        header = self._runner._header(self._id)
+        loaded = self._runner._store.load(header.key)
+        assert loaded is not None
+        open_: dict[str, str] = {}
+        for record in Journal(loaded.segments).records.values():
+            operation = short(record.id)
+            waits = record.kind == "callback" and record.done is None and header.live
+            if waits and callback_key(header.gen, operation) not in loaded.inbox:
+                token = make_token(header.id, header.run, header.gen, operation, header.secret)
+                open_[operation_name(record.id)] = token
+        if name not in open_:
+            names = ", ".join(map(repr, open_)) or "none"
+            raise LookupError(f"execution {self._id!r} has no open callback {name!r}; open: {names}")
+        return open_[name]
 
     def __repr__(self) -> str:
         return f"<execution {self._id!r} of {self._function.name!r}: {self.status}>"
@@ -179,6 +200,24 @@ class LocalRunner(Generic[E, R]):
             for row in rows:
                 self._wake(row.id)
         raise RuntimeError(f"still busy after {_MOST_TURNS:,} rounds at the same time; does an execution loop?")
+
+    # -- from outside ----------------------------------------------------------------------------------------------
+
+    def signal(self, id: str, name: str, payload: object = None) -> None:
+        """As `DurableClient.signal`. Nothing runs before `run_until_idle` or `advance`."""
+        self._client.signal(id, name, payload)
+
+    def complete_callback(self, token: str, result: object = None) -> None:
+        self._client.complete_callback(token, result)
+
+    def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
+        self._client.fail_callback(token, message, error_type)
+
+    def heartbeat_callback(self, token: str) -> None:
+        self._client.heartbeat_callback(token)
+
+    def cancel(self, id: str, reason: str | None = None) -> None:
+        self._client.cancel(id, reason)
 
     def _wake(self, id: str) -> None:
         fn = self._header(id).fn

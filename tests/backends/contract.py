@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from durable_fn.core.header import Ending, Header, Key, Lease, Parking, Refusal
+from durable_fn.core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from durable_fn.core.inbox import Entry
 from durable_fn.core.journal import Segment
-from durable_fn.ports import Entry, JournalStore
+from durable_fn.ports import JournalStore
 
 NOW = 1_767_225_600_000
 LARGE = '"' + "x" * 50_000 + '"'
@@ -351,6 +352,170 @@ class StoreContract:
         loaded = store.load(owned.key)
         assert loaded is not None
         assert loaded.header.n == len(loaded.inbox) == 8
+
+    def test_a_cancel_sets_its_flag(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        got = accepted(store.deliver(owned, Entry("cancel/0", "o", "d", "Swhy"), NOW + 7))
+        assert (got.cancel, got.n, got.due) == (True, 1, NOW + 7)
+        assert reason(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9))) == "cancelled"
+        accepted(store.complete(owned, "w", Ending("CANCELLED", NOW + 9, cancel_seen=True)))
+
+    # -- decisions of the owner ------------------------------------------------------------------------------------
+
+    def test_expire(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        got = accepted(store.expire(owned, "w", Entry("k", "w", "d", "T")))
+        assert (got.n, got.due) == (1, NOW), "the owner knows: nobody has to be woken"
+        assert accepted(store.expire(owned, "w", Entry("k", "w", "d", "T"))).run == "r1"
+        assert reason(store.deliver(owned, Entry("k", "o", "d2", "S1"), NOW + 7)) == "moved", "too late"
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert (loaded.header.n, loaded.inbox["k"].body) == (1, "T")
+
+    def test_a_completion_that_was_first_is_not_expired(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.deliver(owned, Entry("k", "o", "d2", "S1"), NOW + 7))
+        assert reason(store.expire(owned, "w", Entry("k", "w", "d", "T"))) == "moved"
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert (loaded.header.n, loaded.inbox["k"].body) == (1, "S1")
+
+    def test_only_the_owner_expires(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        assert reason(store.expire(owned, "v", Entry("k", "v", "d", "T"))) == "fenced"
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert (loaded.inbox, loaded.header.n) == ({}, 0)
+
+    def test_decide(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.decide(owned, Segment(0, "w", "none came"), 0))
+        accepted(store.decide(owned, Segment(0, "w", "none came"), 0))
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.segments == [Segment(0, "w", "none came")]
+
+    def test_nothing_is_decided_while_something_is_unseen(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.deliver(owned, Entry("k", "o", "d", "S1"), NOW + 7))
+        assert reason(store.decide(owned, Segment(0, "w", "none came"), 0)) == "moved"
+        assert reason(store.decide(owned, Segment(0, "v", "none came"), 1)) == "fenced"
+        store.append(owned, Segment(0, "v", "foreign"))
+        assert reason(store.decide(owned, Segment(0, "w", "none came"), 1)) == "fenced"
+        accepted(store.decide(owned, Segment(1, "w", "none came"), 1))
+
+    # -- executions that wait for each other -----------------------------------------------------------------------
+
+    def note(self, parent: Header) -> Note:
+        return Note(parent.key, parent.fn, Entry("call/1/x", "w", "d", "S1"), NOW + 7)
+
+    def test_an_end_is_told_to_who_waits_for_it(self, store: JournalStore) -> None:
+        parent = self.owned(store, "p", "parent")
+        accepted(store.suspend(parent, "p", Parking(None, None, 0)))
+        owned = self.owned(store)
+        for _ in range(2):  # the second time: after a lost reply
+            got = accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9, "1"), self.note(parent)))
+            assert (got.status, got.result) == ("SUCCEEDED", "1")
+        loaded = store.load(parent.key)
+        assert loaded is not None
+        assert (loaded.header.n, loaded.header.due, loaded.inbox["call/1/x"].body) == (1, NOW + 7, "S1")
+
+    @pytest.mark.parametrize("how", ["finished", "gone", "another run", "timed out"])
+    def test_an_end_is_an_end_although_nobody_waits_any_more(self, store: JournalStore, how: str) -> None:
+        parent = self.owned(store, "p", "parent")
+        note = self.note(parent)
+        if how == "finished":
+            accepted(store.complete(parent, "p", Ending("SUCCEEDED", NOW)))
+        elif how == "gone":
+            note = note._replace(waiting=Key("never", "r1", 1))
+        elif how == "another run":
+            note = note._replace(waiting=Key("parent", "r0", 1))
+        else:
+            accepted(store.expire(parent, "p", Entry("call/1/x", "p", "d2", "T")))
+        owned = self.owned(store)
+        assert accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9, "1"), note)).status == "SUCCEEDED"
+        there = store.get("parent")
+        assert there is not None
+        assert there.n == (how == "timed out")
+
+    def test_a_fenced_owner_tells_nobody(self, store: JournalStore) -> None:
+        parent = self.owned(store, "p", "parent")
+        owned = self.owned(store)
+        assert reason(store.complete(owned, "v", Ending("SUCCEEDED", NOW + 9), self.note(parent))) == "fenced"
+        loaded = store.load(parent.key)
+        assert loaded is not None
+        assert (loaded.inbox, loaded.header.n) == ({}, 0)
+
+    # -- ends and new beginnings -----------------------------------------------------------------------------------
+
+    def test_terminate(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        store.append(owned, Segment(0, "w", "first"))
+        ending = Ending("TERMINATED", NOW + 9, None, '{"type":"T","message":"m"}')
+        assert reason(store.terminate(owned, ending, Segment(0, "t", "end"))) == "moved", "the log has grown"
+        for _ in range(2):
+            got = accepted(store.terminate(owned, ending, Segment(1, "t", "end")))
+            assert (got.status, got.lease, got.due, got.error) == ("TERMINATED", 0, None, ending.error)
+        assert not store.append(owned, Segment(1, "w", "the owner's next")), "fenced"
+        assert reason(store.complete(owned, "w", Ending("SUCCEEDED", NOW))) == "fenced"
+        assert reason(store.terminate(owned, ending, Segment(2, "u", "end"))) == "finished"
+
+    def test_revive(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        assert reason(store.revive(owned, Segment(0, "c", "rewind"), NOW, 99)) == "live"
+        accepted(store.deliver(owned, Entry("cancel/0", "o", "d", "S"), NOW + 1))
+        accepted(store.complete(owned, "w", Ending("FAILED", NOW + 9, None, '{"e":1}', cancel_seen=True)))
+        for _ in range(2):
+            got = accepted(store.revive(owned, Segment(0, "c", "rewind"), NOW + 20, 77))
+            assert (got.status, got.due, got.error, got.finished, got.cancel, got.ttl) == (
+                "PENDING", NOW + 20, None, None, False, 77,
+            )  # fmt: skip
+        again = accepted(store.acquire("x", Lease("v", NOW + 21, NOW + 99)))
+        assert (again.status, again.prev_lease) == ("RUNNING", 0)
+
+    def test_renew(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        store.append(owned, Segment(0, "w", "old"))
+        for key in ("a", "b", "c"):
+            accepted(store.deliver(owned, Entry(key, "o", key, "S1"), NOW + 1))
+        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), ("a", "b"), 3, NOW + 5, None, 77)
+        assert reason(store.renew(owned, "v", renewal)) == "fenced"
+        for _ in range(2):
+            got = accepted(store.renew(owned, "w", renewal))
+            assert (got.gen, got.gone, got.n, got.status, got.due, got.lease) == (2, 2, 3, "PENDING", NOW + 5, 0)
+            assert (got.input, got.input_hash) == ("[2]", "h2")
+        assert store.load(owned.key) is None
+        loaded = store.load(got.key)
+        assert loaded is not None
+        assert (loaded.segments, list(loaded.inbox)) == ([Segment(0, "w", "new")], ["c"])
+
+    def test_a_signal_that_comes_while_renewing_is_not_lost(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.deliver(owned, Entry("a", "o", "a", "S1"), NOW + 1))
+        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), 0, NOW + 5, None, 77)
+        assert reason(store.renew(owned, "w", renewal)) == "moved"
+        there = store.get("x")
+        assert there is not None
+        assert (there.gen, there.status) == (1, "RUNNING")
+
+    def test_renew_with_a_large_input(self, store: JournalStore) -> None:
+        owned = self.owned(store, input=LARGE)
+        renewal = Renewal(LARGE + " ", "h2", Segment(0, "w", "new"), (), 0, NOW + 5, None, 77)
+        accepted(store.renew(owned, "w", renewal))
+        there = store.get("x")
+        assert there is not None
+        assert there.input == LARGE + " "
+
+    def test_purge(self, store: JournalStore) -> None:
+        owned = self.owned(store, input=LARGE)
+        store.append(owned, Segment(0, "w", "line"))
+        accepted(store.deliver(owned, Entry("a", "o", "a", "S1"), NOW + 1))
+        assert reason(store.purge(owned)) == "live"
+        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW, LARGE, cancel_seen=True)))
+        accepted(store.purge(owned))
+        assert store.get("x") is None
+        assert store.load(owned.key) is None
+        assert store.create(header(run="r2")) == header(run="r2"), "the id is free"
 
     # -- the due index ---------------------------------------------------------------------------------------------
 

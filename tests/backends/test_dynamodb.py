@@ -13,8 +13,9 @@ from moto.core.models import botocore_stubber
 
 from durable_fn.backends.aws.dynamodb import DynamoStore
 from durable_fn.core.header import Ending, Header, Lease, Parking
+from durable_fn.core.inbox import Entry
 from durable_fn.core.journal import Segment
-from durable_fn.ports import Entry, JournalStore
+from durable_fn.ports import JournalStore
 from durable_fn.testing.cloud import LocalCloud, _client
 
 from .contract import LARGE, NOW, StoreContract, accepted, header, reason

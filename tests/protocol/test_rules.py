@@ -10,10 +10,10 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
 from durable_fn.core.events import fence, is_fence
 from durable_fn.core.header import Ending, Header, Lease, Parking, Refusal
+from durable_fn.core.inbox import Entry
 from durable_fn.core.journal import Segment
 from durable_fn.core.turn import STALL_LIMIT
 from durable_fn.errors import ExecutionConflict, StepInterrupted
-from durable_fn.ports import Entry
 from durable_fn.starting import new_header
 from durable_fn.sweeper import sweep
 from tests.interposed import START, Bench
@@ -547,7 +547,7 @@ def test_a_fenced_owner_completes_nothing(function: DurableFunction[Any, Any]) -
     bench = Bench(function)
     bench.start()
 
-    def stolen(header: Header, writer: str, ending: Ending) -> None:
+    def stolen(header: Header, writer: str, ending: Ending, note: None) -> None:
         bench.clock.advance_to(bench.header().lease + 1)
         assert isinstance(bench.sqlite.acquire("x", Lease("thief", bench.clock.now(), bench.clock.now() + 99)), Header)
 

@@ -16,9 +16,10 @@ from functools import partial
 from typing import Any, Final
 
 from ...core import header as transitions
-from ...core.header import LIVE, Ending, Header, Key, Lease, Parking, Refusal
+from ...core.header import LIVE, Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from ...core.inbox import CANCEL, Entry
 from ...core.journal import Segment
-from ...ports import Due, Entry, Loaded
+from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from .items import (
     FUNCTIONS,
@@ -47,7 +48,13 @@ from .requests import ConditionFailed, request
 _LIVE: Final = "#status IN (:pending, :running, :suspended)"
 _LIVE_VALUES: Final = {f":{status.lower()}": text(status) for status in sorted(LIVE)}
 _MINE: Final = f"run = :run AND gen = :gen AND own = :own AND {_LIVE}"
-_NAMES: Final = {"#status": "status", "#error": "error", "#result": "result"}  # reserved words
+_NAMES: Final = {
+    "#status": "status",
+    "#error": "error",
+    "#result": "result",
+    "#input": "input",
+    "#ttl": "ttl",
+}  # reserved words
 
 
 class DynamoStore:
@@ -106,19 +113,53 @@ class DynamoStore:
         change = _Change().set("#status", text("SUSPENDED")).set("lease", number(0))
         change.set("strikes", number(parking.strikes)).number("due", parking.due).number("hint", parking.hint)
         self._value(change, header, "error", parking.error)
+        change.text("custom", parking.custom)
         transition = partial(transitions.suspend, key=key, writer=writer, parking=parking)
         return self._update(key.id, transition, condition, change.expression, values | change.values)
 
-    def complete(self, header: Header, writer: str, ending: Ending) -> Header | Refusal:
+    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
         """[owner, no cancel that was not seen]."""
         key = header.key
         condition = _MINE if ending.cancel_seen else f"{_MINE} AND attribute_not_exists(cancel)"
+        change = self._ending(header, ending)
+        values = _owner(key, writer) | change.values
+        transition = partial(transitions.complete, key=key, writer=writer, ending=ending)
+        if note is not None:
+            reply = self._complete_with_note(header, condition, change.expression, values, note, transition)
+            if reply is not None:
+                return reply
+        return self._update(key.id, transition, condition, change.expression, values)
+
+    def _ending(self, header: Header, ending: Ending) -> _Change:
         change = _Change().set("#status", text(ending.status)).set("lease", number(0))
         change.number("due", None).number("hint", None).number("finished", ending.finished)
         self._value(change, header, "result", ending.result)
         self._value(change, header, "error", ending.error)
-        transition = partial(transitions.complete, key=key, writer=writer, ending=ending)
-        return self._update(key.id, transition, condition, change.expression, _owner(key, writer) | change.values)
+        return change.text("custom", ending.custom)
+
+    def _complete_with_note(
+        self,
+        header: Header,
+        condition: str,
+        change: str,
+        values: Item,
+        note: Note,
+        transition: Callable[[Header | None], Header | Refusal],
+    ) -> Header | Refusal | None:
+        """None where only the part of the waiting execution was refused."""
+        own = self._header_update(header.id, condition, change, values)
+        waiting = Header(
+            note.waiting.id, note.fn, note.waiting.run, "", "RUNNING", 0, header.ttl, "", gen=note.waiting.gen
+        )
+        put, bump = self._entry_put(waiting, note.entry), self._bump(waiting, note.now)
+        try:
+            self._transact([{"Update": own}, {"Put": put}, {"Update": bump}])
+        except ConditionFailed as failure:
+            if not failure.failed[0]:
+                return None
+            old = failure.items[0]
+            return _explain(None if old is None else to_header(old), transition)
+        return self.get(header.id) or Refusal("unknown", None)
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         """[due as seen, lease over, live]."""
@@ -221,38 +262,179 @@ class DynamoStore:
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them."""
-        put = {
+        put, bump = self._entry_put(header, entry), self._bump(header, now, cancel=entry.key.startswith(CANCEL))
+        try:
+            self._transact([{"Put": put}, {"Update": bump}])
+        except ConditionFailed as failure:
+            return self._undelivered(header, entry, failure, now)
+        return replace(header, n=header.n + 1, due=now, cancel=header.cancel or entry.key.startswith(CANCEL))
+
+    def _entry_put(self, header: Header, entry: Entry) -> dict[str, Any]:
+        return self._item_put(from_entry(header, entry))
+
+    def _item_put(self, item: Item) -> dict[str, Any]:
+        return {
             "TableName": self.table,
-            "Item": from_entry(header, entry),
+            "Item": item,
             "ConditionExpression": "attribute_not_exists(pk)",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        bump = {
+
+    def _bump(self, header: Header, now: int, *, cancel: bool = False) -> dict[str, Any]:
+        values = {":run": text(header.run), ":gen": number(header.gen), ":one": number(1), ":now": number(now)}
+        change = "SET n = n + :one, due = :now"
+        if cancel:
+            change, values = f"{change}, cancel = :yes", values | {":yes": {"BOOL": True}}
+        return self._header_update(header.id, f"run = :run AND gen = :gen AND {_LIVE}", change, values)
+
+    def _header_update(self, id: str, condition: str, change: str, values: Item) -> dict[str, Any]:
+        """A header's part of a transaction."""
+        used = f"{condition} {change}"
+        return {
             "TableName": self.table,
-            "Key": header_key(header.id),
-            "ConditionExpression": f"run = :run AND gen = :gen AND {_LIVE}",
-            "UpdateExpression": "SET n = n + :one, due = :now",
-            "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": _LIVE_VALUES
-            | {":run": text(header.run), ":gen": number(header.gen), ":one": number(1), ":now": number(now)},
+            "Key": header_key(id),
+            "ConditionExpression": condition,
+            "UpdateExpression": change,
+            "ExpressionAttributeNames": {k: v for k, v in _NAMES.items() if k in used},
+            "ExpressionAttributeValues": (_LIVE_VALUES | values) if _LIVE in condition else values,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
-        try:
-            self._request(
-                "transact_write_items",
-                TransactItems=[{"Put": put}, {"Update": bump}],
-                ClientRequestToken=uuid.uuid4().hex,
-            )
-        except ConditionFailed as failure:
-            return self._undelivered(header, entry, failure, now)
-        return replace(header, n=header.n + 1, due=now)
+
+    def _transact(self, items: list[dict[str, Any]]) -> None:
+        self._request("transact_write_items", TransactItems=items, ClientRequestToken=uuid.uuid4().hex)
 
     def _undelivered(self, header: Header, entry: Entry, failure: ConditionFailed, now: int) -> Header | Refusal:
         if failure.failed[0]:
             there = to_entry(header.key, failure.items[0] or {})
             return header if there.writer == entry.writer or there.digest == entry.digest else Refusal("moved", header)
-        old = failure.items[1]
-        return _explain(None if old is None else to_header(old), partial(transitions.deliver, key=header.key, now=now))
+        return _explain(_old(failure.items[1]), partial(transitions.deliver, key=header.key, now=now))
+
+    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
+        """[the key is free] and [owner]: a completion and a timeout cannot both count."""
+        change = self._header_update(
+            header.id, _MINE, "SET n = n + :one", _owner(header.key, writer) | {":one": number(1)}
+        )
+        try:
+            self._transact([{"Put": self._entry_put(header, entry)}, {"Update": change}])
+        except ConditionFailed as failure:
+            if failure.failed[0]:
+                there = to_entry(header.key, failure.items[0] or {})
+                return header if there.writer == entry.writer else Refusal("moved", header)
+            return _explain(_old(failure.items[1]), partial(transitions.expire, key=header.key, writer=writer))
+        return replace(header, n=header.n + 1)
+
+    def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
+        """[the sequence number is free] and [owner, and nothing unseen]: something did not come."""
+        values = _owner(header.key, segment.writer) | {":seen": number(seen)}
+        check = {
+            "TableName": self.table,
+            "Key": header_key(header.id),
+            "ConditionExpression": f"{_MINE} AND n = :seen",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": _LIVE_VALUES | values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        put = self._item_put(from_segment(header, segment))
+        try:
+            self._transact([{"Put": put}, {"ConditionCheck": check}])
+        except ConditionFailed as failure:
+            if failure.failed[0]:
+                mine = (failure.items[0] or {}).get("w", {}).get("S") == segment.writer
+                return header if mine else Refusal("fenced", header)
+            transition = partial(transitions.decide, key=header.key, writer=segment.writer, seen=seen)
+            return _explain(_old(failure.items[1]), transition)
+        return header
+
+    # -- ends and new beginnings -----------------------------------------------------------------------------------
+
+    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
+        """[live] and [the sequence number is free]: whoever owns it is fenced at its next append."""
+        key = header.key
+        change = self._ending(header, ending)
+        condition = f"run = :run AND gen = :gen AND {_LIVE}"
+        values = {":run": text(key.run), ":gen": number(key.gen)} | change.values
+        update = self._header_update(key.id, condition, change.expression, values)
+        return self._with_segment(header, tombstone, update, partial(transitions.terminate, key=key, ending=ending))
+
+    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
+        """[finished] and [the sequence number is free]."""
+        key = header.key
+        change = _Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(ttl))
+        change.number("due", now).number("hint", now).number("prev_lease", None).number("deadline", None)
+        for name in ("finished", "strikes"):
+            change.number(name, None)
+        change.remove("#result").remove("#error").remove("cancel")
+        condition = f"run = :run AND gen = :gen AND NOT ({_LIVE})"
+        values = {":run": text(key.run), ":gen": number(key.gen)} | change.values
+        update = self._header_update(key.id, condition, change.expression, values)
+        return self._with_segment(header, segment, update, partial(transitions.revive, key=key, now=now, ttl=ttl))
+
+    def _with_segment(
+        self,
+        header: Header,
+        segment: Segment,
+        update: dict[str, Any],
+        transition: Callable[[Header | None], Header | Refusal],
+    ) -> Header | Refusal:
+        try:
+            self._transact([{"Update": update}, {"Put": self._item_put(from_segment(header, segment))}])
+        except ConditionFailed as failure:
+            there = failure.items[1]
+            if failure.failed[1] and there is not None and there["w"]["S"] == segment.writer:
+                return self.get(header.id) or Refusal("unknown", None)
+            if failure.failed[0]:
+                return _explain(_old(failure.items[0]), transition)
+            return Refusal("moved", header)
+        return self.get(header.id) or Refusal("unknown", None)
+
+    def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
+        """The consumed entries are deleted first: half-done deletes count right, because in hand is what the log names. Then
+        [owner, and nothing unseen]; what is left of the old generation goes last."""
+        key, new = header.key, replace(header, gen=header.gen + 1, ttl=renewal.ttl)
+        for used in renewal.used:
+            self._delete({"pk": text(key.id), "sk": text(inbox_prefix(key) + used)})
+        self._put_large(new, "input", renewal.input)
+        change = _Change().set("#status", text("PENDING")).set("lease", number(0)).set("gen", number(new.gen))
+        change.set("gone", number(header.gone + len(renewal.used))).set("#input", inline(renewal.input))
+        change.set("input_hash", text(renewal.input_hash)).set("#ttl", number(renewal.ttl)).number("prev_lease", None)
+        change.number("due", renewal.now).number("hint", renewal.now).number("deadline", renewal.deadline)
+        change.number("strikes", None).remove("#error")
+        values = _owner(key, writer) | {":seen": number(renewal.seen)} | change.values
+        update = self._header_update(key.id, f"{_MINE} AND n = :seen", change.expression, values)
+        transition = partial(transitions.renew, key=key, writer=writer, renewal=renewal)
+        try:
+            self._transact([{"Update": update}, {"Put": self._item_put(from_segment(new, renewal.segment))}])
+        except ConditionFailed as failure:
+            old = _old(failure.items[0])
+            if old is None or old.run != key.run or old.gen != new.gen:
+                return _explain(old, transition)
+        self._forget(key)
+        return self.get(key.id) or Refusal("unknown", None)
+
+    def _forget(self, key: Key) -> None:
+        """Of a generation that is over: its log and its values. What is missed goes by TTL."""
+        for item in self._partition(key.id):
+            sk = item["sk"]["S"]
+            if sk.startswith((segment_prefix(key), value_key(key, "")["sk"]["S"])):
+                self._delete({"pk": item["pk"], "sk": item["sk"]})
+
+    def _delete(self, key: Item) -> None:
+        self._request("delete_item", TableName=self.table, Key=key)
+
+    def purge(self, header: Header) -> Header | Refusal:
+        """[finished]: first a status that nobody can start from, then the items, the header last."""
+        reply = self._update(
+            header.id,
+            lambda old: Refusal("unknown", old) if old is None or old.run != header.run else Refusal("live", old),
+            f"run = :run AND NOT ({_LIVE})",
+            "SET #status = :purged",
+            {":run": text(header.run), ":purged": text("PURGED")} | _LIVE_VALUES,
+        )
+        if isinstance(reply, Header):
+            keys = [{"pk": item["pk"], "sk": item["sk"]} for item in self._partition(header.id)]
+            for key in sorted(keys, key=lambda k: k["sk"]["S"] == HEADER):
+                self._delete(key)
+        return reply
 
     # -- index -----------------------------------------------------------------------------------------------------
 
@@ -358,6 +540,10 @@ class _Change:
         self._remove.append(field)
         return self
 
+    def text(self, field: str, value: str | None) -> _Change:
+        """Left alone where there is none."""
+        return self if value is None else self.set(field, text(value))
+
     def number(self, field: str, value: int | None) -> _Change:
         return self.remove(field) if value is None else self.set(field, number(value))
 
@@ -374,6 +560,10 @@ def _item(failure: ConditionFailed) -> Item:
     item = failure.items[0]
     assert item is not None, "a condition that wants nothing there failed, and nothing is there"
     return item
+
+
+def _old(item: Item | None) -> Header | None:
+    return None if item is None else to_header(item)
 
 
 def _explain(old: Header | None, transition: Callable[[Header | None], Header | Refusal]) -> Header | Refusal:

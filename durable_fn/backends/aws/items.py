@@ -15,8 +15,8 @@ import zlib
 from typing import Any, Final, TypeAlias, cast
 
 from ...core.header import Header, Key
+from ...core.inbox import Entry
 from ...core.journal import Segment
-from ...ports import Entry
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -28,11 +28,11 @@ INLINE_BYTES: Final = 1000
 """A larger value gets an item of its own, so that each of the header's writes stays one write unit."""
 
 VALUES: Final = ("input", "result", "error")
-_TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent")
+_TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom")
 _NUMBERS: Final = (
-    "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished",
+    "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
 )  # fmt: skip
-_ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due"})
+_ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline"})
 """Left out of the item while they say nothing."""
 
 

@@ -6,7 +6,7 @@ suspension, so a sleep has no write of its own.
 
 from __future__ import annotations
 
-from ..effects import Operation, Park
+from ..effects import Operation, until
 from ..events import BEGUN, SUCCEEDED
 from ..scope import Op
 
@@ -21,6 +21,6 @@ def sleep(op: Op, due: int) -> Operation[None]:
         due = record.begun.due
     else:
         turn.record(op, BEGUN, due=due)
-    yield Park(due)
+    yield from until(turn, due)
     event = turn.record(op, SUCCEEDED, value="null")
-    turn.seen(op, event)
+    turn.show(op, event)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from ...errors import SerializationError, StepError, StepInterrupted, StepTimeout
 from .. import failures
 from ..current import StepInfo
-from ..effects import COMMIT, Call, Operation, Park
+from ..effects import COMMIT, Call, Operation, until
 from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..retry import RetryPolicy
 from ..scope import Op
@@ -39,7 +39,7 @@ def _live(
     attempt = 1
     if op.record is not None and op.record.retry is not None:
         attempt = op.record.retry.attempt + 1
-        yield Park(op.record.retry.due)
+        yield from until(op.turn, op.record.retry.due)
     while True:
         if plan.at_most_once:
             if op.record is not None and op.record.begun is not None and op.record.begun.attempt == attempt:
@@ -69,6 +69,8 @@ def _call(
 
 def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any]:
     """The caller gets what a replay will get: the value after a round trip through its encoding."""
+    if not plan.keeps_result:
+        result = None
     try:
         text = plan.adapter.encode(result, plan.result_what)
         value = plan.adapter.decode(text, plan.result_what)
@@ -78,7 +80,7 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
         yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False), error)
     event = op.turn.record(op, SUCCEEDED, attempt, value=text)
     yield COMMIT
-    op.turn.seen(op, event)
+    op.turn.show(op, event)
     return value
 
 
@@ -92,7 +94,7 @@ def _failed(op: Op, plan: StepPlan, attempt: int, error: Exception) -> Operation
         due = op.turn.time() + policy.delay_ms(attempt)
         op.turn.record(op, RETRY, attempt, due=due, value=failures.encode(failure))
         yield COMMIT
-        yield Park(due)
+        yield from until(op.turn, due)
 
 
 def _policy(op: Op, plan: StepPlan) -> RetryPolicy | None:
@@ -106,7 +108,7 @@ def _fail(
 ) -> Operation[NoReturn]:
     event = op.turn.record(op, FAILED, attempt, value=failures.encode(failure))
     yield COMMIT
-    op.turn.seen(op, event)
+    op.turn.show(op, event)
     _raise(op, plan, event, cause)
 
 

@@ -1,0 +1,58 @@
+"""A cancellation or timeout that is raised at an operation: once, recorded there before it is raised."""
+
+from __future__ import annotations
+
+import json
+
+from ..errors import ExecutionCancelled, ExecutionTimedOut
+from .effects import COMMIT, DECIDE, Call, Effect, Expire, Fork, Launch, Operation, Park
+from .events import RAISED
+from .scope import Doom, Op
+
+_INTERRUPTED = (Call, Park, Launch, Expire, Fork)
+"""Live effects before which it is raised. What has happened is committed first."""
+
+Raised = ExecutionCancelled | ExecutionTimedOut
+
+
+def strikes_before(op: Op, effect: Effect) -> bool:
+    """Whether the operation is to end here instead of doing this. A fan ends its branches by itself first."""
+    return op.scope.branch.doomed and isinstance(effect, _INTERRUPTED) and not isinstance(effect, Fork)
+
+
+def error_of(doom: Doom) -> Raised:
+    if doom.kind == "timed out":
+        return ExecutionTimedOut("the execution's time is over (execution_timeout); it ends as TIMED_OUT")
+    if doom.kind == "lost":
+        return ExecutionCancelled("the fan that this branch belongs to is over", reason=doom.reason)
+    return ExecutionCancelled(
+        f"the execution was cancelled{f': {doom.reason}' if doom.reason else ''}", reason=doom.reason
+    )
+
+
+def raised_at(op: Op) -> Operation[None]:
+    """Records it. That a deadline is over is decided from absence: nothing may have come that is not in hand."""
+    doom = op.scope.branch.doom
+    assert doom is not None
+    op.turn.drop_pending(op.id)
+    event = op.turn.record(op, RAISED, value=json.dumps([doom.kind, doom.reason], ensure_ascii=False))
+    if doom.kind == "timed out":
+        while not (yield DECIDE):
+            pass
+    else:
+        yield COMMIT
+    op.scope.branch.raised = True
+    op.turn.show(op, event)
+
+
+def replayed_at(op: Op) -> Raised:
+    """As it was raised the first time. What was recorded inside the operation is passed over."""
+    record = op.record
+    assert record is not None
+    assert record.done is not None
+    kind, reason = json.loads(record.done.value)
+    op.turn.journal.skip_below(f"{op.id}/")
+    op.turn.deliver(op, record)
+    branch = op.scope.branch
+    branch.doom, branch.raised = Doom(kind, reason), True
+    return error_of(branch.doom)

@@ -1,0 +1,115 @@
+"""A fan: branches that run side by side, and when it is over. Pure; the drivers run the branches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..batch import BatchItem, BatchResult, Completion
+from ..types import CompletionReason, ItemStatus
+from .journal import Record
+from .scope import Branch
+from .values import UNTYPED_ADAPTER, Adapter
+
+
+class Strand:
+    """One branch of a fan. `adapter` None: its function does not say what it returns, so it is walked again on replay."""
+
+    __slots__ = ("adapter", "args", "branch", "component", "error", "fn", "index", "name", "record", "started",
+                 "status", "value", "walk")  # fmt: skip
+
+    def __init__(
+        self,
+        index: int,
+        name: str,
+        component: str,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        adapter: Adapter | None,
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.component = component
+        self.fn = fn
+        self.args = args
+        self.adapter = adapter
+        self.branch: Branch | None = None
+        self.started = False
+        self.record: Record | None = None  # how it ended, where that is recorded
+        self.walk = False  # it has ended, and its code runs again for the value or the error that was not recorded
+        self.status: ItemStatus | None = None
+        self.value: Any = None
+        self.error: Exception | None = None
+
+    @property
+    def what(self) -> str:
+        return f"the result of branch {self.name!r}"
+
+    def read(self, text: str) -> Any:
+        return (self.adapter or UNTYPED_ADAPTER).decode(text, self.what)
+
+
+class Fan:
+    """Counts how its strands end. `reason` is set once it is over; strands that have not ended then are cancelled."""
+
+    def __init__(self, strands: list[Strand], completion: Completion, max_concurrency: int | None) -> None:
+        self.strands = strands
+        self.completion = completion
+        self.width = max_concurrency or len(strands) or 1
+        self.reason: CompletionReason | None = None if strands else "ALL_COMPLETED"
+        self.ended = 0
+        self.succeeded = 0
+        self.failed = 0
+        self.early = False  # over before every strand had ended: the order of their ends decided
+        self.unwinding = False  # over by what the log says, with strands that were under way then
+        self._next = 0
+
+    @property
+    def over(self) -> bool:
+        return self.reason is not None
+
+    def next_new(self) -> Strand | None:
+        """The next strand to start: one to walk again, one that nobody has decided, or, after the fan was over, one whose
+        cancellation the log does not show yet."""
+        while self._next < len(self.strands):
+            strand = self.strands[self._next]
+            if not strand.started and (strand.walk or (strand.status is None and (not self.over or self.unwinding))):
+                return strand
+            self._next += 1
+        return None
+
+    def end(self, strand: Strand, status: ItemStatus, value: Any = None, error: Exception | None = None) -> None:
+        """A strand has ended. One that ends after the fan is over was too late: it counts as cancelled."""
+        late = self.over and status != "CANCELLED"
+        strand.status = "CANCELLED" if late else status
+        strand.value, strand.error = (None, None) if late else (value, error)
+        self.ended += 1
+        if strand.status == "SUCCEEDED":
+            self.succeeded += 1
+        elif strand.status == "FAILED":
+            self.failed += 1
+        if not self.over:
+            self.reason = self._reason()
+            self.early = self.over and self.ended < len(self.strands)
+
+    def _reason(self) -> CompletionReason | None:
+        limits, total = self.completion, len(self.strands)
+        if limits.min_successful is not None and self.succeeded >= limits.min_successful:
+            return "MIN_SUCCESSFUL_REACHED"
+        if self._too_many_failures(total):
+            return "FAILURE_TOLERANCE_EXCEEDED"
+        return "ALL_COMPLETED" if self.ended == total else None
+
+    def _too_many_failures(self, total: int) -> bool:
+        limits = self.completion
+        if limits.max_failures is not None and self.failed > limits.max_failures:
+            return True
+        if limits.max_failure_ratio is not None and self.failed > limits.max_failure_ratio * total:
+            return True
+        return limits.min_successful is not None and self.failed > total - limits.min_successful
+
+    def result(self, kind: type = list) -> BatchResult[Any]:
+        items: list[BatchItem[Any]] = [
+            BatchItem(s.index, s.name, s.status or "CANCELLED", s.value, s.error) for s in self.strands
+        ]
+        return BatchResult(items, self.reason or "ALL_COMPLETED", kind)

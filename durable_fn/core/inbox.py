@@ -1,0 +1,108 @@
+"""What comes from outside: write-once entries, and who may consume them.
+
+    callback/GEN/HASH     outcome of a callback            beat/GEN/HASH/N       a heartbeat of it
+    call/GEN/HASH         outcome of a called execution    signal/HASH/N/RANDOM  one signal
+    cancel/N              somebody asked for it
+
+HASH stands for an operation id or a signal's name, so that a key stays short whatever users call things. N is the count of
+entries that the sender saw, so that one sender's signals keep their order. A body is one letter, the outcome, and a value.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple
+
+CANCEL: Final = "cancel/"
+SUCCESS: Final = "S"
+FAILURE: Final = "F"
+TIMEOUT: Final = "T"
+NO_HEARTBEAT: Final = "H"
+
+
+class Entry(NamedTuple):
+    """An inbox entry: write-once, from outside."""
+
+    key: str
+    writer: str
+    digest: str
+    body: str
+
+
+def entry(key: str, writer: str, body: str) -> Entry:
+    return Entry(key, writer, hashlib.sha256(body.encode()).hexdigest()[:32], body)
+
+
+def short(name: str) -> str:
+    """Stands for an operation id or a name in keys and tokens: 80 bits."""
+    return hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
+
+
+def callback_key(gen: int, operation: str) -> str:
+    return f"callback/{gen}/{operation}"
+
+
+def beat_prefix(gen: int, operation: str) -> str:
+    return f"beat/{gen}/{operation}/"
+
+
+def call_key(gen: int, operation: str) -> str:
+    return f"call/{gen}/{operation}"
+
+
+def signal_prefix(name: str) -> str:
+    return f"signal/{short(name)}/"
+
+
+def numbered(prefix: str, seen: int, tail: str) -> str:
+    """A key that sorts after those of the entries its sender saw."""
+    return f"{prefix}{seen:010}/{tail}"
+
+
+class Inbox:
+    """The entries in hand. `used`: keys of signals that the log says were consumed."""
+
+    def __init__(self, entries: dict[str, Entry], used: set[str]) -> None:
+        self.entries = entries
+        self.used = used
+        self._queues: dict[str, list[Entry]] = {}
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def get(self, key: str) -> Entry | None:
+        return self.entries.get(key)
+
+    def refresh(self, entries: dict[str, Entry]) -> None:
+        """What a later read brought. Entries are never taken away while a turn runs."""
+        self.entries = entries
+        self._queues.clear()
+
+    def add(self, new: Entry) -> None:
+        self.entries[new.key] = new
+        self._queues.clear()
+
+    def first(self, prefix: str) -> Entry | None:
+        """The oldest unconsumed entry with this prefix."""
+        queue = self._queues.get(prefix)
+        if queue is None:
+            keys = sorted(
+                (key for key in self.entries if key.startswith(prefix) and key not in self.used), reverse=True
+            )
+            queue = self._queues[prefix] = [self.entries[key] for key in keys]
+        return queue[-1] if queue else None
+
+    def use(self, key: str) -> None:
+        """Consumed. Only the first of a queue ever is."""
+        self.used.add(key)
+        for queue in self._queues.values():
+            if queue and queue[-1].key == key:
+                queue.pop()
+
+    def last(self, prefix: str) -> Entry | None:
+        keys = [key for key in self.entries if key.startswith(prefix)]
+        return self.entries[max(keys)] if keys else None
+
+    def waits_for(self, wake: str) -> bool:
+        """Whether what `wake` names is here: a key, or with a slash at its end any unconsumed entry below it."""
+        return self.first(wake) is not None if wake.endswith("/") else wake in self.entries

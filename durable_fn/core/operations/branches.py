@@ -1,0 +1,124 @@
+"""child, and the fans of parallel, map and race: handler code in scopes of its own.
+
+Written to the log: that it began (its place), how each branch ended, that it is over. A branch whose function says what it
+returns has its result there, and is not walked again; any other is, and so is a failed one, whose error is then the
+original. What a cancelled branch did before it was cancelled stays recorded and is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...batch import BatchResult
+from ...errors import BatchError
+from .. import failures
+from ..effects import COMMIT, Fork, Inside, Operation, Take
+from ..events import BEGUN, FAILED, SUCCEEDED, Event
+from ..fan import Fan, Strand
+from ..scope import Op
+from ..values import Adapter
+
+
+def child(
+    op: Op, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], adapter: Adapter | None
+) -> Operation[Any]:
+    turn, done = op.turn, op.record.done if op.record is not None else None
+    what = f"the result of child {op.id!r}"
+    if op.record is not None and done is not None and done.status == SUCCEEDED and done.value:
+        turn.journal.skip_below(f"{op.id}/")
+        yield Take(op.record)
+        text = turn.deliver(op, op.record).value
+        return _read(adapter, text, what)
+    if op.record is None or op.record.begun is None:
+        turn.record(op, BEGUN)
+    try:
+        value = yield Inside(op.scope.inside(op), fn, args, kwargs)
+        text = "" if adapter is None else adapter.encode(value, what)
+        turn.check_size(text, what)
+    except Exception as error:
+        yield from _end(op, done, FAILED, failures.encode(failures.capture(error, keep_state=False)))
+        raise
+    yield from _end(op, done, SUCCEEDED, text)
+    return value if adapter is None else adapter.decode(text, what)
+
+
+def _read(adapter: Adapter | None, text: str, what: str) -> Any:
+    from ..values import UNTYPED_ADAPTER
+
+    return (adapter or UNTYPED_ADAPTER).decode(text, what)
+
+
+def _end(op: Op, done: Event | None, status: str, value: str) -> Operation[None]:
+    turn = op.turn
+    if done is not None and op.record is not None:
+        yield Take(op.record)
+        turn.deliver(op, op.record)
+    else:
+        turn.show(op, turn.record(op, status, value=value))
+
+
+def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
+    turn = op.turn
+    done = op.record.done if op.record is not None else None
+    if op.record is None or op.record.begun is None:
+        turn.record(op, BEGUN)
+    recorded(op, fan, over=done is not None)
+    yield Fork(op.scope, fan)
+    yield from _end(op, done, SUCCEEDED, "")
+    if done is None and fan.early:
+        yield COMMIT  # which branches were first must not be decided again
+    batch = fan.result(kind)
+    turn.batches.append(batch)
+    return batch
+
+
+def race(op: Op, fan: Fan, *, named: bool) -> Operation[tuple[Any, Any]]:
+    batch = yield from fan_out(op, fan, list)
+    op.turn.batches.remove(batch)
+    for strand in fan.strands:
+        if strand.status == "SUCCEEDED":
+            return strand.name if named else strand.index, strand.value
+    errors = [strand.error for strand in fan.strands if strand.error is not None]
+    text = f"none of the {len(fan.strands)} branches of race {op.id!r} succeeded"
+    raise BatchError(text, batch=batch) from (errors[0] if errors else None)
+
+
+def recorded(op: Op, fan: Fan, *, over: bool) -> None:
+    """What the log says about the strands, in its order, so that the fan is over where it was over the first time."""
+    journal = op.turn.journal
+    ends = [(journal.records.get(f"{op.id}/{strand.component}"), strand) for strand in fan.strands]
+    ended = [(record, strand) for record, strand in ends if record is not None and record.done is not None]
+    for record, strand in sorted(ended, key=lambda row: row[0].order):
+        assert record.done is not None
+        text, failed = record.done.value, record.done.status == FAILED
+        fan.end(strand, "FAILED" if failed else "SUCCEEDED")
+        strand.walk = strand.status != "CANCELLED" and (failed or not text)
+        strand.record = record
+        if not strand.walk:
+            journal.skip_below(f"{op.id}/{strand.component}/")
+            journal.skip(record)
+            strand.value = strand.read(text) if strand.status == "SUCCEEDED" else None
+    for _, strand in ends:
+        if strand.status is None and (over or (fan.over and not journal.has_below(f"{op.id}/{strand.component}/"))):
+            journal.skip_below(f"{op.id}/{strand.component}/")
+            strand.status = "CANCELLED"
+    if fan.over and any(strand.status is None for strand in fan.strands):
+        fan.early = fan.unwinding = True
+
+
+def strand_ended(op: Op, strand: Strand, value: Any, error: Exception | None) -> tuple[Any, Exception | None]:
+    """Records the end of a live branch. Returns what a replay will give."""
+    text, status = "", SUCCEEDED
+    if error is None and strand.adapter is not None:
+        try:
+            text = strand.adapter.encode(value, strand.what)
+            op.turn.check_size(text, strand.what)
+            value = strand.adapter.decode(text, strand.what)
+        except Exception as wrong:
+            error = wrong
+    if error is not None:
+        status, text = FAILED, failures.encode(failures.capture(error, keep_state=False))
+    end = Op(op.scope, "branch", f"{op.id}/{strand.component}", strand.index, None)
+    op.turn.record(end, status, value=text)
+    return value, error

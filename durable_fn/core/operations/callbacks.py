@@ -1,0 +1,148 @@
+"""callback, wait_for_callback: a promise that somebody outside keeps.
+
+Written to the log: that it was opened, with its times; its outcome, when the handler takes it. Both ride along. The outcome
+itself, also a timeout, is one write-once entry of the inbox, so that a completion and a timeout cannot both count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ...errors import CallbackFailed, CallbackTimeout
+from .. import failures, tokens
+from ..effects import Expire, Operation, Park, Take
+from ..events import BEGUN, FAILED, SUCCEEDED, Event
+from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, beat_prefix, callback_key, short
+from ..scope import Op
+from ..steps import StepPlan
+from ..values import Adapter
+from .step import step
+
+_TIMED_OUT = "durable_fn.errors.CallbackTimeout"
+
+
+class Promise:
+    """An opened callback. `due`: epoch milliseconds; `heartbeat_ms`: between two heartbeats."""
+
+    def __init__(self, op: Op, name: str, adapter: Adapter, due: int | None, heartbeat_ms: int | None) -> None:
+        self.op = op
+        self.name = name
+        self.adapter = adapter
+        self.due = due
+        self.heartbeat_ms = heartbeat_ms
+        self.operation = short(op.id)
+        header = op.turn.header
+        self.key = callback_key(header.gen, self.operation)
+        self.token = tokens.make(header.id, header.run, header.gen, self.operation, header.secret)
+
+    @property
+    def what(self) -> str:
+        return f"the result of callback {self.name!r}"
+
+    def next_due(self) -> int | None:
+        """The earlier of the timeout and of the next missing heartbeat."""
+        times = [time for time in (self.due, self._heartbeat_due()) if time is not None]
+        return min(times, default=None)
+
+    def _heartbeat_due(self) -> int | None:
+        if self.heartbeat_ms is None:
+            return None
+        turn, record = self.op.turn, self.op.record
+        assert record is not None
+        assert record.begun is not None
+        beat = turn.inbox.last(beat_prefix(turn.header.gen, self.operation))
+        last = record.begun.at if beat is None else max(record.begun.at, int(beat.body))
+        return last + self.heartbeat_ms
+
+
+def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartbeat_ms: int | None) -> Promise:
+    """Opens it. Nothing is written yet: the token is the same after a death."""
+    record = op.record
+    if record is None or record.begun is None:
+        now = op.turn.time()
+        due = None if timeout_ms is None else now + timeout_ms
+        event = op.turn.record(op, BEGUN, due=due or 0, value="" if heartbeat_ms is None else str(heartbeat_ms))
+        if op.record is None:
+            op.record = op.turn.journal.remember(event)
+        return Promise(op, name, adapter, due, heartbeat_ms)
+    begun = record.begun
+    return Promise(op, name, adapter, begun.due or None, int(begun.value) if begun.value else None)
+
+
+def result(promise: Promise) -> Operation[Any]:
+    """Waits for the outcome. Again and again it is the same."""
+    op, turn = promise.op, promise.op.turn
+    if op.record is not None and op.record.done is not None:
+        yield Take(op.record)
+        return _unwrap(promise, turn.deliver(op, op.record))
+    while True:
+        there = turn.inbox.get(promise.key)
+        if there is not None:
+            break
+        due = promise.next_due()
+        if due is not None and turn.time() >= due:
+            yield Expire(promise.key, TIMEOUT if due == promise.due else NO_HEARTBEAT)
+        else:
+            yield Park(due, promise.key)
+    status = SUCCEEDED if there.body[0] == SUCCESS else FAILED
+    event = turn.record(op, status, value=_outcome(promise, there.body))
+    op.record = turn.journal.remember(event)
+    turn.show(op, event)
+    return _unwrap(promise, event)
+
+
+def _outcome(promise: Promise, body: str) -> str:
+    """The entry as the log has it: an encoded value, or a failure."""
+    if body[0] in (SUCCESS, FAILURE):
+        return body[1:]
+    beat = body[0] == NO_HEARTBEAT
+    text = f"callback {promise.name!r}: {'no heartbeat came in time' if beat else 'no answer came in time'}"
+    return failures.encode(failures.Failure(_TIMED_OUT, text, "", {"heartbeat": beat}, None))
+
+
+def _unwrap(promise: Promise, event: Event) -> Any:
+    if event.status == SUCCEEDED:
+        return promise.adapter.decode(event.value, promise.what)
+    raise _error(promise, failures.decode(event.value))
+
+
+def _error(promise: Promise, failure: failures.Failure) -> Exception:
+    if failure.error_type == _TIMED_OUT:
+        beat = isinstance(failure.data, dict) and bool(failure.data.get("heartbeat"))
+        return CallbackTimeout(failure.message, name=promise.name, heartbeat=beat)
+    text = f"callback {promise.name!r} failed: {failure.error_type}: {failure.message}"
+    return CallbackFailed(text, name=promise.name, error_type=failure.error_type, message=failure.message)
+
+
+def wait_for_callback(
+    op: Op,
+    name: str,
+    adapter: Adapter,
+    timeout_ms: int | None,
+    heartbeat_ms: int | None,
+    plan: StepPlan,
+    submit: Callable[..., Any],
+) -> Operation[Any]:
+    """Opens it, hands the token out in a step, waits."""
+    promise = callback(op, name, adapter, timeout_ms, heartbeat_ms)
+    yield from part(op.scope.inside(op).enter("step", plan.component), step, plan, submit, (promise.token,), {})
+    return (yield from result(promise))
+
+
+def part(op: Op, operation: Callable[..., Operation[Any]], *args: Any) -> Operation[Any]:
+    """An operation inside another one: a recorded result waits for its turn."""
+    if op.record is not None and op.record.done is not None:
+        yield Take(op.record)
+    return (yield from operation(op, *args))
+
+
+def failure_body(message: str, error_type: str) -> str:
+    """The entry of a failed callback."""
+    return FAILURE + failures.encode(failures.Failure(error_type, message, "", None, None))
+
+
+def success_body(payload: str) -> str:
+    json.loads(payload)
+    return SUCCESS + payload

@@ -1,0 +1,54 @@
+"""wait_for_signal: messages to an execution, buffered, in order, each consumed once.
+
+Written to the log: which one was consumed, before its value reaches user code; that none came, on the condition that the
+inbox holds nothing which is not in hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import SignalTimeout
+from .. import failures
+from ..effects import COMMIT, DECIDE, Operation, Park
+from ..events import BEGUN, FAILED, SUCCEEDED, Event
+from ..inbox import signal_prefix
+from ..scope import Op
+from ..values import Adapter
+
+_TIMED_OUT = "durable_fn.errors.SignalTimeout"
+
+
+def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None) -> Operation[Any]:
+    turn, record = op.turn, op.record
+    if record is not None and record.done is not None:
+        return _unwrap(name, adapter, turn.deliver(op, record))
+    if record is not None and record.begun is not None:
+        due = record.begun.due or None
+    else:
+        due = None if timeout_ms is None else turn.time() + timeout_ms
+        turn.record(op, BEGUN, due=due or 0)
+    prefix = signal_prefix(name)
+    while True:
+        there = turn.inbox.first(prefix)
+        if there is not None:
+            turn.inbox.use(there.key)
+            event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{there.body}")
+            yield COMMIT
+            break
+        if due is not None and turn.time() >= due:
+            failure = failures.Failure(_TIMED_OUT, f"no signal {name!r} came in time", "", None, None)
+            event = turn.record(op, FAILED, value=failures.encode(failure))
+            if (yield DECIDE):
+                break
+            turn.withdraw(event)
+        else:
+            yield Park(due, prefix)
+    turn.show(op, event)
+    return _unwrap(name, adapter, event)
+
+
+def _unwrap(name: str, adapter: Adapter, event: Event) -> Any:
+    if event.status == SUCCEEDED:
+        return adapter.decode(event.value.partition("\t")[2], f"the payload of signal {name!r}")
+    raise SignalTimeout(failures.decode(event.value).message, name=name)

@@ -1,0 +1,145 @@
+"""What the contexts' methods are asked for, checked and made ready for the operations: the same for both fronts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..batch import Completion
+from ..types import Duration
+from .durations import milliseconds
+from .events import component
+from .fan import Fan, Strand
+from .operations.calls import Target
+from .retry import RetryPolicy
+from .steps import StepOptions, StepPlan, callable_name, plan_of
+from .values import UNTYPED, UNTYPED_ADAPTER, Adapter, adapter, return_annotation, to_plain_json
+
+DEFAULT_EVERY = RetryPolicy(max_attempts=None, initial_delay=5, max_delay=300, jitter="none")
+_DEFAULT_RETENTION_MS = 30 * 86_400_000
+
+
+def of(result_type: object) -> Adapter:
+    return adapter(UNTYPED if result_type is None else result_type)
+
+
+def optional_ms(duration: Duration | None, what: str) -> int | None:
+    return None if duration is None else milliseconds(duration, what)
+
+
+# -- branches ------------------------------------------------------------------------------------------------------
+
+
+def branch_adapter(fn: Callable[..., Any]) -> Adapter | None:
+    """None where the function does not say what it returns."""
+    annotation = return_annotation(fn)
+    return None if annotation is UNTYPED else adapter(annotation)
+
+
+def parallel_fan(
+    branches: Sequence[Callable[..., Any]] | Mapping[str, Callable[..., Any]],
+    ctx: object,
+    completion: Completion | None,
+    max_concurrency: int | None,
+) -> Fan:
+    if isinstance(branches, Mapping):
+        named = [(str(name), component(name), fn) for name, fn in branches.items()]
+    else:
+        named = [(callable_name(fn), str(index), fn) for index, fn in enumerate(branches)]
+    for _, _, fn in named:
+        if not callable(fn):
+            raise TypeError(f"a branch must be a function of the context, got {type(fn).__name__}")
+    strands = [Strand(i, name, part, fn, (ctx,), branch_adapter(fn)) for i, (name, part, fn) in enumerate(named)]
+    return _fan(strands, completion or Completion.all_successful(), max_concurrency)
+
+
+def map_fan(
+    fn: Callable[..., Any],
+    items: Iterable[Any],
+    ctx: object,
+    completion: Completion | None,
+    max_concurrency: int | None,
+    item_name: Callable[[Any], str] | None,
+) -> Fan:
+    if not callable(fn):
+        raise TypeError(f"ctx.map takes a function of the context and an item, got {type(fn).__name__}")
+    listed, kind, name = list(items), branch_adapter(fn), callable_name(fn)
+    if item_name is None:
+        strands = [Strand(i, name, str(i), fn, (ctx, item), kind) for i, item in enumerate(listed)]
+    else:
+        names = [item_name(item) for item in listed]
+        _check_unique(names)
+        strands = [
+            Strand(i, own, component(own), fn, (ctx, item), kind)
+            for i, (own, item) in enumerate(zip(names, listed, strict=True))
+        ]
+    return _fan(strands, completion or Completion.all_successful(), max_concurrency)
+
+
+def _check_unique(names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"two branches are called {name!r}; item_name must give each item a name of its own")
+        seen.add(name)
+
+
+def _fan(strands: list[Strand], completion: Completion, max_concurrency: int | None) -> Fan:
+    if max_concurrency is not None and (not isinstance(max_concurrency, int) or max_concurrency < 1):
+        raise ValueError(f"max_concurrency must be 1 or more, or None for no limit, got {max_concurrency!r}")
+    if strands and completion.min_successful is not None and completion.min_successful > len(strands):
+        raise ValueError(f"min_successful is {completion.min_successful}, but there are only {len(strands)} branches")
+    return Fan(strands, completion, max_concurrency)
+
+
+def race_fan(branches: Any, ctx: object) -> Fan:
+    if not branches:
+        raise ValueError("ctx.race needs at least one branch: nobody could win")
+    return parallel_fan(branches, ctx, Completion.first_successful(), None)
+
+
+# -- other executions ----------------------------------------------------------------------------------------------
+
+
+def target_of(target: Any, payload: object, result_type: object = None) -> Target:
+    """`target`: a DurableFunction or the name of one."""
+    if isinstance(target, str):
+        component(target)
+        text = to_plain_json(payload)
+        return Target(
+            target, text, of(result_type), UNTYPED_ADAPTER, retention_ms=_DEFAULT_RETENTION_MS, timeout_ms=None
+        )
+    if not hasattr(target, "event_adapter"):
+        raise TypeError(f"the target must be a durable function or its name, got {type(target).__name__}")
+    events, what = target.event_adapter, f"the payload for {target.name!r}"
+    text = events.encode(payload, what)
+    events.decode(text, what)
+    return Target(
+        target.name, text, target.result_adapter, events, retention_ms=target.retention_ms, timeout_ms=target.timeout_ms
+    )
+
+
+# -- steps inside other operations ---------------------------------------------------------------------------------
+
+
+def submitter(submit: Callable[..., Any], retry: RetryPolicy | None) -> StepPlan:
+    """A step that hands the token out. What it returns is of no interest."""
+    plan = StepPlan(submit, StepOptions(name="submit", retry=retry, result_type=UNTYPED))
+    plan.keeps_result = False
+    return plan
+
+
+def checker(check: Callable[..., Any], retry: RetryPolicy | None) -> StepPlan:
+    own = plan_of(check)
+    if retry is None:
+        return own
+    return StepPlan(check, StepOptions(retry=retry))
+
+
+def every_policy(every: Duration | RetryPolicy | None) -> RetryPolicy:
+    if isinstance(every, RetryPolicy):
+        return every
+    if every is None:
+        return DEFAULT_EVERY
+    fixed = milliseconds(every, "every") / 1000
+    return RetryPolicy(max_attempts=None, initial_delay=fixed, backoff=1, max_delay=fixed, jitter="none")

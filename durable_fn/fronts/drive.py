@@ -1,0 +1,177 @@
+"""The driver of `def` handlers: operations' effects by direct calls, in the thread that asked."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..core.current import current_scope, running_step
+from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
+from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Tell
+from ..core.scope import Op
+from ..core.turn import Suspension
+from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
+from .session import Session
+
+T = TypeVar("T")
+
+
+def drive(session: Session, op: Op, operation: Operation[T]) -> T:
+    """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
+    if op.record is not None and op.record.raised:
+        operation.close()
+        raise replayed_at(op)
+    send: Callable[[Any], Effect] = operation.send
+    value: Any = None
+    doom: BaseException | None = None
+    while True:
+        try:
+            effect = send(value)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        except (ExecutionCancelled, ExecutionTimedOut) as error:
+            if error is doom:
+                _exhaust(session, op, raised_at(op))
+            raise
+        try:
+            if doom is None and strikes_before(op, effect):
+                raise _doom(op)
+            value, send = _perform(session, op, effect), operation.send
+        except BaseException as error:
+            if op.scope.branch.doomed and isinstance(error, ExecutionCancelled | ExecutionTimedOut):
+                doom = error
+            value, send = error, operation.throw
+
+
+def _doom(op: Op) -> BaseException:
+    doom = op.scope.branch.doom
+    assert doom is not None
+    return error_of(doom)
+
+
+def _exhaust(session: Session, op: Op, operation: Operation[None]) -> None:
+    value: Any = None
+    while True:
+        try:
+            value = _perform(session, op, operation.send(value))
+        except StopIteration:
+            return
+
+
+def _perform(session: Session, op: Op, effect: Effect) -> Any:
+    if isinstance(effect, Call):
+        return _call(session, op, effect)
+    if isinstance(effect, Commit):
+        return session.commit()
+    if isinstance(effect, Park):
+        return _park(session, op, effect)
+    if isinstance(effect, Inside):
+        return _inside(effect)
+    if isinstance(effect, Fork):
+        from .threads import run_fan
+
+        return run_fan(session, op, effect.fan)
+    if isinstance(effect, Decide):
+        return session.decide()
+    if isinstance(effect, Expire):
+        return session.expire(effect.key, effect.body)
+    if isinstance(effect, Launch):
+        return session.launch(effect)
+    if isinstance(effect, Tell):
+        return session.tell(effect.id, effect.reason)
+    return None  # Take: in a `def` handler nobody can see which branch was first
+
+
+def _inside(effect: Inside) -> Any:
+    token = current_scope.set(effect.scope)
+    try:
+        return effect.fn(*effect.args, **effect.kwargs)
+    finally:
+        current_scope.reset(token)
+
+
+def _call(session: Session, op: Op, call: Call) -> Any:
+    session.look_for_news()
+    if op.scope.branch.doomed:
+        raise _doom(op)
+    session.look_at_lease()
+    if session.must_yield(call.timeout):
+        raise _suspend(session, "too little Lambda time is left", session.clock.now())
+    scope, step = current_scope.set(None), running_step.set(call.info)
+    try:
+        if call.timeout is None:
+            return call.fn(*call.args, **call.kwargs)
+        return _call_in_time(call, call.timeout)
+    finally:
+        running_step.reset(step)
+        current_scope.reset(scope)
+
+
+def _call_in_time(call: Call, timeout: float) -> Any:
+    """In a thread, because a `def` body cannot be interrupted; past its time it is left to itself."""
+    outcome: list[tuple[bool, Any]] = []
+
+    def body() -> None:
+        try:
+            outcome.append((True, call.fn(*call.args, **call.kwargs)))
+        except BaseException as error:
+            outcome.append((False, error))
+
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(body,), name=f"step {call.info.name}", daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not outcome:
+        raise StepTimeout(f"attempt {call.info.attempt} of step {call.info.name!r} ran longer than {timeout:g} s")
+    ok, value = outcome[0]
+    if ok:
+        return value
+    raise value
+
+
+def _park(session: Session, op: Op, park: Park) -> None:
+    """The handler itself waits in place if the time is near. A branch never does: it unwinds, and its thread is free."""
+    branch = op.scope.branch
+    if ready(session, park.due, park.wake):
+        return
+    if branch is not session.turn.branch:
+        branch.closed = Parked(park.due, (park.wake,) if park.wake else ())
+        raise branch.closed
+    wait_for(session, park.due, (park.wake,) if park.wake else ())
+
+
+def ready(session: Session, due: int | None, wake: str | None) -> bool:
+    if wake is not None and session.turn.inbox.waits_for(wake):
+        return True
+    return due is not None and due <= session.clock.now()
+
+
+def wait_for(session: Session, due: int | None, wakes: tuple[str, ...]) -> None:
+    """In place, or by suspending the execution. Also returns when its deadline is over."""
+    turn = session.turn
+    while not any(ready(session, due, wake) for wake in wakes or (None,)):
+        if turn.late and turn.branch.doom is None:
+            turn.notice()
+            return
+        next_due = min((time for time in (due, turn.next_deadline) if time is not None), default=None)
+        delay = None if next_due is None else next_due - session.clock.now()
+        if delay is None or not session.fits_in_place(delay):
+            raise _suspend(session, "waits for a time" if delay is not None else "waits for the outside", next_due)
+        session.clock.sleep(delay / 1000)
+
+
+def _suspend(session: Session, why: str, due: int | None) -> Suspension:
+    suspension = Suspension(why, due)
+    session.turn.closed = suspension
+    return suspension
+
+
+class Parked(Suspension):
+    """Unwinds a branch that waits; the rest of the handler goes on. `wakes`: inbox keys that end the wait."""
+
+    def __init__(self, due: int | None, wakes: tuple[str, ...]) -> None:
+        super().__init__("the branch waits", due)
+        self.wakes = wakes

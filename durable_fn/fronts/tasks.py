@@ -1,0 +1,475 @@
+"""The driver of `async def` handlers: operations' effects on an event loop of ours, branches as tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from ..core.current import current_scope, running_step
+from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
+from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Take, Tell
+from ..core.fan import Fan, Strand
+from ..core.journal import Record
+from ..core.operations.branches import strand_ended
+from ..core.scope import Branch, Doom, Op
+from ..errors import ExecutionCancelled, StepTimeout
+from .director import TurnDirector, Waiting
+from .loop import DurableLoop, inline
+from .session import Session
+
+T = TypeVar("T")
+
+_WALKED: Final = frozenset({"child", "parallel", "map", "race", "callback", "poll"})
+"""Operations with operations inside, which are walked before it is their own turn."""
+
+
+class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
+    """What native code takes for a cancellation of the task, and handlers for one of the execution."""
+
+
+class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
+    """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `doom`, so that
+    `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations."""
+
+    def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any]) -> None:
+        self._inner = inner
+        self.doom: BaseException | None = None
+        self.task: asyncio.Task[Any] | None = None
+
+    def send(self, value: Any) -> Any:
+        return self._inner.send(value)
+
+    def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
+        error = type if value is None else value
+        if self.doom is not None and isinstance(error, asyncio.CancelledError):
+            error, self.doom = self.doom, None
+            assert self.task is not None
+            self.task.uncancel()
+        return self._inner.throw(error)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._inner.__await__()
+
+    def cancel(self, error: BaseException) -> None:
+        self.doom = error
+        assert self.task is not None
+        self.task.cancel()
+
+
+@inline
+async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
+    """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
+    send: Callable[[Any], Effect] = operation.send
+    value: Any = None
+    try:
+        record = op.record
+        if record is not None and record.done is not None:
+            if record.raised or record.cancelled:
+                driver.turn.journal.skip_below(f"{op.id}/")
+            elif op.kind in _WALKED:
+                record = None
+            if record is not None and driver.out_of_turn(record):
+                await driver.turn_of(op, record)
+            if record is not None and record.raised:
+                operation.close()
+                await driver.raise_in_branch(op, replayed_at(op))
+        while True:
+            effect = send(value)
+            send = operation.send
+            try:
+                if strikes_before(op, effect):
+                    operation.close()
+                    await driver.doom(op)
+                value = await driver.perform(op, effect)
+            except asyncio.CancelledError:
+                driver.cancelled(op)
+                operation.close()
+                raise
+            except BaseException as error:
+                value, send = error, operation.throw
+    except StopIteration as stop:
+        return stop.value
+    finally:
+        driver.settle()
+
+
+class Driver:
+    """Performs effects on the loop of one turn."""
+
+    def __init__(self, session: Session, loop: DurableLoop) -> None:
+        self.session = session
+        self.turn = session.turn
+        self.loop = loop
+        self.director = TurnDirector(session)
+        self.coroutines: dict[Branch, BranchCoroutine] = {}
+        self._flusher: asyncio.Task[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._writing = asyncio.Lock()
+
+    # -- replay ----------------------------------------------------------------------------------------------------
+
+    def out_of_turn(self, record: Record) -> bool:
+        """Whether a recorded result must wait. Results are handed out in journal order, and only when every other task
+        waits too: so it was when they came, and code that cancels or counts tasks must find them as they were then."""
+        if record.handed_out:
+            return False
+        return bool(self.loop._ready) or record is not self.turn.journal.next_record() or record.cancelled
+
+    async def turn_of(self, op: Op, record: Record) -> None:
+        """Waits for its turn; an operation that was cancelled waits for that."""
+        queue = self.director.perishing if record.cancelled else self.director.waiting
+        future = self.loop.create_future()
+        queue.setdefault(record.id, []).append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.cancelled(op)
+            raise
+        finally:
+            queue[record.id].remove(future)
+            if not queue[record.id]:
+                del queue[record.id]
+
+    async def take(self, op: Op, record: Record) -> None:
+        if self.out_of_turn(record):
+            await self.turn_of(op, record)
+
+    def settle(self) -> None:
+        """After each operation: was it the last recorded one?"""
+        if not self.director.live and self.turn.journal.over and not self.director.parked:
+            self.director.go_live()
+
+    def cancelled(self, op: Op) -> None:
+        """Native cancellation reached this operation before its result reached the handler."""
+        if self.turn.closed is None:
+            if op.record is not None and op.record.done is not None:
+                self.turn.journal.hand_out(op.record)
+            else:
+                self.turn.abandon(op)
+
+    # -- cancellation of the execution, and of branches ------------------------------------------------------------
+
+    async def doom(self, op: Op) -> None:
+        """Recorded at this operation, then raised in the branch's own task."""
+        doom = op.scope.branch.doom
+        assert doom is not None
+        recording = raised_at(op)
+        value: Any = None
+        with contextlib.suppress(StopIteration):
+            while True:
+                value = await self.perform(op, recording.send(value))
+        if op.record is None:
+            op.record = self.turn.journal.records.get(op.id)
+        await self.raise_in_branch(op, error_of(doom))
+
+    async def raise_in_branch(self, op: Op, error: BaseException) -> None:
+        if isinstance(error, ExecutionCancelled):
+            error = AsyncExecutionCancelled(str(error), reason=error.reason)
+        self.coroutines[op.scope.branch].cancel(error)
+        await self.loop.create_future()  # the cancellation arrives here, or in the task that waits for this one
+
+    def condemn(self, branch: Branch, doom: Doom) -> None:
+        branch.condemn(doom)
+        self.director.news()
+
+    # -- effects ---------------------------------------------------------------------------------------------------
+
+    async def perform(self, op: Op, effect: Effect) -> Any:
+        if isinstance(effect, Call):
+            return await self._call(op, effect)
+        if isinstance(effect, Commit):
+            return await self._commit()
+        if isinstance(effect, Park):
+            return await self._park(op, effect)
+        if isinstance(effect, Take):
+            return await self.take(op, effect.record)
+        if isinstance(effect, Inside):
+            return await self._inside(effect)
+        if isinstance(effect, Fork):
+            return await self._fork(op, effect.fan)
+        if isinstance(effect, Decide):
+            return await self._ask(self.session.decide)
+        if isinstance(effect, Expire):
+            return await self._ask(lambda: self.session.expire(effect.key, effect.body))
+        if isinstance(effect, Launch):
+            return await self._ask(lambda: self.session.launch(effect))
+        assert isinstance(effect, Tell)
+        return await self._ask(lambda: self.session.tell(effect.id, effect.reason))
+
+    async def _ask(self, ask: Callable[[], T]) -> T:
+        """A request in the middle of a turn, and not while a segment is being written."""
+        self.director.go_live()
+        if self.session.store.local:
+            reply = ask()
+        else:
+            self.director.busy += 1
+            try:
+                async with self._writing:
+                    reply = await self.loop.run_in_executor(None, ask)
+            finally:
+                self.director.busy -= 1
+        self.director.news()
+        return reply
+
+    async def _inside(self, effect: Inside) -> Any:
+        token = current_scope.set(effect.scope)
+        try:
+            value = effect.fn(*effect.args, **effect.kwargs)
+            return await value if isinstance(value, collections.abc.Awaitable) else value
+        finally:
+            current_scope.reset(token)
+
+    async def _call(self, op: Op, call: Call) -> Any:
+        if self.turn.replaying and not self.director.live:
+            await self._gate()
+        self.director.go_live()
+        if (
+            self.loop.late()
+        ):  # a timeout that passed while nothing ran ends this step before its body begins, not by chance
+            await self._gate()
+        if self.turn.closed is not None:
+            raise self.turn.closed
+        if self.session.news_are_old:
+            await self._ask(self.session.look_for_news)
+        if op.scope.branch.doomed:
+            await self.doom(op)
+        self.session.look_at_lease()
+        if self.session.must_yield(call.timeout):
+            self.director.yielding = True  # suspends as soon as the bodies of other branches are done
+            await self.loop.create_future()
+        self.director.busy += 1
+        scope, step = current_scope.set(None), running_step.set(call.info)
+        try:
+            return await self._body(call)
+        finally:
+            running_step.reset(step)
+            current_scope.reset(scope)
+            self.director.busy -= 1
+
+    async def _gate(self) -> None:
+        gate = self.loop.create_future()
+        self.director.gate.append(gate)
+        await gate
+
+    async def _body(self, call: Call) -> Any:
+        if call.timeout is None:
+            return await self._run(call)
+        limit = asyncio.timeout(call.timeout)
+        try:
+            async with limit:
+                return await self._run(call)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            info = call.info
+            raise StepTimeout(
+                f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s"
+            ) from None
+
+    async def _run(self, call: Call) -> Any:
+        if call.is_async:
+            return await call.fn(*call.args, **call.kwargs)
+        value = await asyncio.to_thread(call.fn, *call.args, **call.kwargs)
+        return await value if asyncio.iscoroutine(value) else value
+
+    async def _park(self, op: Op, park: Park) -> None:
+        wake = park.wake
+        if wake is not None and self.turn.inbox.waits_for(wake):
+            return
+        if park.due is not None and park.due <= self.session.clock.now() and not self.loop._ready:
+            return
+        future = self.loop.create_future()
+        self.director.parked[future] = Waiting(park.due, wake, op.scope.branch)
+        try:
+            await future
+        finally:
+            del self.director.parked[future]
+
+    # -- branches --------------------------------------------------------------------------------------------------
+
+    def start_branch(self, inner: Any, context: contextvars.Context, branch: Branch) -> asyncio.Task[Any]:
+        coroutine = BranchCoroutine(inner)
+        coroutine.task = task = asyncio.Task(coroutine, loop=self.loop, context=context)
+        self.coroutines[branch] = coroutine
+        return task
+
+    async def _fork(self, op: Op, fan: Fan) -> None:
+        """Until every branch has ended. A native cancellation of the fan reaches its branches natively."""
+        running: dict[asyncio.Task[Any], Strand] = {}
+        branch = op.scope.branch
+        try:
+            while True:
+                if fan.over:
+                    for strand in running.values():
+                        if strand.status is None and strand.branch is not None:
+                            self.condemn(strand.branch, Doom("lost", f"the fan is over: {fan.reason}"))
+                while len(running) < fan.width and not branch.doomed and (strand_ := fan.next_new()) is not None:
+                    running[self._start_strand(op, fan, strand_)] = strand_
+                if not running:
+                    break
+                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in sorted(ended, key=lambda t: running[t].index):
+                    await self._end_strand(op, fan, running.pop(task), task)
+        except BaseException:
+            for task in running:
+                task.cancel()
+            if running and not self.director.closing:
+                await asyncio.wait(running)
+            raise
+        finally:
+            for strand in fan.strands:
+                if strand.branch is not None:
+                    branch.inner.discard(strand.branch)
+        if branch.doomed and not fan.over:
+            await self.doom(op)
+
+    def _start_strand(self, op: Op, fan: Fan, strand: Strand) -> asyncio.Task[Any]:
+        scope = op.scope.fork(op, strand.component)
+        strand.started, strand.branch = True, scope.branch
+        if not strand.walk:
+            op.scope.branch.inner.add(scope.branch)
+            if fan.over:
+                scope.branch.doom = Doom("lost", f"the fan is over: {fan.reason}")
+        context = contextvars.copy_context()
+        context.run(current_scope.set, scope)
+        return self.start_branch(self._strand(strand), context, scope.branch)
+
+    async def _strand(self, strand: Strand) -> Any:
+        value = strand.fn(*strand.args)
+        return await value if isinstance(value, collections.abc.Awaitable) else value
+
+    async def _end_strand(self, op: Op, fan: Fan, strand: Strand, task: asyncio.Task[Any]) -> None:
+        error: BaseException | None
+        value: Any = None
+        try:
+            value, error = task.result(), None
+        except BaseException as raised:
+            error = raised
+        if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
+            raise error
+        if strand.walk:
+            strand.value, strand.error = value, error if isinstance(error, Exception) else None
+            if strand.record is not None:
+                await self.take(op, strand.record)
+                self.turn.journal.skip(strand.record)
+        elif isinstance(error, asyncio.CancelledError) or fan.over:
+            fan.end(strand, "CANCELLED")
+        else:
+            value, failure = strand_ended(op, strand, value, error)
+            fan.end(strand, "FAILED" if failure else "SUCCEEDED", value, failure)
+
+    # -- commits ---------------------------------------------------------------------------------------------------
+
+    async def _commit(self) -> None:
+        """Returns when all that is pending now is durable. Branches that come together share a segment."""
+        if self.session.store.local:
+            self.session.commit()
+            return
+        waiter = self.loop.create_future()
+        self._waiters.append(waiter)
+        if self._flusher is None:
+            self._flusher = contextvars.Context().run(self.loop.create_task, self._flush())
+        await waiter
+
+    async def _flush(self) -> None:
+        """One append in flight at a time; what becomes pending meanwhile makes the next segment."""
+        self.director.busy += 1
+        try:
+            while self._waiters:
+                batch, waiters = self.session.take(), self._waiters
+                self._waiters = []
+                try:
+                    if self.turn.closed is not None:
+                        raise self.turn.closed
+                    async with self._writing:
+                        await self.loop.run_in_executor(None, self.session.write, batch)
+                except BaseException as error:
+                    _settle(waiters, error)
+                else:
+                    _settle(waiters, None)
+        finally:
+            self.director.busy -= 1
+            self._flusher = None
+
+
+def _settle(waiters: list[asyncio.Future[None]], error: BaseException | None) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+
+# -- running a handler ---------------------------------------------------------------------------------------------
+
+_loops = threading.local()
+
+
+Handler = Callable[[Driver], Any]
+
+
+def execute(session: Session, handler: Handler) -> Any:
+    """The handler's return value, or what it raised. Also from a thread that already runs a loop of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(session, handler)
+    with ThreadPoolExecutor(1, "durable_fn") as pool:  # a loop cannot run inside another one
+        return pool.submit(_run, session, handler).result()
+
+
+def _run(session: Session, handler: Handler) -> Any:
+    loop = _loop()
+    driver = Driver(session, loop)
+    turn = session.turn
+    inside = contextvars.copy_context()
+    inside.run(current_scope.set, turn.root)
+    loop.enter(driver.director)
+    driver.settle()
+    try:
+        main = driver.start_branch(handler(driver), inside, turn.branch)
+        return loop.run_until_complete(main)
+    finally:
+        _close(loop, driver)
+        loop.leave()
+
+
+def _close(loop: DurableLoop, driver: Driver) -> None:
+    """Cancels what is left of a turn, so that `async with` blocks of the handler clean up; whoever still waits for
+    something then is dropped."""
+    tasks = asyncio.all_tasks(loop)
+    if not tasks:
+        return
+    turn, reason = driver.turn, driver.turn.closed
+    if reason is None:
+        turn.closed = RuntimeError(
+            f"a task of execution {turn.header.id!r} made a durable call after the handler returned; await the task, or "
+            "use asyncio.TaskGroup"
+        )
+    driver.director.closing = True
+    for task in tasks:
+        task.cancel()
+    try:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    except BaseException:
+        for task in asyncio.all_tasks(loop):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+    finally:
+        turn.closed = reason
+
+
+def _loop() -> DurableLoop:
+    loop: DurableLoop | None = getattr(_loops, "loop", None)
+    if loop is None or loop.is_closed():
+        loop = _loops.loop = DurableLoop()
+    return loop

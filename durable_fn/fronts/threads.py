@@ -1,0 +1,208 @@
+"""Branches of `def` handlers: a bounded number of threads, however many branches there are.
+
+The thread that asked for the fan runs branches itself; helpers join it while there is something to run. A branch that waits
+does not keep a thread: it unwinds, and is walked again from its beginning when its time comes (what it did is recorded, so
+that costs microseconds). When all branches wait, the fan waits: in place, or by suspending the execution.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from typing import Any
+
+from ..core.current import current_scope
+from ..core.dooms import error_of
+from ..core.fan import Fan, Strand
+from ..core.operations.branches import strand_ended
+from ..core.scope import Doom, Op
+from ..core.turn import Suspension
+from ..errors import ExecutionCancelled
+from .drive import Parked, ready, wait_for
+from .session import Session
+
+
+def run_fan(session: Session, op: Op, fan: Fan) -> None:
+    """Until every branch has ended. Raises what ends the turn, or a cancellation that came meanwhile."""
+    _Run(session, op, fan).run()
+
+
+class _Run:
+    """One fan while it runs. Everything is guarded by `changed`."""
+
+    def __init__(self, session: Session, op: Op, fan: Fan) -> None:
+        self.session = session
+        self.turn = session.turn
+        self.op = op
+        self.fan = fan
+        self.changed = threading.Condition()
+        self.running = 0
+        self.helpers = 0
+        self.parked: dict[int, tuple[Strand, Parked]] = {}
+        self.fatal: BaseException | None = None
+        self.context = contextvars.copy_context()
+
+    def run(self) -> None:
+        try:
+            with self.changed:
+                self._coordinate()
+        finally:
+            self._finish()
+        if self.op.scope.branch.doomed and not self.fan.over:
+            doom = self.op.scope.branch.doom
+            assert doom is not None
+            raise error_of(doom)
+
+    def _coordinate(self) -> None:
+        while self.fatal is None:
+            self._cancel_losers()
+            strand = self._next()
+            if strand is not None:
+                self._invite()
+                self._run_unlocked(strand)
+            elif self.running:
+                self.changed.wait(self._patience())
+            elif self.turn.closed is not None:
+                self.fatal = self.turn.closed
+            elif self.parked:
+                self._wait_together()
+            else:
+                return
+
+    def _finish(self) -> None:
+        """No thread of ours runs when the fan is left."""
+        with self.changed:
+            if self.fatal is None and (self.running or self.parked) and self.turn.closed is not None:
+                self.fatal = self.turn.closed
+            while self.running:
+                self.changed.wait()
+            for strand in self.fan.strands:
+                if strand.branch is not None:
+                    self.op.scope.branch.inner.discard(strand.branch)
+        if self.fatal is not None:
+            raise self.fatal
+
+    # -- what runs next --------------------------------------------------------------------------------------------
+
+    def _cancel_losers(self) -> None:
+        if not self.fan.over:
+            return
+        for strand in self.fan.strands:
+            if strand.started and strand.status is None and strand.branch is not None:
+                strand.branch.condemn(Doom("lost", f"the fan is over: {self.fan.reason}"))
+
+    def _next(self) -> Strand | None:
+        """A waiting branch that can go on, or a new one if the fan is not too wide."""
+        if self.turn.closed is not None or self.fatal is not None:
+            return None
+        for index, (strand, parked) in self.parked.items():
+            assert strand.branch is not None
+            if strand.branch.doomed or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,)):
+                del self.parked[index]
+                return self._begin(strand)
+        if self.running + len(self.parked) >= self.fan.width or self.op.scope.branch.doomed:
+            return None
+        strand_or_none = self.fan.next_new()
+        return None if strand_or_none is None else self._begin(strand_or_none)
+
+    def _begin(self, strand: Strand) -> Strand:
+        strand.started = True
+        self.running += 1
+        return strand
+
+    def _invite(self) -> None:
+        """A helper, if there is more to run than this thread runs now."""
+        if self.session.helpers_left <= 0 or self.running + len(self.parked) >= min(
+            self.fan.width, len(self.fan.strands)
+        ):
+            return
+        self.session.helpers_left -= 1
+        self.helpers += 1
+        thread = threading.Thread(target=self._help, name=f"branch of {self.op.id}", daemon=True)
+        thread.start()
+
+    def _help(self) -> None:
+        with self.changed:
+            try:
+                while (strand := self._next()) is not None:
+                    self._invite()
+                    self._run_unlocked(strand)
+                    self._cancel_losers()
+            finally:
+                self.session.helpers_left += 1
+                self.helpers -= 1
+                self.changed.notify_all()
+
+    def _patience(self) -> float | None:
+        """How long to wait for the branches that run before a waiting one is due. Virtual time stands meanwhile."""
+        dues = [parked.due for _, parked in self.parked.values() if parked.due is not None]
+        if not dues or self.session.clock.virtual or self.running + len(self.parked) > self.fan.width:
+            return None
+        return max(0.001, (min(dues) - self.session.clock.now()) / 1000)
+
+    def _wait_together(self) -> None:
+        dues = [parked.due for _, parked in self.parked.values() if parked.due is not None]
+        wakes = tuple(wake for _, parked in self.parked.values() for wake in parked.wakes)
+        due = min(dues, default=None)
+        branch = self.op.scope.branch
+        if branch is not self.turn.branch:
+            branch.closed = self.fatal = Parked(due, wakes)
+            return
+        try:
+            wait_for(self.session, due, wakes)
+        except Suspension as suspension:
+            self.fatal = suspension
+
+    # -- one branch ------------------------------------------------------------------------------------------------
+
+    def _run_unlocked(self, strand: Strand) -> None:
+        """Called with the lock held, which is let go while the branch runs."""
+        scope = self.op.scope.fork(self.op, strand.component)
+        strand.branch = branch = scope.branch
+        if not strand.walk:
+            self.op.scope.branch.inner.add(branch)
+            if self.op.scope.branch.doomed or self.fan.over:
+                doom = self.op.scope.branch.doom or Doom("lost", f"the fan is over: {self.fan.reason}")
+                branch.doom = Doom("cancelled", doom.reason) if doom.kind == "timed out" else doom
+        self.changed.release()
+        try:
+            outcome = self.context.copy().run(self._walk, scope, strand)
+        finally:
+            self.changed.acquire()
+            self.running -= 1
+        self._settle(strand, outcome)
+        self.changed.notify_all()
+
+    def _walk(self, scope: Any, strand: Strand) -> tuple[Any, BaseException | None]:
+        current_scope.set(scope)
+        try:
+            return strand.fn(*strand.args), None
+        except BaseException as error:
+            return None, error
+
+    def _settle(self, strand: Strand, outcome: tuple[Any, BaseException | None]) -> None:
+        value, error = outcome
+        branch = strand.branch
+        assert branch is not None
+        if branch.closed is not None and self.turn.closed is None:
+            assert isinstance(branch.closed, Parked)
+            self.parked[strand.index] = (strand, branch.closed)
+        elif self.turn.closed is not None and (error is self.turn.closed or isinstance(error, Suspension)):
+            self.op.scope.branch.inner.discard(branch)
+        elif error is not None and not isinstance(error, Exception | ExecutionCancelled):
+            self.fatal = error
+        else:
+            self.op.scope.branch.inner.discard(branch)
+            self._end(strand, value, error)
+
+    def _end(self, strand: Strand, value: Any, error: BaseException | None) -> None:
+        if strand.walk:
+            strand.value, strand.error = value, error if isinstance(error, Exception) else None
+            if strand.record is not None:
+                self.turn.journal.skip(strand.record)
+        elif isinstance(error, ExecutionCancelled) or self.fan.over:
+            self.fan.end(strand, "CANCELLED")
+        else:
+            assert error is None or isinstance(error, Exception)
+            value, failure = strand_ended(self.op, strand, value, error)
+            self.fan.end(strand, "FAILED" if failure else "SUCCEEDED", value, failure)

@@ -1,0 +1,24 @@
+"""Sending wake-ups. They are hints: the table is the truth."""
+
+from __future__ import annotations
+
+import logging
+
+from .core.header import Header
+from .core.hint import Hint
+from .ports import Backend
+
+_log = logging.getLogger("durable_fn")
+
+
+def send_hint(backend: Backend, header: Header, now: int) -> None:
+    """For the header's due time."""
+    send(backend, Hint(header.id, header.run, header.fn, header.due or now), now)
+
+
+def send(backend: Backend, hint: Hint, now: int) -> None:
+    """A hint may be lost, so failing to send one is no error: the sweeper finds the execution by its due time."""
+    try:
+        backend.wakeups.send(hint, now)
+    except Exception:
+        _log.warning("no wake-up could be sent for execution %r; the sweeper will", hint.id, exc_info=True)
