@@ -41,6 +41,7 @@ def raised_at(op: Op) -> Operation[None]:
             pass
     else:
         yield COMMIT
+    op.record = op.turn.journal.remember(event)
     op.scope.branch.raised = True
     op.turn.show(op, event)
 

@@ -88,7 +88,9 @@ class Fan:
             self.succeeded += 1
         elif strand.status == "FAILED":
             self.failed += 1
-        if not self.over:
+        if (
+            not self.over and status != "CANCELLED"
+        ):  # cancelled before it was over: from above, and that ends it otherwise
             self.reason = self._reason()
             self.early = self.over and self.ended < len(self.strands)
 

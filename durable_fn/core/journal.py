@@ -183,26 +183,30 @@ class Journal:
         record = self.records.get(event.id)
         if record is None:
             record = self.records[event.id] = Record(event)
-            record.taken = record.handed_out = True
+            record.taken = True
+        record.handed_out = True
         record.add(event)
         record.order = next(self._orders)
         return record
 
     def has_below(self, path: str) -> bool:
-        """Whether anything was recorded below this path."""
-        return any(id.startswith(path) for id in self.records)
+        """Whether anything was recorded below this path before this turn."""
+        return path in self._index()
 
     def skip_below(self, path: str) -> None:
         """What was recorded below this path is not walked again: its outcome is recorded above."""
+        for record in self._index().get(path, ()):
+            self.skip(record)
+
+    def _index(self) -> dict[str, list[Record]]:
         if self._below is None:
             self._below = {}
-            for record in self.records.values():
+            for record in tuple(self.records.values()):
                 head, slash, _ = record.id.rpartition("/")
                 while slash:
                     self._below.setdefault(head + slash, []).append(record)
                     head, slash, _ = head.rpartition("/")
-        for record in self._below.get(path, ()):
-            self.skip(record)
+        return self._below
 
     def skip(self, record: Record) -> None:
         """As if it had been asked for and handed out."""

@@ -16,7 +16,7 @@ from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
 from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Take, Tell
 from ..core.fan import Fan, Strand
 from ..core.journal import Record
-from ..core.operations.branches import strand_ended
+from ..core.operations.branches import inherit_doom, next_strand, strand_ended
 from ..core.scope import Branch, Doom, Op
 from ..errors import ExecutionCancelled, StepTimeout
 from .director import TurnDirector, Waiting
@@ -30,7 +30,11 @@ _WALKED: Final = frozenset({"child", "parallel", "map", "race", "callback", "pol
 
 
 class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
-    """What native code takes for a cancellation of the task, and handlers for one of the execution."""
+    """What native code takes for a cancellation of the task, and handlers for one of the execution. Journals and logs call it
+    by the name that handlers know."""
+
+
+AsyncExecutionCancelled.__module__, AsyncExecutionCancelled.__qualname__ = "durable_fn.errors", "ExecutionCancelled"
 
 
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
@@ -167,8 +171,6 @@ class Driver:
         with contextlib.suppress(StopIteration):
             while True:
                 value = await self.perform(op, recording.send(value))
-        if op.record is None:
-            op.record = self.turn.journal.records.get(op.id)
         await self.raise_in_branch(op, error_of(doom))
 
     async def raise_in_branch(self, op: Op, error: BaseException) -> None:
@@ -312,7 +314,7 @@ class Driver:
                     for strand in running.values():
                         if strand.status is None and strand.branch is not None:
                             self.condemn(strand.branch, Doom("lost", f"the fan is over: {fan.reason}"))
-                while len(running) < fan.width and not branch.doomed and (strand_ := fan.next_new()) is not None:
+                while len(running) < fan.width and (strand_ := next_strand(op, fan)) is not None:
                     running[self._start_strand(op, fan, strand_)] = strand_
                 if not running:
                     break
@@ -337,8 +339,7 @@ class Driver:
         strand.started, strand.branch = True, scope.branch
         if not strand.walk:
             op.scope.branch.inner.add(scope.branch)
-            if fan.over:
-                scope.branch.doom = Doom("lost", f"the fan is over: {fan.reason}")
+            inherit_doom(op, fan, scope.branch)
         context = contextvars.copy_context()
         context.run(current_scope.set, scope)
         return self.start_branch(self._strand(strand), context, scope.branch)

@@ -14,7 +14,7 @@ from typing import Any
 from ..core.current import current_scope
 from ..core.dooms import error_of
 from ..core.fan import Fan, Strand
-from ..core.operations.branches import strand_ended
+from ..core.operations.branches import inherit_doom, next_strand, strand_ended
 from ..core.scope import Doom, Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled
@@ -100,10 +100,10 @@ class _Run:
             if strand.branch.doomed or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,)):
                 del self.parked[index]
                 return self._begin(strand)
-        if self.running + len(self.parked) >= self.fan.width or self.op.scope.branch.doomed:
+        if self.running + len(self.parked) >= self.fan.width:
             return None
-        strand_or_none = self.fan.next_new()
-        return None if strand_or_none is None else self._begin(strand_or_none)
+        new = next_strand(self.op, self.fan)
+        return None if new is None else self._begin(new)
 
     def _begin(self, strand: Strand) -> Strand:
         strand.started = True
@@ -161,9 +161,7 @@ class _Run:
         strand.branch = branch = scope.branch
         if not strand.walk:
             self.op.scope.branch.inner.add(branch)
-            if self.op.scope.branch.doomed or self.fan.over:
-                doom = self.op.scope.branch.doom or Doom("lost", f"the fan is over: {self.fan.reason}")
-                branch.doom = Doom("cancelled", doom.reason) if doom.kind == "timed out" else doom
+            inherit_doom(self.op, self.fan, branch)
         self.changed.release()
         try:
             outcome = self.context.copy().run(self._walk, scope, strand)

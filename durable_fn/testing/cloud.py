@@ -32,6 +32,7 @@ from ..wiring import using
 from .lambda_context import FakeLambdaContext
 from .moto_wire import Request, Wire
 from .runner import EPOCH
+from .waits import jumps_to
 
 _log = logging.getLogger("durable_fn.testing")
 
@@ -145,10 +146,16 @@ class LocalCloud:
                 header = self.store.get(id)
             assert header is not None
             moment = self._next_event()
-            if not header.live or header.due is None or header.strikes or moment is None:
+            if not header.live or header.strikes or moment is None or not self._goes_on():
                 return header
             self.clock.advance_to(moment)
         raise RuntimeError(f"execution {id!r} is not finished after {_MOST_ROUNDS:,} rounds; does it loop?")
+
+    def _goes_on(self) -> bool:
+        """Whether any execution goes on by itself, without somebody outside or the end of its patience."""
+        with self.wire.aside():
+            live = [header for header in self.store.executions(None, None, None, None) if header.live]
+            return any(jumps_to(header, self.store.load(header.key)) is not None for header in live)
 
     def advance(self, duration: Duration) -> None:
         """Lets time pass: all that becomes due meanwhile happens, in order."""

@@ -21,6 +21,7 @@ from ..ports import Backend
 from ..types import Duration, ExecutionStatus, HistoryEvent
 from ..wiring import using
 from .lambda_context import FakeLambdaContext
+from .waits import jumps_to
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -167,11 +168,18 @@ class LocalRunner(Generic[E, R]):
         self.run_until_idle()
         for _ in range(_MOST_TURNS):
             header = self._header(execution.id)
-            if not header.live or header.due is None or header.strikes:
+            moment = self._next_moment()
+            if not header.live or header.strikes or moment is None:
                 return
-            self._clock.advance_to(max(header.due, header.lease + 1))
+            self._clock.advance_to(moment)
             self.run_until_idle()
         raise RuntimeError(f"execution {execution.id!r} is not finished after {_MOST_TURNS:,} turns; does it loop?")
+
+    def _next_moment(self) -> int | None:
+        """When the next execution goes on by itself."""
+        live = (header for header in self._store.executions(None, None, None, None) if header.live)
+        times = [time for header in live if (time := jumps_to(header, self._store.load(header.key))) is not None]
+        return min(times, default=None)
 
     def start(self, event: E, id: str | None = None) -> Execution[R]:
         """Starts an execution; nothing runs yet."""

@@ -16,7 +16,7 @@ from .. import failures
 from ..effects import COMMIT, Fork, Inside, Operation, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..fan import Fan, Strand
-from ..scope import Op
+from ..scope import Branch, Doom, Op
 from ..values import Adapter
 
 
@@ -105,6 +105,25 @@ def recorded(op: Op, fan: Fan, *, over: bool) -> None:
             strand.status = "CANCELLED"
     if fan.over and any(strand.status is None for strand in fan.strands):
         fan.early = fan.unwinding = True
+
+
+def next_strand(op: Op, fan: Fan) -> Strand | None:
+    """The next one to start. Of a fan that is to end, only those that have something to unwind."""
+    while (strand := fan.next_new()) is not None:
+        doomed = op.scope.branch.doomed and not strand.walk
+        if not doomed or op.turn.journal.has_below(f"{op.id}/{strand.component}/"):
+            return strand
+        strand.started = True
+    return None
+
+
+def inherit_doom(op: Op, fan: Fan, branch: Branch) -> None:
+    """A branch that starts in a fan that is over, or in a branch that is to end, is to end at once."""
+    above = op.scope.branch
+    if above.doomed and above.doom is not None:
+        branch.condemn(above.doom if above.doom.kind != "timed out" else Doom("cancelled", None))
+    elif fan.over:
+        branch.condemn(Doom("lost", f"the fan is over: {fan.reason}"))
 
 
 def strand_ended(op: Op, strand: Strand, value: Any, error: Exception | None) -> tuple[Any, Exception | None]:
