@@ -14,7 +14,7 @@ from .core import failures
 from .core.durations import aware, milliseconds, moment
 from .core.events import component, fence
 from .core.header import Ending, Header, Refusal
-from .core.history import history as history_of
+from .core.history import whole_history
 from .core.ids import checked_id
 from .core.ids import new_id as fresh_id
 from .core.inbox import (
@@ -217,9 +217,10 @@ class DurableClient:
             pause = min(pause * 1.5, _LONGEST_LOOK_S)
 
     def history(self, id: str) -> builtins.list[HistoryEvent]:
-        """All journal entries, in journal order."""
-        loaded = self._store.load(self._header(id).key)
-        return history_of(loaded.segments, loaded.header.finished) if loaded is not None else []
+        """All journal entries, in journal order, between the start and the end of the execution (kind "execution")."""
+        header = self._header(id)
+        loaded = self._store.load(header.key)
+        return whole_history(header, loaded.segments) if loaded is not None else []
 
     def list(
         self,
@@ -370,7 +371,7 @@ class DurableClient:
         copied = [*segments, Segment(len(segments), "", rewinding(segments, from_step, now))]
         for segment in copied:  # the header goes last: without it nobody sees the rest
             self._store.append(wanted, segment._replace(writer=wanted.run))
-        wanted.prev_lease = 1  # there is a log to read, though this is its first turn
+        wanted.turns = 1  # there is a log to read, though nobody ran this one yet
         reply = self._store.create(wanted)
         if isinstance(reply, Refusal):
             raise ExecutionConflict(f"execution id {wanted.id!r} is in use", execution_id=wanted.id)

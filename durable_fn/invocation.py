@@ -52,6 +52,8 @@ class Invocation:
     """Runs executions of one function within one Lambda invocation. Each has a fresh writer id: Lambda's asynchronous
     retries keep the request id, so that is never the writer."""
 
+    read_only = False
+
     def __init__(self, function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext) -> None:
         self.function = function
         self.backend = backend
@@ -117,6 +119,7 @@ class Invocation:
                 return header
             turn = self._turn(loaded)
             session = Session(turn, self.backend, lease.end, self.remaining_ms())
+            session.read_only = self.read_only
             try:
                 if took_over:
                     if turn.journal.fences >= STALL_LIMIT:

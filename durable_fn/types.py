@@ -55,7 +55,7 @@ class HistoryEvent:
     id: str
     """Operation id: the path of names, "fan-out/3/resize", "charge#2"."""
     kind: str
-    """"step", "sleep", ..."""
+    """"step", "sleep", "callback", "signal", "call", ...; "execution" for its start and its end."""
     name: str
     at: datetime
     """Aware, UTC."""
@@ -67,6 +67,8 @@ class HistoryEvent:
     error: ErrorInfo | None = None
     due: datetime | None = None
     """When a sleep ends or the next attempt starts."""
+    entry: str = ""
+    """As the journal has it, for `testing.replay`."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; entries without a value are left out."""
@@ -84,6 +86,8 @@ class HistoryEvent:
             row["error"] = dict(self.error)
         if self.due is not None:
             row["due"] = self.due.isoformat()
+        if self.entry:
+            row["entry"] = self.entry
         return row
 
 

@@ -232,7 +232,9 @@ def test_ids_that_are_none(world: World, method: str) -> None:
 
 def test_history(world: World) -> None:
     id = world.run(buy, Order(order_id="7", total=3))
-    (event,) = world.client.history(id)
+    start, event, end = world.client.history(id)
+    assert (start.kind, start.status, start.result) == ("execution", "STARTED", {"order_id": "7", "total": 3})
+    assert (end.kind, end.status, end.result["paid"]) == ("execution", "SUCCEEDED", 3)
     assert (event.id, event.kind, event.name, event.status, event.attempt, event.result) == (
         "lambda", "step", "lambda", "SUCCEEDED", 1, 3,
     )  # fmt: skip

@@ -51,6 +51,7 @@ class Outcome:
                 e.error and (e.error["error_type"], e.error["message"]),
             )
             for e in self.history
+            if e.kind != "execution"
         ]
 
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from ..types import EventStatus, HistoryEvent
+from ..types import ErrorInfo, EventStatus, HistoryEvent
 from . import failures
 from .durations import aware
 from .events import BEGUN, CANCELLED, FAILED, NO_OPERATIONS, RAISED, RETRY, SUCCEEDED, Event, is_fence, parse_body
+from .header import Header
 from .journal import Segment
 from .rewind import rewound
 from .values import plain
@@ -37,6 +38,25 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
     if finished is not None:
         events += _last_sleeps(events, finished)
     return [_shown(event) for event in events]
+
+
+def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEvent]:
+    """With the start and the end of the execution."""
+    found = [_of_execution(header, header.started, "STARTED", header.input or "null", None)]
+    found += history(segments, header.finished)
+    if header.finished is not None:
+        succeeded = header.status == "SUCCEEDED"
+        error = None if succeeded or header.error is None else failures.info(failures.decode(header.error))
+        status: EventStatus = "SUCCEEDED" if succeeded else "FAILED"
+        found.append(_of_execution(header, header.finished, status, header.result if succeeded else None, error))
+    return found
+
+
+def _of_execution(
+    header: Header, at: int, status: EventStatus, value: str | None, error: ErrorInfo | None
+) -> HistoryEvent:
+    result = None if value is None else plain(value)
+    return HistoryEvent(header.id, "execution", header.fn, aware(at), status, 1, result, error, entry=value or "")
 
 
 def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
@@ -83,4 +103,5 @@ def _shown(event: Event) -> HistoryEvent:
         result=plain(_result(event)) if event.status == SUCCEEDED else None,
         error=error,
         due=aware(event.due) if event.due else None,
+        entry=event.line(),
     )

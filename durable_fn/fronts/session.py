@@ -52,6 +52,7 @@ class Session:
         self._lock = threading.RLock()
         self._looked = self._mono
         self.helpers_left = MOST_HELPERS
+        self.read_only = False  # a recorded history is walked: no body runs
         turn.deadline = self._wall + remaining_ms
 
     # -- clocks ----------------------------------------------------------------------------------------------------
@@ -70,6 +71,8 @@ class Session:
     def must_yield(self, timeout: float | None) -> bool:
         """Whether too little Lambda time is left for a body. Never in a turn that has done nothing: a step longer than
         a whole Lambda would loop."""
+        if self.read_only:
+            return True
         if not self.turn.worked:
             return False
         need = self._margin_ms + (timeout or 0) * 1000

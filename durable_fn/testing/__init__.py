@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .crashes import CrashReport as CrashReport
 from .crashes import crash_everywhere as crash_everywhere
+from .faulty import FaultyBackend as FaultyBackend
+from .replays import replay as replay
 from .runner import Execution as Execution
 from .runner import LocalRunner as LocalRunner
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 R = TypeVar("R")
 
-__all__ = ["CrashReport", "DurableRunner", "Execution", "LocalRunner", "crash_everywhere"]
+__all__ = ["CrashReport", "DurableRunner", "Execution", "FaultyBackend", "LocalRunner", "crash_everywhere", "replay"]
 
 
 class DurableRunner(Protocol):

@@ -156,7 +156,9 @@ def _drive(
 
 def _facts(execution: Execution[Any]) -> dict[str, Any]:
     info = execution._runner.client.describe(execution.id)
-    succeeded = Counter(event.id for event in execution.history if event.status == "SUCCEEDED")
+    succeeded = Counter(
+        event.id for event in execution.history if event.status == "SUCCEEDED" and event.kind != "execution"
+    )
     header = execution._runner._header(execution.id)
     return {
         "the status": info.status,

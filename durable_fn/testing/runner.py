@@ -15,6 +15,7 @@ from ..core.inbox import callback_key, short
 from ..core.journal import Journal
 from ..core.tokens import make as make_token
 from ..errors import CallError, NonDeterminismError
+from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
 from ..ports import Backend
@@ -234,7 +235,10 @@ class LocalRunner(Generic[E, R]):
             raise LookupError(f"execution {id!r} needs the handler {fn!r}; pass it to LocalRunner after the first one")
         invocation = Invocation(function, self._backend, self._context(function))
         with using(self._backend):
-            invocation.resume(id)
+            try:
+                invocation.resume(id)
+            except Outage as outage:
+                raise (outage.__cause__ or RuntimeError(str(outage))) from None
         if invocation.raised is not None:
             self._raised[id] = invocation.raised
 

@@ -143,7 +143,8 @@ def test_a_sleep_with_nothing_after_it(cloud: LocalCloud) -> None:
     assert actions(cloud.requests) == {"PutItem": 2, "UpdateItem": 1, "SendMessage": 1}
     assert cloud.run(id).status == "SUCCEEDED"
     assert actions(cloud.requests) == {"PutItem": 2, "UpdateItem": 3, "SendMessage": 1, "Query": 1}
-    assert [(e.kind, e.status) for e in cloud.client.history(id)] == [("sleep", "STARTED"), ("sleep", "SUCCEEDED")]
+    history = [(e.kind, e.status) for e in cloud.client.history(id) if e.kind != "execution"]
+    assert history == [("sleep", "STARTED"), ("sleep", "SUCCEEDED")]
 
 
 @fronts

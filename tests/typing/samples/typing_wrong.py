@@ -2,7 +2,7 @@
 is an error too."""
 
 from models import Order
-from typing_exact import charge, handler, reserve
+from s01_order_saga import charge, handler, reserve
 
 from durable_fn import AsyncDurableContext, DurableContext, durable
 

@@ -1,0 +1,106 @@
+"""Recorded histories as tests of today's code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from ..backends.sqlite import PollingWakeups, SQLiteStore
+from ..clocks import VirtualClock
+from ..core import failures
+from ..core.durations import moment
+from ..core.header import Header
+from ..core.journal import Segment
+from ..errors import CallTimeout, NonDeterminismError
+from ..handler import DurableFunction
+from ..invocation import Invocation
+from ..ports import Backend
+from ..types import HistoryEvent
+from .lambda_context import FakeLambdaContext
+
+R = TypeVar("R")
+
+_TIMEOUT_S: Final = 900
+
+
+class _Reading(Invocation):
+    read_only = True
+
+
+def replay(handler: DurableFunction[Any, R], history: Iterable[HistoryEvent | dict[str, Any]]) -> R:
+    """Runs today's code over a recorded history (`DurableClient.history`, or its `to_json()` rows), without effects.
+
+    Returns what the handler returns, or raises what it raises. NonDeterminismError if code and history differ; put
+    production histories in CI. CallTimeout for a history that ends before its execution did, and agrees so far. ValueError
+    for rows that are no history.
+    """
+    rows = [row.to_json() if isinstance(row, HistoryEvent) else row for row in history]
+    start, lines, ended = _read(rows)
+    store = SQLiteStore(":memory:", synchronous="off")
+    try:
+        return _run(handler, store, start, lines, ended=ended)
+    finally:
+        store.close()
+
+
+def _read(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str], bool]:
+    try:
+        start = next(row for row in rows if row["kind"] == "execution" and row["status"] == "STARTED")
+        lines = [str(row["entry"]) for row in rows if row["kind"] != "execution"]
+        ended = any(row["kind"] == "execution" and row["status"] != "STARTED" for row in rows)
+    except (StopIteration, KeyError, TypeError) as error:
+        raise ValueError(
+            "this is no history: give what DurableClient.history(id) returns, or a list of its to_json() rows "
+            f"(with the row of kind 'execution' that has the input); {type(error).__name__}: {error}"
+        ) from None
+    return start, lines, ended
+
+
+def _run(
+    handler: DurableFunction[Any, R], store: SQLiteStore, start: dict[str, Any], lines: list[str], *, ended: bool
+) -> R:
+    started = moment(datetime.fromisoformat(start["at"]), "the start")
+    latest = max([started, *(int(line.split("\t")[5]) for line in lines)])
+    clock = VirtualClock(latest)
+    text = start.get("entry") or json.dumps(start.get("result"))
+    header = Header(
+        str(start["id"]), handler.name, "0" * 16, "replay", "SUSPENDED", started, 0, "", input=text, due=latest, turns=1
+    )
+    store.create(header)
+    for seq, line in enumerate(lines):
+        store.append(header, Segment(seq, "history", line))
+    invocation = _Reading(
+        handler, Backend(store, PollingWakeups(), clock, "sqlite"), FakeLambdaContext(clock, timeout=_TIMEOUT_S)
+    )
+    invocation.resume(header.id)
+    after = store.get(header.id)
+    assert after is not None
+    return _verdict(handler, invocation, after, ended=ended)
+
+
+def _verdict(handler: DurableFunction[Any, R], invocation: Invocation, after: Header, *, ended: bool) -> R:
+    if after.status == "SUCCEEDED":
+        result: R = handler.result_adapter.decode(after.result or "null", f"the result of {handler.name!r}")
+        return result
+    if invocation.raised is not None:
+        raise invocation.raised
+    if after.error is not None:
+        failure = failures.decode(after.error)
+        raise NonDeterminismError(
+            failure.message, **(failure.data or {"recorded": None, "attempted": None, "position": 0})
+        )
+    if ended:
+        raise NonDeterminismError(
+            f"the code of {handler.name!r} goes on where the recorded execution {after.id!r} ended: an operation was added at "
+            "its end, or a condition changed",
+            recorded="the end of the handler",
+            attempted="another operation",
+            position=-1,
+        )
+    raise CallTimeout(
+        f"the history of {after.id!r} ends before the execution did; the code agrees with it so far",
+        execution_id=after.id,
+        status="SUSPENDED",
+    )
