@@ -18,8 +18,10 @@ from .core.hint import Hint
 from .core.journal import Journal, Segment
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
+from .fronts.hooking import wrapped
 from .fronts.session import Session
 from .hints import send, send_hint
+from .hooks import InvocationInfo
 from .launching import note_of
 from .ports import Backend, Loaded
 from .starting import check_same, digest, horizon
@@ -53,11 +55,13 @@ class Invocation:
     retries keep the request id, so that is never the writer."""
 
     read_only = False
+    always_suspend = False
 
     def __init__(self, function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext) -> None:
         self.function = function
         self.backend = backend
         self.context = context
+        self.hooks = (*backend.hooks, *function.hooks)
         self.writer = secrets.token_hex(6)
         self.raised: BaseException | None = None  # what the handler itself raised in this invocation, if it did
 
@@ -112,14 +116,23 @@ class Invocation:
 
     def run(self, header: Header, lease: Lease) -> Header:
         """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands."""
+        if not self.hooks:
+            return self._run(header, lease)
+        info = InvocationInfo(header.id, header.fn, header.turns, str(self.context.aws_request_id), "RUNNING")
+        with wrapped(self.hooks, lambda hook: hook.invocation(info)):
+            after = self._run(header, lease)
+            info.status = after.status
+        return after
+
+    def _run(self, header: Header, lease: Lease) -> Header:
         took_over = header.prev_lease != 0
         for _ in range(_RELOADS):
             loaded = self._load(header)
             if loaded is None:
                 return header
             turn = self._turn(loaded)
-            session = Session(turn, self.backend, lease.end, self.remaining_ms())
-            session.read_only = self.read_only
+            session = Session(turn, self.backend, lease.end, self.remaining_ms(), self.hooks)
+            session.read_only, session.always_suspend = self.read_only, self.always_suspend
             try:
                 if took_over:
                     if turn.journal.fences >= STALL_LIMIT:

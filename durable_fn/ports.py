@@ -16,6 +16,7 @@ from .core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Ren
 from .core.hint import Hint
 from .core.inbox import Entry
 from .core.journal import Segment
+from .hooks import Hooks
 from .types import ExecutionStatus
 
 
@@ -149,3 +150,4 @@ class Backend:
     wakeups: Wakeups
     clock: Clock
     kind: Literal["sqlite", "aws"]
+    hooks: tuple[Hooks, ...] = ()

@@ -10,12 +10,14 @@ from contextvars import ContextVar
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .hooks import Hooks
 from .ports import Backend
 
 BACKEND_VARIABLE: Final = "DURABLE_FN_BACKEND"
 
 _lock = threading.Lock()
 _configured: Backend | None = None
+_hooks: tuple[Hooks, ...] = ()
 _used = False
 _override: ContextVar[Backend | None] = ContextVar("durable_fn_backend", default=None)
 
@@ -29,13 +31,14 @@ def backend() -> Backend:
     if _configured is None or not _used:
         with _lock:
             _configured = _configured or from_environment()
+            _configured.hooks = _hooks
             _used = True
     return _configured
 
 
-def configure(*, backend: object | None = None) -> None:
+def configure(*, backend: object | None = None, hooks: tuple[Hooks, ...] | None = None) -> None:
     """Process-wide, at import time, before the first invocation; later raises RuntimeError. The environment is the default."""
-    global _configured
+    global _configured, _hooks
     if backend is not None and not isinstance(backend, Backend):
         raise TypeError(
             f"backend must be a durable_fn Backend, not {type(backend).__name__}; see durable_fn.wiring.sqlite"
@@ -44,6 +47,14 @@ def configure(*, backend: object | None = None) -> None:
         if _used:
             raise RuntimeError("durable_fn.configure() must be called before the first invocation or client")
         _configured = backend
+        _hooks = _checked(hooks or ())
+
+
+def _checked(hooks: tuple[Hooks, ...]) -> tuple[Hooks, ...]:
+    for hook in hooks:
+        if not all(callable(getattr(hook, name, None)) for name in ("invocation", "attempt", "recorded")):
+            raise TypeError(f"hooks must be durable_fn.hooks.Hooks, got {type(hook).__name__}; subclass Hooks")
+    return tuple(hooks)
 
 
 @contextlib.contextmanager

@@ -328,7 +328,7 @@ shape(
 
 
 def fail_fast(event: Any, ctx: DurableContext) -> Any:
-    batch = ctx.parallel({"bad": failing, "slow": slow})
+    batch = ctx.parallel({"bad": failing, "slow": lambda c: c.sleep(10_000_000)})
     told = {item.name: item.status for item in batch}
     try:
         batch.results
@@ -337,7 +337,7 @@ def fail_fast(event: Any, ctx: DurableContext) -> Any:
 
 
 async def a_fail_fast(event: Any, ctx: AsyncDurableContext) -> Any:
-    batch = await ctx.parallel({"bad": a_failing, "slow": a_slow})
+    batch = await ctx.parallel({"bad": a_failing, "slow": lambda c: c.sleep(10_000_000)})
     told = {item.name: item.status for item in batch}
     try:
         batch.results

@@ -19,18 +19,19 @@ ALLOWED = {
     "batch": {"errors", "types"},
     "hooks": {"types"},
     "core": {"errors", "types", "batch"},
-    "ports": {"core", "types"},
+    "ports": {"core", "types", "hooks"},
     "clocks": set(),
     "hints": {"core", "ports"},
     "starting": {"errors", "core", "ports", "handler"},
     "launching": {"errors", "core", "ports", "hints", "starting"},
-    "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler"},  # handler: for checkers only
+    "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler", "hooks"},  # handler: for checkers only
     "backends": {"errors", "types", "core", "ports", "clocks"},
-    "wiring": {"ports", "clocks", "backends"},
+    "wiring": {"ports", "clocks", "backends", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
-    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching"},
+    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching", "hooks"},
     "triggers": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "invocation", "wiring"},
     "sweeper": {"core", "ports", "hints", "wiring"},
+    "callback_api": {"client", "errors"},
     "client": {
         "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "triggers", "wiring",
     },

@@ -61,7 +61,6 @@ class Fan:
         self.succeeded = 0
         self.failed = 0
         self.early = False  # over before every strand had ended: the order of their ends decided
-        self.unwinding = False  # over by what the log says, with strands that were under way then
         self._next = 0
 
     @property
@@ -69,11 +68,10 @@ class Fan:
         return self.reason is not None
 
     def next_new(self) -> Strand | None:
-        """The next strand to start: one to walk again, one that nobody has decided, or, after the fan was over, one whose
-        cancellation the log does not show yet."""
+        """The next strand to start: one to walk again, or one that nobody has decided."""
         while self._next < len(self.strands):
             strand = self.strands[self._next]
-            if not strand.started and (strand.walk or (strand.status is None and (not self.over or self.unwinding))):
+            if not strand.started and (strand.walk or strand.status is None):
                 return strand
             self._next += 1
         return None

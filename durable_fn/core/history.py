@@ -37,7 +37,7 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
     ]
     if finished is not None:
         events += _last_sleeps(events, finished)
-    return [_shown(event) for event in events]
+    return [shown(event) for event in events]
 
 
 def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEvent]:
@@ -83,7 +83,8 @@ def _raised(event: Event) -> failures.Failure:
     return failures.Failure(f"durable_fn.errors.{name}", reason or kind, "", None, None)
 
 
-def _shown(event: Event) -> HistoryEvent:
+def shown(event: Event) -> HistoryEvent:
+    """One entry."""
     error = None
     if event.status in (RETRY, FAILED):
         error = failures.info(failures.decode(event.value))

@@ -13,6 +13,7 @@ from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, L
 from ..core.scope import Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
+from .hooking import attempt
 from .session import Session
 
 T = TypeVar("T")
@@ -102,12 +103,17 @@ def _call(session: Session, op: Op, call: Call) -> Any:
         raise _suspend(session, "too little Lambda time is left", session.clock.now())
     scope, step = current_scope.set(None), running_step.set(call.info)
     try:
-        if call.timeout is None:
-            return call.fn(*call.args, **call.kwargs)
-        return _call_in_time(call, call.timeout)
+        if not session.hooks:
+            return _body(call)
+        with attempt(session.hooks, call.info):
+            return _body(call)
     finally:
         running_step.reset(step)
         current_scope.reset(scope)
+
+
+def _body(call: Call) -> Any:
+    return call.fn(*call.args, **call.kwargs) if call.timeout is None else _call_in_time(call, call.timeout)
 
 
 def _call_in_time(call: Call, timeout: float) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from ..core.effects import Launch
@@ -13,7 +15,9 @@ from ..core.inbox import entry
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError
+from ..hooks import Hooks
 from ..ports import Backend
+from .hooking import recorded
 
 T = TypeVar("T")
 
@@ -31,6 +35,12 @@ MOST_HELPERS: Final = 31
 """Threads that one turn of a `def` handler may have besides its own, nested fans included."""
 
 
+_GATHER_S: Final = 0.02
+"""The longest that a commit waits for others to share it; a write to DynamoDB takes about 5 ms."""
+_QUIET: Final = 5
+"""Looks in a row at which nobody new had come."""
+
+
 class Outage(BaseException):
     """The journal could not be written. Not an Exception: a handler must not take it for a failed step."""
 
@@ -38,8 +48,11 @@ class Outage(BaseException):
 class Session:
     """One turn with its backend. `lease_end` is epoch milliseconds."""
 
-    def __init__(self, turn: Turn, backend: Backend, lease_end: int, remaining_ms: int) -> None:
+    def __init__(
+        self, turn: Turn, backend: Backend, lease_end: int, remaining_ms: int, hooks: tuple[Hooks, ...] = ()
+    ) -> None:
         self.turn = turn
+        self.hooks = hooks
         self.backend = backend
         self.store = backend.store
         self.clock = backend.clock
@@ -49,10 +62,15 @@ class Session:
         self._remaining_ms = remaining_ms
         # Time kept back for the suspend itself; a quarter of a short function's time, at most 1.5 s.
         self._margin_ms = min(1500, remaining_ms // 4)
-        self._lock = threading.RLock()
         self._looked = self._mono
+        self._changed = threading.Condition()
+        self._writing = False
+        self._arrivals = 0  # threads that came to commit since a batch was taken
+        self._taken = self._written = 0  # batches
+        self.active: set[int] = set()  # threads that run branches
         self.helpers_left = MOST_HELPERS
         self.read_only = False  # a recorded history is walked: no body runs
+        self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
 
     # -- clocks ----------------------------------------------------------------------------------------------------
@@ -75,20 +93,72 @@ class Session:
             return True
         if not self.turn.worked:
             return False
+        if self.always_suspend:
+            return True
         need = self._margin_ms + (timeout or 0) * 1000
         return self._remaining_ms - self.elapsed_ms() < need
 
     def fits_in_place(self, delay_ms: float) -> bool:
-        return delay_ms <= IN_PLACE_MS and self._remaining_ms - self.elapsed_ms() - delay_ms > self._margin_ms
+        return (
+            not self.always_suspend
+            and delay_ms <= IN_PLACE_MS
+            and self._remaining_ms - self.elapsed_ms() - delay_ms > self._margin_ms
+        )
 
     # -- commits ---------------------------------------------------------------------------------------------------
 
     def commit(self) -> None:
-        """Writes what is pending. Threads that come together share a segment: the first writes for all."""
-        with self._lock:
-            if self.turn.closed is not None and not isinstance(self.turn.closed, Suspension):
-                raise self.turn.closed
-            self.write(self.take())
+        """Writes what is pending. Threads that come together share a segment: one writes for all, and they leave together."""
+        with self._changed:
+            ticket = self._taken  # what is pending now goes with the next batch that is taken
+            self._arrivals += 1
+            while self._writing and self._written <= ticket:
+                self._changed.wait()
+            if self._written > ticket:
+                return
+            self._check()
+            self._writing = True
+        try:
+            if len(self.active) > 1 and not self.store.local and self.turn.pending:
+                self._gather()
+            with self._changed:
+                batch, self._arrivals, self._taken = self.take(), 0, self._taken + 1
+            self.write(batch)
+            self._written = self._taken
+        finally:
+            self._let_go()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else writes."""
+        with self._changed:
+            while self._writing:
+                self._changed.wait()
+            self._check()
+            self._writing = True
+        try:
+            yield
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with self._changed:
+            self._writing = False
+            self._changed.notify_all()
+
+    def _check(self) -> None:
+        if self.turn.closed is not None and not isinstance(self.turn.closed, Suspension):
+            raise self.turn.closed
+
+    def _gather(self) -> None:
+        """A moment for the other branches that run to come as well: a shared write costs what one does. As long as they keep
+        coming, and not much longer than a write takes."""
+        end = time.perf_counter() + _GATHER_S
+        seen, quiet = self._arrivals, 0
+        while seen < len(self.active) and quiet < _QUIET and time.perf_counter() < end:
+            time.sleep(_GATHER_S / 50)
+            arrived = self._arrivals
+            seen, quiet = arrived, 0 if arrived > seen else quiet + 1
 
     def take(self) -> list[Event]:
         """What is pending, now this caller's to write. Safe beside other threads' `record`."""
@@ -101,6 +171,8 @@ class Session:
         """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached."""
         for part in _parts(batch):
             self.append(part)
+        if self.hooks:
+            recorded(self.hooks, self.turn.header.id, batch)
 
     def append(self, text: str) -> None:
         """One segment at the next sequence number."""
@@ -112,10 +184,8 @@ class Session:
     def decide(self) -> bool:
         """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read
         again, and what is pending is pending still."""
-        with self._lock:
+        with self._alone():
             turn = self.turn
-            if turn.closed is not None:
-                raise turn.closed
             batch = self.take()
             *first, last = _parts(batch)
             for part in first:
@@ -126,6 +196,8 @@ class Session:
             if isinstance(reply, Header):
                 turn.journal.next_seq += 1
                 turn.worked = True
+                if self.hooks:
+                    recorded(self.hooks, turn.header.id, batch)
                 return True
             if reply.reason != "moved":
                 raise self._fenced(f"could not decide: {reply.reason}")

@@ -20,6 +20,7 @@ from ..core.operations.branches import inherit_doom, next_strand, strand_ended
 from ..core.scope import Branch, Doom, Op
 from ..errors import ExecutionCancelled, StepTimeout
 from .director import TurnDirector, Waiting
+from .hooking import attempt
 from .loop import DurableLoop, inline
 from .session import Session
 
@@ -251,7 +252,10 @@ class Driver:
         self.director.busy += 1
         scope, step = current_scope.set(None), running_step.set(call.info)
         try:
-            return await self._body(call)
+            if not self.session.hooks:
+                return await self._body(call)
+            with attempt(self.session.hooks, call.info):
+                return await self._body(call)
         finally:
             running_step.reset(step)
             current_scope.reset(scope)

@@ -162,11 +162,13 @@ class _Run:
         if not strand.walk:
             self.op.scope.branch.inner.add(branch)
             inherit_doom(self.op, self.fan, branch)
+        self.session.active.add(threading.get_ident())
         self.changed.release()
         try:
             outcome = self.context.copy().run(self._walk, scope, strand)
         finally:
             self.changed.acquire()
+            self.session.active.discard(threading.get_ident())
             self.running -= 1
         self._settle(strand, outcome)
         self.changed.notify_all()

@@ -121,12 +121,19 @@ class LocalRunner(Generic[E, R]):
     """SQLite in memory and a virtual clock. The first handler is the one that `run` and `start` start.
 
     Also a context manager. `run` = `start` + `run_until_idle`, and the clock jumps over sleeps and retry delays; it stops
-    when the execution is finished, held up by a mismatch, or waits for something from outside.
+    when the execution is finished, held up by a mismatch, or waits for something from outside. `always_suspend`: every
+    operation has an invocation of its own, so that all of them are replayed.
     """
 
     def __init__(
-        self, handler: DurableFunction[E, R], /, *others: DurableFunction[Any, Any], now: datetime | None = None
+        self,
+        handler: DurableFunction[E, R],
+        /,
+        *others: DurableFunction[Any, Any],
+        now: datetime | None = None,
+        always_suspend: bool = False,
     ) -> None:
+        self._always_suspend = always_suspend
         self._handler = handler
         self._functions = {function.name: function for function in (handler, *others)}
         if len(self._functions) != len(others) + 1:
@@ -234,6 +241,7 @@ class LocalRunner(Generic[E, R]):
         if function is None:
             raise LookupError(f"execution {id!r} needs the handler {fn!r}; pass it to LocalRunner after the first one")
         invocation = Invocation(function, self._backend, self._context(function))
+        invocation.always_suspend = self._always_suspend
         with using(self._backend):
             try:
                 invocation.resume(id)

@@ -47,19 +47,15 @@ def refund_charge(payment: Payment) -> None:
 @durable(name="order-fulfilment", execution_id="order_id")
 def handler(order: Order, ctx: DurableContext) -> Receipt:
     payment = ctx.step(charge_customer, order)
-    reservation = ctx.step(reserve_inventory, order)
     try:
-        shipment = ctx.step(notify_warehouse, order, reservation)
+        with ctx.saga() as saga:
+            saga.add_compensation(refund_charge, payment)
+            reservation = ctx.step(reserve_inventory, order)
+            saga.add_compensation(release_inventory, reservation)
+            shipment = ctx.step(notify_warehouse, order, reservation)
     except StepError as error:
-        ctx.logger.warning("the warehouse does not answer, taking the order back")
-        ctx.step(release_inventory, reservation)
-        ctx.step(refund_charge, payment)
-        return Receipt(
-            order_id=order.order_id,
-            status="refunded",
-            charge_id=payment.charge_id,
-            reason=error.message,
-        )
+        ctx.logger.warning("the order was taken back: %s", error.message)
+        return Receipt(order_id=order.order_id, status="refunded", charge_id=payment.charge_id, reason=error.message)
     ctx.step(send_confirmation, order, f"your order is on its way: {shipment.shipment_id}")
     return Receipt(
         order_id=order.order_id, status="fulfilled", charge_id=payment.charge_id, shipment_id=shipment.shipment_id

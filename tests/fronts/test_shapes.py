@@ -35,8 +35,10 @@ def check(shape: Shape, client: DurableClient, id: str, error: str | None) -> No
     assert {name: counts[name] for name in shape.once} == dict.fromkeys(shape.once, 1)
 
 
-def run_locally(shape: Shape, front: str) -> tuple[LocalRunner[Any, Any], Execution[Any]]:
-    runner = LocalRunner(getattr(shape, front), *shape.others)
+def run_locally(
+    shape: Shape, front: str, *, always_suspend: bool = False
+) -> tuple[LocalRunner[Any, Any], Execution[Any]]:
+    runner = LocalRunner(getattr(shape, front), *shape.others, always_suspend=always_suspend)
     execution = runner.run(shape.event, "x")
     for _ in range(20):
         if execution.status not in ("PENDING", "RUNNING", "SUSPENDED"):
@@ -83,6 +85,22 @@ def test_on_aws(shape: Shape, front: str, copies: int) -> None:
         check(shape, cloud.client, "x", header.error)
         assert not cloud.deaths
         assert cloud.dead_letters(function) == []
+
+
+@every_shape
+@both_fronts
+def test_suspending_at_every_operation_changes_nothing(shape: Shape, front: str) -> None:
+    ended = []
+    for always in (False, True):
+        EFFECTS.clear()
+        TOKENS.clear()
+        runner, execution = run_locally(shape, front, always_suspend=always)
+        header = runner.backend.store.get("x")
+        assert header is not None
+        check(shape, runner.client, execution.id, header.error)
+        ended.append(sorted((e.id, e.status) for e in execution.history if e.status != "STARTED"))
+        runner.__exit__()
+    assert ended[0] == ended[1]
 
 
 @every_shape

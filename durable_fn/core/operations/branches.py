@@ -104,14 +104,14 @@ def recorded(op: Op, fan: Fan, *, over: bool) -> None:
             journal.skip_below(f"{op.id}/{strand.component}/")
             strand.status = "CANCELLED"
     if fan.over and any(strand.status is None for strand in fan.strands):
-        fan.early = fan.unwinding = True
+        fan.early = True
 
 
 def next_strand(op: Op, fan: Fan) -> Strand | None:
-    """The next one to start. Of a fan that is to end, only those that have something to unwind."""
+    """The next one to start. Of a fan that is over, or is to end, only those that have something to unwind."""
     while (strand := fan.next_new()) is not None:
-        doomed = op.scope.branch.doomed and not strand.walk
-        if not doomed or op.turn.journal.has_below(f"{op.id}/{strand.component}/"):
+        ends = (fan.over or op.scope.branch.doomed) and not strand.walk
+        if not ends or op.turn.journal.has_below(f"{op.id}/{strand.component}/"):
             return strand
         strand.started = True
     return None
