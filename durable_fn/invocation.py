@@ -18,10 +18,8 @@ from .core.hint import Hint
 from .core.journal import Journal, Segment
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
-from .fronts.hooking import wrapped
 from .fronts.session import Session
 from .hints import send, send_hint
-from .hooks import InvocationInfo
 from .launching import note_of
 from .ports import Backend, Loaded
 from .starting import check_same, digest, horizon
@@ -118,6 +116,9 @@ class Invocation:
         """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands."""
         if not self.hooks:
             return self._run(header, lease)
+        from .fronts.hooking import wrapped
+        from .hooks import InvocationInfo
+
         info = InvocationInfo(header.id, header.fn, header.turns, str(self.context.aws_request_id), "RUNNING")
         with wrapped(self.hooks, lambda hook: hook.invocation(info)):
             after = self._run(header, lease)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from .core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from .core.hint import Hint
 from .core.inbox import Entry
 from .core.journal import Segment
-from .hooks import Hooks
 from .types import ExecutionStatus
+
+if TYPE_CHECKING:
+    from .hooks import Hooks
 
 
 class Clock(Protocol):

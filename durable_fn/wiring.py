@@ -7,11 +7,13 @@ import os
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .hooks import Hooks
 from .ports import Backend
+
+if TYPE_CHECKING:
+    from .hooks import Hooks
 
 BACKEND_VARIABLE: Final = "DURABLE_FN_BACKEND"
 

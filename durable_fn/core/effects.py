@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from .current import StepInfo
@@ -63,61 +62,83 @@ class Decide:
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
 class Expire:
     """Write a timeout into the inbox, under the key that a completion would have. Sent back: nothing; whatever stands there
     is in hand then."""
 
-    key: str
-    body: str
+    __slots__ = ("body", "key")
+
+    def __init__(self, key: str, body: str) -> None:
+        self.key = key
+        self.body = body
 
 
-@dataclass(frozen=True, slots=True)
 class Launch:
     """Write down another execution and send its first message. `key`: of the entry that its end puts into this execution's
     inbox; None: nobody waits. Sent back: the outcome of an execution that has already ended and will put none, else None."""
 
-    fn: str
-    id: str
-    input: str
-    key: str | None
-    retention_ms: int
-    timeout_ms: int | None = None
-    delay_ms: int = 0
-    adapter: Any = None
+    __slots__ = ("adapter", "delay_ms", "fn", "id", "input", "key", "retention_ms", "timeout_ms")
+
+    def __init__(
+        self,
+        fn: str,
+        id: str,
+        input: str,
+        key: str | None,
+        retention_ms: int,
+        timeout_ms: int | None = None,
+        delay_ms: int = 0,
+        adapter: Any = None,
+    ) -> None:
+        self.fn = fn
+        self.id = id
+        self.input = input
+        self.key = key
+        self.retention_ms = retention_ms
+        self.timeout_ms = timeout_ms
+        self.delay_ms = delay_ms
+        self.adapter = adapter
 
 
-@dataclass(frozen=True, slots=True)
 class Tell:
     """Ask another execution to cancel itself."""
 
-    id: str
-    reason: str
+    __slots__ = ("id", "reason")
+
+    def __init__(self, id: str, reason: str) -> None:
+        self.id = id
+        self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
 class Take:
     """Wait until it is the turn of this recorded result."""
 
-    record: Record
+    __slots__ = ("record",)
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
 
 
-@dataclass(frozen=True, slots=True)
 class Inside:
     """Run handler code in a scope of its own, in the same thread or task. Sent back or thrown in: as Call."""
 
-    scope: Scope
-    fn: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    __slots__ = ("args", "fn", "kwargs", "scope")
+
+    def __init__(self, scope: Scope, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.scope = scope
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
 
 
-@dataclass(frozen=True, slots=True)
 class Fork:
     """Run the branches of a fan, until it is over and each of them has ended."""
 
-    scope: Scope
-    fan: Fan
+    __slots__ = ("fan", "scope")
+
+    def __init__(self, scope: Scope, fan: Fan) -> None:
+        self.scope = scope
+        self.fan = fan
 
 
 COMMIT: Final = Commit()

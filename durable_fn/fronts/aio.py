@@ -7,33 +7,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
-from ..batch import BatchResult, Completion
+from ..core import lazily as ops
 from ..core.durations import milliseconds, moment
-from ..core.operations.branches import child as child_operation
-from ..core.operations.branches import fan_out
-from ..core.operations.branches import race as race_operation
-from ..core.operations.callbacks import Promise
-from ..core.operations.callbacks import callback as callback_operation
-from ..core.operations.callbacks import result as result_operation
-from ..core.operations.callbacks import wait_for_callback as wait_for_callback_operation
-from ..core.operations.calls import call as call_operation
-from ..core.operations.calls import send as send_operation
-from ..core.operations.polls import poll as poll_operation
-from ..core.operations.signals import wait_for_signal as signal_operation
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
-from ..core.planning import (
-    branch_adapter,
-    checker,
-    every_policy,
-    map_fan,
-    of,
-    optional_ms,
-    parallel_fan,
-    race_fan,
-    submitter,
-    target_of,
-)
 from ..core.retry import RetryPolicy
 from ..core.steps import StepPlan, callable_name, plan_of
 from ..errors import StepError
@@ -44,8 +21,9 @@ from .session import Session
 from .tasks import Driver, drive, execute
 
 if TYPE_CHECKING:
-    from ..batch import _Batch2, _Batch3, _Batch4
+    from ..batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4
     from ..core.effects import Operation
+    from ..core.operations.callbacks import Promise
     from ..core.scope import Op
     from ..handler import DurableFunction
 
@@ -74,7 +52,7 @@ class AsyncCallback(Generic[T_co]):
         return self._promise.token
 
     def result(self) -> Coroutine[object, None, T_co]:
-        return drive(self._driver, self._promise.op, result_operation(self._promise))
+        return drive(self._driver, self._promise.op, ops.result(self._promise))
 
 
 class AsyncSaga(BaseSaga):
@@ -194,9 +172,9 @@ class AsyncDurableContext(BaseContext):
         Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
         messages. No `timeout`: waits for ever.
         """
-        limits = optional_ms(timeout, "timeout"), optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
         op = self._enter("callback", "callback", name or "callback")
-        promise = callback_operation(op, name or "callback", of(result_type), *limits)
+        promise = ops.callback(op, name or "callback", ops.of(result_type), *limits)
         return done(AsyncCallback(promise, self._driver))
 
     @overload
@@ -233,10 +211,10 @@ class AsyncDurableContext(BaseContext):
     ) -> Any:
         """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
         submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
-        limits = optional_ms(timeout, "timeout"), optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        plan = self._checked(submitter(submit, retry))
+        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        plan = self._checked(ops.submitter(submit, retry))
         op = self._enter("wait_for_callback", "callback", name or "callback")
-        wait = wait_for_callback_operation(op, name or "callback", of(result_type), *limits, plan, submit)
+        wait = ops.wait_for_callback(op, name or "callback", ops.of(result_type), *limits, plan, submit)
         return self._drive(op, wait)
 
     @overload
@@ -253,9 +231,9 @@ class AsyncDurableContext(BaseContext):
         `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit: SerializationError,
         consumed.
         """
-        limit = optional_ms(timeout, "timeout")
+        limit = ops.optional_ms(timeout, "timeout")
         op = self._enter("wait_for_signal", "signal", name)
-        return self._drive(op, signal_operation(op, name, of(result_type), limit))
+        return self._drive(op, ops.wait_for_signal(op, name, ops.of(result_type), limit))
 
     @overload
     def parallel(
@@ -316,9 +294,9 @@ class AsyncDurableContext(BaseContext):
         Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
         at once.
         """
-        fan = parallel_fan(branches, self, completion, max_concurrency)
+        fan = ops.parallel_fan(branches, self, completion, max_concurrency)
         op = self._enter("parallel", "parallel", name or "parallel")
-        return self._drive(op, fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
+        return self._drive(op, ops.fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
 
     def map(
         self,
@@ -336,9 +314,9 @@ class AsyncDurableContext(BaseContext):
         A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
         its record.
         """
-        fan = map_fan(fn, items, self, completion, max_concurrency, item_name)
+        fan = ops.map_fan(fn, items, self, completion, max_concurrency, item_name)
         op = self._enter("map", "map", name or "map")
-        return self._drive(op, fan_out(op, fan, list))
+        return self._drive(op, ops.fan_out(op, fan, list))
 
     @overload
     def race(
@@ -369,9 +347,9 @@ class AsyncDurableContext(BaseContext):
     def race(self, branches: Any, *, name: str | None = None) -> Any:
         """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
         sagas roll back; a step body that runs already runs to its end and its result is dropped."""
-        fan = race_fan(branches, self)
+        fan = ops.race_fan(branches, self)
         op = self._enter("race", "race", name or "race")
-        return self._drive(op, race_operation(op, fan, named=isinstance(branches, Mapping)))
+        return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))
 
     @overload
     def child(
@@ -388,7 +366,7 @@ class AsyncDurableContext(BaseContext):
         if not callable(fn):
             raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
         op = self._enter("child", "child", name or callable_name(fn))
-        return self._drive(op, child_operation(op, fn, (self, *args), kwargs, branch_adapter(fn)))
+        return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
 
     @overload
     def call(
@@ -438,9 +416,9 @@ class AsyncDurableContext(BaseContext):
         same input gives its result; one that runs for somebody else is ExecutionConflict. Cancelling this execution cancels
         the other. Raises CallError, CallTimeout.
         """
-        wanted, limit = target_of(target, payload, result_type), optional_ms(timeout, "timeout")
+        wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
         op = self._enter("call", "call", name or wanted.fn)
-        return self._drive(op, call_operation(op, wanted, id, limit))
+        return self._drive(op, ops.call(op, wanted, id, limit))
 
     @overload
     def send(
@@ -452,9 +430,9 @@ class AsyncDurableContext(BaseContext):
     ) -> Coroutine[object, None, str]: ...
     def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
         """Fire and forget; the id of the new execution. Not cancelled with this one."""
-        wanted, wait = target_of(target, payload), optional_ms(delay, "delay") or 0
+        wanted, wait = ops.target_of(target, payload), ops.optional_ms(delay, "delay") or 0
         op = self._enter("send", "send", wanted.fn)
-        return self._drive(op, send_operation(op, wanted, id, wait))
+        return self._drive(op, ops.send(op, wanted, id, wait))
 
     def poll(
         self,
@@ -473,9 +451,13 @@ class AsyncDurableContext(BaseContext):
         that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait;
         `every.max_attempts` limits the checks.
         """
-        plan, limit, pace = self._checked(checker(check, retry)), optional_ms(timeout, "timeout"), every_policy(every)
+        plan, limit, pace = (
+            self._checked(ops.checker(check, retry)),
+            ops.optional_ms(timeout, "timeout"),
+            ops.every_policy(every),
+        )
         op = self._enter("poll", "poll", name or plan.name)
-        return self._drive(op, poll_operation(op, plan, check, initial, until, pace, limit))
+        return self._drive(op, ops.poll(op, plan, check, initial, until, pace, limit))
 
     def saga(self) -> AsyncSaga:
         """A block whose undo actions run if it fails."""

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
+from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
 from ..core.events import component
 from ..core.operations import draws
-from ..core.operations.patches import patched
 from ..core.scope import Op, Scope
 from ..core.turn import Turn
 from ..core.values import to_plain_json
@@ -147,7 +147,8 @@ class BaseContext:
             self._turn.set_status(scope, to_plain_json(value))
 
     def _patched(self, change_id: str) -> bool:
-        return patched(self._scope("patched"), change_id)
+        result: bool = lazily.patched(self._scope("patched"), change_id)
+        return result
 
     def _continue(self, payload: object) -> NoReturn:
         self._scope("continue_as_new")

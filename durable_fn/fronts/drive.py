@@ -13,7 +13,6 @@ from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, L
 from ..core.scope import Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
-from .hooking import attempt
 from .session import Session
 
 T = TypeVar("T")
@@ -105,6 +104,8 @@ def _call(session: Session, op: Op, call: Call) -> Any:
     try:
         if not session.hooks:
             return _body(call)
+        from .hooking import attempt
+
         with attempt(session.hooks, call.info):
             return _body(call)
     finally:

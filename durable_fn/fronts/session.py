@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..core.effects import Launch
 from ..core.events import Event, body, fence
@@ -15,9 +15,10 @@ from ..core.inbox import entry
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError
-from ..hooks import Hooks
 from ..ports import Backend
-from .hooking import recorded
+
+if TYPE_CHECKING:
+    from ..hooks import Hooks
 
 T = TypeVar("T")
 
@@ -171,7 +172,12 @@ class Session:
         """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached."""
         for part in _parts(batch):
             self.append(part)
+        self._tell(batch)
+
+    def _tell(self, batch: list[Event]) -> None:
         if self.hooks:
+            from .hooking import recorded
+
             recorded(self.hooks, self.turn.header.id, batch)
 
     def append(self, text: str) -> None:
@@ -196,8 +202,7 @@ class Session:
             if isinstance(reply, Header):
                 turn.journal.next_seq += 1
                 turn.worked = True
-                if self.hooks:
-                    recorded(self.hooks, turn.header.id, batch)
+                self._tell(batch)
                 return True
             if reply.reason != "moved":
                 raise self._fenced(f"could not decide: {reply.reason}")

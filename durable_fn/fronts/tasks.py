@@ -20,7 +20,6 @@ from ..core.operations.branches import inherit_doom, next_strand, strand_ended
 from ..core.scope import Branch, Doom, Op
 from ..errors import ExecutionCancelled, StepTimeout
 from .director import TurnDirector, Waiting
-from .hooking import attempt
 from .loop import DurableLoop, inline
 from .session import Session
 
@@ -254,6 +253,8 @@ class Driver:
         try:
             if not self.session.hooks:
                 return await self._body(call)
+            from .hooking import attempt
+
             with attempt(self.session.hooks, call.info):
                 return await self._body(call)
         finally:
