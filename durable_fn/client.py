@@ -403,7 +403,7 @@ class DurableClient:
 
     def _check_size(self, text: str, what: str) -> None:
         size = len(text.encode())
-        if size > self._store.max_body:
+        if not self._store.fits(text):
             raise PayloadTooLarge(
                 f"{what} is {size:,} bytes as JSON; the journal takes at most {self._store.max_body:,}. Store it elsewhere "
                 "(S3, say) and pass its key",

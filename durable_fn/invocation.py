@@ -172,6 +172,7 @@ class Invocation:
             step_retry=self.function.step_retry,
             entries=loaded.inbox,
             max_body=self.backend.store.max_body,
+            fits=self.backend.store.fits,
         )
 
     def _handler(self, session: Session, header: Header) -> Outcome:

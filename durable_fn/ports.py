@@ -62,6 +62,10 @@ class JournalStore(Protocol):
     """True: calls are quick and made in place by async code. False: they go through a thread."""
     max_body: int
     """The most UTF-8 bytes one segment's body, one input or one result may have."""
+
+    def fits(self, text: str) -> bool:
+        """Whether a text of this size can be stored, compressed or elsewhere if need be."""
+
     skew_ms: int
     """How far apart the clocks of two owners can be; added to every lease."""
     shards: int
@@ -126,6 +130,15 @@ class JournalStore(Protocol):
 
     def locate(self, fn: str) -> str | None:
         """The queue of the function of this name."""
+
+
+class BlobStore(Protocol):
+    """Values that no item takes. Keys are content addresses: a put again is no change."""
+
+    def put(self, key: str, data: bytes) -> None: ...
+
+    def get(self, key: str) -> bytes:
+        """Raises the backend's own error for an unknown key."""
 
 
 class Wakeups(Protocol):

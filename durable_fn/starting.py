@@ -47,10 +47,10 @@ def new_header(
 ) -> Header:
     """A PENDING header, due now or after the delay. Raises PayloadTooLarge."""
     size = len(input.encode())
-    if size > backend.store.max_body:
+    if not backend.store.fits(input):
         raise PayloadTooLarge(
             f"the event for {fn!r} is {size:,} bytes as JSON; the journal takes at most {backend.store.max_body:,}. "
-            "Store it elsewhere (S3, say) and pass its key",
+            "Set DURABLE_FN_BUCKET, or store it elsewhere and pass its key",
             size=size,
             limit=backend.store.max_body,
         )

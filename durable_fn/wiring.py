@@ -13,13 +13,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from .ports import Backend
 
 if TYPE_CHECKING:
-    from .hooks import Hooks
+    from .hooks import Codec, Hooks
 
 BACKEND_VARIABLE: Final = "DURABLE_FN_BACKEND"
 
 _lock = threading.Lock()
 _configured: Backend | None = None
 _hooks: tuple[Hooks, ...] = ()
+_codec: Codec | None = None
 _used = False
 _override: ContextVar[Backend | None] = ContextVar("durable_fn_backend", default=None)
 
@@ -38,9 +39,12 @@ def backend() -> Backend:
     return _configured
 
 
-def configure(*, backend: object | None = None, hooks: tuple[Hooks, ...] | None = None) -> None:
-    """Process-wide, at import time, before the first invocation; later raises RuntimeError. The environment is the default."""
-    global _configured, _hooks
+def configure(
+    *, backend: object | None = None, codec: Codec | None = None, hooks: tuple[Hooks, ...] | None = None
+) -> None:
+    """Process-wide, at import time, before the first invocation; later raises RuntimeError. The environment is the default. A
+    codec goes with the backend of the environment; clients and sweepers need the same one."""
+    global _configured, _hooks, _codec
     if backend is not None and not isinstance(backend, Backend):
         raise TypeError(
             f"backend must be a durable_fn Backend, not {type(backend).__name__}; see durable_fn.wiring.sqlite"
@@ -49,7 +53,7 @@ def configure(*, backend: object | None = None, hooks: tuple[Hooks, ...] | None 
         if _used:
             raise RuntimeError("durable_fn.configure() must be called before the first invocation or client")
         _configured = backend
-        _hooks = _checked(hooks or ())
+        _hooks, _codec = _checked(hooks or ()), codec
 
 
 def _checked(hooks: tuple[Hooks, ...]) -> tuple[Hooks, ...]:
@@ -76,7 +80,7 @@ def from_environment() -> Backend:
         return sqlite_from_url(url)
     from .backends.aws import connect
 
-    return connect()
+    return connect(_codec)
 
 
 def sqlite_from_url(url: str) -> Backend:
@@ -96,7 +100,8 @@ def sqlite(path: str, *, synchronous: str = "full") -> Backend:
     """An embedded journal in a file, or in memory with ":memory:"."""
     import sqlite3
 
-    from .backends.sqlite import PollingWakeups, SQLiteStore
+    from .backends.packed import PackedStore
+    from .backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
     from .clocks import SystemClock
 
     try:
@@ -106,4 +111,5 @@ def sqlite(path: str, *, synchronous: str = "full") -> Backend:
             f"cannot open the journal {path!r}: {error}; name a file that is a journal or does not exist yet, in a "
             "folder that can be written"
         ) from error
-    return Backend(store, PollingWakeups(), SystemClock(), "sqlite")
+    packed = PackedStore(store, _codec, SQLiteBlobs(store))
+    return Backend(packed, PollingWakeups(), SystemClock(), "sqlite")

@@ -33,6 +33,7 @@ CREATE INDEX IF NOT EXISTS due_index ON executions (due) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS started_index ON executions (started);
 CREATE TABLE IF NOT EXISTS segments (id, run, gen, seq, writer, body, PRIMARY KEY (id, run, gen, seq)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS inbox (id, run, key, writer, digest, body, PRIMARY KEY (id, run, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blobs (key PRIMARY KEY, data);
 CREATE TABLE IF NOT EXISTS functions (fn PRIMARY KEY, queue) WITHOUT ROWID;
 """
 _BUSY_SECONDS = 30.0
@@ -85,6 +86,21 @@ class SQLiteStore:
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
+
+    def fits(self, text: str) -> bool:
+        return len(text.encode()) <= self.max_body
+
+    # -- blobs -----------------------------------------------------------------------------------------------------
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT INTO blobs VALUES (?, ?) ON CONFLICT DO NOTHING", (key, data))
+
+    def blob(self, key: str) -> bytes:
+        rows = self._read("SELECT data FROM blobs WHERE key = ?", (key,))
+        if not rows:
+            raise LookupError(f"the journal has no blob {key!r}")
+        return bytes(rows[0][0])
 
     # -- header ----------------------------------------------------------------------------------------------------
 
@@ -262,6 +278,19 @@ class SQLiteStore:
     def locate(self, fn: str) -> str | None:
         rows = self._read("SELECT queue FROM functions WHERE fn = ?", (fn,))
         return str(rows[0][0]) if rows else None
+
+
+class SQLiteBlobs:
+    """A BlobStore in the journal's own file."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self._store = store
+
+    def put(self, key: str, data: bytes) -> None:
+        self._store.put(key, data)
+
+    def get(self, key: str) -> bytes:
+        return self._store.blob(key)
 
 
 class PollingWakeups:

@@ -53,6 +53,7 @@ class Turn:
         step_retry: RetryPolicy = DEFAULT_RETRY,
         entries: dict[str, Entry] | None = None,
         max_body: int = 380_000,
+        fits: Callable[[str], bool] | None = None,
     ) -> None:
         self.header = header
         self.journal = journal
@@ -61,6 +62,7 @@ class Turn:
         self.step_retry = step_retry
         self.inbox = Inbox(entries if entries is not None else {}, journal.used)
         self.max_body = max_body
+        self.fits = fits
         self.pending: list[Event] = []
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.worked = False  # a body was run or a segment written, so yielding makes progress
@@ -154,11 +156,13 @@ class Turn:
 
     def check_size(self, text: str, what: str) -> None:
         """Raises PayloadTooLarge for a value that no segment can carry."""
-        size = len(text.encode()) if len(text) * 4 > self.max_body else 0
-        if size > self.max_body:
+        if len(text) * 5 <= self.max_body:
+            return
+        size = len(text.encode())
+        if not (self.fits(text) if self.fits is not None else size <= self.max_body):
             raise PayloadTooLarge(
-                f"{what} is {size:,} bytes as JSON; the journal takes at most {self.max_body:,}. Store it elsewhere "
-                "(S3, say) and return its key",
+                f"{what} is {size:,} bytes as JSON; the journal takes at most {self.max_body:,}. Set "
+                "DURABLE_FN_BUCKET, or store it elsewhere and return its key",
                 size=size,
                 limit=self.max_body,
             )

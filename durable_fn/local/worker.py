@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from ..backends.sqlite import SQLiteStore
 from ..clocks import ScaledClock, SystemClock
 from ..core.header import Header
 from ..fronts.session import Outage
@@ -43,11 +42,11 @@ class Worker:
     def __init__(
         self, functions: Iterable[DurableFunction[Any, Any]], backend: Backend, *, timeout: float, emit: Emit
     ) -> None:
-        if not isinstance(backend.store, SQLiteStore):
+        if backend.kind != "sqlite":
             raise TypeError("a worker polls an embedded journal; on AWS, Lambda runs the functions")
         self._functions = {function.name: function for function in functions}
         self._backend = backend
-        self._store = backend.store
+        self._store: Any = backend.store
         self._timeout = timeout
         self._emit = emit
         self._stopped = False

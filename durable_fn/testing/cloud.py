@@ -21,6 +21,8 @@ from moto.sqs.models import sqs_backends
 
 from .. import sweeper
 from ..backends.aws import DynamoStore, SqsWakeups
+from ..backends.aws.blobs import S3Blobs
+from ..backends.packed import PackedStore
 from ..client import DurableClient
 from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
@@ -38,6 +40,7 @@ _log = logging.getLogger("durable_fn.testing")
 
 REGION: Final = "eu-central-1"
 TABLE: Final = "durable-fn"
+BUCKET: Final = "durable-fn-values"
 _ACCOUNT: Final = "123456789012"
 _ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/durable-fn-scheduler"
 _MINUTE: Final = 60_000
@@ -48,7 +51,8 @@ class LocalCloud:
     """A context manager. Handlers are deployed with `attach`: each gets its own queue and dead-letter queue.
 
     `timeout`: the functions', in seconds; messages come again after six times that, as AWS recommends, and go to the
-    dead-letter queue after `max_receives`. `schedules=False` leaves out the Scheduler role.
+    dead-letter queue after `max_receives`. `schedules=False` leaves out the Scheduler role, `bucket=True` adds a bucket for
+    large values.
     """
 
     def __init__(
@@ -59,7 +63,9 @@ class LocalCloud:
         max_receives: int = 5,
         schedules: bool = True,
         shards: int = 16,
+        bucket: bool = False,
     ) -> None:
+        self._bucket = bucket
         self.clock = VirtualClock(moment(now or EPOCH, "now"))
         self.wire = Wire(self.clock)
         self._timeout = timeout
@@ -79,6 +85,9 @@ class LocalCloud:
         with self.wire.aside():
             _client("dynamodb").create_table(**table_definition(TABLE))
             _client("scheduler").create_schedule_group(Name="durable-fn")
+            if self._bucket:
+                place = {"LocationConstraint": REGION}
+                _client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
         self.store = DynamoStore(_client("dynamodb"), TABLE, shards=self._shards, sleep=self.clock.sleep)
         self.backend = self._backend(None)
         self.client = DurableClient(self.backend)
@@ -97,7 +106,8 @@ class LocalCloud:
             role_arn=self._role,
             sleep=self.clock.sleep,
         )
-        return Backend(self.store, wakeups, self.clock, "aws")
+        blobs = S3Blobs(lambda: _client("s3"), BUCKET) if self._bucket else None
+        return Backend(PackedStore(self.store, blobs=blobs), wakeups, self.clock, "aws")
 
     # -- functions -------------------------------------------------------------------------------------------------
 
@@ -155,7 +165,7 @@ class LocalCloud:
         """Whether any execution goes on by itself, without somebody outside or the end of its patience."""
         with self.wire.aside():
             live = [header for header in self.store.executions(None, None, None, None) if header.live]
-            return any(jumps_to(header, self.store.load(header.key)) is not None for header in live)
+            return any(jumps_to(header, self.backend.store.load(header.key)) is not None for header in live)
 
     def advance(self, duration: Duration) -> None:
         """Lets time pass: all that becomes due meanwhile happens, in order."""

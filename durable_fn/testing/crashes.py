@@ -92,7 +92,7 @@ class _Run(LocalRunner[E, R]):
     ) -> None:
         super().__init__(handler, *others, now=EPOCH + timedelta(hours=7 * late))
         self._late_ms = 1_000_000 * late
-        self.dying = DyingStore(self._store, die_at)
+        self.dying = DyingStore(self._journal, die_at)
         self._backend.store = self.dying
 
     def _wake(self, id: str) -> None:

@@ -100,7 +100,7 @@ def _parsed(request: Any) -> tuple[str, str, dict[str, Any]]:
     target = request.headers.get("X-Amz-Target", "")
     target = target.decode() if isinstance(target, bytes) else target
     raw = request.body or b""
-    raw = raw.read() if hasattr(raw, "read") else raw
+    raw = b"" if hasattr(raw, "read") else raw  # an object on its way to S3: reading it here would take it away
     try:
         body = json.loads(raw) if raw else {}
     except ValueError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
-from ..backends.sqlite import PollingWakeups, SQLiteStore
+from ..backends.packed import PackedStore
+from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
@@ -99,7 +100,7 @@ class Execution(Generic[R_co]):
     def callback_token(self, name: str) -> str:
         """Of the newest open callback with that name; LookupError names the open ones."""
         header = self._runner._header(self._id)
-        loaded = self._runner._store.load(header.key)
+        loaded = self._runner._journal.load(header.key)
         assert loaded is not None
         open_: dict[str, str] = {}
         for record in Journal(loaded.segments).records.values():
@@ -142,7 +143,8 @@ class LocalRunner(Generic[E, R]):
             )
         self._clock = VirtualClock(moment(now or EPOCH, "now"))
         self._store = SQLiteStore(":memory:", synchronous="off")
-        self._backend = Backend(self._store, PollingWakeups(), self._clock, "sqlite")
+        self._journal = PackedStore(self._store, blobs=SQLiteBlobs(self._store))
+        self._backend = Backend(self._journal, PollingWakeups(), self._clock, "sqlite")
         self._client = DurableClient(self._backend)
         self._raised: dict[str, BaseException] = {}
 
@@ -186,7 +188,7 @@ class LocalRunner(Generic[E, R]):
     def _next_moment(self) -> int | None:
         """When the next execution goes on by itself."""
         live = (header for header in self._store.executions(None, None, None, None) if header.live)
-        times = [time for header in live if (time := jumps_to(header, self._store.load(header.key))) is not None]
+        times = [time for header in live if (time := jumps_to(header, self._journal.load(header.key))) is not None]
         return min(times, default=None)
 
     def start(self, event: E, id: str | None = None) -> Execution[R]:
@@ -254,6 +256,6 @@ class LocalRunner(Generic[E, R]):
         return FakeLambdaContext(self._clock, function_name=function.name)
 
     def _header(self, id: str) -> Header:
-        header = self._store.get(id)
+        header = self._journal.get(id)
         assert header is not None
         return header

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ...clocks import SystemClock
 from ...ports import Backend
+from ..packed import PackedStore
 from .dynamodb import DynamoStore
 from .wakeups import SqsWakeups, queue_arn
 
+if TYPE_CHECKING:
+    from ...hooks import Codec
+
 TABLE: Final = "DURABLE_FN_TABLE"
+BUCKET: Final = "DURABLE_FN_BUCKET"
 QUEUE_URL: Final = "DURABLE_FN_QUEUE_URL"
 GROUP: Final = "DURABLE_FN_SCHEDULE_GROUP"
 ROLE_ARN: Final = "DURABLE_FN_SCHEDULE_ROLE_ARN"
 
 
-def connect() -> Backend:
+def connect(codec: Codec | None = None) -> Backend:
     """By the environment. No request is made yet; SQS and Scheduler clients are made when the first message is sent.
 
     Raises RuntimeError naming the variable that is missing.
@@ -42,7 +47,13 @@ def connect() -> Backend:
         group=os.environ.get(GROUP) or None,
         role_arn=os.environ.get(ROLE_ARN) or None,
     )
-    return Backend(store, wakeups, SystemClock(), "aws")
+    bucket = os.environ.get(BUCKET)
+    blobs = None
+    if bucket:
+        from .blobs import S3Blobs
+
+        blobs = S3Blobs(lambda: client("s3"), bucket)
+    return Backend(PackedStore(store, codec, blobs), wakeups, SystemClock(), "aws")
 
 
 __all__ = ["DynamoStore", "SqsWakeups", "connect"]

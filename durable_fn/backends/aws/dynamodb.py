@@ -73,6 +73,9 @@ class DynamoStore:
         self.shards = shards
         self._sleep = sleep
 
+    def fits(self, text: str) -> bool:
+        return len(text.encode()) <= self.max_body
+
     def _request(self, action: str, **arguments: Any) -> dict[str, Any]:
         where = f"the DynamoDB table {self.table!r} (DURABLE_FN_TABLE)"
         return request(getattr(self.client, action), self._sleep, where, arguments)

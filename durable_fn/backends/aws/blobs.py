@@ -1,0 +1,32 @@
+"""Values that do not fit an item, in S3. Keys are content addresses below the execution's run: writing twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from .requests import explained
+
+_PREFIX = "durable-fn/"
+
+
+class S3Blobs:
+    """A BlobStore in a bucket. A lifecycle rule on "durable-fn/" removes what is older than the longest retention."""
+
+    def __init__(self, client: Callable[[], Any], bucket: str) -> None:
+        self._client = cache(client)
+        self._bucket = bucket
+
+    def put(self, key: str, data: bytes) -> None:
+        self._request("put_object", Key=_PREFIX + key, Body=data)
+
+    def get(self, key: str) -> bytes:
+        body: bytes = self._request("get_object", Key=_PREFIX + key)["Body"].read()
+        return body
+
+    def _request(self, action: str, **arguments: Any) -> Any:
+        try:
+            return getattr(self._client(), action)(Bucket=self._bucket, **arguments)
+        except Exception as error:
+            raise explained(error, f"the bucket {self._bucket!r} (DURABLE_FN_BUCKET)") from error

@@ -1,0 +1,230 @@
+"""Values on their way into a journal and back: compressed when they are large, through the user's codec, and into a blob store
+when they do not fit an item.
+
+A packed text begins with a control character, which no journal text begins with: "\\x02" + how + ":" + content, where `how` is
+made of z (zlib), c (codec) and b (the content is a key of the blob store). Small texts without a codec stay as they are, so
+that people can read the table.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from ..core.inbox import Entry
+from ..core.journal import Segment
+from ..errors import PayloadTooLarge
+from ..ports import BlobStore, Due, JournalStore, Loaded
+from ..types import ExecutionStatus
+
+if TYPE_CHECKING:
+    from ..hooks import Codec
+
+_MARK: Final = "\x02"
+_COMPRESS_AT: Final = 4096
+_MOST: Final = 64 * 1024 * 1024
+_LARGEST_UNPACKED: Final = 256 * 1024 * 1024  # what a stored text may grow to: it is hostile until it is read
+
+
+class Packing:
+    """One way in and out. `room`: the most bytes an item takes."""
+
+    def __init__(self, room: int, codec: Codec | None, blobs: BlobStore | None) -> None:
+        self.room = room
+        self.codec = codec
+        self.blobs = blobs
+
+    def fits(self, text: str) -> bool:
+        """Whether it can be stored, without storing it."""
+        size = len(text.encode())
+        if self.blobs is not None:
+            return size <= _MOST
+        if size <= self.room * 7 // 10 or (self.codec is None and size <= self.room):
+            return True
+        return size <= _MOST and len(zlib.compress(text.encode(), 6)) * 4 // 3 + 200 <= self.room
+
+    def pack(self, text: str, id: str, run: str) -> str:
+        if self.codec is None and len(text) * 4 <= _COMPRESS_AT:
+            return text
+        raw = text.encode()
+        data, how = raw, ""
+        if len(raw) > _COMPRESS_AT:
+            small = zlib.compress(raw, 6)
+            if len(small) * 3 < len(raw) * 2:
+                data, how = small, "z"
+        if self.codec is not None:
+            data, how = self.codec.encode(data, id), how + "c"
+        if not how and len(raw) <= self.room:
+            return text
+        packed = f"{_MARK}{how}:{base64.b64encode(data).decode()}"
+        return packed if len(packed) <= self.room else self._away(data, how, id, run)
+
+    def _away(self, data: bytes, how: str, id: str, run: str) -> str:
+        if self.blobs is None:
+            raise PayloadTooLarge(
+                f"a value of execution {id!r} is {len(data):,} bytes after compression; an item takes {self.room:,}. Set "
+                "DURABLE_FN_BUCKET, or store it elsewhere and return its key",
+                size=len(data),
+                limit=self.room,
+            )
+        key = f"{hashlib.sha256(id.encode()).hexdigest()[:32]}/{run}/{hashlib.sha256(data).hexdigest()}"
+        self.blobs.put(key, data)
+        return f"{_MARK}{how}b:{key}"
+
+    def unpack(self, text: str, id: str) -> str:
+        if not text.startswith(_MARK):
+            return text
+        how, colon, content = text[1:].partition(":")
+        if not colon or set(how) - set("zcb"):
+            raise ValueError(f"a stored value of execution {id!r} was written by another version: {text[:20]!r}")
+        data = self._blob(content, id) if "b" in how else base64.b64decode(content, validate=True)
+        if "c" in how:
+            if self.codec is None:
+                raise RuntimeError(
+                    f"execution {id!r} was stored through a codec, and none is configured; see durable_fn.configure(codec=...)"
+                )
+            data = self.codec.decode(data, id)
+        if "z" in how:
+            inflate = zlib.decompressobj()
+            data = inflate.decompress(data, _LARGEST_UNPACKED)
+            if inflate.unconsumed_tail:
+                raise ValueError(f"a stored value of execution {id!r} is larger than {_LARGEST_UNPACKED:,} bytes")
+        return data.decode()
+
+    def _blob(self, key: str, id: str) -> bytes:
+        if self.blobs is None:
+            raise RuntimeError(f"execution {id!r} has a value in a bucket, and DURABLE_FN_BUCKET is not set")
+        return self.blobs.get(key)
+
+
+class PackedStore:
+    """A JournalStore whose texts go through a packing. Everything else is the store's."""
+
+    def __init__(self, store: JournalStore, codec: Codec | None = None, blobs: BlobStore | None = None) -> None:
+        self.store = store
+        self.packing = Packing(store.max_body, codec, blobs)
+        self.local = store.local
+        self.max_body = _MOST if blobs is not None else store.max_body
+        self.skew_ms = store.skew_ms
+        self.shards = store.shards
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def fits(self, text: str) -> bool:
+        return self.packing.fits(text)
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def _in(self, text: str | None, key: Key) -> Any:
+        return None if text is None else self.packing.pack(text, key.id, key.run)
+
+    def _segment(self, segment: Segment, key: Key) -> Segment:
+        return segment._replace(body=self._in(segment.body, key))
+
+    def _entry(self, entry: Entry, key: Key) -> Entry:
+        return entry._replace(body=self._in(entry.body, key))
+
+    def _ending(self, ending: Ending, key: Key) -> Ending:
+        return ending._replace(
+            result=self._in(ending.result, key), error=self._in(ending.error, key), custom=self._in(ending.custom, key)
+        )
+
+    # -- out -------------------------------------------------------------------------------------------------------
+
+    def _out(self, reply: Any) -> Any:
+        """A header, or the one in a refusal, with its values as they were given."""
+        if isinstance(reply, Refusal):
+            return reply if reply.header is None else reply._replace(header=self._out(reply.header))
+        if not isinstance(reply, Header):
+            return reply
+        names = ("input", "result", "error", "custom")
+        packed: dict[str, Any] = {
+            name: value for name in names if (value := getattr(reply, name)) is not None and value.startswith(_MARK)
+        }
+        if not packed:
+            return reply
+        opened: dict[str, Any] = {name: self.packing.unpack(value, reply.id) for name, value in packed.items()}
+        return replace(reply, **opened)
+
+    # -- the port --------------------------------------------------------------------------------------------------
+
+    def create(self, header: Header) -> Header | Refusal:
+        key = header.key
+        return self._out(self.store.create(replace(header, input=self._in(header.input, key))))  # type: ignore[no-any-return]
+
+    def get(self, id: str) -> Header | None:
+        return self._out(self.store.get(id))  # type: ignore[no-any-return]
+
+    def acquire(self, id: str, lease: Lease) -> Header | Refusal:
+        return self._out(self.store.acquire(id, lease))  # type: ignore[no-any-return]
+
+    def load(self, key: Key) -> Loaded | None:
+        loaded = self.store.load(key)
+        if loaded is None:
+            return None
+        unpack = self.packing.unpack
+        segments = [s if s.body[:1] != _MARK else s._replace(body=unpack(s.body, key.id)) for s in loaded.segments]
+        inbox = {name: entry._replace(body=unpack(entry.body, key.id)) for name, entry in loaded.inbox.items()}
+        return Loaded(self._out(loaded.header), segments, inbox)
+
+    def append(self, header: Header, segment: Segment) -> bool:
+        return self.store.append(header, self._segment(segment, header.key))
+
+    def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
+        return self._out(self.store.decide(header, self._segment(segment, header.key), seen))  # type: ignore[no-any-return]
+
+    def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
+        key = header.key
+        packed = parking._replace(error=self._in(parking.error, key), custom=self._in(parking.custom, key))
+        return self._out(self.store.suspend(header, writer, packed))  # type: ignore[no-any-return]
+
+    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+        packed = None if note is None else note._replace(entry=self._entry(note.entry, note.waiting))
+        return self._out(self.store.complete(header, writer, self._ending(ending, header.key), packed))  # type: ignore[no-any-return]
+
+    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        return self._out(self.store.deliver(header, self._entry(entry, header.key), now))  # type: ignore[no-any-return]
+
+    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
+        return self._out(self.store.expire(header, writer, self._entry(entry, header.key)))  # type: ignore[no-any-return]
+
+    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
+        key = header.key
+        return self._out(self.store.terminate(header, self._ending(ending, key), self._segment(tombstone, key)))  # type: ignore[no-any-return]
+
+    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
+        return self._out(self.store.revive(header, self._segment(segment, header.key), now, ttl))  # type: ignore[no-any-return]
+
+    def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
+        key = header.key
+        packed = renewal._replace(input=self._in(renewal.input, key), segment=self._segment(renewal.segment, key))
+        return self._out(self.store.renew(header, writer, packed))  # type: ignore[no-any-return]
+
+    def executions(
+        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
+    ) -> Iterator[Header]:
+        for header in self.store.executions(name, status, started_after, limit):
+            yield self._out(header)
+
+    # Nothing of theirs is packed, and what is not needed is not unpacked.
+
+    def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
+        return self.store.postpone(id, seen_due, now, due)
+
+    def purge(self, header: Header) -> Header | Refusal:
+        return self.store.purge(header)
+
+    def due(self, shard: int, now: int, limit: int) -> list[Due]:
+        return self.store.due(shard, now, limit)
+
+    def register(self, fn: str, queue: str) -> None:
+        self.store.register(fn, queue)
+
+    def locate(self, fn: str) -> str | None:
+        return self.store.locate(fn)

@@ -1,0 +1,188 @@
+"""Values on their way: the contract through a codec and a blob store, sizes, and what is hostile or missing."""
+
+from __future__ import annotations
+
+import base64
+import random
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from durable_fn import AsyncDurableContext, DurableContext, durable
+from durable_fn.backends.packed import PackedStore, Packing
+from durable_fn.backends.sqlite import SQLiteBlobs, SQLiteStore
+from durable_fn.codecs import AesGcm
+from durable_fn.core.journal import Segment
+from durable_fn.errors import PayloadTooLarge
+from durable_fn.ports import JournalStore
+from durable_fn.testing import LocalRunner
+from durable_fn.testing.cloud import LocalCloud
+
+from .contract import StoreContract
+
+KEY = bytes(range(32))
+
+
+def noise(size: int) -> str:
+    """Text that does not compress."""
+    return base64.b64encode(random.Random(7).randbytes(size * 3 // 4)).decode()
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes) -> None:
+        self.kept[key] = data
+
+    def get(self, key: str) -> bytes:
+        return self.kept[key]
+
+
+class TestEncryptedSQLite(StoreContract):
+    @pytest.fixture
+    def store(self) -> Iterator[JournalStore]:
+        inner = SQLiteStore(":memory:")
+        yield PackedStore(inner, AesGcm(KEY), SQLiteBlobs(inner))  # type: ignore[misc]
+        inner.close()
+
+    def test_a_body_of_the_greatest_size(self, store: JournalStore) -> None:
+        text = noise(6_000_000)
+        owned = self.owned(store)
+        assert store.append(owned, Segment(0, "w", text))
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert loaded.segments[0].body == text
+
+    def test_nothing_readable_is_stored(self, store: Any) -> None:
+        owned = self.owned(store, input='"card 4111"')
+        store.append(owned, Segment(0, "w", "card 4111"))
+        inner: SQLiteStore = store.store
+        assert "4111" not in "".join(inner._db.iterdump())
+
+
+class TestPackedDynamoDB(StoreContract):
+    @pytest.fixture
+    def store(self) -> Iterator[JournalStore]:
+        with LocalCloud() as cloud:
+            yield PackedStore(cloud.store, AesGcm(KEY), Memory())  # type: ignore[misc]
+
+    def test_a_body_of_the_greatest_size(self, store: JournalStore) -> None:
+        TestEncryptedSQLite().test_a_body_of_the_greatest_size(store)
+
+
+# -- packing -------------------------------------------------------------------------------------------------------
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=9000), st.booleans())
+def test_any_text_comes_back(text: str, encrypted: bool) -> None:
+    packing = Packing(2000, AesGcm(KEY) if encrypted else None, Memory())
+    if text.startswith("\x02"):
+        return
+    packed = packing.pack(text, "id", "run")
+    assert packing.unpack(packed, "id") == text
+    assert len(packed.encode()) <= max(2000, 4096)
+
+
+def test_small_values_stay_readable() -> None:
+    assert Packing(380_000, None, None).pack('{"a":1}', "id", "run") == '{"a":1}'
+
+
+def test_large_values_are_compressed_before_anything_else() -> None:
+    blobs = Memory()
+    packing = Packing(380_000, None, blobs)
+    packed = packing.pack("x" * 1_000_000, "id", "run")
+    assert packed.startswith("\x02z:")
+    assert len(packed) < 3000
+    assert blobs.kept == {}
+
+
+def test_without_a_bucket_the_limit_is_told() -> None:
+    packing = Packing(380_000, None, None)
+    text = noise(600_000)
+    assert not packing.fits(text)
+    assert packing.fits("x" * 5_000_000)
+    with pytest.raises(PayloadTooLarge, match=r"an item takes 380,000. Set DURABLE_FN_BUCKET") as caught:
+        packing.pack(text, "id", "run")
+    assert caught.value.size > caught.value.limit
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("\x02q:x", "another version"), ("\x02z", "another version"), ("\x02b:key", "DURABLE_FN_BUCKET is not set"),
+     ("\x02c:AAAA", "none is configured")],
+)  # fmt: skip
+def test_what_cannot_be_unpacked(text: str, why: str) -> None:
+    with pytest.raises((ValueError, RuntimeError), match=why):
+        Packing(380_000, None, None).unpack(text, "id")
+
+
+def test_a_bomb_is_not_inflated() -> None:
+    bomb = base64.b64encode(zlib.compress(b"\0" * (300 * 1024 * 1024), 9)).decode()
+    with pytest.raises(ValueError, match="larger than"):
+        Packing(380_000, None, None).unpack(f"\x02z:{bomb}", "id")
+
+
+def test_values_cannot_be_swapped_between_executions() -> None:
+    packing = Packing(380_000, AesGcm(KEY), None)
+    packed = packing.pack("secret", "mine", "run")
+    with pytest.raises(ValueError, match="cannot be decrypted: another key, or it was changed"):
+        packing.unpack(packed, "yours")
+    rotated = Packing(380_000, AesGcm(bytes(32), old_keys=(KEY,)), None)
+    assert rotated.unpack(packed, "mine") == "secret"
+    with pytest.raises(ValueError, match=r"16, 24, or 32|128, 192, or 256"):
+        AesGcm(b"short")
+
+
+# -- whole executions ----------------------------------------------------------------------------------------------
+
+
+@durable(name="large")
+def large(event: str, ctx: DurableContext) -> str:
+    first = ctx.step(lambda: noise(len(event)))
+    ctx.sleep(60)
+    return first + ctx.step(lambda: event)
+
+
+@durable(name="large")
+async def a_large(event: str, ctx: AsyncDurableContext) -> str:
+    first = await ctx.step(lambda: noise(len(event)))
+    await ctx.sleep(60)
+    return first + await ctx.step(lambda: event)
+
+
+@pytest.mark.parametrize("function", [large, a_large], ids=["sync", "async"])
+@pytest.mark.parametrize("size", [1_000_000, 6_000_000])
+@pytest.mark.parametrize("where", ["sqlite", "aws"])
+def test_inputs_and_results_of_megabytes(function: Any, size: int, where: str) -> None:
+    event = noise(size)
+    if where == "sqlite":
+        with LocalRunner(function) as runner:
+            assert runner.run(event).result == event + event
+        return
+    with LocalCloud(bucket=True) as cloud:
+        cloud.attach(function)
+        id = cloud.client.start(function, event)
+        assert cloud.run(id).status == "SUCCEEDED"
+        assert cloud.client.result(id) == event + event
+        assert not cloud.deaths
+
+
+def test_too_large_without_a_bucket_is_a_failure_that_says_what_to_do() -> None:
+    with LocalCloud() as cloud:
+        cloud.attach(large)
+        with pytest.raises(PayloadTooLarge, match="Set DURABLE_FN_BUCKET"):
+            cloud.client.start(large, noise(1_000_000))
+
+        @durable(name="grows")
+        def grows(event: Any, ctx: DurableContext) -> int:
+            return len(ctx.step(lambda: noise(1_000_000)))
+
+        cloud.attach(grows)
+        answer = cloud.invoke(grows, None)
+        assert answer["status"] == "FAILED"
+        assert "DURABLE_FN_BUCKET" in answer["error"]["message"]
