@@ -19,6 +19,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 TESTS: Final = [
     ["tests/protocol/test_rules.py"],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
+    ["tests/fronts/test_shapes.py", "tests/test_steering.py"],
     ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
@@ -64,8 +65,8 @@ MUTATIONS: Final = [
     Mutation("seen is taken from the counter", INVOCATION, "turn.seen, error", "turn.header.n, error"),
     Mutation("an incomplete inbox is good enough", INVOCATION, "len(loaded.inbox) + loaded.header.gone >= loaded.header.n", "True"),
     Mutation("no fence after a takeover", INVOCATION, "                    session.fence()\n", ""),
-    Mutation("no look at the clocks before a body (def)", "fronts/sync.py", "    session.look_at_lease()\n", ""),
-    Mutation("no look at the clocks before a body (async def)", "fronts/aio.py", "        self.session.look_at_lease()\n", ""),
+    Mutation("no look at the clocks before a body (def)", "fronts/drive.py", "    session.look_at_lease()\n", ""),
+    Mutation("no look at the clocks before a body (async def)", "fronts/tasks.py", "        self.session.look_at_lease()\n", ""),
     Mutation("no look at the clocks before an append", SESSION, "        self.look_at_lease()\n        header", "        header"),
     Mutation("at most once without a marker", STEP, "            op.turn.record(op, BEGUN, attempt)\n            yield COMMIT\n", ""),
     Mutation("the marker is written after the body", STEP, "            op.turn.record(op, BEGUN, attempt)\n            yield COMMIT\n",
@@ -78,7 +79,7 @@ MUTATIONS: Final = [
     Mutation("append does not know itself (DynamoDB)", DYNAMO, 'return bool(_item(failure)["w"]["S"] == segment.writer)', "return False"),
     Mutation("start does not know itself (DynamoDB)", DYNAMO, "if there.run == header.run else", "if False else"),
     Mutation("deliver does not know itself", DYNAMO, "there.writer == entry.writer or there.digest == entry.digest", "False"),
-    Mutation("a bump without due (SQLite)", HEADER, "replace(header, n=header.n + 1, due=now)", "replace(header, n=header.n + 1)"),
+    Mutation("a bump without due (SQLite)", HEADER, "replace(header, n=header.n + 1, due=now, cancel", "replace(header, n=header.n + 1, cancel"),
     Mutation("a bump without due (DynamoDB)", DYNAMO, '"SET n = n + :one, due = :now"', '"SET n = n + :one, due = if_not_exists(due, :now)"'),
     Mutation("an entry is put over another (DynamoDB)", DYNAMO,
              '            "ConditionExpression": "attribute_not_exists(pk)",\n            "ReturnValuesOn', '            "ReturnValuesOn'),
@@ -109,6 +110,23 @@ MUTATIONS: Final = [
     Mutation("a direct start is not due", INVOCATION, "        wanted.due = lease.end + 1\n", "        wanted.due = None\n"),
     Mutation("a direct start has no lease", INVOCATION, "wanted.own, wanted.lease, wanted.turns = \"RUNNING\", lease.writer, lease.end, 1",
              "wanted.own, wanted.lease, wanted.turns = \"RUNNING\", lease.writer, 0, 1"),
+    Mutation("a timeout over a completion (DynamoDB)", DYNAMO,
+             '            self._transact([{"Put": self._entry_put(header, entry)}, {"Update": change}])',
+             '            self._transact([{"Put": {**self._entry_put(header, entry), "ConditionExpression": "attribute_not_exists(nothing)"}}, {"Update": change}])'),
+    Mutation("a timeout without owner", HEADER, 'def expire(header: Header | None, key: Key, writer: str) -> Header | Refusal:\n    """The owner\'s own entry, a timeout. It is in hand, so nobody has to be woken for it."""\n    refusal = _owned(header, key, writer)',
+             'def expire(header: Header | None, key: Key, writer: str) -> Header | Refusal:\n    """The owner\'s own entry, a timeout. It is in hand, so nobody has to be woken for it."""\n    refusal = None'),
+    Mutation("a decision over something unseen (SQLite)", HEADER, 'return header if header.n == seen else Refusal("moved", header)', "return header"),
+    Mutation("a decision over something unseen (DynamoDB)", DYNAMO, '"ConditionExpression": f"{_MINE} AND n = :seen"', '"ConditionExpression": f"{_MINE} AND n >= :seen"'),
+    Mutation("a signal is taken before it is recorded", "core/operations/signals.py",
+             '            event = turn.record(op, SUCCEEDED, value=f"{there.key}\\t{there.body}")\n            yield COMMIT\n', '            event = turn.record(op, SUCCEEDED, value=f"{there.key}\\t{there.body}")\n'),
+    Mutation("a cancellation is raised before it is recorded", "core/dooms.py", "    else:\n        yield COMMIT\n", ""),
+    Mutation("a fan over an unseen signal goes on as new", HEADER, "    if header.n != renewal.seen:", "    if False:"),
+    Mutation("a parent is not told", "invocation.py", "        note = _note(turn.header, turn.writer, ending)\n", "        note = None\n"),
+    Mutation("a child insists on a live parent", DYNAMO, "            if not failure.failed[0]:\n                return None\n", "            if not failure.failed[0]:\n                return Refusal(\"fenced\", None)\n"),
+    Mutation("a child is marked before its header", "core/operations/calls.py",
+             "        outcome = yield _launch(target, child, key)\n        turn.record(op, BEGUN, due=due or 0, value=child)\n",
+             "        turn.record(op, BEGUN, due=due or 0, value=child)\n        from ..effects import COMMIT\n        yield COMMIT\n        outcome = yield _launch(target, child, key)\n"),
+    Mutation("a race is decided again after a death", "core/operations/branches.py", "    if done is None and fan.early:\n        yield COMMIT", "    if False:\n        yield COMMIT"),
 ]  # fmt: skip
 
 
