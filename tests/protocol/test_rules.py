@@ -10,7 +10,7 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
 from durable_fn.core.events import fence, is_fence
 from durable_fn.core.header import Ending, Header, Lease, Parking, Refusal
-from durable_fn.core.inbox import Entry
+from durable_fn.core.inbox import Entry, entry, numbered, signal_prefix
 from durable_fn.core.journal import Segment
 from durable_fn.core.turn import STALL_LIMIT
 from durable_fn.errors import ExecutionConflict, StepInterrupted
@@ -600,3 +600,29 @@ def test_the_sweeper_leaves_a_held_lease_alone(function: DurableFunction[Any, An
     assert isinstance(reply, Refusal)
     assert reply.reason == "held"
     assert bench.header().due == START + 50_001, "looked at again when the lease ends"
+
+
+# -- signals -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asyn", [False, True], ids=["sync", "async"])
+def test_a_signal_is_consumed_in_the_log_before_its_value_reaches_user_code(asyn: bool) -> None:
+    seen: list[str] = []
+
+    @durable(name="listens")
+    def sync(event: Any, ctx: DurableContext) -> Any:
+        got = ctx.wait_for_signal("x")
+        seen.append(bench.bodies()[-1])
+        return got
+
+    @durable(name="listens")
+    async def asynchronous(event: Any, ctx: AsyncDurableContext) -> Any:
+        got = await ctx.wait_for_signal("x")
+        seen.append(bench.bodies()[-1])
+        return got
+
+    bench = Bench(asynchronous if asyn else sync)
+    header = bench.start()
+    bench.sqlite.deliver(header, entry(numbered(signal_prefix("x"), 0, "r"), "w", "7"), START)
+    assert bench.resume().result == "7"
+    assert [line.split("\t")[1:4] for line in seen[0].split("\n")][-1] == ["signal", "0", "S"]
