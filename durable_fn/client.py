@@ -34,13 +34,13 @@ from .core.rewind import rewinding
 from .core.tokens import Token, is_genuine
 from .core.tokens import parse as parse_token
 from .core.values import UNTYPED, adapter, plain, to_plain_json
-from .errors import CallbackError, CallError, CallTimeout, ExecutionConflict, ExecutionNotFound, PayloadTooLarge
+from .errors import CallbackError, CallError, CallTimeout, ExecutionConflict, ExecutionNotFound
 from .handler import DurableFunction
 from .hints import send_hint
 from .launching import cancel as request_cancel
 from .launching import note_of
 from .ports import Backend
-from .starting import check_same, horizon, new_header
+from .starting import check_fits, check_same, horizon, new_header
 from .types import Duration, ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 
 E = TypeVar("E")
@@ -245,7 +245,7 @@ class DurableClient:
         component(name)
         text = to_plain_json(payload)
         header = self._header(id)
-        self._check_size(text, f"the payload of signal {name!r}")
+        check_fits(self._store, text, f"the payload of signal {name!r}")
         writer = self._writer()
         reply = self._deliver(header, entry(numbered(signal_prefix(name), header.n, writer), writer, text))
         if isinstance(reply, Refusal):
@@ -254,7 +254,7 @@ class DurableClient:
     def complete_callback(self, token: str, result: object = None) -> None:
         """Once. The same result again is accepted quietly; a completed, expired or unknown token is a CallbackError."""
         text = to_plain_json(result)
-        self._check_size(text, "the result of the callback")
+        check_fits(self._store, text, "the result of the callback")
         self._settle(token, SUCCESS + text)
 
     def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
@@ -400,16 +400,6 @@ class DurableClient:
 
     def _writer(self) -> str:
         return secrets.token_hex(6)
-
-    def _check_size(self, text: str, what: str) -> None:
-        size = len(text.encode())
-        if not self._store.fits(text):
-            raise PayloadTooLarge(
-                f"{what} is {size:,} bytes as JSON; the journal takes at most {self._store.max_body:,}. Store it elsewhere "
-                "(S3, say) and pass its key",
-                size=size,
-                limit=self._store.max_body,
-            )
 
     def _header(self, id: str) -> Header:
         checked_id(id)

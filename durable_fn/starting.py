@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .core.header import Header
 from .core.values import UNTYPED_ADAPTER, Adapter
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
-from .ports import Backend
+from .ports import Backend, JournalStore
 
 if TYPE_CHECKING:
     from .handler import DurableFunction
@@ -46,14 +46,7 @@ def new_header(
     delay_ms: int = 0,
 ) -> Header:
     """A PENDING header, due now or after the delay. Raises PayloadTooLarge."""
-    size = len(input.encode())
-    if not backend.store.fits(input):
-        raise PayloadTooLarge(
-            f"the event for {fn!r} is {size:,} bytes as JSON; the journal takes at most {backend.store.max_body:,}. "
-            "Set DURABLE_FN_BUCKET, or store it elsewhere and pass its key",
-            size=size,
-            limit=backend.store.max_body,
-        )
+    check_fits(backend.store, input, f"the event for {fn!r}")
     now = backend.clock.now()
     return Header(
         id=id,
@@ -68,6 +61,18 @@ def new_header(
         input=input,
         due=now + delay_ms,
     )
+
+
+def check_fits(store: JournalStore, text: str, what: str) -> None:
+    """Raises PayloadTooLarge for what no item takes, compressed or not, where there is no other place."""
+    if not store.fits(text):
+        size = len(text.encode())
+        raise PayloadTooLarge(
+            f"{what} is {size:,} bytes as JSON; the journal takes at most {store.max_body:,}. Set DURABLE_FN_BUCKET, or store "
+            "it elsewhere and pass its key",
+            size=size,
+            limit=store.max_body,
+        )
 
 
 def horizon(now: int, retention_ms: int, timeout_ms: int | None) -> int:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 
 from ..errors import ExecutionCancelled, ExecutionTimedOut
-from .effects import COMMIT, DECIDE, Call, Effect, Expire, Fork, Launch, Operation, Park
+from .effects import COMMIT, DECIDE, Call, Effect, Expire, Launch, Operation, Park
 from .events import RAISED
 from .scope import Doom, Op
 
-_INTERRUPTED = (Call, Park, Launch, Expire, Fork)
-"""Live effects before which it is raised. What has happened is committed first."""
+_INTERRUPTED = (Call, Park, Launch, Expire)
+"""Live effects before which it is raised. What has happened is committed first, and a fan ends its branches by itself first."""
 
 Raised = ExecutionCancelled | ExecutionTimedOut
 
 
 def strikes_before(op: Op, effect: Effect) -> bool:
-    """Whether the operation is to end here instead of doing this. A fan ends its branches by itself first."""
-    return op.scope.branch.doomed and isinstance(effect, _INTERRUPTED) and not isinstance(effect, Fork)
+    """Whether the operation is to end here instead of doing this."""
+    return op.scope.branch.doomed and isinstance(effect, _INTERRUPTED)
 
 
 def error_of(doom: Doom) -> Raised:

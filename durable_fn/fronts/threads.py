@@ -37,7 +37,6 @@ class _Run:
         self.fan = fan
         self.changed = threading.Condition()
         self.running = 0
-        self.helpers = 0
         self.parked: dict[int, tuple[Strand, Parked]] = {}
         self.fatal: BaseException | None = None
         self.context = contextvars.copy_context()
@@ -117,7 +116,6 @@ class _Run:
         ):
             return
         self.session.helpers_left -= 1
-        self.helpers += 1
         thread = threading.Thread(target=self._help, name=f"branch of {self.op.id}", daemon=True)
         thread.start()
 
@@ -130,7 +128,6 @@ class _Run:
                     self._cancel_losers()
             finally:
                 self.session.helpers_left += 1
-                self.helpers -= 1
                 self.changed.notify_all()
 
     def _patience(self) -> float | None:

@@ -586,7 +586,11 @@ class StoreContract:
     @settings(
         max_examples=40,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+            HealthCheck.too_slow,
+        ],
     )
     def test_any_text_comes_back(self, store: JournalStore, id: str, body: str, key: str) -> None:
         """Ids are checked before they come here; a store must not depend on that. A surrogate is no text."""

@@ -6,7 +6,6 @@ itself, also a timeout, is one write-once entry of the inbox, so that a completi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -136,13 +135,3 @@ def part(op: Op, operation: Callable[..., Operation[Any]], *args: Any) -> Operat
     if op.record is not None and op.record.done is not None:
         yield Take(op.record)
     return (yield from operation(op, *args))
-
-
-def failure_body(message: str, error_type: str) -> str:
-    """The entry of a failed callback."""
-    return FAILURE + failures.encode(failures.Failure(error_type, message, "", None, None))
-
-
-def success_body(payload: str) -> str:
-    json.loads(payload)
-    return SUCCESS + payload
