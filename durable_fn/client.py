@@ -30,6 +30,7 @@ from .core.inbox import (
     signal_prefix,
 )
 from .core.journal import Journal, Segment
+from .core.retention import DAY_MS
 from .core.rewind import rewinding
 from .core.tokens import Token, is_genuine
 from .core.tokens import parse as parse_token
@@ -40,7 +41,7 @@ from .hints import send_hint
 from .launching import cancel as request_cancel
 from .launching import note_of
 from .ports import Backend
-from .starting import check_fits, check_same, horizon, new_header
+from .starting import check_fits, check_same, new_header
 from .types import Duration, ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 
 E = TypeVar("E")
@@ -338,7 +339,7 @@ class DurableClient:
         """
         writer = self._writer()
         for _ in range(_TRIES):
-            header, segments = self._log(id)
+            header, segments = self._kept_log(id)
             now = self._clock.now()
             if header.live and header.strikes:
                 self._deliver(header, entry(numbered("redrive/", header.n, writer), writer, ""))
@@ -348,8 +349,7 @@ class DurableClient:
                     f"execution {id!r} is {header.status}: there is nothing to redrive", execution_id=id
                 )
             line = rewinding(segments, from_step, now)
-            ttl = horizon(now, max(0, header.ttl * 1000 - header.started), None)
-            reply = self._store.revive(header, Segment(len(segments), writer, line), now, ttl)
+            reply = self._store.revive(header, Segment(len(segments), writer, line), now)
             if not isinstance(reply, Refusal):
                 send_hint(self._backend, reply, now)
                 return
@@ -357,14 +357,14 @@ class DurableClient:
 
     def fork(self, id: str, *, from_step: str, new_id: str | None = None) -> str:
         """A copy that has everything before that operation behind it and goes on from there, with the code of today. Its id."""
-        header, segments = self._log(id)
+        header, segments = self._kept_log(id)
         now = self._clock.now()
         wanted = new_header(
             self._backend,
             fresh_id() if new_id is None else checked_id(new_id, "new_id"),
             header.fn,
             header.input or "null",
-            retention_ms=max(0, header.ttl * 1000 - header.started),
+            retention_ms=header.retention * 1000,
         )
         if self._store.get(wanted.id) is not None:
             raise ExecutionConflict(f"execution id {wanted.id!r} is in use", execution_id=wanted.id)
@@ -380,9 +380,22 @@ class DurableClient:
 
     def purge(self, id: str) -> None:
         """Removes a finished one with all it stored. Running: ExecutionConflict."""
-        reply = self._store.purge(self._header(id))
-        if isinstance(reply, Refusal) and reply.reason == "live":
+        reply = self._store.retire(self._header(id))
+        if isinstance(reply, Header):
+            self._store.remove(reply)
+        elif reply.reason == "live":
             raise ExecutionConflict(f"execution {id!r} is under way; cancel or terminate it first", execution_id=id)
+
+    def _kept_log(self, id: str) -> tuple[Header, builtins.list[Segment]]:
+        """Of which nothing can have been removed yet: going on without a part of it would do things twice."""
+        header, segments = self._log(id)
+        if self._clock.now() > header.horizon * 1000 - DAY_MS > 0:
+            raise ExecutionConflict(
+                f"the steps of execution {id!r} are recorded until {aware(header.horizon * 1000):%Y-%m-%d %H:%M} UTC, which is "
+                "over or nearly so: it cannot go on from them any more. Start it anew under another id",
+                execution_id=id,
+            )
+        return header, segments
 
     def _log(self, id: str) -> tuple[Header, builtins.list[Segment]]:
         loaded = self._store.load(self._header(id).key)
@@ -409,6 +422,12 @@ class DurableClient:
         return header
 
 
+def _next_due(header: Header) -> datetime | None:
+    """The earliest timer; that items have to be stamped anew is nobody's business."""
+    due = header.due if header.timer is None else header.timer
+    return None if not due or header.status == "RUNNING" else aware(due)
+
+
 def info(header: Header) -> ExecutionInfo:
     """What people are shown of a header."""
     error: ErrorInfo | None = failures.info(failures.decode(header.error)) if header.error is not None else None
@@ -419,7 +438,7 @@ def info(header: Header) -> ExecutionInfo:
         custom_status=None if header.custom is None else plain(header.custom),
         started_at=aware(header.started),
         finished_at=None if header.finished is None else aware(header.finished),
-        next_due_at=None if header.due is None or header.status == "RUNNING" else aware(header.due),
+        next_due_at=_next_due(header),
         parent_id=None if header.parent is None else json.loads(header.parent)["id"],
         generation=header.gen,
         invocations=header.turns,

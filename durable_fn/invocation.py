@@ -15,14 +15,16 @@ from .core import failures
 from .core.events import beginning
 from .core.header import Ending, Header, Lease, Note, Parking, Refusal, Renewal
 from .core.hint import Hint
+from .core.inbox import in_hand
 from .core.journal import Journal, Segment
+from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
 from .fronts.session import Session
 from .hints import send, send_hint
 from .launching import note_of
 from .ports import Backend, Loaded
-from .starting import check_same, digest, horizon
+from .starting import check_same, digest
 from .types import ExecutionStatus, LambdaContext
 
 if TYPE_CHECKING:
@@ -156,7 +158,7 @@ class Invocation:
             return Loaded(header, [], {})
         for attempt in range(_RELOADS):
             loaded = self.backend.store.load(header.key)
-            if loaded is None or len(loaded.inbox) + loaded.header.gone >= loaded.header.n:
+            if loaded is None or _complete(loaded):
                 return loaded
             self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction shows its items one by one
         raise RuntimeError(
@@ -173,6 +175,7 @@ class Invocation:
             entries=loaded.inbox,
             max_body=self.backend.store.max_body,
             fits=self.backend.store.fits,
+            log_horizon=loaded.horizon,
         )
 
     def _handler(self, session: Session, header: Header) -> Outcome:
@@ -292,16 +295,20 @@ class Invocation:
             turn.closed = None
             return self._settle(session, self._raised(turn, error))
         limit = function.timeout_ms
+        horizon = max(turn.header.horizon, first_horizon(now, turn.header.retention * 1000, limit))
         renewal = Renewal(
             text,
             digest(text),
             Segment(0, turn.writer, beginning(now)),
-            turn.consumed(),
+            tuple(turn.inbox.used),
+            turn.closed_entries(),
             turn.seen,
             now,
             None if limit is None else now + limit,
-            horizon(now, function.retention_ms, limit),
+            horizon,
+            uncancelled=turn.branch.raised,
         )
+        self._stamp(turn, Edition("", 0, horizon), [])
         reply = self.backend.store.renew(turn.header, turn.writer, renewal)
         if isinstance(reply, Refusal):
             if reply.reason == "moved" and reply.header is not None:
@@ -316,7 +323,13 @@ class Invocation:
         error = None
         if outcome.error is not None:
             error = failures.encode(failures.capture(outcome.error, keep_state=False))
-        parking = Parking(outcome.due, outcome.due, turn.seen, error, outcome.strikes, turn.custom)
+        edition = self._keep(turn)
+        keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
+        quiet = (
+            outcome.due is None or outcome.due > keep
+        )  # it is only to be woken so that its items live on: no message
+        due, timer = (keep, outcome.due or 0) if quiet else (outcome.due, None)
+        parking = Parking(due, None if quiet else due, turn.seen, error, outcome.strikes, turn.custom, timer, edition)
         reply = self.backend.store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Refusal):
             if reply.reason == "moved" and reply.header is not None:
@@ -335,14 +348,45 @@ class Invocation:
             return reply
         return reply.header or turn.header
 
+    def _keep(self, turn: Turn) -> Edition | None:
+        """An execution that lives long writes its log anew before it is removed, large items of few; what came late from
+        outside, with the stamp of an older horizon, is stamped by itself."""
+        header, now = turn.header, self.backend.clock.now()
+        if keep_at(turn.log_horizon) > now:
+            if turn.keep_at() <= now:
+                self._stamp(turn, Edition("", 0, header.horizon), [])
+            return None
+        loaded = self.backend.store.load(header.key)
+        if loaded is None:
+            return None
+        horizon = next_horizon(now, header.started, header.retention * 1000)
+        edition = Edition(secrets.token_hex(4), turn.journal.next_seq, horizon)
+        self._stamp(turn, edition, folded([s for s in loaded.segments if s.seq < edition.base]))
+        return edition
+
+    def _stamp(self, turn: Turn, edition: Edition, chunks: list[str]) -> None:
+        """The entries that would not last until the edition's horizon, and the copy."""
+        now = self.backend.clock.now()
+        due = edition.horizon if chunks else now // 1000 + SPARE_MS // 1000
+        entries = [e for e in turn.inbox.entries.values() if 0 < e.horizon <= due]
+        if chunks or entries:
+            self.backend.store.keep(turn.header, edition, chunks, entries)
+            turn.inbox.stamp(entries, edition.horizon)
+
     def _hint(self, header: Header, already: int | None) -> None:
         """Sent after the state is written, and once per due time: a message for a time that is still ahead is out."""
-        if header.due is None:
+        if header.due is None or header.timer is not None:
             return
         now = self.backend.clock.now()
         if already == header.due and header.due > now:
             return
         send_hint(self.backend, header, now)
+
+
+def _complete(loaded: Loaded) -> bool:
+    """Whether all that the header counts is in hand."""
+    header, missing = loaded.header, loaded.header.n - loaded.header.gone - len(loaded.inbox)
+    return missing <= 0 or in_hand(loaded.inbox, Journal(loaded.segments).used) + header.gone >= header.n
 
 
 def _note(header: Header, writer: str, ending: Ending) -> Note | None:

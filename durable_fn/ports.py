@@ -8,14 +8,16 @@ Times are epoch milliseconds.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from .core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from .core.hint import Hint
 from .core.inbox import Entry
 from .core.journal import Segment
+from .core.retention import Edition, unfolded
 from .types import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -40,12 +42,21 @@ class Clock(Protocol):
 class Loaded:
     """All that one strongly consistent read of an execution gives, foreign runs and generations left out.
 
-    Not atomic: `inbox` may lack entries that `header.n` counts. The caller reads again until they agree.
+    Not atomic: `inbox` may lack entries that `header.n` counts. The caller reads again until they agree. `copied`: the texts
+    of the header's edition, which stand for the log before `tail`. `horizon`: the earliest time, in epoch seconds, at which
+    anything of the log or the input may be removed; 0 where nothing is.
     """
 
     header: Header
-    segments: list[Segment]
+    tail: list[Segment]
     inbox: dict[str, Entry]
+    copied: list[str] = field(default_factory=list)
+    horizon: int = 0
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The whole log."""
+        return unfolded(self.copied) + self.tail if self.copied else self.tail
 
 
 class Due(NamedTuple):
@@ -105,14 +116,21 @@ class JournalStore(Protocol):
         """Ends a live execution from outside. The segment at the end of its log fences the owner. Refusal("moved"): the log
         has grown."""
 
-    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
+    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+        """Writes what `edition` says under its own name, and stamps the header's input and these entries with its horizon. None
+        of it is seen before a suspend makes it count, so a copy of a request that comes late changes nothing."""
+
+    def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         """A finished execution is PENDING and due again; the segment says what of its log is forgotten."""
 
     def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
         """continue_as_new: the next generation, its first segment, and the consumed entries deleted."""
 
-    def purge(self, header: Header) -> Header | Refusal:
-        """Removes a finished execution and all that belongs to it, the header last. Refusal("live")."""
+    def retire(self, header: Header) -> Header | Refusal:
+        """The first half of a purge: a finished execution gets the status PURGED, from which nothing goes on. Refusal("live")."""
+
+    def remove(self, header: Header) -> None:
+        """The second half: all that belongs to a retired one, its header last. Done again, it does what is left."""
 
     def due(self, shard: int, now: int, limit: int) -> list[Due]:
         """From the beginning of the index, oldest first: there is no watermark, because the index lags."""
@@ -132,6 +150,11 @@ class JournalStore(Protocol):
         """The queue of the function of this name."""
 
 
+def blob_prefix(id: str, run: str) -> str:
+    """What the keys of an execution's blobs begin with."""
+    return f"{hashlib.sha256(id.encode()).hexdigest()[:32]}/{run}/"
+
+
 class BlobStore(Protocol):
     """Values that no item takes. Keys are content addresses: a put again is no change."""
 
@@ -139,6 +162,9 @@ class BlobStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """Raises the backend's own error for an unknown key."""
+
+    def remove(self, prefix: str) -> None:
+        """All blobs whose key begins so. None is no error."""
 
 
 class Wakeups(Protocol):

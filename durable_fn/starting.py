@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from .core.header import Header
+from .core.retention import first_horizon
 from .core.values import UNTYPED_ADAPTER, Adapter
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from .ports import Backend, JournalStore
 
 if TYPE_CHECKING:
     from .handler import DurableFunction
-
-_WINDOW_MS: Final = 8 * 86_400_000
-"""How long an execution may live before its items have to be stamped with a later end."""
 
 
 def encode_event(function: DurableFunction[Any, Any], event: object) -> str:
@@ -48,6 +46,7 @@ def new_header(
     """A PENDING header, due now or after the delay. Raises PayloadTooLarge."""
     check_fits(backend.store, input, f"the event for {fn!r}")
     now = backend.clock.now()
+    horizon = first_horizon(now + delay_ms, retention_ms, timeout_ms)
     return Header(
         id=id,
         fn=fn,
@@ -55,7 +54,9 @@ def new_header(
         secret=secrets.token_hex(16),
         status="PENDING",
         started=now,
-        ttl=horizon(now, retention_ms, timeout_ms),
+        ttl=horizon,
+        horizon=horizon,
+        retention=-(-retention_ms // 1000),
         deadline=None if timeout_ms is None else now + timeout_ms,
         input_hash=digest(input),
         input=input,
@@ -73,12 +74,6 @@ def check_fits(store: JournalStore, text: str, what: str) -> None:
             size=size,
             limit=store.max_body,
         )
-
-
-def horizon(now: int, retention_ms: int, timeout_ms: int | None) -> int:
-    """Epoch seconds until which every item of an execution is kept: it may live that long, and its retention after."""
-    window = _WINDOW_MS if timeout_ms is None else min(_WINDOW_MS, timeout_ms)
-    return (now + window + retention_ms + 999) // 1000
 
 
 def derived_run(parent: Header, id: str) -> str:

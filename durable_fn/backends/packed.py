@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from ..core.inbox import Entry
 from ..core.journal import Segment
+from ..core.retention import Edition
 from ..errors import PayloadTooLarge
-from ..ports import BlobStore, Due, JournalStore, Loaded
+from ..ports import BlobStore, Due, JournalStore, Loaded, blob_prefix
 from ..types import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Packing:
                 size=len(data),
                 limit=self.room,
             )
-        key = f"{hashlib.sha256(id.encode()).hexdigest()[:32]}/{run}/{hashlib.sha256(data).hexdigest()}"
+        key = f"{blob_prefix(id, run)}{hashlib.sha256(data).hexdigest()}"
         self.blobs.put(key, data)
         return f"{_MARK}{how}b:{key}"
 
@@ -169,9 +170,10 @@ class PackedStore:
         if loaded is None:
             return None
         unpack = self.packing.unpack
-        segments = [s if s.body[:1] != _MARK else s._replace(body=unpack(s.body, key.id)) for s in loaded.segments]
+        tail = [s if s.body[:1] != _MARK else s._replace(body=unpack(s.body, key.id)) for s in loaded.tail]
         inbox = {name: entry._replace(body=unpack(entry.body, key.id)) for name, entry in loaded.inbox.items()}
-        return Loaded(self._out(loaded.header), segments, inbox)
+        copied = [unpack(chunk, key.id) for chunk in loaded.copied]
+        return Loaded(self._out(loaded.header), tail, inbox, copied, loaded.horizon)
 
     def append(self, header: Header, segment: Segment) -> bool:
         return self.store.append(header, self._segment(segment, header.key))
@@ -198,8 +200,14 @@ class PackedStore:
         key = header.key
         return self._out(self.store.terminate(header, self._ending(ending, key), self._segment(tombstone, key)))  # type: ignore[no-any-return]
 
-    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
-        return self._out(self.store.revive(header, self._segment(segment, header.key), now, ttl))  # type: ignore[no-any-return]
+    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+        """What lies in blobs is put there again, so that a lifecycle rule counts from now."""
+        key = header.key
+        packed = replace(header, input=self._in(header.input, key))
+        self.store.keep(packed, edition, [self._in(c, key) for c in chunks], [self._entry(e, key) for e in entries])
+
+    def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
+        return self._out(self.store.revive(header, self._segment(segment, header.key), now))  # type: ignore[no-any-return]
 
     def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
         key = header.key
@@ -217,8 +225,14 @@ class PackedStore:
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         return self.store.postpone(id, seen_due, now, due)
 
-    def purge(self, header: Header) -> Header | Refusal:
-        return self.store.purge(header)
+    def retire(self, header: Header) -> Header | Refusal:
+        return self.store.retire(header)
+
+    def remove(self, header: Header) -> None:
+        """Blobs first: without the header nobody would find them."""
+        if self.packing.blobs is not None:
+            self.packing.blobs.remove(blob_prefix(header.id, header.run))
+        self.store.remove(header)
 
     def due(self, shard: int, now: int, limit: int) -> list[Due]:
         return self.store.due(shard, now, limit)

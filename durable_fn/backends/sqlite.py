@@ -19,9 +19,10 @@ from typing import Any
 from ..core import header as transitions
 from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from ..core.hint import Hint
-from ..core.inbox import CANCEL, Entry
+from ..core.inbox import CANCEL, Entry, belongs
 from ..core.journal import Segment
-from ..ports import Due, Loaded
+from ..core.retention import Edition
+from ..ports import Due, Loaded, blob_prefix
 from ..types import ExecutionStatus
 
 _COLUMNS = tuple(field.name for field in fields(Header))
@@ -63,7 +64,16 @@ class SQLiteStore:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
         db.executescript(_SCHEMA)
+        self._add_columns(db)
         return db
+
+    def _add_columns(self, db: sqlite3.Connection) -> None:
+        """To a journal that an older version made."""
+        there = {row[1] for row in db.execute("PRAGMA table_info(executions)")}
+        for field in fields(Header):
+            if field.name not in there:
+                default = "NULL" if field.default is None else repr(field.default)
+                db.execute(f"ALTER TABLE executions ADD COLUMN {field.name} DEFAULT {default}")
 
     def close(self) -> None:
         with self._lock:
@@ -101,6 +111,10 @@ class SQLiteStore:
         if not rows:
             raise LookupError(f"the journal has no blob {key!r}")
         return bytes(rows[0][0])
+
+    def remove_blobs(self, prefix: str) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM blobs WHERE key GLOB ?", (f"{prefix}*",))
 
     # -- header ----------------------------------------------------------------------------------------------------
 
@@ -158,7 +172,8 @@ class SQLiteStore:
                 "SELECT seq, writer, body FROM segments WHERE id = ? AND run = ? AND gen = ? ORDER BY seq", key
             )
             inbox = self._db.execute("SELECT key, writer, digest, body FROM inbox WHERE id = ? AND run = ?", key[:2])
-            return Loaded(header, [Segment(*row) for row in log], {row[0]: Entry(*row) for row in inbox})
+            entries = {row[0]: Entry(*row) for row in inbox if belongs(row[0], key.gen)}
+            return Loaded(header, [Segment(*row) for row in log], entries)
 
     def append(self, header: Header, segment: Segment) -> bool:
         with self._transaction() as db:
@@ -193,8 +208,8 @@ class SQLiteStore:
     def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
         return self._with_segment(header, tombstone, lambda old: transitions.terminate(old, header.key, ending))
 
-    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
-        return self._with_segment(header, segment, lambda old: transitions.revive(old, header.key, now, ttl))
+    def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
+        return self._with_segment(header, segment, lambda old: transitions.revive(old, header.key, now))
 
     def _with_segment(
         self, header: Header, segment: Segment, transition: Callable[[Header | None], Header | Refusal]
@@ -222,21 +237,31 @@ class SQLiteStore:
                 _put_segment(db, new.key, renewal.segment)
                 _update(db, old, new)
                 db.executemany(
-                    "DELETE FROM inbox WHERE id = ? AND run = ? AND key = ?", [(id, run, k) for k in renewal.used]
+                    "DELETE FROM inbox WHERE id = ? AND run = ? AND key = ?",
+                    [(id, run, k) for k in (*renewal.used, *renewal.closed)],
                 )
                 db.execute("DELETE FROM segments WHERE id = ? AND run = ? AND gen <= ?", (id, run, gen))
             return new
 
-    def purge(self, header: Header) -> Header | Refusal:
+    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+        """Nothing: `remove_expired` looks at the header alone."""
+
+    def remove_expired(self, now: int) -> int:
+        """What DynamoDB's TTL does: finished executions whose retention is over. Returns how many."""
         with self._transaction() as db:
-            old = _find(db, header.id)
-            if old is None or old.key != header.key:
-                return Refusal("unknown", old)
-            if old.live:
-                return Refusal("live", old)
-            for table in ("segments", "inbox", "executions"):
-                db.execute(f"DELETE FROM {table} WHERE id = ?", (header.id,))
-            return old
+            old = db.execute("SELECT id, run FROM executions WHERE finished IS NOT NULL AND ttl * 1000 < ?", (now,))
+            expired = old.fetchall()
+            for id, run in expired:
+                _remove(db, id)
+                db.execute("DELETE FROM blobs WHERE key GLOB ?", (f"{blob_prefix(id, run)}*",))
+        return len(expired)
+
+    def retire(self, header: Header) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.retire(old, header.key))
+
+    def remove(self, header: Header) -> None:
+        with self._transaction() as db:
+            _remove(db, header.id)
 
     # -- index -----------------------------------------------------------------------------------------------------
 
@@ -292,6 +317,9 @@ class SQLiteBlobs:
     def get(self, key: str) -> bytes:
         return self._store.blob(key)
 
+    def remove(self, prefix: str) -> None:
+        self._store.remove_blobs(prefix)
+
 
 class PollingWakeups:
     """SQLite's index is never stale, so a poll of it is the timer and no message is needed."""
@@ -304,6 +332,11 @@ class PollingWakeups:
 
     def send(self, hint: Hint, now: int) -> None:
         """Nothing: whoever polls finds the execution by its due time."""
+
+
+def _remove(db: sqlite3.Connection, id: str) -> None:
+    for table in ("segments", "inbox", "executions"):
+        db.execute(f"DELETE FROM {table} WHERE id = ?", (id,))
 
 
 def _find(db: sqlite3.Connection, id: str) -> Header | None:
@@ -323,7 +356,7 @@ def _writer_at(db: sqlite3.Connection, key: Key, seq: int) -> str | None:
 
 
 def _put_entry(db: sqlite3.Connection, key: Key, entry: Entry) -> None:
-    db.execute("INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?)", (key.id, key.run, *entry))
+    db.execute("INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?)", (key.id, key.run, *entry[:4]))
 
 
 def _entry_at(db: sqlite3.Connection, key: Key, name: str) -> Entry | None:

@@ -8,13 +8,16 @@ its own earlier success after a lost reply included (`w is mine`).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ..types import ExecutionStatus
 from .inbox import Entry
 from .journal import Segment
+from .retention import Edition, removal
 
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
+PURGED: Final = cast("ExecutionStatus", "PURGED")
+"""While a finished one is being removed. People are never shown it."""
 
 
 class Key(NamedTuple):
@@ -27,7 +30,13 @@ class Key(NamedTuple):
 
 @dataclass(slots=True)
 class Header:
-    """Times are epoch milliseconds (`ttl`: seconds). `input`, `result` and `error` are encoded values."""
+    """Times are epoch milliseconds, but `ttl`, `horizon` and `retention` are seconds, as DynamoDB's TTL wants them. `input`,
+    `result` and `error` are encoded values.
+
+    `ttl`: of the header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to
+    be stamped anew: the time that the code waits for, 0 for none. `edition`: the copy that stands for the log's first
+    `copied` segments.
+    """
 
     id: str
     fn: str
@@ -55,6 +64,14 @@ class Header:
     parent: str | None = None
     deadline: int | None = None
     custom: str | None = None
+    horizon: int = 0
+    retention: int = 30 * 86_400
+    timer: int | None = None
+    edition: str = ""
+    copied: int = 0
+
+    def __post_init__(self) -> None:
+        self.horizon = self.horizon or self.ttl
 
     @property
     def key(self) -> Key:
@@ -84,7 +101,8 @@ class Lease(NamedTuple):
 
 
 class Parking(NamedTuple):
-    """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing."""
+    """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing. `edition`: the
+    copy of the log that counts from now on."""
 
     due: int | None
     hint: int | None
@@ -92,6 +110,8 @@ class Parking(NamedTuple):
     error: str | None = None
     strikes: int = 0
     custom: str | None = None
+    timer: int | None = None
+    edition: Edition | None = None
 
 
 class Ending(NamedTuple):
@@ -115,16 +135,19 @@ class Note(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """The next generation. `used`: keys of the entries that this one consumed; `seen`: entries in hand and gone."""
+    """The next generation. `used`: keys of the signals that this one consumed; `closed`: of the entries that only this
+    generation reads; `seen`: entries in hand and gone; `uncancelled`: a cancellation was raised, so it is over."""
 
     input: str
     input_hash: str
     segment: Segment
     used: tuple[str, ...]
+    closed: tuple[str, ...]
     seen: int
     now: int
     deadline: int | None
-    ttl: int
+    horizon: int
+    uncancelled: bool = False
 
 
 def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
@@ -169,7 +192,20 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
         error=parking.error,
         strikes=parking.strikes,
         custom=parking.custom if parking.custom is not None else header.custom,
+        timer=parking.timer,
+        **_of_edition(parking.edition),
     )
+
+
+def _of_edition(edition: Edition | None) -> dict[str, Any]:
+    if edition is None:
+        return {}
+    return {
+        "edition": edition.name,
+        "copied": edition.base,
+        "horizon": edition.horizon,
+        "ttl": edition.horizon,
+    }
 
 
 def complete(header: Header | None, key: Key, writer: str, ending: Ending) -> Header | Refusal:
@@ -192,6 +228,7 @@ def complete(header: Header | None, key: Key, writer: str, ending: Ending) -> He
         result=ending.result,
         error=ending.error,
         custom=ending.custom if ending.custom is not None else header.custom,
+        ttl=removal(ending.finished, header.retention),
     )
 
 
@@ -201,7 +238,7 @@ def deliver(header: Header | None, key: Key, now: int, *, cancel: bool = False) 
         return Refusal("unknown", header)
     if not header.live:
         return Refusal("finished", header)
-    return replace(header, n=header.n + 1, due=now, cancel=header.cancel or cancel)
+    return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancel)
 
 
 def expire(header: Header | None, key: Key, writer: str) -> Header | Refusal:
@@ -237,19 +274,30 @@ def terminate(header: Header | None, key: Key, ending: Ending) -> Header | Refus
         finished=ending.finished,
         result=None,
         error=ending.error,
+        ttl=removal(ending.finished, header.retention),
     )
 
 
-def revive(header: Header | None, key: Key, now: int, ttl: int) -> Header | Refusal:
-    """A finished one goes on, as if nobody had owned it; an old cancel is over, and so is an old deadline."""
+def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
+    """A finished one goes on, as if nobody had owned it; an old cancel is over, and so is an old deadline. Its items have the
+    stamps they had."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if header.live:
         return Refusal("live", header)
+    if header.status == PURGED:
+        return Refusal("unknown", header)
     return replace(
         header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
-        cancel=False, deadline=None, strikes=0, ttl=ttl,
+        cancel=False, deadline=None, strikes=0, ttl=header.horizon,
     )  # fmt: skip
+
+
+def retire(header: Header | None, key: Key) -> Header | Refusal:
+    """A finished one is to be removed: from now on nobody can make it go on."""
+    if header is None or header.run != key.run:
+        return Refusal("unknown", header)
+    return Refusal("live", header) if header.live else replace(header, status=PURGED)
 
 
 def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Header | Refusal:
@@ -261,9 +309,10 @@ def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Hea
     if header.n != renewal.seen:
         return Refusal("moved", header)
     return replace(
-        header, status="PENDING", gen=header.gen + 1, gone=header.gone + len(renewal.used), input=renewal.input,
-        input_hash=renewal.input_hash, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now, turns=header.turns,
-        error=None, strikes=0, deadline=renewal.deadline, ttl=renewal.ttl,
+        header, status="PENDING", gen=header.gen + 1, gone=header.gone + len(renewal.used) + len(renewal.closed),
+        input=renewal.input, input_hash=renewal.input_hash, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now,
+        turns=header.turns, error=None, strikes=0, deadline=renewal.deadline, ttl=renewal.horizon,
+        horizon=renewal.horizon, timer=None, edition="", copied=0, cancel=header.cancel and not renewal.uncancelled,
     )  # fmt: skip
 
 
@@ -278,7 +327,7 @@ def postpone(header: Header | None, seen_due: int, now: int, due: int) -> Header
         return Refusal("moved", header)
     if header.lease >= now:
         return Refusal("held", header)
-    return replace(header, due=due, hint=due)
+    return replace(header, due=due, hint=due, timer=None)
 
 
 def wait_for_lease(header: Header | None, seen_due: int, seen_lease: int) -> Header | Refusal:

@@ -11,9 +11,11 @@ entries that the sender saw, so that one sender's signals keep their order. A bo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 CANCEL: Final = "cancel/"
+_OF_A_GENERATION: Final = frozenset({"callback", "beat", "call"})
 SUCCESS: Final = "S"
 FAILURE: Final = "F"
 TIMEOUT: Final = "T"
@@ -21,12 +23,13 @@ NO_HEARTBEAT: Final = "H"
 
 
 class Entry(NamedTuple):
-    """An inbox entry: write-once, from outside."""
+    """An inbox entry: write-once, from outside. `horizon`: when it may be removed, in epoch seconds; 0 where nothing is."""
 
     key: str
     writer: str
     digest: str
     body: str
+    horizon: int = 0
 
 
 def entry(key: str, writer: str, body: str) -> Entry:
@@ -54,9 +57,24 @@ def signal_prefix(name: str) -> str:
     return f"signal/{short(name)}/"
 
 
+def belongs(key: str, gen: int) -> bool:
+    """Whether an entry is of this generation, or of all. The outcomes that an older one waited for are nobody's any more."""
+    kind, _, rest = key.partition("/")
+    return kind not in _OF_A_GENERATION or rest.startswith(f"{gen}/")
+
+
+def of_generation(key: str) -> bool:
+    """Whether only the generation that waits for it reads it."""
+    return key.partition("/")[0] in _OF_A_GENERATION
+
+
 def numbered(prefix: str, seen: int, tail: str) -> str:
     """A key that sorts after those of the entries its sender saw."""
     return f"{prefix}{seen:010}/{tail}"
+
+
+def in_hand(entries: dict[str, Entry], used: set[str]) -> int:
+    return len(entries) + sum(key not in entries for key in used)
 
 
 class Inbox:
@@ -67,8 +85,10 @@ class Inbox:
         self.used = used
         self._queues: dict[str, list[Entry]] = {}
 
-    def __len__(self) -> int:
-        return len(self.entries)
+    @property
+    def count(self) -> int:
+        """Entries in hand: those that were read, and signals that the log names though they are deleted already."""
+        return in_hand(self.entries, self.used)
 
     def get(self, key: str) -> Entry | None:
         return self.entries.get(key)
@@ -91,6 +111,10 @@ class Inbox:
             )
             queue = self._queues[prefix] = [self.entries[key] for key in keys]
         return queue[-1] if queue else None
+
+    def stamp(self, entries: Iterable[Entry], horizon: int) -> None:
+        for old in entries:
+            self.entries[old.key] = old._replace(horizon=horizon)
 
     def use(self, key: str) -> None:
         """Consumed. Only the first of a queue ever is."""

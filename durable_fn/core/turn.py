@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import NonDeterminismError, PayloadTooLarge
 from .events import BEGUN, CANCELLED, RETRY, STATUS_ID, SUCCEEDED, Event
 from .header import Header
-from .inbox import CANCEL, Entry, Inbox
+from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record
+from .retention import keep_at
 from .retry import DEFAULT_RETRY, RetryPolicy
 from .scope import Branch, Doom, Op, Scope
 
@@ -54,7 +55,9 @@ class Turn:
         entries: dict[str, Entry] | None = None,
         max_body: int = 380_000,
         fits: Callable[[str], bool] | None = None,
+        log_horizon: int = 0,
     ) -> None:
+        self.log_horizon = log_horizon or header.horizon  # epoch seconds: the earliest stamp in the log and the input
         self.header = header
         self.journal = journal
         self.writer = writer
@@ -98,11 +101,13 @@ class Turn:
         doom = self.branch.doom
         return doom is not None and doom.kind == "timed out" and self.branch.raised
 
-    def consumed(self) -> tuple[str, ...]:
-        """Keys of entries that the next generation has no use for: all but unread signals and a cancel not yet raised."""
-        kept = () if self.branch.raised else (CANCEL,)
-        inbox = self.inbox
-        return tuple(key for key in inbox.entries if key in inbox.used or not key.startswith(("signal/", *kept)))
+    def closed_entries(self) -> tuple[str, ...]:
+        """Keys of entries that no other generation reads."""
+        return tuple(key for key in self.inbox.entries if of_generation(key))
+
+    def keep_at(self) -> int:
+        """Epoch milliseconds at which the first of the items in hand has to be stamped anew."""
+        return keep_at(min([self.log_horizon, *(e.horizon for e in self.inbox.entries.values() if e.horizon)]))
 
     def report_batches(self) -> None:
         """Batches over their tolerance that nobody looked at."""
@@ -122,7 +127,7 @@ class Turn:
     @property
     def seen(self) -> int:
         """Inbox entries in hand and gone: what the header's count must be for a decision from absence."""
-        return len(self.inbox) + self.header.gone
+        return self.inbox.count + self.header.gone
 
     def record(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """Adds an event to what the next commit writes."""

@@ -31,6 +31,7 @@ _log = logging.getLogger("durable_fn")
 
 _LONGEST_PAUSE_S: Final = 0.1
 _PAGE: Final = 10
+_CLEAN_EVERY_MS: Final = 3_600_000
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -50,6 +51,7 @@ class Worker:
         self._timeout = timeout
         self._emit = emit
         self._stopped = False
+        self._cleaned = 0  # when finished executions were last looked through
 
     def stop(self, *_: object) -> None:
         """After the turn that runs now."""
@@ -65,6 +67,7 @@ class Worker:
     def run_once(self) -> int:
         """All that is due now. Returns how many turns were run."""
         turns = 0
+        self._clean()
         for row in self._store.due(0, self._backend.clock.now(), _PAGE):
             header = self._store.get(row.id)
             if header is not None and header.fn in self._functions and not self._stopped:
@@ -87,6 +90,13 @@ class Worker:
             self._emit({"event": "left", **line, "status": reply.status, "due": reply.due})
             return 1
         return 0
+
+    def _clean(self) -> None:
+        """What DynamoDB's TTL does on AWS."""
+        now = self._backend.clock.now()
+        if now - self._cleaned >= _CLEAN_EVERY_MS:
+            self._cleaned = now
+            self._store.remove_expired(now)
 
     def _pause(self) -> None:
         now = self._backend.clock.now()

@@ -44,6 +44,7 @@ BUCKET: Final = "durable-fn-values"
 _ACCOUNT: Final = "123456789012"
 _ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/durable-fn-scheduler"
 _MINUTE: Final = 60_000
+_DAY: Final = 86_400_000
 _MOST_ROUNDS: Final = 100_000
 
 
@@ -74,7 +75,7 @@ class LocalCloud:
         self._shards = shards
         self._functions: dict[str, DurableFunction[Any, Any]] = {}
         self._queues: dict[str, str] = {}
-        self._fired: set[str] = set()
+        self._reaped = self.clock.now()
         self._stack = ExitStack()
         self.deaths: list[BaseException] = []
         """What invocations from the queue raised instead of answering."""
@@ -158,7 +159,7 @@ class LocalCloud:
             moment = self._next_event()
             if not header.live or header.strikes or moment is None or not self._goes_on():
                 return header
-            self.clock.advance_to(moment)
+            self._pass_time(moment)
         raise RuntimeError(f"execution {id!r} is not finished after {_MOST_ROUNDS:,} rounds; does it loop?")
 
     def _goes_on(self) -> bool:
@@ -172,9 +173,20 @@ class LocalCloud:
         until = self.clock.now() + milliseconds(duration, "the duration to advance")
         self.run_until_idle()
         while (moment := self._next_event()) is not None and moment <= until:
-            self.clock.advance_to(moment)
+            self._pass_time(moment)
             self.run_until_idle()
+        self._pass_time(until)
+
+    def _pass_time(self, until: int) -> None:
+        """DynamoDB's TTL removes meanwhile what may be removed, all of it and at once (on AWS: some of it, within days)."""
         self.clock.advance_to(until)
+        if until - self._reaped < _DAY:
+            return
+        self._reaped = until
+        table = dynamodb_backends[_ACCOUNT][REGION].tables[TABLE]
+        for item in list(table.all_items()):
+            if "ttl" in item.attrs and int(item.attrs["ttl"].value) * 1000 < until:
+                table.delete_item(item.hash_key, item.range_key)
 
     def run_until_idle(self) -> None:
         """All that happens at the present time."""

@@ -201,13 +201,15 @@ class LocalRunner(Generic[E, R]):
             return self._handler(event, self._context(self._handler))
 
     def advance(self, duration: Duration) -> None:
-        """Fires, in order, all that becomes due, and runs until idle after each."""
+        """Fires, in order, all that becomes due, and runs until idle after each. Finished executions whose retention is over
+        are gone after it."""
         until = self._clock.now() + milliseconds(duration, "the duration to advance")
         self.run_until_idle()
         while (due := self._store.next_due(self._clock.now())) is not None and due <= until:
             self._clock.advance_to(due)
             self.run_until_idle()
         self._clock.advance_to(until)
+        self._store.remove_expired(until)
 
     def run_until_idle(self) -> None:
         """All that is due at the present time; the clock stands."""

@@ -12,7 +12,10 @@ _OUTSIDE = ("callback", "signal", "call")
 
 def waits_outside(loaded: Loaded) -> bool:
     """Whether its due time is only the end of its patience with somebody outside, or its own deadline while it waits."""
-    header, due = loaded.header, loaded.header.due
+    header = loaded.header
+    if header.timer == 0:
+        return True
+    due = header.timer or header.due
     journal = Journal(loaded.segments)
     open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun is not None and r.done is None]
     if not open_ or due is None or header.status != "SUSPENDED" or header.strikes:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from durable_fn.core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from durable_fn.core.inbox import Entry
 from durable_fn.core.journal import Segment
+from durable_fn.core.retention import Edition, folded
 from durable_fn.ports import JournalStore
 
 NOW = 1_767_225_600_000
@@ -311,7 +312,7 @@ class StoreContract:
         assert (got.n, got.due) == (1, NOW + 7)
         loaded = store.load(owned.key)
         assert loaded is not None
-        assert loaded.inbox == {"k": Entry("k", "o", "d", "1")}
+        assert {key: entry[:4] for key, entry in loaded.inbox.items()} == {"k": ("k", "o", "d", "1")}
         assert (loaded.header.n, loaded.header.due) == (1, NOW + 7)
 
     def test_deliver_sets_due_also_when_one_is_set(self, store: JournalStore) -> None:
@@ -462,13 +463,13 @@ class StoreContract:
 
     def test_revive(self, store: JournalStore) -> None:
         owned = self.owned(store)
-        assert reason(store.revive(owned, Segment(0, "c", "rewind"), NOW, 99)) == "live"
+        assert reason(store.revive(owned, Segment(0, "c", "rewind"), NOW)) == "live"
         accepted(store.deliver(owned, Entry("cancel/0", "o", "d", "S"), NOW + 1))
         accepted(store.complete(owned, "w", Ending("FAILED", NOW + 9, None, '{"e":1}', cancel_seen=True)))
         for _ in range(2):
-            got = accepted(store.revive(owned, Segment(0, "c", "rewind"), NOW + 20, 77))
+            got = accepted(store.revive(owned, Segment(0, "c", "rewind"), NOW + 20))
             assert (got.status, got.due, got.error, got.finished, got.cancel, got.ttl) == (
-                "PENDING", NOW + 20, None, None, False, 77,
+                "PENDING", NOW + 20, None, None, False, owned.horizon,
             )  # fmt: skip
         again = accepted(store.acquire("x", Lease("v", NOW + 21, NOW + 99)))
         assert (again.status, again.prev_lease) == ("RUNNING", 0)
@@ -476,23 +477,44 @@ class StoreContract:
     def test_renew(self, store: JournalStore) -> None:
         owned = self.owned(store)
         store.append(owned, Segment(0, "w", "old"))
-        for key in ("a", "b", "c"):
+        keys = ("signal/a", "signal/b", "signal/c", "callback/1/x", "call/2/y", "cancel/0")
+        for key in keys:
             accepted(store.deliver(owned, Entry(key, "o", key, "S1"), NOW + 1))
-        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), ("a", "b"), 3, NOW + 5, None, 77)
+        renewal = Renewal(
+            "[2]", "h2", Segment(0, "w", "new"), ("signal/a", "signal/b"), ("callback/1/x",), 6, NOW + 5, None, 77
+        )
         assert reason(store.renew(owned, "v", renewal)) == "fenced"
         for _ in range(2):
             got = accepted(store.renew(owned, "w", renewal))
-            assert (got.gen, got.gone, got.n, got.status, got.due, got.lease) == (2, 2, 3, "PENDING", NOW + 5, 0)
-            assert (got.input, got.input_hash) == ("[2]", "h2")
+            assert (got.gen, got.gone, got.n, got.status, got.due, got.lease) == (2, 3, 6, "PENDING", NOW + 5, 0)
+            assert (got.input, got.input_hash, got.horizon, got.ttl, got.cancel) == ("[2]", "h2", 77, 77, True)
         assert store.load(owned.key) is None
         loaded = store.load(got.key)
         assert loaded is not None
-        assert (loaded.segments, list(loaded.inbox)) == ([Segment(0, "w", "new")], ["c"])
+        assert (loaded.segments, sorted(loaded.inbox)) == (
+            [Segment(0, "w", "new")], ["call/2/y", "cancel/0", "signal/c"],
+        )  # fmt: skip
+
+    def test_renew_ends_a_cancellation_that_was_raised(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.deliver(owned, Entry("cancel/0", "o", "d", ""), NOW + 1))
+        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), (), 1, NOW + 5, None, 77, uncancelled=True)
+        assert not accepted(store.renew(owned, "w", renewal)).cancel
+
+    def test_what_an_older_generation_waited_for_is_not_read(self, store: JournalStore) -> None:
+        """Its deletion may have been cut short."""
+        owned = self.owned(store)
+        for key in ("callback/1/x", "beat/1/x/1", "call/1/x", "signal/1"):
+            accepted(store.deliver(owned, Entry(key, "o", key, "S1"), NOW + 1))
+        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), (), 4, NOW + 5, None, 77)
+        loaded = store.load(accepted(store.renew(owned, "w", renewal)).key)
+        assert loaded is not None
+        assert list(loaded.inbox) == ["signal/1"]
 
     def test_a_signal_that_comes_while_renewing_is_not_lost(self, store: JournalStore) -> None:
         owned = self.owned(store)
         accepted(store.deliver(owned, Entry("a", "o", "a", "S1"), NOW + 1))
-        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), 0, NOW + 5, None, 77)
+        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), (), 0, NOW + 5, None, 77)
         assert reason(store.renew(owned, "w", renewal)) == "moved"
         there = store.get("x")
         assert there is not None
@@ -500,7 +522,7 @@ class StoreContract:
 
     def test_renew_with_a_large_input(self, store: JournalStore) -> None:
         owned = self.owned(store, input=LARGE)
-        renewal = Renewal(LARGE + " ", "h2", Segment(0, "w", "new"), (), 0, NOW + 5, None, 77)
+        renewal = Renewal(LARGE + " ", "h2", Segment(0, "w", "new"), (), (), 0, NOW + 5, None, 77)
         accepted(store.renew(owned, "w", renewal))
         there = store.get("x")
         assert there is not None
@@ -510,12 +532,66 @@ class StoreContract:
         owned = self.owned(store, input=LARGE)
         store.append(owned, Segment(0, "w", "line"))
         accepted(store.deliver(owned, Entry("a", "o", "a", "S1"), NOW + 1))
-        assert reason(store.purge(owned)) == "live"
-        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW, LARGE, cancel_seen=True)))
-        accepted(store.purge(owned))
+        assert reason(store.retire(owned)) == "live"
+        accepted(store.complete(owned, "w", Ending("FAILED", NOW, None, LARGE, cancel_seen=True)))
+        retired = accepted(store.retire(owned))
+        assert reason(store.revive(owned, Segment(1, "c", "rewind"), NOW)) == "unknown", "nothing goes on from here"
+        for _ in range(2):
+            store.remove(retired)
         assert store.get("x") is None
         assert store.load(owned.key) is None
         assert store.create(header(run="r2")) == header(run="r2"), "the id is free"
+
+    # -- retention -------------------------------------------------------------------------------------------------
+
+    def test_a_copy_of_the_log_counts_with_the_suspend_that_names_it(self, store: JournalStore) -> None:
+        owned = self.owned(store, input=LARGE, horizon=1000)
+        log = [Segment(n, f"w{n}", f"line {n}") for n in range(5)]
+        for segment in log:
+            store.append(owned, segment)
+        accepted(store.deliver(owned, Entry("signal/1", "o", "d", "S1"), NOW + 1))
+        edition = Edition("e1", 5, 2000)
+        store.keep(owned, Edition("other", 5, 1500), folded(log[:1]), [])
+        store.keep(owned, edition, folded(log), [Entry("signal/1", "o", "d", "S1")])
+        before = store.load(owned.key)
+        assert before is not None
+        assert (before.segments, before.header.horizon) == (log, 1000), "nobody sees it yet"
+        parking = Parking(NOW + 50, None, 1, timer=0, edition=edition)
+        parked = accepted(store.suspend(owned, "w", parking))
+        assert (parked.horizon, parked.ttl, parked.timer, parked.edition, parked.copied) == (2000, 2000, 0, "e1", 5)
+        mine = accepted(store.acquire("x", Lease("v", NOW + 60, NOW + 99)))
+        more = Segment(5, "v", "line 5")
+        assert store.append(mine, more)
+        after = store.load(owned.key)
+        assert after is not None
+        assert (after.segments, after.header.input, list(after.inbox)) == ([*log, more], LARGE, ["signal/1"])
+        assert not store.append(owned, Segment(3, "w", "a stale owner's"))
+        assert not store.append(owned, Segment(5, "w", "a stale owner's")), "the numbers go on: it is fenced"
+
+    def test_a_finished_one_goes_when_its_retention_is_over(self, store: JournalStore) -> None:
+        for end in ("complete", "terminate"):
+            owned = self.owned(store, id=end, retention=50, horizon=NOW)
+            ending = Ending("FAILED", NOW + 5000)
+            if end == "complete":
+                got = accepted(store.complete(owned, "w", ending))
+            else:
+                got = accepted(store.terminate(owned, ending, Segment(0, "t", "end")))
+            assert (got.ttl, got.horizon) == (NOW // 1000 + 55, NOW)
+
+    def test_what_comes_from_outside_takes_the_place_of_a_keeping_time(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.suspend(owned, "w", Parking(NOW + 500, None, 0, timer=0)))
+        got = accepted(store.deliver(owned, Entry("signal/1", "o", "d", "S1"), NOW + 1))
+        there = store.get("x")
+        assert there is not None
+        assert (there.due, there.timer) == (NOW + 1, None)
+        assert got.due == NOW + 1
+        accepted(
+            store.suspend(
+                accepted(store.acquire("x", Lease("v", NOW + 2, NOW + 9))), "v", Parking(NOW + 500, None, 1, timer=7)
+            )
+        )
+        assert accepted(store.postpone("x", NOW + 500, NOW + 600, NOW + 700)).timer is None
 
     # -- the due index ---------------------------------------------------------------------------------------------
 
@@ -606,7 +682,7 @@ class StoreContract:
         loaded = store.load(owned.key)
         assert loaded is not None
         assert (loaded.segments, loaded.header.input) == ([Segment(0, "w", body + ".")], body)
-        assert loaded.inbox == {key: Entry(key, "o", "d", body)}
+        assert {k: e[:4] for k, e in loaded.inbox.items()} == {key: (key, "o", "d", body)}
         accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW, body)))
         there = store.get(id)
         assert there is not None

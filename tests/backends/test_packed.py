@@ -42,6 +42,10 @@ class Memory:
     def get(self, key: str) -> bytes:
         return self.kept[key]
 
+    def remove(self, prefix: str) -> None:
+        for key in [key for key in self.kept if key.startswith(prefix)]:
+            del self.kept[key]
+
 
 class TestEncryptedSQLite(StoreContract):
     @pytest.fixture

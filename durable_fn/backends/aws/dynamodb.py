@@ -7,6 +7,7 @@ writer's own success after a lost reply included.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import time
 import uuid
@@ -17,8 +18,9 @@ from typing import Any, Final
 
 from ...core import header as transitions
 from ...core.header import LIVE, Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from ...core.inbox import CANCEL, Entry
+from ...core.inbox import CANCEL, Entry, belongs
 from ...core.journal import Segment
+from ...core.retention import Edition, removal
 from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from .items import (
@@ -26,11 +28,14 @@ from .items import (
     HEADER,
     Item,
     body_of,
+    edition_prefix,
+    from_chunk,
     from_entry,
     from_header,
     from_segment,
     from_value,
     header_key,
+    horizon_of,
     inbox_prefix,
     inline,
     is_large,
@@ -115,6 +120,11 @@ class DynamoStore:
             values[":seen"] = number(parking.seen)
         change = _Change().set("#status", text("SUSPENDED")).set("lease", number(0))
         change.set("strikes", number(parking.strikes)).number("due", parking.due).number("hint", parking.hint)
+        change.number("timer", parking.timer)
+        if parking.edition is not None:
+            name, base, horizon = parking.edition
+            change.set("edition", text(name)).set("copied", number(base))
+            change.set("horizon", number(horizon)).set("#ttl", number(horizon))
         self._value(change, header, "error", parking.error)
         change.text("custom", parking.custom)
         transition = partial(transitions.suspend, key=key, writer=writer, parking=parking)
@@ -136,6 +146,7 @@ class DynamoStore:
     def _ending(self, header: Header, ending: Ending) -> _Change:
         change = _Change().set("#status", text(ending.status)).set("lease", number(0))
         change.number("due", None).number("hint", None).number("finished", ending.finished)
+        change.set("#ttl", number(removal(ending.finished, header.retention)))
         self._value(change, header, "result", ending.result)
         self._value(change, header, "error", ending.error)
         return change.text("custom", ending.custom)
@@ -152,8 +163,9 @@ class DynamoStore:
         """None where only the part of the waiting execution was refused."""
         own = self._header_update(header.id, condition, change, values)
         waiting = Header(
-            note.waiting.id, note.fn, note.waiting.run, "", "RUNNING", 0, header.ttl, "", gen=note.waiting.gen
-        )
+            note.waiting.id, note.fn, note.waiting.run, "", "RUNNING", 0, 0, "", gen=note.waiting.gen,
+            horizon=header.horizon,
+        )  # fmt: skip
         put, bump = self._entry_put(waiting, note.entry), self._bump(waiting, note.now)
         try:
             self._transact([{"Update": own}, {"Put": put}, {"Update": bump}])
@@ -170,7 +182,7 @@ class DynamoStore:
             id,
             partial(transitions.postpone, seen_due=seen_due, now=now, due=due),
             f"due = :seen AND lease < :now AND {_LIVE}",
-            "SET due = :due, hint = :due",
+            "SET due = :due, hint = :due REMOVE timer",
             {":seen": number(seen_due), ":now": number(now), ":due": number(due)},
         )
         if isinstance(reply, Refusal) and reply.reason == "held" and reply.header is not None:
@@ -215,28 +227,10 @@ class DynamoStore:
 
     def load(self, key: Key) -> Loaded | None:
         """One strongly consistent Query, all its pages: the header comes first, then the inbox, then the log."""
-        header: Header | None = None
-        large: list[str] = []
-        values: dict[str, str] = {}
-        segments: list[Segment] = []
-        inbox: dict[str, Entry] = {}
-        inbox_keys, segment_keys, value_keys = inbox_prefix(key), segment_prefix(key), value_key(key, "")["sk"]["S"]
+        reading = Reading(key)
         for item in self._partition(key.id):
-            sk = item["sk"]["S"]
-            if sk.startswith(segment_keys):
-                segments.append(to_segment(item))
-            elif sk.startswith(inbox_keys):
-                entry = to_entry(key, item)
-                inbox[entry.key] = entry
-            elif sk.startswith(value_keys):
-                values[sk.removeprefix(value_keys)] = body_of(item)
-            elif sk == HEADER:
-                header, large = to_header(item), large_values(item)
-        if header is None or header.key != key:
-            return None
-        for name in large:
-            setattr(header, name, values.get(name))
-        return Loaded(header, segments, inbox)
+            reading.add(item)
+        return reading.loaded()
 
     def _partition(self, id: str) -> Iterator[Item]:
         arguments = {
@@ -288,6 +282,7 @@ class DynamoStore:
         change = "SET n = n + :one, due = :now"
         if cancel:
             change, values = f"{change}, cancel = :yes", values | {":yes": {"BOOL": True}}
+        change += " REMOVE timer"
         return self._header_update(header.id, f"run = :run AND gen = :gen AND {_LIVE}", change, values)
 
     def _header_update(self, id: str, condition: str, change: str, values: Item) -> dict[str, Any]:
@@ -359,18 +354,18 @@ class DynamoStore:
         update = self._header_update(key.id, condition, change.expression, values)
         return self._with_segment(header, tombstone, update, partial(transitions.terminate, key=key, ending=ending))
 
-    def revive(self, header: Header, segment: Segment, now: int, ttl: int) -> Header | Refusal:
+    def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         """[finished] and [the sequence number is free]."""
         key = header.key
-        change = _Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(ttl))
+        change = _Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
         change.number("due", now).number("hint", now).number("prev_lease", None).number("deadline", None)
         for name in ("finished", "strikes"):
             change.number(name, None)
         change.remove("#result").remove("#error").remove("cancel")
-        condition = f"run = :run AND gen = :gen AND NOT ({_LIVE})"
-        values = {":run": text(key.run), ":gen": number(key.gen)} | change.values
+        condition = f"run = :run AND gen = :gen AND NOT ({_LIVE}) AND #status <> :purged"
+        values = {":run": text(key.run), ":gen": number(key.gen), ":purged": text(transitions.PURGED)} | change.values
         update = self._header_update(key.id, condition, change.expression, values)
-        return self._with_segment(header, segment, update, partial(transitions.revive, key=key, now=now, ttl=ttl))
+        return self._with_segment(header, segment, update, partial(transitions.revive, key=key, now=now))
 
     def _with_segment(
         self,
@@ -391,17 +386,22 @@ class DynamoStore:
         return self.get(header.id) or Refusal("unknown", None)
 
     def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
-        """The consumed entries are deleted first: half-done deletes count right, because in hand is what the log names. Then
-        [owner, and nothing unseen]; what is left of the old generation goes last."""
-        key, new = header.key, replace(header, gen=header.gen + 1, ttl=renewal.ttl)
+        """Consumed signals are deleted first, or the next generation would read them again: half done it counts right, because
+        the log names them and what it names is in hand. Then [owner, and nothing unseen]; what only the old generation
+        reads goes last."""
+        key, new = header.key, replace(header, gen=header.gen + 1, horizon=renewal.horizon)
         for used in renewal.used:
             self._delete({"pk": text(key.id), "sk": text(inbox_prefix(key) + used)})
         self._put_large(new, "input", renewal.input)
         change = _Change().set("#status", text("PENDING")).set("lease", number(0)).set("gen", number(new.gen))
-        change.set("gone", number(header.gone + len(renewal.used))).set("#input", inline(renewal.input))
-        change.set("input_hash", text(renewal.input_hash)).set("#ttl", number(renewal.ttl)).number("prev_lease", None)
+        gone = header.gone + len(renewal.used) + len(renewal.closed)
+        change.set("gone", number(gone)).set("#input", inline(renewal.input)).set(
+            "input_hash", text(renewal.input_hash)
+        )
+        change.set("#ttl", number(renewal.horizon)).set("horizon", number(renewal.horizon)).number("prev_lease", None)
         change.number("due", renewal.now).number("hint", renewal.now).number("deadline", renewal.deadline)
-        change.number("strikes", None).remove("#error")
+        for field in ("#error", "strikes", "timer", "edition", "copied", *(["cancel"] if renewal.uncancelled else [])):
+            change.remove(field)
         values = _owner(key, writer) | {":seen": number(renewal.seen)} | change.values
         update = self._header_update(key.id, f"{_MINE} AND n = :seen", change.expression, values)
         transition = partial(transitions.renew, key=key, writer=writer, renewal=renewal)
@@ -411,33 +411,55 @@ class DynamoStore:
             old = _old(failure.items[0])
             if old is None or old.run != key.run or old.gen != new.gen:
                 return _explain(old, transition)
-        self._forget(key)
+        self._forget(key, renewal.closed)
         return self.get(key.id) or Refusal("unknown", None)
 
-    def _forget(self, key: Key) -> None:
-        """Of a generation that is over: its log and its values. What is missed goes by TTL."""
+    def _forget(self, key: Key, entries: tuple[str, ...]) -> None:
+        """Of a generation that is over: its log, its values, what only it read. What is missed is nobody's, and goes by TTL."""
+        closed = tuple(inbox_prefix(key) + entry for entry in entries)
+        whole = (segment_prefix(key), edition_prefix(key), value_key(key, "")["sk"]["S"])
         for item in self._partition(key.id):
             sk = item["sk"]["S"]
-            if sk.startswith((segment_prefix(key), value_key(key, "")["sk"]["S"])):
+            if sk.startswith(whole) or sk in closed:
                 self._delete({"pk": item["pk"], "sk": item["sk"]})
+
+    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+        for part, chunk in enumerate(chunks):
+            self._request("put_item", TableName=self.table, Item=from_chunk(header, edition, part, chunk))
+        inbox = inbox_prefix(header.key)
+        keys = [{"pk": text(header.id), "sk": text(inbox + entry.key)} for entry in entries]
+        if chunks and is_large(header.input):
+            keys.append(value_key(header.key, "input"))
+        for key in keys:
+            self._stamp(key, edition.horizon)
+
+    def _stamp(self, key: Item, horizon: int) -> None:
+        """[there, and earlier]: a copy of an older request that comes late must not shorten a life."""
+        with contextlib.suppress(ConditionFailed):
+            self._request(
+                "update_item",
+                TableName=self.table,
+                Key=key,
+                ConditionExpression="attribute_exists(pk) AND #ttl < :ttl",
+                UpdateExpression="SET #ttl = :ttl",
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues={":ttl": number(horizon)},
+            )
 
     def _delete(self, key: Item) -> None:
         self._request("delete_item", TableName=self.table, Key=key)
 
-    def purge(self, header: Header) -> Header | Refusal:
-        """[finished]: first a status that nobody can start from, then the items, the header last."""
-        reply = self._update(
-            header.id,
-            lambda old: Refusal("unknown", old) if old is None or old.run != header.run else Refusal("live", old),
-            f"run = :run AND NOT ({_LIVE})",
-            "SET #status = :purged",
-            {":run": text(header.run), ":purged": text("PURGED")} | _LIVE_VALUES,
-        )
-        if isinstance(reply, Header):
-            keys = [{"pk": item["pk"], "sk": item["sk"]} for item in self._partition(header.id)]
-            for key in sorted(keys, key=lambda k: k["sk"]["S"] == HEADER):
-                self._delete(key)
-        return reply
+    def retire(self, header: Header) -> Header | Refusal:
+        """[finished]: a status that nothing goes on from."""
+        condition = f"run = :run AND NOT ({_LIVE})"
+        values = {":run": text(header.run), ":purged": text(transitions.PURGED)}
+        transition = partial(transitions.retire, key=header.key)
+        return self._update(header.id, transition, condition, "SET #status = :purged", values)
+
+    def remove(self, header: Header) -> None:
+        keys = [{"pk": item["pk"], "sk": item["sk"]} for item in self._partition(header.id)]
+        for key in sorted(keys, key=lambda k: k["sk"]["S"] == HEADER):
+            self._delete(key)
 
     # -- index -----------------------------------------------------------------------------------------------------
 
@@ -523,6 +545,53 @@ class DynamoStore:
             found = self._get(value_key(header.key, name))
             setattr(header, name, None if found is None else body_of(found))
         return header
+
+
+class Reading:
+    """The items of a partition, in the order of their keys, as one execution. Copies of the log come before the header, that
+    before the inbox, that before the log."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+        self._header: Header | None = None
+        self._large: list[str] = []
+        self._values: dict[str, Item] = {}
+        self._copies: dict[str, list[Item]] = {}
+        self._tail: list[Item] = []
+        self._inbox: dict[str, Entry] = {}
+        self._log, self._entries = segment_prefix(key), inbox_prefix(key)
+        self._copied, self._named = edition_prefix(key), value_key(key, "")["sk"]["S"]
+
+    def add(self, item: Item) -> None:
+        sk = item["sk"]["S"]
+        if sk.startswith(self._log):
+            self._tail.append(item)
+        elif sk.startswith(self._entries):
+            entry = to_entry(self._key, item)
+            if belongs(entry.key, self._key.gen):
+                self._inbox[entry.key] = entry
+        elif sk.startswith(self._copied):
+            self._copies.setdefault(sk.removeprefix(self._copied).partition("#")[0], []).append(item)
+        elif sk.startswith(self._named):
+            self._values[sk.removeprefix(self._named)] = item
+        elif sk == HEADER:
+            self._header, self._large = to_header(item), large_values(item)
+
+    def loaded(self) -> Loaded | None:
+        header = self._header
+        if header is None or header.key != self._key:
+            return None
+        tail = [(to_segment(item), item) for item in self._tail]
+        tail = [(segment, item) for segment, item in tail if segment.seq >= header.copied]
+        copied = self._copies.get(header.edition, []) if header.edition else []
+        large = [self._values[name] for name in self._large if name in self._values]
+        for name in self._large:
+            setattr(header, name, body_of(self._values[name]) if name in self._values else None)
+        stamps = [horizon_of(item) for item in (*copied, *(item for _, item in tail), *large)]
+        horizon = min((stamp for stamp in stamps if stamp), default=0)
+        return Loaded(
+            header, [segment for segment, _ in tail], self._inbox, [body_of(item) for item in copied], horizon
+        )
 
 
 class _Change:

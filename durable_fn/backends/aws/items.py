@@ -1,6 +1,7 @@
 """How the journal lies in the table: one partition per execution, sort keys by kind.
 
     H                       header
+    C#run#gen#edition#part  copy of the log's beginning, made when a long life comes near its horizon: b
     L#run#gen#seq           segment of the log: w (writer), b (body)
     I#run#key               inbox entry: w, d (digest of what was sent), b
     V#run#gen#input         an input, result or error too large for the header (it says so with a NULL there)
@@ -17,6 +18,7 @@ from typing import Any, Final, TypeAlias, cast
 from ...core.header import Header, Key
 from ...core.inbox import Entry
 from ...core.journal import Segment
+from ...core.retention import Edition
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -28,11 +30,12 @@ INLINE_BYTES: Final = 1000
 """A larger value gets an item of its own, so that each of the header's writes stays one write unit."""
 
 VALUES: Final = ("input", "result", "error")
-_TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom")
+_TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom", "edition")
 _NUMBERS: Final = (
     "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
+    "horizon", "retention", "timer", "copied",
 )  # fmt: skip
-_ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline"})
+_ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied"})
 """Left out of the item while they say nothing."""
 
 
@@ -68,6 +71,11 @@ def value_key(key: Key, name: str) -> Item:
 
 def segment_prefix(key: Key) -> str:
     return f"L#{key.run}#{key.gen:04}#"
+
+
+def edition_prefix(key: Key, edition: str = "") -> str:
+    """Of one edition; of all of this generation's without a name."""
+    return f"C#{key.run}#{key.gen:04}#{edition}#" if edition else f"C#{key.run}#{key.gen:04}#"
 
 
 def inbox_prefix(key: Key) -> str:
@@ -120,7 +128,16 @@ def from_segment(header: Header, segment: Segment) -> Item:
         "sk": text(f"{segment_prefix(header.key)}{segment.seq:08}"),
         "w": text(segment.writer),
         "b": text(segment.body),
-        "ttl": number(header.ttl),
+        "ttl": number(header.horizon),
+    }
+
+
+def from_chunk(header: Header, edition: Edition, part: int, chunk: str) -> Item:
+    return {
+        "pk": text(header.id),
+        "sk": text(f"{edition_prefix(header.key, edition.name)}{part:04}"),
+        "b": text(chunk),
+        "ttl": number(edition.horizon),
     }
 
 
@@ -135,17 +152,22 @@ def from_entry(header: Header, entry: Entry) -> Item:
         "w": text(entry.writer),
         "d": text(entry.digest),
         "b": text(entry.body),
-        "ttl": number(header.ttl),
+        "ttl": number(header.horizon),
     }
 
 
 def to_entry(key: Key, item: Item) -> Entry:
     name = item["sk"]["S"].removeprefix(inbox_prefix(key))
-    return Entry(name, item["w"]["S"], item["d"]["S"], item["b"]["S"])
+    return Entry(name, item["w"]["S"], item["d"]["S"], item["b"]["S"], horizon_of(item))
 
 
 def from_value(header: Header, name: str, value: str) -> Item:
-    return {**value_key(header.key, name), "b": text(value), "ttl": number(header.ttl)}
+    return {**value_key(header.key, name), "b": text(value), "ttl": number(header.horizon)}
+
+
+def horizon_of(item: Item) -> int:
+    """Epoch seconds at which it may be removed; 0 for never."""
+    return int(item["ttl"]["N"]) if "ttl" in item else 0
 
 
 def body_of(item: Item) -> str:
