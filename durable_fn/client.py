@@ -245,12 +245,15 @@ class DurableClient:
         """Durable when it returns. A finished execution: ExecutionConflict."""
         component(name)
         text = to_plain_json(payload)
-        header = self._header(id)
         check_fits(self._store, text, f"the payload of signal {name!r}")
         writer = self._writer()
-        reply = self._deliver(header, entry(numbered(signal_prefix(name), header.n, writer), writer, text))
-        if isinstance(reply, Refusal):
-            raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
+        while True:
+            header = self._header(id)
+            reply = self._deliver(header, entry(numbered(signal_prefix(name), header.n, writer), writer, text))
+            if isinstance(reply, Header):
+                return
+            if reply.reason != "unknown":  # else it went on as the next generation meanwhile
+                raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
 
     def complete_callback(self, token: str, result: object = None) -> None:
         """Once. The same result again is accepted quietly; a completed, expired or unknown token is a CallbackError."""
@@ -398,10 +401,10 @@ class DurableClient:
         return header, segments
 
     def _log(self, id: str) -> tuple[Header, builtins.list[Segment]]:
-        loaded = self._store.load(self._header(id).key)
-        if loaded is None:
-            raise ExecutionNotFound(f"there is no execution {id!r} any more")
-        return loaded.header, loaded.segments
+        while True:  # it may go on as the next generation between the two
+            loaded = self._store.load(self._header(id).key)
+            if loaded is not None:
+                return loaded.header, loaded.segments
 
     def _deliver(self, header: Header, new: Entry) -> Header | Refusal:
         """Into the inbox, and wakes it."""

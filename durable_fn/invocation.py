@@ -68,7 +68,7 @@ class Invocation:
     def lease(self) -> Lease:
         """As long as the invocation can live, and twice the clocks' disagreement on top."""
         now = self.backend.clock.now()
-        return Lease(self.writer, now, now + self.remaining_ms() + 2 * self.backend.store.skew_ms)
+        return Lease(self.writer, now, now + self.remaining_ms() + 2 * self.backend.store.skew_ms, self.function.name)
 
     def remaining_ms(self) -> int:
         return max(0, int(self.context.get_remaining_time_in_millis()))

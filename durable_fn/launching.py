@@ -71,11 +71,14 @@ def outcome(header: Header) -> str:
 
 def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header | Refusal | None:
     """Asks it to end. None: there is no such execution. Asked twice, or finished, it has no effect."""
-    header = backend.store.get(id)
-    if header is None or not header.live or header.cancel:
-        return header
-    now = backend.clock.now()
-    reply = backend.store.deliver(header, entry(numbered(CANCEL, header.n, ""), writer, reason or ""), now)
-    if isinstance(reply, Header):
-        send_hint(backend, reply, now)
-    return reply
+    while True:
+        header = backend.store.get(id)
+        if header is None or not header.live or header.cancel:
+            return header
+        now = backend.clock.now()
+        reply = backend.store.deliver(header, entry(numbered(CANCEL, header.n, ""), writer, reason or ""), now)
+        if isinstance(reply, Header):
+            send_hint(backend, reply, now)
+        elif reply.reason == "unknown":
+            continue  # it went on as the next generation meanwhile
+        return reply

@@ -106,8 +106,8 @@ class JournalStore(Protocol):
         """Entry and bump in one transaction; a key below "cancel/" also sets the header's flag. Refusal("moved"): another entry
         stands under the key; the same writer or digest is a success."""
 
-    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
-        """The owner's own entry, a timeout. Refusal("moved"): another one was first."""
+    def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
+        """The owner's own entry, a timeout. Refusal("moved"): another one was first, or the inbox does not hold `seen` entries."""
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
         """Append, on the condition that the inbox holds `seen` entries. Refusal("moved"): it holds others."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MARK: Final = "\x02"
 _COMPRESS_AT: Final = 4096
+_LINE: Final = 10_000  # what a value's line in a segment, or its key, may add to it; an item has 400 KB
 _MOST: Final = 64 * 1024 * 1024
 _LARGEST_UNPACKED: Final = 256 * 1024 * 1024  # what a stored text may grow to: it is hostile until it is read
 
@@ -37,6 +38,7 @@ class Packing:
 
     def __init__(self, room: int, codec: Codec | None, blobs: BlobStore | None) -> None:
         self.room = room
+        self.item = room + _LINE
         self.codec = codec
         self.blobs = blobs
 
@@ -56,14 +58,15 @@ class Packing:
         data, how = raw, ""
         if len(raw) > _COMPRESS_AT:
             small = zlib.compress(raw, 6)
-            if len(small) * 3 < len(raw) * 2:
+            most = self.item if self.codec is None else self.room * 7 // 10  # what fits as it is
+            if len(small) * 3 < len(raw) * 2 or (len(raw) > most and len(small) < len(raw)):
                 data, how = small, "z"
         if self.codec is not None:
             data, how = self.codec.encode(data, id), how + "c"
-        if not how and len(raw) <= self.room:
+        if not how and len(raw) <= self.item:
             return text
         packed = f"{_MARK}{how}:{base64.b64encode(data).decode()}"
-        return packed if len(packed) <= self.room else self._away(data, how, id, run)
+        return packed if len(packed) <= self.item else self._away(data, how, id, run)
 
     def _away(self, data: bytes, how: str, id: str, run: str) -> str:
         if self.blobs is None:
@@ -193,8 +196,8 @@ class PackedStore:
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         return self._out(self.store.deliver(header, self._entry(entry, header.key), now))  # type: ignore[no-any-return]
 
-    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
-        return self._out(self.store.expire(header, writer, self._entry(entry, header.key)))  # type: ignore[no-any-return]
+    def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
+        return self._out(self.store.expire(header, writer, self._entry(entry, header.key), seen))  # type: ignore[no-any-return]
 
     def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
         key = header.key

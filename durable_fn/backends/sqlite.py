@@ -191,13 +191,13 @@ class SQLiteStore:
         with self._transaction() as db:
             return _deliver(db, header.key, entry, now)
 
-    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
+    def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         with self._transaction() as db:
             old = _find(db, header.id)
             there = _entry_at(db, header.key, entry.key)
             if there is not None and old is not None:
                 return old if there.writer == entry.writer else Refusal("moved", old)
-            new = transitions.expire(old, header.key, writer)
+            new = transitions.expire(old, header.key, writer, seen)
             if isinstance(new, Header):
                 _put_entry(db, header.key, entry)
                 _update(db, old, new)

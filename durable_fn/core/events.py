@@ -93,6 +93,11 @@ def beginning(at: int) -> str:
     return Event(GENERATION_ID, "generation", 0, SUCCEEDED, 1, at, 0, "").line()
 
 
+def blank(at: int) -> str:
+    """The body of a segment that says nothing: no owner died for it."""
+    return Event("", "blank", 0, BEGUN, 1, at).line()
+
+
 def is_fence(text: str) -> bool:
     return text.startswith("\t")
 
@@ -109,10 +114,13 @@ def component(name: str) -> str:
         raise TypeError(f"an operation name must be a str, not {type(name).__name__}")
     if not name or not name.isprintable() or len(name) > _MAX_NAME:
         raise ValueError(f"an operation name must be 1 to {_MAX_NAME} printable characters, got {name[:80]!r}")
-    return name.translate(_ESCAPES)
+    part = name.translate(_ESCAPES)
+    if part[0] in "$~":  # the journal's own lines, and the scopes of native tasks
+        part = f"%{ord(part[0]):02X}{part[1:]}"
+    return part
 
 
 def operation_name(id: str) -> str:
     """The name at the end of an id, without its occurrence number."""
     last = id.rpartition("/")[2].partition("#")[0]
-    return last.replace("%2F", "/").replace("%23", "#").replace("%25", "%")
+    return last.replace("%24", "$").replace("%7E", "~").replace("%2F", "/").replace("%23", "#").replace("%25", "%")

@@ -98,6 +98,7 @@ class Lease(NamedTuple):
     writer: str
     now: int
     end: int
+    fn: str | None = None  # who takes it: a message may be older than the execution that has its id now
 
 
 class Parking(NamedTuple):
@@ -155,6 +156,8 @@ def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
     for a time already served a no-op. `due` stays as it is: the lease is looked at too, and it saves index writes."""
     if header is None:
         return Refusal("unknown", None)
+    if lease.fn is not None and header.fn != lease.fn:
+        return Refusal("unknown", header)
     if header.own == lease.writer and header.lease:
         return header  # my own earlier success
     if not header.live:
@@ -241,12 +244,15 @@ def deliver(header: Header | None, key: Key, now: int, *, cancel: bool = False) 
     return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancel)
 
 
-def expire(header: Header | None, key: Key, writer: str) -> Header | Refusal:
-    """The owner's own entry, a timeout. It is in hand, so nobody has to be woken for it."""
+def expire(header: Header | None, key: Key, writer: str, seen: int | None = None) -> Header | Refusal:
+    """The owner's own entry, a timeout. It is in hand, so nobody has to be woken for it. `seen`: nothing else may have come
+    (a missing heartbeat is decided from absence)."""
     refusal = _owned(header, key, writer)
     if refusal is not None:
         return refusal
     assert header is not None
+    if seen is not None and header.n != seen:
+        return Refusal("moved", header)
     return replace(header, n=header.n + 1)
 
 

@@ -104,8 +104,9 @@ class Journal:
             raise ValueError(f"the log has segment {segment.seq} where {self.next_seq} was expected")
         self.next_seq += 1
         if is_fence(segment.body):
-            self.fences += 1
-            self._mark(parse(segment.body).at)
+            event = parse(segment.body)
+            self.fences = self.fences + 1 if event.kind == "fence" else 0
+            self._mark(event.at)
             return
         self.fences = 0
         records = self.records

@@ -17,6 +17,7 @@ from .events import (
     REWIND_ID,
     SUCCEEDED,
     Event,
+    blank,
     fence,
     is_fence,
     parse_body,
@@ -33,7 +34,7 @@ def rewinding(segments: Iterable[Segment], from_step: str | None, now: int) -> s
             raise ValueError(f"no operation {from_step!r} is recorded; there are {known or 'none'}")
         return _line(f"from\t{from_step}", now)
     ended = [event for event in events if event.status in (FAILED, RAISED) and event.kind != "branch"]
-    return _line(f"failure\t{ended[-1].id}", now) if ended else fence(now)
+    return _line(f"failure\t{ended[-1].id}", now) if ended else blank(now)
 
 
 def _line(value: str, now: int) -> str:
@@ -55,7 +56,7 @@ def rewound(segments: list[Segment]) -> list[Segment]:
         before = (
             _cut_from(segments[:place], id, line.at) if how == "from" else _cut_failure(segments[:place], id, line.at)
         )
-        segments = [*before, segments[place]._replace(body=fence(line.at)), *segments[place + 1 :]]
+        segments = [*before, segments[place]._replace(body=blank(line.at)), *segments[place + 1 :]]
 
 
 def _cut_from(segments: list[Segment], id: str, at: int) -> list[Segment]:

@@ -43,7 +43,7 @@ def parse(token: object) -> Token | None:
         id = data[_HEAD.size :].decode()
     except (ValueError, struct.error):
         return None
-    return Token(id, run.hex(), gen, operation.hex(), proof) if version == _VERSION and id else None
+    return Token(id, run.hex(), gen, operation.hex(), proof) if version == _VERSION and id.strip() == id != "" else None
 
 
 def is_genuine(token: Token, secret: str) -> bool:

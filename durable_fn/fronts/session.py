@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from ..core.effects import Launch
 from ..core.events import Event, body, fence
 from ..core.header import Header
-from ..core.inbox import entry
+from ..core.inbox import NO_HEARTBEAT, entry
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError
@@ -170,7 +170,7 @@ class Session:
 
     def write(self, batch: list[Event]) -> None:
         """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached."""
-        for part in _parts(batch):
+        for part in _parts(batch, self.store.fits):
             self.append(part)
         self._tell(batch)
 
@@ -193,7 +193,7 @@ class Session:
         with self._alone():
             turn = self.turn
             batch = self.take()
-            *first, last = _parts(batch)
+            *first, last = _parts(batch, self.store.fits)
             for part in first:
                 self.append(part)
             self.look_at_lease()
@@ -215,7 +215,8 @@ class Session:
         turn = self.turn
         self.look_at_lease()
         new = entry(key, turn.writer, body)
-        reply = self._asked(lambda: self.store.expire(turn.header, turn.writer, new))
+        seen = turn.seen if body == NO_HEARTBEAT else None
+        reply = self._asked(lambda: self.store.expire(turn.header, turn.writer, new, seen))
         if isinstance(reply, Header):
             turn.inbox.add(new)
             turn.worked = True
@@ -236,10 +237,15 @@ class Session:
 
     @property
     def news_are_old(self) -> bool:
-        return self.clock.monotonic() - self._looked >= NEWS_S
+        """Or the execution's deadline has passed."""
+        turn = self.turn
+        late = turn.branch.doom is None and turn.late
+        return late or self.clock.monotonic() - self._looked >= NEWS_S
 
     def look_for_news(self) -> None:
         """Every few seconds, before a body: a cancellation, or anything else that came while the handler was busy."""
+        if self.turn.late and self.turn.branch.doom is None:
+            self.turn.notice()
         if not self.news_are_old:
             return
         self._looked = self.clock.monotonic()
@@ -255,8 +261,14 @@ class Session:
 
     def tell(self, id: str, reason: str) -> None:
         from ..launching import cancel
+        from ..starting import derived_run
 
-        self._asked(lambda: cancel(self.backend, id, reason, self.turn.writer))
+        def ask() -> None:
+            there = self.store.get(id)
+            if there is not None and there.run == derived_run(self.turn.header, id):  # this execution made it
+                cancel(self.backend, id, reason, self.turn.writer)
+
+        self._asked(ask)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """A request in the middle of a turn. What the user did wrong comes back as it is; the rest ends the turn."""
@@ -300,9 +312,9 @@ class Session:
         turn.journal.next_seq += 1
 
 
-def _parts(batch: list[Event]) -> list[str]:
+def _parts(batch: list[Event], fits: Callable[[str], bool]) -> list[str]:
     whole = body(batch)
-    if len(whole) * 4 <= _MOST_BODY or len(whole.encode()) <= _MOST_BODY:
+    if len(whole) * 5 <= _MOST_BODY or (len(whole.encode()) <= _MOST_BODY and fits(whole)):
         return [whole] if batch else []
     half = len(batch) // 2
-    return _parts(batch[:half]) + _parts(batch[half:]) if half else [whole]
+    return _parts(batch[:half], fits) + _parts(batch[half:], fits) if half else [whole]

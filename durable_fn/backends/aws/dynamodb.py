@@ -106,9 +106,10 @@ class DynamoStore:
         return self._update(
             id,
             partial(transitions.acquire, lease=lease),
-            f"{_LIVE} AND lease < :now AND due <= :now",
+            f"{_LIVE} AND lease < :now AND due <= :now" + (" AND fn = :fn" if lease.fn is not None else ""),
             "SET #status = :running, own = :own, prev_lease = lease, lease = :end, turns = turns + :one",
-            {":now": number(lease.now), ":own": text(lease.writer), ":end": number(lease.end), ":one": number(1)},
+            {":now": number(lease.now), ":own": text(lease.writer), ":end": number(lease.end), ":one": number(1)}
+            | ({":fn": text(lease.fn)} if lease.fn is not None else {}),
         )
 
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
@@ -307,18 +308,19 @@ class DynamoStore:
             return header if there.writer == entry.writer or there.digest == entry.digest else Refusal("moved", header)
         return _explain(_old(failure.items[1]), partial(transitions.deliver, key=header.key, now=now))
 
-    def expire(self, header: Header, writer: str, entry: Entry) -> Header | Refusal:
+    def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         """[the key is free] and [owner]: a completion and a timeout cannot both count."""
-        change = self._header_update(
-            header.id, _MINE, "SET n = n + :one", _owner(header.key, writer) | {":one": number(1)}
-        )
+        condition, values = _MINE, _owner(header.key, writer) | {":one": number(1)}
+        if seen is not None:
+            condition, values = f"{condition} AND n = :seen", values | {":seen": number(seen)}
+        change = self._header_update(header.id, condition, "SET n = n + :one", values)
         try:
             self._transact([{"Put": self._entry_put(header, entry)}, {"Update": change}])
         except ConditionFailed as failure:
             if failure.failed[0]:
                 there = to_entry(header.key, failure.items[0] or {})
                 return header if there.writer == entry.writer else Refusal("moved", header)
-            return _explain(_old(failure.items[1]), partial(transitions.expire, key=header.key, writer=writer))
+            return _explain(_old(failure.items[1]), partial(transitions.expire, key=header.key, writer=writer, seen=seen))
         return replace(header, n=header.n + 1)
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
@@ -486,7 +488,7 @@ class DynamoStore:
             yield self._filled(item)
 
     def _scan(self, name: str | None, status: str | None, started_after: int | None) -> Iterator[Item]:
-        wanted = [("sk", "=", text(HEADER))]
+        wanted = [("sk", "=", text(HEADER)), ("pk", "<>", text(FUNCTIONS))]  # a function may be called "H"
         wanted += [("fn", "=", text(name))] if name is not None else []
         wanted += [("status", "=", text(status))] if status is not None else []
         wanted += [("started", ">=", number(started_after))] if started_after is not None else []

@@ -49,25 +49,27 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
         return _unwrap(op, target, turn.deliver(op, record))
     key = call_key(turn.header.gen, short(op.id))
     outcome: str | None = None
-    if record is not None and record.begun is not None:
-        child, due = record.begun.value, record.begun.due or None
+    begun = record.begun if record is not None else None
+    if begun is not None:
+        child, due = begun.value, begun.due or None
     else:
         child = derived_id(op) if id is None else checked_id(id, "the id of ctx.call")
         due = None if timeout_ms is None else turn.time() + timeout_ms
-        outcome = yield _launch(target, child, key)
-        turn.record(op, BEGUN, due=due or 0, value=child)
-    while outcome is None:
-        there = turn.inbox.get(key)
-        if there is not None:
-            outcome = there.body
-        elif due is not None and turn.time() >= due:
-            yield Expire(key, TIMEOUT)
-        else:
-            try:
+    try:
+        if begun is None:
+            outcome = yield _launch(target, child, key)
+            turn.record(op, BEGUN, due=due or 0, value=child)
+        while outcome is None:
+            there = turn.inbox.get(key)
+            if there is not None:
+                outcome = there.body
+            elif due is not None and turn.time() >= due:
+                yield Expire(key, TIMEOUT)
+            else:
                 yield Park(due, key)
-            except ExecutionCancelled as cancelled:
-                yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {cancelled.reason}")
-                raise
+    except ExecutionCancelled as cancelled:  # also before the launch: an owner that died may have made it
+        yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {cancelled.reason}")
+        raise
     event = turn.record(op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(op, target, child, outcome))
     turn.show(op, event)
     return _unwrap(op, target, event)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ...errors import SerializationError, StepError, StepInterrupted, StepTimeout
+from ...errors import ExecutionTimedOut, SerializationError, StepError, StepInterrupted, StepTimeout
 from .. import failures
 from ..current import StepInfo
 from ..effects import COMMIT, Call, Operation, until
@@ -48,6 +48,8 @@ def _live(
             yield COMMIT
         try:
             result = yield _call(op, plan, fn, args, kwargs, attempt)
+        except ExecutionTimedOut:
+            raise  # the execution's, raised here; not the body's
         except Exception as error:
             yield from _failed(op, plan, attempt, error)
             attempt += 1
