@@ -24,7 +24,7 @@ from .fronts.session import Session
 from .hints import send, send_hint
 from .launching import note_of
 from .ports import Backend, Loaded
-from .starting import check_same, digest
+from .starting import check_same
 from .types import ExecutionStatus, LambdaContext
 
 if TYPE_CHECKING:
@@ -298,7 +298,6 @@ class Invocation:
         horizon = max(turn.header.horizon, first_horizon(now, turn.header.retention * 1000, limit))
         renewal = Renewal(
             text,
-            digest(text),
             Segment(0, turn.writer, beginning(now)),
             tuple(turn.inbox.used),
             turn.closed_entries(),
@@ -325,11 +324,13 @@ class Invocation:
             error = failures.encode(failures.capture(outcome.error, keep_state=False))
         edition = self._keep(turn)
         keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
-        quiet = (
-            outcome.due is None or outcome.due > keep
-        )  # it is only to be woken so that its items live on: no message
-        due, timer = (keep, outcome.due or 0) if quiet else (outcome.due, None)
-        parking = Parking(due, None if quiet else due, turn.seen, error, outcome.strikes, turn.custom, timer, edition)
+        if outcome.due is None or outcome.due > keep:  # it is only to be woken so that its items live on: no message
+            due, hint, timer = keep, None, outcome.due or 0
+        else:
+            due, hint, timer = outcome.due, outcome.due, None
+        # A yield waits for nothing: to go on in this invocation because something came would begin a body with no time left.
+        seen = turn.seen if due > self.backend.clock.now() else None
+        parking = Parking(due, hint, seen, error, outcome.strikes, turn.custom, timer, edition)
         reply = self.backend.store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Refusal):
             if reply.reason == "moved" and reply.header is not None:

@@ -107,7 +107,8 @@ class JournalStore(Protocol):
         stands under the key; the same writer or digest is a success."""
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
-        """The owner's own entry, a timeout. Refusal("moved"): another one was first, or the inbox does not hold `seen` entries."""
+        """The owner's own entry, a timeout. Refusal("moved"): another one was first, or the inbox does not hold `seen`
+        entries."""
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
         """Append, on the condition that the inbox holds `seen` entries. Refusal("moved"): it holds others."""

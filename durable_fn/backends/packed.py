@@ -52,7 +52,8 @@ class Packing:
         return size <= _MOST and len(zlib.compress(text.encode(), 6)) * 4 // 3 + 200 <= self.room
 
     def pack(self, text: str, id: str, run: str) -> str:
-        if self.codec is None and len(text) * 4 <= _COMPRESS_AT:
+        marked = text.startswith(_MARK)  # it must not be taken for a packed one
+        if self.codec is None and len(text) * 4 <= _COMPRESS_AT and not marked:
             return text
         raw = text.encode()
         data, how = raw, ""
@@ -63,7 +64,7 @@ class Packing:
                 data, how = small, "z"
         if self.codec is not None:
             data, how = self.codec.encode(data, id), how + "c"
-        if not how and len(raw) <= self.item:
+        if not how and len(raw) <= self.item and not marked:
             return text
         packed = f"{_MARK}{how}:{base64.b64encode(data).decode()}"
         return packed if len(packed) <= self.item else self._away(data, how, id, run)

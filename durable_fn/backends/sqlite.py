@@ -261,7 +261,9 @@ class SQLiteStore:
 
     def remove(self, header: Header) -> None:
         with self._transaction() as db:
-            _remove(db, header.id)
+            there = _find(db, header.id)
+            if there is not None and there.run == header.run and there.status == transitions.PURGED:
+                _remove(db, header.id)
 
     # -- index -----------------------------------------------------------------------------------------------------
 

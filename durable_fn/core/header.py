@@ -136,11 +136,11 @@ class Note(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """The next generation. `used`: keys of the signals that this one consumed; `closed`: of the entries that only this
-    generation reads; `seen`: entries in hand and gone; `uncancelled`: a cancellation was raised, so it is over."""
+    """The next generation. The execution's `input_hash` stays that of its start, which may be repeated. `used`: keys of the
+    signals that this one consumed; `closed`: of the entries that only this generation reads; `seen`: entries in hand and
+    gone; `uncancelled`: a cancellation was raised, so it is over."""
 
     input: str
-    input_hash: str
     segment: Segment
     used: tuple[str, ...]
     closed: tuple[str, ...]
@@ -286,7 +286,7 @@ def terminate(header: Header | None, key: Key, ending: Ending) -> Header | Refus
 
 def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
     """A finished one goes on, as if nobody had owned it; an old cancel is over, and so is an old deadline. Its items have the
-    stamps they had."""
+    stamps they had. It counts as run, for there is a log to read."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if header.live:
@@ -295,7 +295,7 @@ def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
         return Refusal("unknown", header)
     return replace(
         header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
-        cancel=False, deadline=None, strikes=0, ttl=header.horizon,
+        cancel=False, deadline=None, strikes=0, ttl=header.horizon, turns=max(1, header.turns),
     )  # fmt: skip
 
 
@@ -316,7 +316,7 @@ def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Hea
         return Refusal("moved", header)
     return replace(
         header, status="PENDING", gen=header.gen + 1, gone=header.gone + len(renewal.used) + len(renewal.closed),
-        input=renewal.input, input_hash=renewal.input_hash, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now,
+        input=renewal.input, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now,
         turns=header.turns, error=None, strikes=0, deadline=renewal.deadline, ttl=renewal.horizon,
         horizon=renewal.horizon, timer=None, edition="", copied=0, cancel=header.cancel and not renewal.uncancelled,
     )  # fmt: skip

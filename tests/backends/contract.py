@@ -481,13 +481,13 @@ class StoreContract:
         for key in keys:
             accepted(store.deliver(owned, Entry(key, "o", key, "S1"), NOW + 1))
         renewal = Renewal(
-            "[2]", "h2", Segment(0, "w", "new"), ("signal/a", "signal/b"), ("callback/1/x",), 6, NOW + 5, None, 77
+            "[2]", Segment(0, "w", "new"), ("signal/a", "signal/b"), ("callback/1/x",), 6, NOW + 5, None, 77
         )
         assert reason(store.renew(owned, "v", renewal)) == "fenced"
         for _ in range(2):
             got = accepted(store.renew(owned, "w", renewal))
             assert (got.gen, got.gone, got.n, got.status, got.due, got.lease) == (2, 3, 6, "PENDING", NOW + 5, 0)
-            assert (got.input, got.input_hash, got.horizon, got.ttl, got.cancel) == ("[2]", "h2", 77, 77, True)
+            assert (got.input, got.input_hash, got.horizon, got.ttl, got.cancel) == ("[2]", "h", 77, 77, True)
         assert store.load(owned.key) is None
         loaded = store.load(got.key)
         assert loaded is not None
@@ -498,7 +498,7 @@ class StoreContract:
     def test_renew_ends_a_cancellation_that_was_raised(self, store: JournalStore) -> None:
         owned = self.owned(store)
         accepted(store.deliver(owned, Entry("cancel/0", "o", "d", ""), NOW + 1))
-        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), (), 1, NOW + 5, None, 77, uncancelled=True)
+        renewal = Renewal("[2]", Segment(0, "w", "new"), (), (), 1, NOW + 5, None, 77, uncancelled=True)
         assert not accepted(store.renew(owned, "w", renewal)).cancel
 
     def test_what_an_older_generation_waited_for_is_not_read(self, store: JournalStore) -> None:
@@ -506,7 +506,7 @@ class StoreContract:
         owned = self.owned(store)
         for key in ("callback/1/x", "beat/1/x/1", "call/1/x", "signal/1"):
             accepted(store.deliver(owned, Entry(key, "o", key, "S1"), NOW + 1))
-        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), (), 4, NOW + 5, None, 77)
+        renewal = Renewal("[2]", Segment(0, "w", "new"), (), (), 4, NOW + 5, None, 77)
         loaded = store.load(accepted(store.renew(owned, "w", renewal)).key)
         assert loaded is not None
         assert list(loaded.inbox) == ["signal/1"]
@@ -514,7 +514,7 @@ class StoreContract:
     def test_a_signal_that_comes_while_renewing_is_not_lost(self, store: JournalStore) -> None:
         owned = self.owned(store)
         accepted(store.deliver(owned, Entry("a", "o", "a", "S1"), NOW + 1))
-        renewal = Renewal("[2]", "h2", Segment(0, "w", "new"), (), (), 0, NOW + 5, None, 77)
+        renewal = Renewal("[2]", Segment(0, "w", "new"), (), (), 0, NOW + 5, None, 77)
         assert reason(store.renew(owned, "w", renewal)) == "moved"
         there = store.get("x")
         assert there is not None
@@ -522,11 +522,37 @@ class StoreContract:
 
     def test_renew_with_a_large_input(self, store: JournalStore) -> None:
         owned = self.owned(store, input=LARGE)
-        renewal = Renewal(LARGE + " ", "h2", Segment(0, "w", "new"), (), (), 0, NOW + 5, None, 77)
+        renewal = Renewal(LARGE + " ", Segment(0, "w", "new"), (), (), 0, NOW + 5, None, 77)
         accepted(store.renew(owned, "w", renewal))
         there = store.get("x")
         assert there is not None
         assert there.input == LARGE + " "
+
+    def test_a_repeated_purge_leaves_the_next_execution_of_the_id_alone(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.complete(owned, "w", Ending("FAILED", NOW, cancel_seen=True)))
+        retired = accepted(store.retire(owned))
+        store.remove(retired)
+        accepted(store.create(header(run="r2")))
+        store.remove(retired)
+        there = store.get("x")
+        assert there is not None
+        assert there.run == "r2"
+
+    def test_a_stale_owner_does_not_replace_the_result(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        accepted(store.acquire("x", Lease("v", NOW + 2000, NOW + 9000)))
+        accepted(store.complete(owned, "v", Ending("SUCCEEDED", NOW, LARGE)))
+        assert reason(store.complete(owned, "w", Ending("SUCCEEDED", NOW, LARGE + " "))) == "fenced"
+        there = store.get("x")
+        assert there is not None
+        assert there.result == LARGE
+
+    def test_what_never_ran_has_run_once_it_is_revived(self, store: JournalStore) -> None:
+        """Its log has a line that the first turn must read."""
+        made = accepted(store.create(header()))
+        accepted(store.terminate(made, Ending("TERMINATED", NOW), Segment(0, "t", "end")))
+        assert accepted(store.revive(made, Segment(1, "c", "rewind"), NOW)).turns == 1
 
     def test_purge(self, store: JournalStore) -> None:
         owned = self.owned(store, input=LARGE)

@@ -320,7 +320,9 @@ class DynamoStore:
             if failure.failed[0]:
                 there = to_entry(header.key, failure.items[0] or {})
                 return header if there.writer == entry.writer else Refusal("moved", header)
-            return _explain(_old(failure.items[1]), partial(transitions.expire, key=header.key, writer=writer, seen=seen))
+            return _explain(
+                _old(failure.items[1]), partial(transitions.expire, key=header.key, writer=writer, seen=seen)
+            )
         return replace(header, n=header.n + 1)
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
@@ -361,6 +363,7 @@ class DynamoStore:
         key = header.key
         change = _Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
         change.number("due", now).number("hint", now).number("prev_lease", None).number("deadline", None)
+        change.set("turns", number(max(1, header.turns)))
         for name in ("finished", "strikes"):
             change.number(name, None)
         change.remove("#result").remove("#error").remove("cancel")
@@ -397,9 +400,7 @@ class DynamoStore:
         self._put_large(new, "input", renewal.input)
         change = _Change().set("#status", text("PENDING")).set("lease", number(0)).set("gen", number(new.gen))
         gone = header.gone + len(renewal.used) + len(renewal.closed)
-        change.set("gone", number(gone)).set("#input", inline(renewal.input)).set(
-            "input_hash", text(renewal.input_hash)
-        )
+        change.set("gone", number(gone)).set("#input", inline(renewal.input))
         change.set("#ttl", number(renewal.horizon)).set("horizon", number(renewal.horizon)).number("prev_lease", None)
         change.number("due", renewal.now).number("hint", renewal.now).number("deadline", renewal.deadline)
         for field in ("#error", "strikes", "timer", "edition", "copied", *(["cancel"] if renewal.uncancelled else [])):
@@ -431,7 +432,8 @@ class DynamoStore:
         inbox = inbox_prefix(header.key)
         keys = [{"pk": text(header.id), "sk": text(inbox + entry.key)} for entry in entries]
         if chunks and is_large(header.input):
-            keys.append(value_key(header.key, "input"))
+            there = self._get(header_key(header.id)) or {}
+            keys += [value_key(header.key, called) for called in large_values(there).values()]
         for key in keys:
             self._stamp(key, edition.horizon)
 
@@ -459,9 +461,22 @@ class DynamoStore:
         return self._update(header.id, transition, condition, "SET #status = :purged", values)
 
     def remove(self, header: Header) -> None:
-        keys = [{"pk": item["pk"], "sk": item["sk"]} for item in self._partition(header.id)]
-        for key in sorted(keys, key=lambda k: k["sk"]["S"] == HEADER):
-            self._delete(key)
+        for item in self._partition(header.id):
+            if item["sk"]["S"] != HEADER:
+                self._delete({"pk": item["pk"], "sk": item["sk"]})
+        with contextlib.suppress(ConditionFailed):
+            self._delete_retired(header)
+
+    def _delete_retired(self, header: Header) -> None:
+        """[this run, retired]: another purge may have been quicker, and the id be in use again."""
+        self._request(
+            "delete_item",
+            TableName=self.table,
+            Key=header_key(header.id),
+            ConditionExpression="run = :run AND #status = :purged",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues={":run": text(header.run), ":purged": text(transitions.PURGED)},
+        )
 
     # -- index -----------------------------------------------------------------------------------------------------
 
@@ -543,8 +558,8 @@ class DynamoStore:
     def _filled(self, item: Item) -> Header:
         """The header with its large values."""
         header = to_header(item)
-        for name in large_values(item):
-            found = self._get(value_key(header.key, name))
+        for name, called in large_values(item).items():
+            found = self._get(value_key(header.key, called))
             setattr(header, name, None if found is None else body_of(found))
         return header
 
@@ -556,7 +571,7 @@ class Reading:
     def __init__(self, key: Key) -> None:
         self._key = key
         self._header: Header | None = None
-        self._large: list[str] = []
+        self._large: dict[str, str] = {}
         self._values: dict[str, Item] = {}
         self._copies: dict[str, list[Item]] = {}
         self._tail: list[Item] = []
@@ -586,9 +601,9 @@ class Reading:
         tail = [(to_segment(item), item) for item in self._tail]
         tail = [(segment, item) for segment, item in tail if segment.seq >= header.copied]
         copied = self._copies.get(header.edition, []) if header.edition else []
-        large = [self._values[name] for name in self._large if name in self._values]
-        for name in self._large:
-            setattr(header, name, body_of(self._values[name]) if name in self._values else None)
+        large = [self._values[called] for called in self._large.values() if called in self._values]
+        for name, called in self._large.items():
+            setattr(header, name, body_of(self._values[called]) if called in self._values else None)
         stamps = [horizon_of(item) for item in (*copied, *(item for _, item in tail), *large)]
         horizon = min((stamp for stamp in stamps if stamp), default=0)
         return Loaded(

@@ -4,7 +4,7 @@
     C#run#gen#edition#part  copy of the log's beginning, made when a long life comes near its horizon: b
     L#run#gen#seq           segment of the log: w (writer), b (body)
     I#run#key               inbox entry: w, d (digest of what was sent), b
-    V#run#gen#input         an input, result or error too large for the header (it says so with a NULL there)
+    V#run#gen#input#hash    an input, result or error too large for the header (which has the hash there)
 
 `run` stands in every key, so that what an earlier start of the same id left behind is never taken for this one's. The
 partition " function" (no execution id begins with a blank) holds one row per function: where its messages go.
@@ -12,6 +12,7 @@ partition " function" (no execution id begins with a blank) holds one row per fu
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from typing import Any, Final, TypeAlias, cast
 
@@ -24,7 +25,6 @@ Item: TypeAlias = dict[str, dict[str, Any]]
 
 HEADER: Final = "H"
 FUNCTIONS: Final = " function"
-NOTHING: Final[dict[str, Any]] = {"NULL": True}
 
 INLINE_BYTES: Final = 1000
 """A larger value gets an item of its own, so that each of the header's writes stays one write unit."""
@@ -57,8 +57,13 @@ def is_large(value: str | None) -> bool:
 
 
 def inline(value: str) -> dict[str, Any]:
-    """As the header shows it."""
-    return NOTHING if is_large(value) else text(value)
+    """As the header shows it: a large one by the hash that its item is called by. A stale owner puts its value before its
+    header's update is refused, and it must not be taken for the one that stands."""
+    return {"L": [text(_hash(value))]} if is_large(value) else text(value)
+
+
+def _hash(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()[:24]
 
 
 def header_key(id: str) -> Item:
@@ -117,9 +122,9 @@ def to_header(item: Item) -> Header:
     return Header(**fields)
 
 
-def large_values(item: Item) -> list[str]:
-    """The values that the header says are in items of their own."""
-    return [name for name in VALUES if "NULL" in item.get(name, {})]
+def large_values(item: Item) -> dict[str, str]:
+    """The values that the header says are in items of their own, and what these are called."""
+    return {name: f"{name}#{item[name]['L'][0]['S']}" for name in VALUES if "L" in item.get(name, {})}
 
 
 def from_segment(header: Header, segment: Segment) -> Item:
@@ -162,7 +167,7 @@ def to_entry(key: Key, item: Item) -> Entry:
 
 
 def from_value(header: Header, name: str, value: str) -> Item:
-    return {**value_key(header.key, name), "b": text(value), "ttl": number(header.horizon)}
+    return {**value_key(header.key, f"{name}#{_hash(value)}"), "b": text(value), "ttl": number(header.horizon)}
 
 
 def horizon_of(item: Item) -> int:
