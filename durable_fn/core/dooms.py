@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from ..errors import ExecutionCancelled, ExecutionTimedOut
-from .effects import COMMIT, DECIDE, Call, Effect, Expire, Launch, Operation, Park
+from .effects import COMMIT, Call, Decide, Effect, Expire, Launch, Operation, Park, Room
 from .events import RAISED
 from .scope import Doom, Op
 
-_INTERRUPTED = (Call, Park, Launch, Expire)
+_INTERRUPTED = (Call, Room, Park, Launch, Expire)
 """Live effects before which it is raised. What has happened is committed first, and a fan ends its branches by itself first."""
 
 Raised = ExecutionCancelled | ExecutionTimedOut
@@ -35,11 +35,13 @@ def raised_at(op: Op) -> Operation[None]:
     doom = op.scope.branch.doom
     assert doom is not None
     op.turn.drop_pending(op.id)
-    event = op.turn.record(op, RAISED, value=json.dumps([doom.kind, doom.reason], ensure_ascii=False))
+    value = json.dumps([doom.kind, doom.reason], ensure_ascii=False)
     if doom.kind == "timed out":
-        while not (yield DECIDE):
+        event = op.turn.draft(op, RAISED, value=value)
+        while not (yield Decide(event)):
             pass
     else:
+        event = op.turn.record(op, RAISED, value=value)
         yield COMMIT
     op.record = op.turn.journal.remember(event)
     op.scope.branch.raised = True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from .current import StepInfo
 
 if TYPE_CHECKING:
+    from .events import Event
     from .fan import Fan
     from .journal import Record
     from .scope import Scope
@@ -19,7 +20,7 @@ T = TypeVar("T")
 class Call:
     """Run user code. Sent back: its return value; thrown in: what it raised, or StepTimeout past `timeout` (seconds)."""
 
-    __slots__ = ("args", "fn", "info", "is_async", "kwargs", "timeout")
+    __slots__ = ("args", "begun", "fn", "info", "is_async", "kwargs", "timeout")
 
     def __init__(
         self,
@@ -29,13 +30,24 @@ class Call:
         info: StepInfo,
         timeout: float | None,
         is_async: bool,
+        begun: bool = False,
     ) -> None:
+        self.begun = begun  # a marker says so: it must not be put off any more
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
         self.info = info
         self.timeout = timeout
         self.is_async = is_async
+
+
+class Room:
+    """Look, before anything of an attempt is written down, whether its body may run now."""
+
+    __slots__ = ("timeout",)
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
 
 
 class Commit:
@@ -57,9 +69,13 @@ class Park:
 
 class Decide:
     """Commit, if nothing has come that is not in hand: what is pending was decided because something did not come. Sent
-    back: True, or False after the inbox was read again (nothing was written then)."""
+    back: True, or False after the inbox was read again. `event` is the decision; it is never pending, so no other commit
+    can write it without the condition."""
 
-    __slots__ = ()
+    __slots__ = ("event",)
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
 
 
 class Expire:
@@ -119,6 +135,13 @@ class Take:
         self.record = record
 
 
+class Deliver:
+    """The result that was recorded just now is about to reach the handler: wait until all that was recorded before it
+    did, and whatever that set off has come to rest."""
+
+    __slots__ = ()
+
+
 class Inside:
     """Run handler code in a scope of its own, in the same thread or task. Sent back or thrown in: as Call."""
 
@@ -142,7 +165,7 @@ class Fork:
 
 
 COMMIT: Final = Commit()
-DECIDE: Final = Decide()
+DELIVER: Final = Deliver()
 
 
 def until(turn: Turn, due: int) -> Operation[None]:
@@ -153,5 +176,5 @@ def until(turn: Turn, due: int) -> Operation[None]:
         yield Park(due)
 
 
-Effect: TypeAlias = Call | Commit | Park | Decide | Expire | Launch | Tell | Take | Inside | Fork
+Effect: TypeAlias = Call | Room | Commit | Park | Decide | Expire | Launch | Tell | Take | Deliver | Inside | Fork
 Operation: TypeAlias = Generator[Effect, Any, T]

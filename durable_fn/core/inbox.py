@@ -11,6 +11,7 @@ entries that the sender saw, so that one sender's signals keep their order. A bo
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -84,6 +85,7 @@ class Inbox:
         self.entries = entries
         self.used = used
         self._queues: dict[str, list[Entry]] = {}
+        self._lock = threading.RLock()  # branches on threads look and take
 
     @property
     def count(self) -> int:
@@ -95,22 +97,33 @@ class Inbox:
 
     def refresh(self, entries: dict[str, Entry]) -> None:
         """What a later read brought. Entries are never taken away while a turn runs."""
-        self.entries = entries
-        self._queues.clear()
+        with self._lock:
+            self.entries = entries
+            self._queues.clear()
 
     def add(self, new: Entry) -> None:
-        self.entries[new.key] = new
-        self._queues.clear()
+        with self._lock:
+            self.entries[new.key] = new
+            self._queues.clear()
+
+    def take(self, prefix: str) -> Entry | None:
+        """The oldest unconsumed entry with this prefix, consumed."""
+        with self._lock:
+            there = self.first(prefix)
+            if there is not None:
+                self.use(there.key)
+            return there
 
     def first(self, prefix: str) -> Entry | None:
         """The oldest unconsumed entry with this prefix."""
-        queue = self._queues.get(prefix)
-        if queue is None:
-            keys = sorted(
-                (key for key in self.entries if key.startswith(prefix) and key not in self.used), reverse=True
-            )
-            queue = self._queues[prefix] = [self.entries[key] for key in keys]
-        return queue[-1] if queue else None
+        with self._lock:
+            queue = self._queues.get(prefix)
+            if queue is None:
+                keys = sorted(
+                    (key for key in self.entries if key.startswith(prefix) and key not in self.used), reverse=True
+                )
+                queue = self._queues[prefix] = [self.entries[key] for key in keys]
+            return queue[-1] if queue else None
 
     def stamp(self, entries: Iterable[Entry], horizon: int) -> None:
         for old in entries:
@@ -124,7 +137,7 @@ class Inbox:
                 queue.pop()
 
     def last(self, prefix: str) -> Entry | None:
-        keys = [key for key in self.entries if key.startswith(prefix)]
+        keys = [key for key in tuple(self.entries) if key.startswith(prefix)]
         return self.entries[max(keys)] if keys else None
 
     def waits_for(self, wake: str) -> bool:

@@ -201,12 +201,13 @@ class Journal:
 
     def _index(self) -> dict[str, list[Record]]:
         if self._below is None:
-            self._below = {}
+            below: dict[str, list[Record]] = {}
             for record in tuple(self.records.values()):
                 head, slash, _ = record.id.rpartition("/")
                 while slash:
-                    self._below.setdefault(head + slash, []).append(record)
+                    below.setdefault(head + slash, []).append(record)
                     head, slash, _ = head.rpartition("/")
+            self._below = below  # whole before another thread sees it
         return self._below
 
     def skip(self, record: Record) -> None:
@@ -220,12 +221,12 @@ class Journal:
     def at_position(self, scope: str, position: int) -> Record | None:
         """The record at a position of a scope; built on the first need, which is the first live operation."""
         if self._positions is None:
-            self._positions = {(_scope_of(r.id), r.position): r for r in self.records.values()}
+            self._positions = {(_scope_of(r.id), r.position): r for r in tuple(self.records.values())}
         return self._positions.get((scope, position))
 
     def has_from(self, scope: str, position: int) -> bool:
         """Whether a scope has a record at this position or behind it."""
-        return any(_scope_of(r.id) == scope and r.position >= position for r in self.records.values())
+        return any(_scope_of(r.id) == scope and r.position >= position for r in tuple(self.records.values()))
 
     def first_left(self) -> Record | None:
         """The first record that nobody asked for, or whose result nobody took."""

@@ -95,6 +95,10 @@ class Turn:
         elif self.late:
             self.branch.condemn(Doom("timed out", None))
 
+    def look_at_deadline(self) -> None:
+        if self.branch.doom is None and self.late:
+            self.notice()
+
     @property
     def timed_out(self) -> bool:
         """Whether the execution's deadline was raised, whatever the handler made of it."""
@@ -131,11 +135,18 @@ class Turn:
 
     def record(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """Adds an event to what the next commit writes."""
-        event = Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value)
+        event = self.draft(op, status, attempt, due=due, value=value)
         self.pending.append(event)
+        self.recorded(op, event)
+        return event
+
+    def draft(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
+        """An event that no commit writes by itself."""
+        return Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value)
+
+    def recorded(self, op: Op, event: Event) -> None:
         if op.scope.branch is not self.branch:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
-        return event
 
     def set_status(self, scope: Scope, value: str) -> None:
         """Rides along with the next commit or the suspension."""
@@ -151,13 +162,6 @@ class Turn:
         for event in tuple(self.pending):
             if event.id == id and event.status not in (BEGUN, RETRY):
                 self.pending.remove(event)
-
-    def withdraw(self, event: Event) -> None:
-        """Takes back what was decided too early. It was not written."""
-        self.pending.remove(event)
-        record = self.journal.records.get(event.id)
-        if record is not None and record.done is event:
-            record.done = None
 
     def check_size(self, text: str, what: str) -> None:
         """Raises PayloadTooLarge for a value that no segment can carry."""
@@ -206,8 +210,6 @@ class Turn:
 
     def abandon(self, op: Op) -> None:
         """The operation was cancelled natively before its result reached the handler: replay must do the same."""
-        if op.record is not None and op.record.done is not None:
-            return
         self.drop_pending(op.id)
         self.show(op, self.record(op, CANCELLED))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import time
 from typing import Final, NamedTuple
 
@@ -37,6 +38,8 @@ class TurnDirector:
         self.gate: list[
             asyncio.Future[None]
         ] = []  # live bodies, held back until replay is over and late timers have fired
+        self.line: collections.deque[asyncio.Future[None]] = collections.deque()  # live results in the log's order
+        self.arrived: set[asyncio.Future[None]] = set()  # those that are durable and wait for their turn
         self.live = False
         self.yielding = False
         self.closing = False
@@ -60,6 +63,7 @@ class TurnDirector:
         self._offset = max(self.time(), present) - time.monotonic()
         self.live = True
         self._open_gate()
+        self.news()
 
     def _open_gate(self) -> bool:
         held, self.gate = self.gate, []
@@ -72,7 +76,7 @@ class TurnDirector:
     def block(self, timeout: float | None) -> float | None:
         if self.closing:
             raise asyncio.CancelledError  # nobody waits for what the tasks of a closed turn still want
-        if (self.live and self._open_gate()) or self._replay(timeout):
+        if self._next_in_line() or (self.live and self._open_gate()) or self._replay(timeout):
             return 0
         if self.busy:
             return self._until_parked(timeout)
@@ -83,6 +87,20 @@ class TurnDirector:
             self._patient = True
             return _PATIENCE if timeout is None else min(timeout, _PATIENCE)
         return self._wait_parked(timeout) if self.parked else timeout
+
+    def first_in_line(self, place: asyncio.Future[None]) -> bool:
+        while self.line and self.line[0].done():
+            self.line.popleft()
+        return bool(self.line) and self.line[0] is place
+
+    def _next_in_line(self) -> bool:
+        """Lets the first live result through, if it is durable."""
+        while self.line and self.line[0].done():
+            self.line.popleft()
+        if not self.line or self.line[0] not in self.arrived:
+            return False
+        _wake(self.line.popleft())
+        return True
 
     def _replay(self, timeout: float | None) -> bool:
         """Hands out the next recorded result, or lets the past catch up. False when neither is left to do."""
@@ -115,7 +133,7 @@ class TurnDirector:
         patient, self._patient = self._patient, False
         if patient and not events and not self.busy:
             self._mismatch()
-        if not (self.clock.virtual and self.busy):  # virtual time stands while a body runs
+        if self.live and not (self.clock.virtual and self.busy):  # virtual time stands while a body runs
             self._wake_due()
 
     def _jump(self, seconds: float) -> None:

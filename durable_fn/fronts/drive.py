@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..core.current import current_scope, running_step
 from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
-from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Tell
+from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Room, Tell
 from ..core.scope import Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
@@ -64,6 +64,8 @@ def _exhaust(session: Session, op: Op, operation: Operation[None]) -> None:
 def _perform(session: Session, op: Op, effect: Effect) -> Any:
     if isinstance(effect, Call):
         return _call(session, op, effect)
+    if isinstance(effect, Room):
+        return _room(session, op, effect.timeout)
     if isinstance(effect, Commit):
         return session.commit()
     if isinstance(effect, Park):
@@ -75,7 +77,7 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
 
         return run_fan(session, op, effect.fan)
     if isinstance(effect, Decide):
-        return session.decide()
+        return session.decide(effect.event)
     if isinstance(effect, Expire):
         return session.expire(effect.key, effect.body)
     if isinstance(effect, Launch):
@@ -93,13 +95,22 @@ def _inside(effect: Inside) -> Any:
         current_scope.reset(token)
 
 
-def _call(session: Session, op: Op, call: Call) -> Any:
+def _room(session: Session, op: Op, timeout: float | None) -> None:
     session.look_for_news()
+    if not session.read_only:
+        session.turn.look_at_deadline()
     if op.scope.branch.doomed:
         raise _doom(op)
     session.look_at_lease()
-    if session.must_yield(call.timeout):
+    if session.must_yield(timeout):
         raise _suspend(session, "too little Lambda time is left", session.clock.now())
+
+
+def _call(session: Session, op: Op, call: Call) -> Any:
+    if call.begun:
+        session.look_at_lease()
+    else:
+        _room(session, op, call.timeout)
     scope, step = current_scope.set(None), running_step.set(call.info)
     try:
         if not session.hooks:
@@ -108,6 +119,10 @@ def _call(session: Session, op: Op, call: Call) -> Any:
 
         with attempt(session.hooks, call.info):
             return _body(call)
+    except BaseException as death:
+        if not isinstance(death, Exception | ExecutionCancelled) and session.turn.closed is None:
+            session.turn.closed = death  # like a death: nothing more is committed, also not by `finally` blocks
+        raise
     finally:
         running_step.reset(step)
         current_scope.reset(scope)

@@ -187,12 +187,12 @@ class Session:
 
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
-    def decide(self) -> bool:
+    def decide(self, decision: Event) -> bool:
         """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read
         again, and what is pending is pending still."""
         with self._alone():
             turn = self.turn
-            batch = self.take()
+            batch = [*self.take(), decision]
             *first, last = _parts(batch, self.store.fits)
             for part in first:
                 self.append(part)
@@ -206,7 +206,7 @@ class Session:
                 return True
             if reply.reason != "moved":
                 raise self._fenced(f"could not decide: {reply.reason}")
-            turn.pending[:0] = batch[-last.count("\n") - 1 :]
+            turn.pending[:0] = batch[-last.count("\n") - 1 : -1]
             self.reload()
             return False
 
@@ -237,15 +237,10 @@ class Session:
 
     @property
     def news_are_old(self) -> bool:
-        """Or the execution's deadline has passed."""
-        turn = self.turn
-        late = turn.branch.doom is None and turn.late
-        return late or self.clock.monotonic() - self._looked >= NEWS_S
+        return self.clock.monotonic() - self._looked >= NEWS_S
 
     def look_for_news(self) -> None:
         """Every few seconds, before a body: a cancellation, or anything else that came while the handler was busy."""
-        if self.turn.late and self.turn.branch.doom is None:
-            self.turn.notice()
         if not self.news_are_old:
             return
         self._looked = self.clock.monotonic()

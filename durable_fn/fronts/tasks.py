@@ -13,12 +13,27 @@ from typing import Any, Final, TypeVar
 
 from ..core.current import current_scope, running_step
 from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
-from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Take, Tell
+from ..core.effects import (
+    Call,
+    Commit,
+    Decide,
+    Deliver,
+    Effect,
+    Expire,
+    Fork,
+    Inside,
+    Launch,
+    Operation,
+    Park,
+    Room,
+    Take,
+    Tell,
+)
 from ..core.fan import Fan, Strand
 from ..core.journal import Record
-from ..core.operations.branches import inherit_doom, next_strand, strand_ended
+from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Branch, Doom, Op
-from ..errors import ExecutionCancelled, StepTimeout
+from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
 from .director import TurnDirector, Waiting
 from .loop import DurableLoop, inline
 from .session import Session
@@ -77,7 +92,9 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
     try:
         record = op.record
         if record is not None and record.done is not None:
-            if record.raised or record.cancelled:
+            if record.cancelled and op.kind == "child":
+                record = None  # its code runs again: what ended it may be recorded inside
+            elif record.raised or record.cancelled:
                 driver.turn.journal.skip_below(f"{op.id}/")
             elif op.kind in _WALKED:
                 record = None
@@ -91,7 +108,7 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
             send = operation.send
             try:
                 if strikes_before(op, effect):
-                    operation.close()
+                    await driver.unwind(op, operation)
                     await driver.doom(op)
                 value = await driver.perform(op, effect)
             except asyncio.CancelledError:
@@ -155,8 +172,9 @@ class Driver:
     def cancelled(self, op: Op) -> None:
         """Native cancellation reached this operation before its result reached the handler."""
         if self.turn.closed is None:
-            if op.record is not None and op.record.done is not None:
-                self.turn.journal.hand_out(op.record)
+            record = op.record
+            if record is not None and record.done is not None and (record.raised or not record.handed_out):
+                self.turn.journal.hand_out(record)
             else:
                 self.turn.abandon(op)
 
@@ -166,12 +184,27 @@ class Driver:
         """Recorded at this operation, then raised in the branch's own task."""
         doom = op.scope.branch.doom
         assert doom is not None
+        if self.turn.replaying and not self.director.live:
+            await self._gate()  # what is recorded came before it
         recording = raised_at(op)
         value: Any = None
         with contextlib.suppress(StopIteration):
             while True:
                 value = await self.perform(op, recording.send(value))
         await self.raise_in_branch(op, error_of(doom))
+
+    async def unwind(self, op: Op, operation: Operation[Any]) -> None:
+        """Lets the operation do what it does when it is ended from above."""
+        doom = op.scope.branch.doom
+        assert doom is not None
+        value: Any = error_of(doom)
+        send: Callable[[Any], Effect] = operation.throw
+        try:
+            while True:
+                effect = send(value)
+                value, send = await self.perform(op, effect), operation.send
+        except (StopIteration, ExecutionCancelled, ExecutionTimedOut):
+            return
 
     async def raise_in_branch(self, op: Op, error: BaseException) -> None:
         if isinstance(error, ExecutionCancelled):
@@ -188,18 +221,22 @@ class Driver:
     async def perform(self, op: Op, effect: Effect) -> Any:
         if isinstance(effect, Call):
             return await self._call(op, effect)
+        if isinstance(effect, Room):
+            return await self._room(op, effect.timeout)
         if isinstance(effect, Commit):
             return await self._commit()
         if isinstance(effect, Park):
             return await self._park(op, effect)
         if isinstance(effect, Take):
             return await self.take(op, effect.record)
+        if isinstance(effect, Deliver):
+            return await self._in_line(self._join_line())
         if isinstance(effect, Inside):
             return await self._inside(effect)
         if isinstance(effect, Fork):
             return await self._fork(op, effect.fan)
         if isinstance(effect, Decide):
-            return await self._ask(self.session.decide)
+            return await self._ask(lambda: self.session.decide(effect.event))
         if isinstance(effect, Expire):
             return await self._ask(lambda: self.session.expire(effect.key, effect.body))
         if isinstance(effect, Launch):
@@ -209,6 +246,8 @@ class Driver:
 
     async def _ask(self, ask: Callable[[], T]) -> T:
         """A request in the middle of a turn, and not while a segment is being written."""
+        if self.turn.replaying and not self.director.live:
+            await self._gate()
         self.director.go_live()
         if self.session.store.local:
             reply = ask()
@@ -231,6 +270,29 @@ class Driver:
             current_scope.reset(token)
 
     async def _call(self, op: Op, call: Call) -> Any:
+        if call.begun:
+            self.session.look_at_lease()
+        else:
+            await self._room(op, call.timeout)
+        self.director.busy += 1
+        scope, step = current_scope.set(None), running_step.set(call.info)
+        try:
+            if not self.session.hooks:
+                return await self._body(call)
+            from .hooking import attempt
+
+            with attempt(self.session.hooks, call.info):
+                return await self._body(call)
+        except BaseException as death:
+            if not isinstance(death, Exception | asyncio.CancelledError | GeneratorExit) and self.turn.closed is None:
+                self.turn.closed = death  # like a death: nothing more is committed, also not by `finally` blocks
+            raise
+        finally:
+            running_step.reset(step)
+            current_scope.reset(scope)
+            self.director.busy -= 1
+
+    async def _room(self, op: Op, timeout: float | None) -> None:
         if self.turn.replaying and not self.director.live:
             await self._gate()
         self.director.go_live()
@@ -242,25 +304,14 @@ class Driver:
             raise self.turn.closed
         if self.session.news_are_old:
             await self._ask(self.session.look_for_news)
+        if not self.session.read_only:
+            self.turn.look_at_deadline()
         if op.scope.branch.doomed:
             await self.doom(op)
         self.session.look_at_lease()
-        if self.session.must_yield(call.timeout):
+        if self.session.must_yield(timeout):
             self.director.yielding = True  # suspends as soon as the bodies of other branches are done
             await self.loop.create_future()
-        self.director.busy += 1
-        scope, step = current_scope.set(None), running_step.set(call.info)
-        try:
-            if not self.session.hooks:
-                return await self._body(call)
-            from .hooking import attempt
-
-            with attempt(self.session.hooks, call.info):
-                return await self._body(call)
-        finally:
-            running_step.reset(step)
-            current_scope.reset(scope)
-            self.director.busy -= 1
 
     async def _gate(self) -> None:
         gate = self.loop.create_future()
@@ -290,10 +341,11 @@ class Driver:
 
     async def _park(self, op: Op, park: Park) -> None:
         wake = park.wake
-        if wake is not None and self.turn.inbox.waits_for(wake):
-            return
-        if park.due is not None and park.due <= self.session.clock.now() and not self.loop._ready:
-            return
+        if self.director.live:  # before that, what is recorded comes first
+            if wake is not None and self.turn.inbox.waits_for(wake):
+                return
+            if park.due is not None and park.due <= self.session.clock.now() and not self.loop._ready:
+                return
         future = self.loop.create_future()
         self.director.parked[future] = Waiting(park.due, wake, op.scope.branch)
         try:
@@ -363,7 +415,7 @@ class Driver:
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             raise error
         if strand.walk:
-            strand.value, strand.error = value, error if isinstance(error, Exception) else None
+            strand_walked(op, strand, value, error if isinstance(error, Exception) else None)
             if strand.record is not None:
                 await self.take(op, strand.record)
                 self.turn.journal.skip(strand.record)
@@ -377,6 +429,33 @@ class Driver:
 
     async def _commit(self) -> None:
         """Returns when all that is pending now is durable. Branches that come together share a segment."""
+        place = self._join_line()
+        try:
+            await self._write()
+        except BaseException:
+            place.cancel()
+            raise
+        await self._in_line(place)
+
+    def _join_line(self) -> asyncio.Future[None]:
+        """The place of a result that is recorded now. Live results reach the handler in the order of the log, each when
+        what the one before set off has come to rest: that is how a replay hands them out."""
+        place = self.loop.create_future()
+        self.director.line.append(place)
+        return place
+
+    async def _in_line(self, place: asyncio.Future[None]) -> None:
+        """Until it is its turn. With nobody before it and nothing else that could run, that is now."""
+        self.director.arrived.add(place)
+        try:
+            if self.director.first_in_line(place) and not self.loop._ready:
+                return
+            await place
+        finally:
+            place.cancel()
+            self.director.arrived.discard(place)
+
+    async def _write(self) -> None:
         if self.session.store.local:
             self.session.commit()
             return

@@ -14,7 +14,7 @@ from typing import Any
 from ..core.current import current_scope
 from ..core.dooms import error_of
 from ..core.fan import Fan, Strand
-from ..core.operations.branches import inherit_doom, next_strand, strand_ended
+from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Doom, Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled
@@ -37,6 +37,7 @@ class _Run:
         self.fan = fan
         self.changed = threading.Condition()
         self.running = 0
+        self.watched = False  # a thread waits for the next due time
         self.parked: dict[int, tuple[Strand, Parked]] = {}
         self.fatal: BaseException | None = None
         self.context = contextvars.copy_context()
@@ -60,7 +61,9 @@ class _Run:
                 self._invite()
                 self._run_unlocked(strand)
             elif self.running:
+                watched, self.watched = self.watched, True
                 self.changed.wait(self._patience())
+                self.watched = watched
             elif self.turn.closed is not None:
                 self.fatal = self.turn.closed
             elif self.parked:
@@ -122,13 +125,33 @@ class _Run:
     def _help(self) -> None:
         with self.changed:
             try:
-                while (strand := self._next()) is not None:
-                    self._invite()
-                    self._run_unlocked(strand)
-                    self._cancel_losers()
+                while True:
+                    strand = self._next()
+                    if strand is not None:
+                        self._invite()
+                        self._run_unlocked(strand)
+                        self._cancel_losers()
+                    elif not self._keep_watch():
+                        break
             finally:
                 self.session.helpers_left += 1
                 self.changed.notify_all()
+
+    def _keep_watch(self) -> bool:
+        """One helper stays for the branches that wait, while the thread that asked for the fan runs a body itself."""
+        patience = self._patience()
+        if (
+            patience is None
+            or self.watched
+            or not self.running
+            or self.fatal is not None
+            or self.turn.closed is not None
+        ):
+            return False
+        self.watched = True
+        self.changed.wait(patience)
+        self.watched = False
+        return True
 
     def _patience(self) -> float | None:
         """How long to wait for the branches that run before a waiting one is due. Virtual time stands meanwhile."""
@@ -188,13 +211,15 @@ class _Run:
             self.op.scope.branch.inner.discard(branch)
         elif error is not None and not isinstance(error, Exception | ExecutionCancelled):
             self.fatal = error
+            if self.turn.closed is None:
+                self.turn.closed = error  # like a death: nothing more is committed
         else:
             self.op.scope.branch.inner.discard(branch)
             self._end(strand, value, error)
 
     def _end(self, strand: Strand, value: Any, error: BaseException | None) -> None:
         if strand.walk:
-            strand.value, strand.error = value, error if isinstance(error, Exception) else None
+            strand_walked(self.op, strand, value, error if isinstance(error, Exception) else None)
             if strand.record is not None:
                 self.turn.journal.skip(strand.record)
         elif isinstance(error, ExecutionCancelled) or self.fan.over:

@@ -13,7 +13,7 @@ from typing import Any
 from ...batch import BatchResult
 from ...errors import BatchError
 from .. import failures
-from ..effects import COMMIT, Fork, Inside, Operation, Take
+from ..effects import COMMIT, DELIVER, Fork, Inside, Operation, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..fan import Fan, Strand
 from ..scope import Branch, Doom, Op
@@ -55,7 +55,9 @@ def _end(op: Op, done: Event | None, status: str, value: str) -> Operation[None]
         yield Take(op.record)
         turn.deliver(op, op.record)
     else:
-        turn.show(op, turn.record(op, status, value=value))
+        event = turn.record(op, status, value=value)
+        yield DELIVER
+        turn.show(op, event)
 
 
 def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
@@ -126,16 +128,26 @@ def inherit_doom(op: Op, fan: Fan, branch: Branch) -> None:
         branch.condemn(Doom("lost", f"the fan is over: {fan.reason}"))
 
 
+def _told(op: Op, strand: Strand, value: Any, error: Exception | None) -> tuple[str, Any, Exception | None]:
+    if error is not None or strand.adapter is None:
+        return "", None if error is not None else value, error
+    try:
+        text = strand.adapter.encode(value, strand.what)
+        op.turn.check_size(text, strand.what)
+        return text, strand.adapter.decode(text, strand.what), None
+    except Exception as wrong:
+        return "", None, wrong
+
+
+def strand_walked(op: Op, strand: Strand, value: Any, error: Exception | None) -> None:
+    """A strand that had ended before was walked again, for what was not recorded."""
+    _, strand.value, strand.error = _told(op, strand, value, error)
+
+
 def strand_ended(op: Op, strand: Strand, value: Any, error: Exception | None) -> tuple[Any, Exception | None]:
     """Records the end of a live branch. Returns what a replay will give."""
-    text, status = "", SUCCEEDED
-    if error is None and strand.adapter is not None:
-        try:
-            text = strand.adapter.encode(value, strand.what)
-            op.turn.check_size(text, strand.what)
-            value = strand.adapter.decode(text, strand.what)
-        except Exception as wrong:
-            error = wrong
+    status = SUCCEEDED
+    text, value, error = _told(op, strand, value, error)
     if error is not None:
         status, text = FAILED, failures.encode(failures.capture(error, keep_state=False))
     end = Op(op.scope, "branch", f"{op.id}/{strand.component}", strand.index, None)

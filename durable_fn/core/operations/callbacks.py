@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import CallbackFailed, CallbackTimeout
 from .. import failures, tokens
-from ..effects import Expire, Operation, Park, Take
+from ..effects import DELIVER, Expire, Operation, Park, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, beat_prefix, callback_key, short
 from ..scope import Op
@@ -76,6 +76,7 @@ def result(promise: Promise) -> Operation[Any]:
     if op.record is not None and op.record.done is not None:
         yield Take(op.record)
         return _unwrap(promise, turn.deliver(op, op.record))
+    yield Park(promise.next_due(), promise.key)
     while True:
         there = turn.inbox.get(promise.key)
         if there is not None:
@@ -88,6 +89,7 @@ def result(promise: Promise) -> Operation[Any]:
     status = SUCCEEDED if there.body[0] == SUCCESS else FAILED
     event = turn.record(op, status, value=_outcome(promise, there.body))
     op.record = turn.journal.remember(event)
+    yield DELIVER
     turn.show(op, event)
     return _unwrap(promise, event)
 

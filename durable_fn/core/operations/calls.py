@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from ...errors import CallError, CallTimeout, ExecutionCancelled
+from ...errors import CallError, CallTimeout, ExecutionCancelled, ExecutionTimedOut
 from .. import failures
-from ..effects import Expire, Launch, Operation, Park, Tell
+from ..effects import DELIVER, Expire, Launch, Operation, Park, Tell
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..ids import checked_id
 from ..inbox import SUCCESS, TIMEOUT, call_key, short
@@ -67,10 +67,15 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
                 yield Expire(key, TIMEOUT)
             else:
                 yield Park(due, key)
-    except ExecutionCancelled as cancelled:  # also before the launch: an owner that died may have made it
-        yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {cancelled.reason}")
+    except (
+        ExecutionCancelled,
+        ExecutionTimedOut,
+    ) as ended:  # also before the launch: an owner that died may have made it
+        why = getattr(ended, "reason", None) or ended
+        yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {why}")
         raise
     event = turn.record(op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(op, target, child, outcome))
+    yield DELIVER
     turn.show(op, event)
     return _unwrap(op, target, event)
 
@@ -82,6 +87,7 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
     child = derived_id(op) if id is None else checked_id(id, "the id of ctx.send")
     yield _launch(target, child, None, delay_ms)
     event = turn.record(op, SUCCEEDED, value=child)
+    yield DELIVER
     turn.show(op, event)
     return child
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import SignalTimeout
 from .. import failures
-from ..effects import COMMIT, DECIDE, Operation, Park
+from ..effects import COMMIT, Decide, Operation, Park
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..inbox import signal_prefix
 from ..scope import Op
@@ -29,19 +29,19 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
         due = None if timeout_ms is None else turn.time() + timeout_ms
         turn.record(op, BEGUN, due=due or 0)
     prefix = signal_prefix(name)
+    yield Park(due, prefix)
     while True:
-        there = turn.inbox.first(prefix)
+        there = turn.inbox.take(prefix)
         if there is not None:
-            turn.inbox.use(there.key)
             event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{there.body}")
             yield COMMIT
             break
         if due is not None and turn.time() >= due:
             failure = failures.Failure(_TIMED_OUT, f"no signal {name!r} came in time", "", None, None)
-            event = turn.record(op, FAILED, value=failures.encode(failure))
-            if (yield DECIDE):
+            event = turn.draft(op, FAILED, value=failures.encode(failure))
+            if (yield Decide(event)):
+                turn.recorded(op, event)
                 break
-            turn.withdraw(event)
         else:
             yield Park(due, prefix)
     turn.show(op, event)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from ...errors import ExecutionTimedOut, SerializationError, StepError, StepInterrupted, StepTimeout
 from .. import failures
 from ..current import StepInfo
-from ..effects import COMMIT, Call, Operation, until
+from ..effects import COMMIT, Call, Operation, Room, until
 from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..retry import RetryPolicy
 from ..scope import Op
@@ -44,13 +44,15 @@ def _live(
         if plan.at_most_once:
             if op.record is not None and op.record.begun is not None and op.record.begun.attempt == attempt:
                 yield from _fail(op, plan, attempt, _INTERRUPTED, None)
+            yield Room(plan.timeout)
             op.turn.record(op, BEGUN, attempt)
             yield COMMIT
         try:
             result = yield _call(op, plan, fn, args, kwargs, attempt)
-        except ExecutionTimedOut:
-            raise  # the execution's, raised here; not the body's
         except Exception as error:
+            raised = op.record is not None and op.record.raised
+            if isinstance(error, ExecutionTimedOut) and (raised or op.scope.branch.doomed):
+                raise  # the execution's time is over: the body never ran
             yield from _failed(op, plan, attempt, error)
             attempt += 1
             continue
@@ -66,7 +68,7 @@ def _call(
         deadline = min(deadline, turn.time() + int(plan.timeout * 1000))
     key = turn.derive("step " + op.id).hex()
     info = StepInfo(turn.header.id, op.id, plan.name, attempt, key, deadline)
-    return Call(fn, args, kwargs, info, plan.timeout, plan.is_async)
+    return Call(fn, args, kwargs, info, plan.timeout, plan.is_async, plan.at_most_once)
 
 
 def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any]:
