@@ -431,7 +431,7 @@ def execute(session: Session, handler: Handler) -> Any:
     except RuntimeError:
         return _run(session, handler)
     with ThreadPoolExecutor(1, "durable_fn") as pool:  # a loop cannot run inside another one
-        return pool.submit(_run, session, handler).result()
+        return pool.submit(contextvars.copy_context().run, _run, session, handler).result()
 
 
 def _run(session: Session, handler: Handler) -> Any:
