@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -146,14 +145,20 @@ def wrapped(hooks: tuple[Hooks, ...], open_: Callable[[Hooks], AbstractContextMa
             _log.exception("a hook failed")
     try:
         yield
-    finally:
-        error = sys.exc_info()
-        for manager in reversed(entered):
-            try:
-                manager.__exit__(*error)
-            except Exception as failure:
-                if failure is not error[1]:  # contextlib's own managers raise what passes through them
-                    _log.exception("a hook failed")
+    except BaseException as error:
+        _leave(entered, error)
+        raise
+    _leave(entered, None)
+
+
+def _leave(entered: list[AbstractContextManager[object]], error: BaseException | None) -> None:
+    kind, traceback = (None, None) if error is None else (type(error), error.__traceback__)
+    for manager in reversed(entered):
+        try:
+            manager.__exit__(kind, error, traceback)
+        except Exception as failure:
+            if failure is not error:  # contextlib's own managers raise what passes through them
+                _log.exception("a hook failed")
 
 
 def tell(hooks: tuple[Hooks, ...], execution_id: str, event: HistoryEvent) -> None:
