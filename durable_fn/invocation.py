@@ -323,6 +323,7 @@ class Invocation:
             if reply.reason == "moved" and reply.header is not None:
                 return reply.header
             return self._fenced(session, f"could not continue as new: {reply.reason}")
+        session.report(session.take())  # that there is a next generation says that these are over
         self._hint(reply, already=None)
         return reply
 

@@ -45,16 +45,12 @@ class _Running:
         flags = self._flags(ids.trace_id)
         root = SpanContext(ids.trace_id, ids.span_id, is_remote=True, trace_flags=flags)
         self.root = trace.set_span_in_context(NonRecordingSpan(root), contexts.Context())
+        mine = self.ids.invocation(info.number)
         links = [*incoming(ids.trace_id), *(to_caller(info.caller) if info.number == 1 else [])]
         more = {"durable.invocation": info.number, "faas.invocation_id": info.request_id}
-        self.span = self.start(
-            self.ids.invocation(info.number),
-            f"{info.name} invocation",
-            self.root,
-            more,
-            kind=SpanKind.SERVER,
-            links=links,
-        )
+        name = f"{info.name} invocation"
+        self.span = self.start(mine, name, self.root, more, kind=SpanKind.SERVER, links=links)
+        self.exact = self.span.get_span_context().span_id == mine.span_id
 
     def _flags(self, trace_id: int) -> TraceFlags:
         """Whether this trace is sampled, as the provider's own sampler says of its root: the same in every invocation for
@@ -103,8 +99,10 @@ class _Running:
             "durable.invocations": info.number,
             "durable.generation": info.generation,
         }
+        # Where the ids are not ours to give, it stays in the trace as a child of the one that the others call their parent.
+        parent = contexts.Context() if self.exact else self.root
         links = to_caller(info.caller)
-        span = self.start(self.ids.execution, info.name, contexts.Context(), more, links=links, start=info.started_at)
+        span = self.start(self.ids.execution, info.name, parent, more, links=links, start=info.started_at)
         _finish(span, info)
         span.end(_nanoseconds(info.finished_at))
 
