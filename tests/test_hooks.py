@@ -18,6 +18,7 @@ from durable_fn.fronts.hooking import invocation_info
 from durable_fn.hooks import AttemptInfo, Caller, HookChain, InvocationInfo, operation_key
 from durable_fn.testing import LocalRunner
 from durable_fn.types import HistoryEvent
+from tests.interposed import Bench
 from tests.worlds import AwsWorld, World
 
 SPAN: ContextVar[str] = ContextVar("span", default="none")
@@ -359,3 +360,38 @@ def test_a_chain_goes_on_without_the_one_that_fails(where: str, caplog: pytest.L
     assert before.seen == after.seen
     assert len(before.seen) == 7
     assert "a hook failed" in caplog.text
+
+
+@pytest.mark.parametrize("front", [0, 1])
+def test_an_error_that_is_being_handled_around_it_is_not_the_hooks(front: int) -> None:
+    noting = Noting()
+    runner = LocalRunner(noted_handlers(noting, [])[front])
+    try:
+        raise KeyError("of the caller")
+    except KeyError:
+        runner.run(None)
+    assert noting.errors == [None, None]
+
+
+def test_an_end_is_told_to_who_brought_it() -> None:
+    """A stale owner finds the execution finished by its successor."""
+    noting = Noting()
+    stale = [True]
+
+    def body() -> None:
+        if stale:
+            stale.clear()
+            bench.clock.advance_to(bench.clock.now() + 3_600_000)
+            bench.resume()
+
+    @durable(hooks=[noting])
+    def handler(event: Any, ctx: DurableContext) -> None:
+        ctx.step(body)
+
+    bench = Bench(handler)
+    bench.start()
+    bench.resume()
+    first, second = noting.infos
+    assert (first.status, second.status) == ("SUCCEEDED", "SUCCEEDED")
+    assert first.finished_at is None
+    assert second.finished_at is not None
