@@ -3,22 +3,91 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from .types import ExecutionStatus, HistoryEvent
 
+_log = logging.getLogger("durable_fn")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The execution that waits for this one in `ctx.call`."""
+
+    execution_id: str
+    name: str
+    generation: int
+    operation: str
+    """Stands for the id of its call: `operation_key(id)`."""
+    started_at: datetime | None
+    """None for a caller that an older version of durable_fn ran."""
+
+
+def operation_key(operation_id: str) -> str:
+    """20 hexadecimal digits that stand for an operation id: what `Caller.operation` has."""
+    return hashlib.blake2b(operation_id.encode(), digest_size=10).hexdigest()
+
+
+class Progress(Protocol):
+    """What an InvocationInfo asks about the turn that runs."""
+
+    @property
+    def is_replaying(self) -> bool: ...
+    @property
+    def replayed_steps(self) -> int: ...
+    @property
+    def suspended_at(self) -> datetime | None: ...
+
 
 @dataclass(slots=True)
 class InvocationInfo:
-    """`number` from 1; `status`: RUNNING on entry, the outcome on exit."""
+    """`number` from 1; `status`: RUNNING on entry, the outcome on exit. Times are aware, by the journal's clock."""
 
     execution_id: str
     name: str
     number: int
     request_id: str
     status: ExecutionStatus
+    generation: int = field(kw_only=True)
+    """1, and one more for each continue_as_new."""
+    started_at: datetime = field(kw_only=True)
+    """Of the execution: the same in all its invocations and generations."""
+    began_at: datetime = field(kw_only=True)
+    """Of this invocation."""
+    due_at: datetime | None = field(default=None, kw_only=True)
+    """Since when it was to run. None for the direct start of an execution, which nothing waited for."""
+    caller: Caller | None = field(default=None, kw_only=True)
+    finished_at: datetime | None = field(default=None, kw_only=True)
+    """On exit, if this invocation ended the execution; no other invocation of it ever says so again, unless it is redriven."""
+    error: BaseException | None = field(default=None, kw_only=True)
+    """On exit: what the handler raised, if that ended the execution."""
+    _progress: Progress | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def is_replaying(self) -> bool:
+        """Now: as `ctx.is_replaying`. Ask where the handler's code runs; a step's body never runs on replay."""
+        return self._progress is not None and self._progress.is_replaying
+
+    @property
+    def replayed_steps(self) -> int:
+        """Until now: steps whose recorded results were handed out instead of running them."""
+        return 0 if self._progress is None else self._progress.replayed_steps
+
+    @property
+    def suspended_at(self) -> datetime | None:
+        """When the execution stopped before this invocation: the time of the journal's newest entry. None for the first
+        invocation, after one that died, and before the journal is read; so ask on exit."""
+        return None if self._progress is None else self._progress.suspended_at
+
+    def follow(self, progress: Progress) -> None:
+        """The SDK's own: the turn that runs from now on."""
+        self._progress = progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +116,60 @@ class Hooks:
         return None
 
 
+class HookChain(Hooks):
+    """Several hooks as one. Each fails by itself: the others go on."""
+
+    def __init__(self, *hooks: Hooks) -> None:
+        self.hooks = hooks
+
+    def invocation(self, info: InvocationInfo, /) -> AbstractContextManager[object]:
+        return wrapped(self.hooks, lambda hook: hook.invocation(info))
+
+    def attempt(self, info: AttemptInfo, /) -> AbstractContextManager[object]:
+        return wrapped(self.hooks, lambda hook: hook.attempt(info))
+
+    def recorded(self, execution_id: str, event: HistoryEvent, /) -> None:
+        tell(self.hooks, execution_id, event)
+
+
+@contextlib.contextmanager
+def wrapped(hooks: tuple[Hooks, ...], open_: Callable[[Hooks], AbstractContextManager[object]]) -> Iterator[None]:
+    """Inside all of them. What the code raises passes through; what a hook raises is logged."""
+    entered: list[AbstractContextManager[object]] = []
+    for hook in hooks:
+        try:
+            manager = open_(hook)
+            manager.__enter__()
+            entered.append(manager)
+        except Exception:
+            _log.exception("a hook failed")
+    try:
+        yield
+    except BaseException as error:
+        _leave(entered, error)
+        raise
+    _leave(entered, None)
+
+
+def _leave(entered: list[AbstractContextManager[object]], error: BaseException | None) -> None:
+    kind, traceback = (None, None) if error is None else (type(error), error.__traceback__)
+    for manager in reversed(entered):
+        try:
+            manager.__exit__(kind, error, traceback)
+        except Exception as failure:
+            if failure is not error:  # contextlib's own managers raise what passes through them
+                _log.exception("a hook failed")
+
+
+def tell(hooks: tuple[Hooks, ...], execution_id: str, event: HistoryEvent) -> None:
+    """All of them; what a hook raises is logged."""
+    for hook in hooks:
+        try:
+            hook.recorded(execution_id, event)
+        except Exception:
+            _log.exception("a hook failed")
+
+
 class Codec(Protocol):
     """Last step before storage and first after it: encryption, compression. `context` is the execution id, for use as associated
     data. `decode` must keep reading what older versions wrote."""
@@ -55,4 +178,4 @@ class Codec(Protocol):
     def decode(self, data: bytes, context: str, /) -> bytes: ...
 
 
-__all__ = ["AttemptInfo", "Codec", "Hooks", "InvocationInfo"]
+__all__ = ["AttemptInfo", "Caller", "Codec", "HookChain", "Hooks", "InvocationInfo", "operation_key"]

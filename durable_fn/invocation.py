@@ -29,6 +29,7 @@ from .types import ExecutionStatus, LambdaContext
 
 if TYPE_CHECKING:
     from .handler import DurableFunction
+    from .hooks import InvocationInfo
 
 _log = logging.getLogger("durable_fn")
 
@@ -63,6 +64,7 @@ class Invocation:
         self.context = context
         self.hooks = (*backend.hooks, *function.hooks)
         self.writer = secrets.token_hex(6)
+        self.info: InvocationInfo | None = None  # for hooks, if there are any
         self.raised: BaseException | None = None  # what the handler itself raised in this invocation, if it did
 
     def lease(self) -> Lease:
@@ -118,13 +120,13 @@ class Invocation:
         """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands."""
         if not self.hooks:
             return self._run(header, lease)
-        from .fronts.hooking import wrapped
-        from .hooks import InvocationInfo
+        from .fronts import hooking
+        from .hooks import wrapped
 
-        info = InvocationInfo(header.id, header.fn, header.turns, str(self.context.aws_request_id), "RUNNING")
+        self.info = info = hooking.invocation_info(header, lease.now, str(self.context.aws_request_id))
         with wrapped(self.hooks, lambda hook: hook.invocation(info)):
             after = self._run(header, lease)
-            info.status = after.status
+            hooking.left(info, after, self.writer, self.raised)
         return after
 
     def _run(self, header: Header, lease: Lease) -> Header:
@@ -134,6 +136,10 @@ class Invocation:
             if loaded is None:
                 return header
             turn = self._turn(loaded)
+            if self.info is not None:
+                from .fronts.hooking import TurnProgress
+
+                self.info.follow(TurnProgress(turn, loaded.segments, header.prev_lease != 0))
             session = Session(turn, self.backend, lease.end, self.remaining_ms(), self.hooks)
             session.read_only, session.always_suspend = self.read_only, self.always_suspend
             try:
@@ -266,8 +272,12 @@ class Invocation:
             session.write(session.take())
             return self._park(session, outcome)
         session.turn.report_batches()
-        session.write([] if session.turn.only_woke() else session.take())
-        return self._end(session, outcome.ending)
+        unwritten = session.take() if session.turn.only_woke() else []
+        session.write(session.take())
+        after = self._end(session, outcome.ending)
+        if not after.live and after.own == self.writer:
+            session.report(unwritten)  # the end of the execution says that they are over
+        return after
 
     def _end(self, session: Session, ending: Ending) -> Header:
         """Completes. A cancel that came meanwhile is looked at first: RUNNING comes back, and the turn is run again."""
@@ -313,6 +323,7 @@ class Invocation:
             if reply.reason == "moved" and reply.header is not None:
                 return reply.header
             return self._fenced(session, f"could not continue as new: {reply.reason}")
+        session.report(session.take())  # that there is a next generation says that these are over
         self._hint(reply, already=None)
         return reply
 

@@ -50,9 +50,15 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
 
 def parent_text(parent: Header, key: str) -> str:
     """Who is to be told of the end, as a header keeps it."""
-    return json.dumps(
-        {"id": parent.id, "run": parent.run, "gen": parent.gen, "fn": parent.fn, "key": key}, ensure_ascii=False
-    )
+    told = {
+        "id": parent.id,
+        "run": parent.run,
+        "gen": parent.gen,
+        "fn": parent.fn,
+        "key": key,
+        "started": parent.started,
+    }
+    return json.dumps(told, ensure_ascii=False)
 
 
 def note_of(header: Header, writer: str, now: int) -> Note:

@@ -69,6 +69,8 @@ class HistoryEvent:
     """When a sleep ends or the next attempt starts."""
     entry: str = ""
     """As the journal has it, for `testing.replay`."""
+    began: datetime | None = None
+    """When the operation began, where that is recorded before its end: waits, calls, branches."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; entries without a value are left out."""

@@ -31,6 +31,7 @@ ALLOWED = {
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
     "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching", "hooks"},
     "triggers": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "invocation", "wiring"},
+    "ext": {"errors", "types", "hooks", "__version__"},
     "sweeper": {"core", "ports", "hints", "wiring"},
     "callback_api": {"client", "errors"},
     "client": {

@@ -37,7 +37,8 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
     ]
     if finished is not None:
         events += _last_sleeps(events, finished)
-    return [shown(event) for event in events]
+    begun = {event.id: event.at for event in events if event.status == BEGUN}
+    return [shown(event, begun.get(event.id)) for event in events]
 
 
 def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEvent]:
@@ -83,8 +84,8 @@ def _raised(event: Event) -> failures.Failure:
     return failures.Failure(f"durable_fn.errors.{name}", reason or kind, "", None, None)
 
 
-def shown(event: Event) -> HistoryEvent:
-    """One entry."""
+def shown(event: Event, begun: int | None = None) -> HistoryEvent:
+    """One entry. `begun`: when its operation began, if that is recorded."""
     error = None
     if event.status in (RETRY, FAILED):
         error = failures.info(failures.decode(event.value))
@@ -105,4 +106,5 @@ def shown(event: Event) -> HistoryEvent:
         error=error,
         due=aware(event.due) if event.due else None,
         entry=event.line(),
+        began=None if begun is None else aware(begun),
     )

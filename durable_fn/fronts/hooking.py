@@ -1,42 +1,76 @@
-"""Calls hooks, and keeps their failures away from executions."""
+"""What hooks are told, and when. Their failures stay away from executions."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sys
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Final
 
 from ..core.current import StepInfo
-from ..core.events import NO_OPERATIONS, Event
+from ..core.durations import aware
+from ..core.events import NO_OPERATIONS, Event, parse
+from ..core.header import Header
 from ..core.history import shown
-from ..hooks import AttemptInfo, Hooks
+from ..core.journal import Segment
+from ..core.turn import Turn
+from ..hooks import AttemptInfo, Caller, Hooks, InvocationInfo, tell, wrapped
 
-_log = logging.getLogger("durable_fn")
+_ENDED_HERE: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"})
 
 
-@contextlib.contextmanager
-def wrapped(hooks: tuple[Hooks, ...], open_: Callable[[Hooks], AbstractContextManager[object]]) -> Iterator[None]:
-    """Inside all of them. What the code raises passes through; what a hook raises is logged."""
-    entered: list[AbstractContextManager[object]] = []
-    for hook in hooks:
-        try:
-            manager = open_(hook)
-            manager.__enter__()
-            entered.append(manager)
-        except Exception:
-            _log.exception("a hook failed")
-    try:
-        yield
-    finally:
-        error = sys.exc_info()
-        for manager in reversed(entered):
-            try:
-                manager.__exit__(*error)
-            except Exception as failure:
-                if failure is not error[1]:  # contextlib's own managers raise what passes through them
-                    _log.exception("a hook failed")
+class TurnProgress:
+    """Looks only when it is asked: a hook that does not ask costs nothing."""
+
+    def __init__(self, turn: Turn, segments: Sequence[Segment], after_death: bool) -> None:
+        self._turn = turn
+        self._newest = "" if after_death or not segments else segments[-1].body.rpartition("\n")[2]
+
+    @property
+    def is_replaying(self) -> bool:
+        return not self._turn.journal.over
+
+    @property
+    def replayed_steps(self) -> int:
+        return sum(record.kind == "step" and record.handed_out for record in self._turn.journal.deliveries)
+
+    @property
+    def suspended_at(self) -> datetime | None:
+        return aware(parse(self._newest).at) if self._newest else None
+
+
+def invocation_info(header: Header, now: int, request_id: str) -> InvocationInfo:
+    """On entry."""
+    return InvocationInfo(
+        header.id,
+        header.fn,
+        header.turns,
+        request_id,
+        "RUNNING",
+        generation=header.gen,
+        started_at=aware(header.started),
+        began_at=aware(now),
+        due_at=None if header.due is None or header.due > now else aware(header.due),
+        caller=_caller(header.parent),
+    )
+
+
+def _caller(parent: str | None) -> Caller | None:
+    if parent is None:
+        return None
+    told = json.loads(parent)
+    started = told.get("started")
+    operation = told["key"].rpartition("/")[2]
+    return Caller(told["id"], told["fn"], told["gen"], operation, None if started is None else aware(started))
+
+
+def left(info: InvocationInfo, after: Header, writer: str, raised: BaseException | None) -> None:
+    """On exit. Somebody else may have ended the execution meanwhile: that is not told as this invocation's doing."""
+    info.status = after.status
+    if after.own == writer and after.status in _ENDED_HERE and after.finished is not None:
+        info.finished_at = aware(after.finished)
+        info.error = None if after.status == "SUCCEEDED" else raised
 
 
 def attempt(hooks: tuple[Hooks, ...], info: StepInfo) -> AbstractContextManager[None]:
@@ -44,14 +78,10 @@ def attempt(hooks: tuple[Hooks, ...], info: StepInfo) -> AbstractContextManager[
     return wrapped(hooks, lambda hook: hook.attempt(told))
 
 
-def recorded(hooks: tuple[Hooks, ...], execution_id: str, events: list[Event]) -> None:
-    """After they are durable."""
+def recorded(
+    hooks: tuple[Hooks, ...], execution_id: str, events: list[Event], begun: Callable[[str], int | None]
+) -> None:
+    """After they are durable. `begun`: when an operation began, if that is recorded."""
     for event in events:
-        if event.id in NO_OPERATIONS:
-            continue
-        entry = shown(event)
-        for hook in hooks:
-            try:
-                hook.recorded(execution_id, entry)
-            except Exception:
-                _log.exception("a hook failed")
+        if event.id not in NO_OPERATIONS:
+            tell(hooks, execution_id, shown(event, begun(event.id)))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..core.effects import Launch
-from ..core.events import Event, body, fence
+from ..core.events import BEGUN, Event, body, fence
 from ..core.header import Header
 from ..core.inbox import NO_HEARTBEAT, entry
 from ..core.journal import Segment
@@ -71,6 +71,7 @@ class Session:
         self.active: set[int] = set()  # threads that run branches
         self.helpers_left = MOST_HELPERS
         self.read_only = False  # a recorded history is walked: no body runs
+        self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
 
@@ -172,13 +173,20 @@ class Session:
         """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached."""
         for part in _parts(batch, self.store.fits):
             self.append(part)
-        self._tell(batch)
+        self.report(batch)
 
-    def _tell(self, batch: list[Event]) -> None:
+    def report(self, batch: list[Event]) -> None:
+        """To the hooks, what is durable now."""
         if self.hooks:
             from .hooking import recorded
 
-            recorded(self.hooks, self.turn.header.id, batch)
+            self._begun.update((event.id, event.at) for event in batch if event.status == BEGUN)
+            recorded(self.hooks, self.turn.header.id, batch, self._when_begun)
+
+    def _when_begun(self, id: str) -> int | None:
+        at = self._begun.get(id)
+        record = self.turn.journal.records.get(id)
+        return record.begun.at if at is None and record is not None and record.begun is not None else at
 
     def append(self, text: str) -> None:
         """One segment at the next sequence number."""
@@ -202,7 +210,7 @@ class Session:
             if isinstance(reply, Header):
                 turn.journal.next_seq += 1
                 turn.worked = True
-                self._tell(batch)
+                self.report(batch)
                 return True
             if reply.reason != "moved":
                 raise self._fenced(f"could not decide: {reply.reason}")

@@ -505,12 +505,19 @@ Handler = Callable[[Driver], Any]
 
 def execute(session: Session, handler: Handler) -> Any:
     """The handler's return value, or what it raised. Also from a thread that already runs a loop of its own."""
+    if not _in_loop():
+        return _run(session, handler)
+    with ThreadPoolExecutor(1, "durable_fn") as pool:  # a loop cannot run inside another one
+        return pool.submit(contextvars.copy_context().run, _run, session, handler).result()
+
+
+def _in_loop() -> bool:
+    """Apart, so that the handler does not run inside an `except`: its own errors would show that one as their context."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _run(session, handler)
-    with ThreadPoolExecutor(1, "durable_fn") as pool:  # a loop cannot run inside another one
-        return pool.submit(_run, session, handler).result()
+        return False
+    return True
 
 
 def _run(session: Session, handler: Handler) -> Any:
