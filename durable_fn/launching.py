@@ -75,6 +75,13 @@ def outcome(header: Header) -> str:
     return f"{FAILURE}{header.status} {header.error or ''}"
 
 
+def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: str) -> None:
+    """Asks an execution to end, if it is one that this parent made."""
+    there = backend.store.get(id)
+    if there is not None and there.run == derived_run(parent, id):
+        cancel(backend, id, reason, writer)
+
+
 def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header | Refusal | None:
     """Asks it to end. None: there is no such execution. Asked twice, or finished, it has no effect."""
     while True:

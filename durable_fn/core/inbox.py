@@ -11,7 +11,6 @@ entries that the sender saw, so that one sender's signals keep their order. A bo
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -78,14 +77,31 @@ def in_hand(entries: dict[str, Entry], used: set[str]) -> int:
     return len(entries) + sum(key not in entries for key in used)
 
 
+class _Queue:
+    """Entries with one prefix, oldest first. What is consumed stays so, hence a start that another thread sets back is only a
+    longer way."""
+
+    def __init__(self, entries: dict[str, Entry], prefix: str) -> None:
+        self._entries = [entries[key] for key in sorted(key for key in tuple(entries) if key.startswith(prefix))]
+        self._start = 0
+
+    def first(self, used: set[str]) -> Entry | None:
+        for place in range(self._start, len(self._entries)):
+            if self._entries[place].key not in used:
+                self._start = place
+                return self._entries[place]
+        return None
+
+
 class Inbox:
-    """The entries in hand. `used`: keys of signals that the log says were consumed."""
+    """The entries in hand. `used`: keys of signals that the log says were consumed. Branches on threads look and take at the
+    same time: each step here is one that cannot be cut in two."""
 
     def __init__(self, entries: dict[str, Entry], used: set[str]) -> None:
         self.entries = entries
         self.used = used
-        self._queues: dict[str, list[Entry]] = {}
-        self._lock = threading.RLock()  # branches on threads look and take
+        self._queues: dict[str, _Queue] = {}
+        self._claims: dict[str, object] = {}  # who took a signal
 
     @property
     def count(self) -> int:
@@ -97,44 +113,33 @@ class Inbox:
 
     def refresh(self, entries: dict[str, Entry]) -> None:
         """What a later read brought. Entries are never taken away while a turn runs."""
-        with self._lock:
-            self.entries = entries
-            self._queues.clear()
+        self.entries = entries
+        self._queues = {}
 
     def add(self, new: Entry) -> None:
-        with self._lock:
-            self.entries[new.key] = new
-            self._queues.clear()
-
-    def take(self, prefix: str) -> Entry | None:
-        """The oldest unconsumed entry with this prefix, consumed."""
-        with self._lock:
-            there = self.first(prefix)
-            if there is not None:
-                self.use(there.key)
-            return there
-
-    def first(self, prefix: str) -> Entry | None:
-        """The oldest unconsumed entry with this prefix."""
-        with self._lock:
-            queue = self._queues.get(prefix)
-            if queue is None:
-                keys = sorted(
-                    (key for key in self.entries if key.startswith(prefix) and key not in self.used), reverse=True
-                )
-                queue = self._queues[prefix] = [self.entries[key] for key in keys]
-            return queue[-1] if queue else None
+        self.entries[new.key] = new
+        self._queues = {}
 
     def stamp(self, entries: Iterable[Entry], horizon: int) -> None:
         for old in entries:
             self.entries[old.key] = old._replace(horizon=horizon)
 
-    def use(self, key: str) -> None:
-        """Consumed. Only the first of a queue ever is."""
-        self.used.add(key)
-        for queue in self._queues.values():
-            if queue and queue[-1].key == key:
-                queue.pop()
+    def first(self, prefix: str) -> Entry | None:
+        """The oldest unconsumed entry with this prefix."""
+        queue = self._queues.get(prefix)
+        if queue is None:
+            queue = self._queues[prefix] = _Queue(self.entries, prefix)
+        return queue.first(self.used)
+
+    def take(self, prefix: str) -> Entry | None:
+        """The oldest unconsumed entry with this prefix, consumed now: one branch gets it."""
+        me = object()
+        while (there := self.first(prefix)) is not None:
+            mine = self._claims.setdefault(there.key, me) is me
+            self.used.add(there.key)
+            if mine:
+                return there
+        return None
 
     def last(self, prefix: str) -> Entry | None:
         keys = [key for key in tuple(self.entries) if key.startswith(prefix)]

@@ -263,15 +263,9 @@ class Session:
         return self._asked(lambda: start(self.backend, self.turn.header, launch))
 
     def tell(self, id: str, reason: str) -> None:
-        from ..launching import cancel
-        from ..starting import derived_run
+        from ..launching import cancel_own
 
-        def ask() -> None:
-            there = self.store.get(id)
-            if there is not None and there.run == derived_run(self.turn.header, id):  # this execution made it
-                cancel(self.backend, id, reason, self.turn.writer)
-
-        self._asked(ask)
+        self._asked(lambda: cancel_own(self.backend, self.turn.header, id, reason, self.turn.writer))
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """A request in the middle of a turn. What the user did wrong comes back as it is; the rest ends the turn."""
