@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -43,7 +42,8 @@ def demo(
     scene: Annotated[str, typer.Option(help="Another way for it to go, see --list.")] = "",
     fail_warehouse: Annotated[bool, typer.Option(help="Short for --scene warehouse-down.")] = False,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Another value in its event, records=500 say.", metavar="KEY=VALUE")
+        list[str] | None,
+        typer.Option("--set", help="Another value in its event, records=500 say.", metavar="KEY=VALUE"),
     ] = None,
     speed: Annotated[
         float, typer.Option(help=f"How much faster than real time the timers run; without a number {_QUICK}.", min=0.1)
@@ -60,9 +60,7 @@ def demo(
     script = _ask(lambda: load(name))
     with demo_directory(keep) as directory, stage.Stage(Console(quiet=json, highlight=False), script) as screen:
         given = "warehouse-down" if fail_warehouse else scene
-        run = _ask(
-            lambda: Demo(script, given, directory, changes=_changes(set_ or []), speed=speed, screen=screen)
-        )
+        run = _ask(lambda: Demo(script, given, directory, changes=_changes(set_ or []), speed=speed, screen=screen))
         report = _ask(lambda: _played(run, screen))
         if json:
             typer.echo(as_json(report))
@@ -98,7 +96,9 @@ def _say_where(console: Console, report: Report, url: str, keep: bool) -> None:
         kept = f"Kept in {report.directory}. The journal: durable-fn history {report.id} --backend {url}"
         console.print(kept, soft_wrap=True)
     else:
-        text = f"The handler is handlers_demo/{report.demo}/handler.py. --keep keeps the journal, --list shows more demos."
+        text = (
+            f"The handler is handlers_demo/{report.demo}/handler.py. --keep keeps the journal, --list shows more demos."
+        )
         console.print(text, soft_wrap=True)
 
 

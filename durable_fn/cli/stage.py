@@ -39,7 +39,9 @@ class Stage:
         """Shows a bar for so many branches."""
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"), TimeElapsedColumn())
         self._bar = Progress(TextColumn("          {task.description}"), *columns, console=self._console)
-        self._bar.add_task(f"[bold]{self._script.progress.operation if self._script.progress else ''}", total=total, failed=0)
+        self._bar.add_task(
+            f"[bold]{self._script.progress.operation if self._script.progress else ''}", total=total, failed=0
+        )
         self._bar.start()
 
     def progress(self, done: int, failed: int) -> None:
@@ -79,10 +81,12 @@ def sentence(row: Row) -> Text:
         again = f" (attempt {row.attempt})" if (row.attempt or 1) > 1 else ""
         return Text.assemble(("✔ ", "green"), step, again, ("  " + _result(row.result), "dim"))
     if row.what == "failed":
-        tail = f", again in {row.again_in:.1f} s" if row.again_in is not None else ", gives up"
+        tail = f", again in {row.again_in:.1f} s" if row.again_in is not None else "; the handler gets it"
         return Text.assemble(("✘ ", "red"), step, f" attempt {row.attempt}: {shorten(row.error, 90)}{tail}")
     if row.what == "killed":
-        lease = f"its lease runs for {row.again_in:.1f} s more" if row.again_in else "it held no lease: nobody was working"
+        lease = (
+            f"its lease runs for {row.again_in:.1f} s more" if row.again_in else "it held no lease: nobody was working"
+        )
         return Text.assemble(("☠ SIGKILL", "bold red"), f" to pid {row.pid}; {lease}")
     if row.what == "takes over":
         return Text.assemble(("↻ takes over", "bold"), f"; replayed, not run: {', '.join(row.replayed) or 'nothing'}")
@@ -104,8 +108,10 @@ def sentence(row: Row) -> Text:
 def _result(result: Any) -> str:
     """The short part of it: what is nested is left to --json."""
     if not isinstance(result, dict):
-        return "" if result is None else shorten(result, 80)
-    return shorten("  ".join(str(v) for v in result.values() if v not in (None, "") and not isinstance(v, dict | list)), 80)
+        return "" if result is None else shorten(result, 60)
+    return shorten(
+        "  ".join(str(v) for v in result.values() if v not in (None, "") and not isinstance(v, dict | list)), 60
+    )
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -126,7 +132,7 @@ def show_report(console: Console, report: Report) -> None:
 
 def _panel(report: Report) -> Panel:
     result = report.result if isinstance(report.result, dict) else {"result": report.result}
-    hidden = (None, [], {}, "")
+    hidden: tuple[Any, ...] = (None, [], {}, "")
     shown = {key: value for key, value in result.items() if value not in hidden and key != "traceback"}
     facts = {**{key: _fact(value) for key, value in shown.items()}, **report.notes}
     width = max((len(key) for key in facts), default=0)
@@ -138,12 +144,12 @@ def _panel(report: Report) -> Panel:
 
 def _fact(value: Any) -> str:
     if isinstance(value, list) and len(value) > 3:
-        return f"{len(value):,}: {shorten(', '.join(map(str, value[:3])))}, …"
+        return f"{len(value):,}: {shorten(', '.join(map(str, value[:2])))}, …"
     if isinstance(value, dict) and len(value) > 4:
-        return f"{len(value):,}: {shorten('; '.join(f'{k}: {v}' for k, v in list(value.items())[:2]), 70)}; …"
+        return f"{len(value):,}: {shorten(next(iter(value.values())), 60)}; …"
     if isinstance(value, dict):
         return shorten(", ".join(f"{k} {v}" for k, v in value.items()), 100)
-    return shorten(value, 110)
+    return f"{value:,}" if type(value) is int else shorten(value, 110)
 
 
 def demos_table() -> Table:

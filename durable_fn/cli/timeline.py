@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from handlers_demo.systems import Count
 
+from ..core.events import operation_name
 from ..types import HistoryEvent
 
 _MOST_ITEMS: Final = 20
@@ -81,13 +82,19 @@ def details_of(event: HistoryEvent, speed: float) -> dict[str, Any] | None:
     """What a row says about an entry of the journal; None for one that is not worth a line."""
     error = f"{event.error['error_type'].rpartition('.')[2]}: {event.error['message']}" if event.error else None
     wait = (event.due - event.at).total_seconds() if event.due is not None else None
-    row: dict[str, Any] = {"step": event.name}
+    row: dict[str, Any] = {"step": _shown_name(event)}
     if error is not None and "Cancelled" in error:
         return _cancelled(event, row)
     if event.kind == "step" and event.status != "STARTED":
         again = wait / speed if wait is not None and error else None
         what = "failed" if error else "done"
-        return row | {"what": what, "attempt": event.attempt, "result": _brief(event.result), "error": error, "again_in": again}
+        return row | {
+            "what": what,
+            "attempt": event.attempt,
+            "result": _brief(event.result),
+            "error": error,
+            "again_in": again,
+        }
     if event.status == "STARTED" and event.kind == "callback":
         return row | {"what": "asks", "until": wait}
     if event.status == "STARTED" and event.kind == "sleep":
@@ -95,6 +102,12 @@ def details_of(event: HistoryEvent, speed: float) -> dict[str, Any] | None:
     if event.kind in ("callback", "signal") and event.status != "STARTED":
         return row | {"what": "unanswered" if error else "answered", "result": _brief(event.result), "error": error}
     return None
+
+
+def _shown_name(event: HistoryEvent) -> str:
+    """A submitter is called "submit": what it is for stands before it."""
+    above = event.id.rpartition("/")[0]
+    return f"{operation_name(above)}/submit" if event.name == "submit" and above else event.name
 
 
 def _cancelled(event: HistoryEvent, row: dict[str, Any]) -> dict[str, Any] | None:

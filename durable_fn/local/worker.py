@@ -143,7 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     backend = sqlite_from_url(url)
     backend.clock = SystemClock() if options.speed == 1 else ScaledClock(options.speed, options.anchor)
-    worker = Worker(map(load_handler, options.handler), backend, timeout=options.timeout, emit=_print, speed=options.speed)
+    worker = Worker(
+        map(load_handler, options.handler), backend, timeout=options.timeout, emit=_print, speed=options.speed
+    )
     signal.signal(signal.SIGTERM, worker.stop)
     try:
         worker.run()

@@ -14,6 +14,8 @@ from .model import SCRIPTED, provider
 from .models import Task
 from .systems import MAIL, MODEL, SYSTEMS
 
+ASKED = after("submit")
+
 
 def tools_ran(history: History) -> bool:
     return after("find_orders")(history) or after("find_payments")(history)
@@ -32,8 +34,6 @@ def _exactly(**effects: int) -> Callable[[Any, Any], Mapping[str, int] | None]:
     return lambda _task, _outcome: {"rent": 1, "release": 1, **effects} if provider() == SCRIPTED else None
 
 
-asked = after("ask_approval")
-
 SCRIPT = Script(
     name="ai_agent",
     title="An agent: model and tools in a loop, human approval of dangerous tools, budget, cancellation.",
@@ -47,14 +47,14 @@ SCRIPT = Script(
             "The model is busy once; two tools side by side; a human approves the refund.",
             kills=(tools_ran, after("refund_payment")),
             effects=_exactly(ask=3, run=2, approval=1, refund=1),
-            acts=(Act("approver", "opens the link in the mail and confirms: approved", asked, answers("approve")),),
+            acts=(Act("approver", "opens the link in the mail and confirms: approved", ASKED, answers("approve")),),
             prepare=lambda: MODEL.refuse(1),
         ),
         "rejected": Scene(
             "The human rejects the refund; the agent says so.",
             kills=(tools_ran,),
             effects=_exactly(ask=3, run=2, approval=1),
-            acts=(Act("approver", "opens the link in the mail and confirms: rejected", asked, answers("reject")),),
+            acts=(Act("approver", "opens the link in the mail and confirms: rejected", ASKED, answers("reject")),),
         ),
         "over-budget": Scene(
             "The budget is too small: the agent stops before it asks again.",
@@ -66,7 +66,7 @@ SCRIPT = Script(
             "The task is cancelled while it waits for a human: the saga gives the sandbox back.",
             kills=(tools_ran,),
             effects=_exactly(ask=2, run=2, approval=1),
-            acts=(Act("operator", "cancels the task", asked, cancels),),
+            acts=(Act("operator", "cancels the task", ASKED, cancels),),
             status="CANCELLED",
         ),
     },

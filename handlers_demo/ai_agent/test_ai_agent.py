@@ -116,7 +116,10 @@ def test_a_sandbox_that_is_down_is_asked_again(durable_runner: DurableRunner) ->
     execution = runner.start(TASK)
     SANDBOX.refuse(1)
     runner.run_on(execution)
-    assert [(e.attempt, e.status) for e in execution.history if e.name == "rent_sandbox"] == [(1, "FAILED"), (2, "SUCCEEDED")]
+    assert [(e.attempt, e.status) for e in execution.history if e.name == "rent_sandbox"] == [
+        (1, "FAILED"),
+        (2, "SUCCEEDED"),
+    ]
 
 
 @pytest.mark.parametrize(

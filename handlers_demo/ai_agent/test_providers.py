@@ -44,9 +44,7 @@ class Provider:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 provider.requests.append((self.path, headers, body))
-                status, extra, answer = (
-                    provider.answers.pop(0) if len(provider.answers) > 1 else provider.answers[0]
-                )
+                status, extra, answer = provider.answers.pop(0) if len(provider.answers) > 1 else provider.answers[0]
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 self.send_response(status)
                 for name, value in {"content-length": str(len(data)), **extra}.items():
@@ -102,12 +100,19 @@ def openai(text: str, *calls: tuple[str, str, dict[str, Any]]) -> Answer:
     return 200, {}, {"choices": [{"message": message}], "usage": {"prompt_tokens": 100, "completion_tokens": 20}}
 
 
-BOTH = [("toolu_1", "find_orders", {"customer": "ada@moka.example"}), ("toolu_2", "find_payments", {"customer": "x@y.z"})]
+BOTH = [
+    ("toolu_1", "find_orders", {"customer": "ada@moka.example"}),
+    ("toolu_2", "find_payments", {"customer": "x@y.z"}),
+]
 
 
 @pytest.mark.parametrize(("name", "say"), [("anthropic", anthropic), ("openai", openai)])
 def test_a_task_with_a_real_provider(
-    name: str, say: Callable[..., Answer], provider: Provider, durable_runner: DurableRunner, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    say: Callable[..., Answer],
+    provider: Provider,
+    durable_runner: DurableRunner,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AGENT_PROVIDER", name)
     provider.answers = [
@@ -143,7 +148,10 @@ def test_the_messages_api_on_the_wire(provider: Provider, durable_runner: Durabl
     assert said["content"][1] == {
         "type": "tool_use", "id": "toolu_1", "name": "find_orders", "input": {"customer": "ada@moka.example"}
     }  # fmt: skip
-    assert (answered["role"], [block["tool_use_id"] for block in answered["content"]]) == ("user", ["toolu_1", "toolu_2"])
+    assert (answered["role"], [block["tool_use_id"] for block in answered["content"]]) == (
+        "user",
+        ["toolu_1", "toolu_2"],
+    )
     assert answered["content"][1]["content"] == "[]"
 
 

@@ -1,4 +1,4 @@
-"""An audit of thousands of invoices: each is read once, a few at a time, and those that cannot be read are tolerated up to a ratio.
+"""An audit of thousands of invoices: each is read once, a few at a time; those that cannot be read are tolerated up to a ratio.
 
 A branch per invoice, written to the journal together with those that end at the same time; a worker that dies in the middle costs
 only what was in flight. Each flagged invoice becomes exactly one case.

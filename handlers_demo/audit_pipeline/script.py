@@ -20,7 +20,7 @@ def audited(ratio: float) -> Moment:
     """From when so many of the records are done."""
 
     def reached(history: History) -> bool:
-        listed = next((event.result for event in history if event.name == "list_records"), None)
+        listed = next((event.result for event in history if event.name == "list_records" and event.result), [])
         done = sum(event.kind == "branch" for event in history)
         return bool(listed) and done >= ratio * len(listed)
 
@@ -37,7 +37,7 @@ def _effects(_audit: Audit, report: Report) -> Mapping[str, int] | None:
 def _evidence(client: DurableClient, id: str, directory: Path) -> Mapping[str, str]:
     seal = export(client, id, directory / EVIDENCE)
     verify(directory / EVIDENCE, seal.head)
-    return {"evidence": f"{EVIDENCE}, {seal.events:,} events, SHA-256 {seal.head}"}
+    return {"evidence": f"{EVIDENCE}, {seal.events:,} events", "SHA-256": seal.head}
 
 
 SCRIPT = Script(

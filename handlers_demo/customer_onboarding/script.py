@@ -13,7 +13,7 @@ from .handler import handler, onboarding_id
 from .models import Application
 from .systems import MAIL, SYSTEMS
 
-DAYS_PER_SECOND = 0.4
+DAYS_PER_SECOND = 0.5
 
 
 def answers(kind: str, verdict: str) -> Callable[[DurableClient, str], object]:
@@ -29,7 +29,8 @@ def withdraws(client: DurableClient, id: str) -> None:
     client.signal(id, "withdraw", {"reason": "found another bank"})
 
 
-SCANNER = Act("mail scanner", "follows the link in the mail: a GET, which approves nothing", after("ask"), scanned)
+ASKED, REMINDED, ESCALATED = after("submit"), after("submit", 2), after("submit", 4)
+SCANNER = Act("mail scanner", "follows the link in the mail: a GET, which approves nothing", ASKED, scanned)
 
 
 def _exactly(**effects: int) -> Callable[[Any, Any], dict[str, int]]:
@@ -47,38 +48,38 @@ SCRIPT = Script(
     scenes={
         "escalated": Scene(
             "Nobody answers for three days; then the supervisor approves.",
-            kills=(after("check_register"), after("open_account")),
+            kills=(ASKED, after("open_account")),
             effects=_exactly(ask=1, remind=2, escalate=1, open=1, welcome=1),
             acts=(
                 SCANNER,
-                Act("supervisor", "opens the link in the mail and confirms: approved", after("escalate"),
+                Act("supervisor", "opens the link in the mail and confirms: approved", ESCALATED,
                     answers("escalate", "approve")),
             ),
         ),
         "rejected": Scene(
             "The approver rejects after the first reminder.",
-            kills=(after("remind"),),
+            kills=(REMINDED,),
             effects=_exactly(ask=1, remind=1, goodbye=1),
             acts=(
                 SCANNER,
-                Act("approver", "opens the link in the reminder and confirms: rejected", after("remind"),
+                Act("approver", "opens the link in the reminder and confirms: rejected", REMINDED,
                     answers("remind", "reject")),
             ),
         ),
         "withdrawn": Scene(
             "The customer withdraws while the approver is still thinking.",
-            kills=(after("remind"),),
+            kills=(REMINDED,),
             effects=_exactly(ask=1, remind=1, goodbye=1),
-            acts=(Act("customer", "withdraws: a signal", after("remind"), withdraws),),
+            acts=(Act("customer", "withdraws: a signal", REMINDED, withdraws),),
         ),
         "expired": Scene(
             "Nobody ever answers: after a week the application expires.",
-            kills=(after("escalate"),),
+            kills=(ESCALATED,),
             effects=_exactly(ask=1, remind=2, escalate=1, goodbye=1),
         ),
     },
     pace=86_400 * DAYS_PER_SECOND,
-    most_speed=2.5,
-    latency=0.25,
+    most_speed=2,
+    latency=0.15,
     result_name="outcome",
 )  # fmt: skip
