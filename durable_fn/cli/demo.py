@@ -20,7 +20,7 @@ from ..core.journal import Segment
 from ..types import HistoryEvent
 from ..wiring import BACKEND_VARIABLE, sqlite, using
 from .environment import environment
-from .timeline import Report, Row, details_of
+from .timeline import Report, Row, details_of, shown_name
 from .workers import WorkerProcess
 
 _TIMEOUT_S: Final = 5
@@ -192,17 +192,18 @@ class Demo:
             self._screen.progress(self._branches["SUCCEEDED"], self._branches["FAILED"])
 
     def _add_segment(self, segment: Segment, log: list[Segment]) -> None:
-        worker = self._writers[segment.writer]
+        worker, events = self._writers[segment.writer], history([segment])
         if segment.seq and self._writers[log[segment.seq - 1].writer] is not worker:
-            self._add("takes over", worker, replayed=self._replayed())
-        for event in history([segment]):
+            first = self._clock(events[0]) if events else None
+            self._add("takes over", worker, clock=first, replayed=self._replayed())
+        for event in events:
             self._history.append(event)
             self._add_event(event, worker)
 
     def _replayed(self) -> list[str]:
         """Steps that are done, and will not run again."""
         steps = [e for e in self._history if e.kind == "step" and e.status == "SUCCEEDED"]
-        names = [event.name for event in steps if not self._is_counted(event)]
+        names = [shown_name(event) for event in steps if not self._is_counted(event)]
         counted = sum(map(self._is_counted, steps))
         return [*names, f"{counted:,} steps of {self.script.progress.operation}"] if self.script.progress else names
 
@@ -217,7 +218,10 @@ class Demo:
             return
         details = details_of(event, self._speed)
         if details is not None:
-            self._add(details.pop("what"), worker, clock=event.at.timestamp() - self._began_ms / 1000, **details)
+            self._add(details.pop("what"), worker, clock=self._clock(event), **details)
+
+    def _clock(self, event: HistoryEvent) -> float:
+        return event.at.timestamp() - self._began_ms / 1000
 
     def _add(
         self, what: str, worker: WorkerProcess | None = None, *, clock: float | None = None, **details: Any

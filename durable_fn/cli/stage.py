@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 from rich.console import Console, Group
@@ -89,26 +90,30 @@ def sentence(row: Row) -> Text:
         )
         return Text.assemble(("☠ SIGKILL", "bold red"), f" to pid {row.pid}; {lease}")
     if row.what == "takes over":
-        return Text.assemble(("↻ takes over", "bold"), f"; replayed, not run: {', '.join(row.replayed) or 'nothing'}")
+        return Text.assemble(("↻ takes over", "bold"), f"; replayed, not run: {_counted(row.replayed)}")
     if row.what == "answered":
         return Text.assemble(("✔ ", "green"), step, " answered", ("  " + _result(row.result), "dim"))
     texts = {
         "begins": f"→ {row.result}",
         "ready": f"● started, pid {row.pid}",
         "outside": f"✉ {row.result}",
-        "asks": f"… waits for {row.step}, up to {_span(row.until)}; nothing runs meanwhile",
+        "asks": f"… waits for an answer ({row.step}), up to {_span(row.until)}; nothing runs meanwhile",
         "sleeps": f"… {row.step}: sleeps for {_span(row.until)}",
-        "unanswered": f"⏱ {row.step}: {(row.error or '').partition(': ')[2]}",
+        "unanswered": f"⏱ {row.step}: {(row.error or '').rpartition(': ')[2]}",
         "cancelled": f"⊘ cancelled at {row.step}: {row.error}",
         "finished": "■ finished",
     }
     return Text(texts[row.what])
 
 
+def _counted(names: list[str]) -> str:
+    return ", ".join(f"{name} ×{n}" if n > 1 else name for name, n in Counter(names).items()) or "nothing"
+
+
 def _result(result: Any) -> str:
     """The short part of it: what is nested is left to --json."""
     if not isinstance(result, dict):
-        return "" if result is None else shorten(result, 60)
+        return "" if result is None else shorten(result, 50)
     return shorten(
         "  ".join(str(v) for v in result.values() if v not in (None, "") and not isinstance(v, dict | list)), 60
     )
@@ -133,7 +138,7 @@ def show_report(console: Console, report: Report) -> None:
 def _panel(report: Report) -> Panel:
     result = report.result if isinstance(report.result, dict) else {"result": report.result}
     hidden: tuple[Any, ...] = (None, [], {}, "")
-    shown = {key: value for key, value in result.items() if value not in hidden and key != "traceback"}
+    shown = {key: value for key, value in result.items() if value not in hidden and key not in ("traceback", "data")}
     facts = {**{key: _fact(value) for key, value in shown.items()}, **report.notes}
     width = max((len(key) for key in facts), default=0)
     lines = Text("\n").join(Text(f"{key:<{width}}  {value}") for key, value in facts.items())

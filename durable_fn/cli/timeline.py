@@ -82,7 +82,7 @@ def details_of(event: HistoryEvent, speed: float) -> dict[str, Any] | None:
     """What a row says about an entry of the journal; None for one that is not worth a line."""
     error = f"{event.error['error_type'].rpartition('.')[2]}: {event.error['message']}" if event.error else None
     wait = (event.due - event.at).total_seconds() if event.due is not None else None
-    row: dict[str, Any] = {"step": _shown_name(event)}
+    row: dict[str, Any] = {"step": shown_name(event)}
     if error is not None and "Cancelled" in error:
         return _cancelled(event, row)
     if event.kind == "step" and event.status != "STARTED":
@@ -104,7 +104,7 @@ def details_of(event: HistoryEvent, speed: float) -> dict[str, Any] | None:
     return None
 
 
-def _shown_name(event: HistoryEvent) -> str:
+def shown_name(event: HistoryEvent) -> str:
     """A submitter is called "submit": what it is for stands before it."""
     above = event.id.rpartition("/")[0]
     return f"{operation_name(above)}/submit" if event.name == "submit" and above else event.name

@@ -20,7 +20,9 @@ def audited(ratio: float) -> Moment:
     """From when so many of the records are done."""
 
     def reached(history: History) -> bool:
-        listed = next((event.result for event in history if event.name == "list_records" and event.result), [])
+        listed: list[str] = next(
+            (event.result for event in history if event.name == "list_records" and event.result), []
+        )
         done = sum(event.kind == "branch" for event in history)
         return bool(listed) and done >= ratio * len(listed)
 

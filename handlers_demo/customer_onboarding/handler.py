@@ -42,7 +42,7 @@ def decided(ctx: DurableContext, application: Application, entry: RegisterEntry)
     for kind, to, patience in mails:
         mail = step(functools.partial(ask_for_decision, kind, to, application, entry), name=kind)
         try:
-            return ctx.wait_for_callback(mail, name="decision", result_type=Decision, timeout=patience, retry=PATIENT)
+            return ctx.wait_for_callback(mail, name=kind, result_type=Decision, timeout=patience, retry=PATIENT)
         except CallbackTimeout:
             ctx.logger.info("no answer from %s", to)
         except SerializationError:

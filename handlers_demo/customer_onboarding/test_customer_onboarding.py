@@ -102,7 +102,7 @@ def test_approval_and_withdrawal_at_the_same_moment_are_one_ending(durable_runne
 def test_an_answer_that_is_no_decision_is_asked_for_again(durable_runner: DurableRunner) -> None:
     runner = durable_runner(handler)
     execution = runner.run(APPLICATION)
-    runner.complete_callback(execution.callback_token("decision"), {"verdict": "perhaps", "by": "grace@bank.example"})
+    runner.complete_callback(execution.callback_token("ask"), {"verdict": "perhaps", "by": "grace@bank.example"})
     runner.run_until_idle()
     assert (execution.status, effects(SYSTEMS)) == ("SUSPENDED", {"look up": 1, "ask": 1, "remind": 1})
     answer(runner, "remind", "approve")
