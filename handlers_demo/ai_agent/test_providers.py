@@ -41,7 +41,7 @@ class Provider:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "null")
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 provider.requests.append((self.path, headers, body))
                 status, extra, answer = provider.answers.pop(0) if len(provider.answers) > 1 else provider.answers[0]
@@ -51,6 +51,8 @@ class Provider:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
+
+            do_GET = do_POST  # what a followed redirect would be
 
             def log_message(self, *_: Any) -> None:
                 """Tests are quiet."""
@@ -179,11 +181,12 @@ def test_a_wrong_key_fails_at_once_and_is_not_repeated(provider: Provider, durab
     assert effects(SYSTEMS) == {"rent": 1, "release": 1}, "the saga gave the sandbox back"
 
 
-def test_a_redirect_does_not_carry_the_key_away(provider: Provider) -> None:
-    provider.answers = [(307, {"location": provider.url + "/elsewhere"}, {}), anthropic("caught")]
-    with pytest.raises(ModelRefused, match="answers 307"):
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_does_not_carry_the_key_away(status: int, provider: Provider) -> None:
+    provider.answers = [(status, {"location": provider.url + "/elsewhere"}, {}), anthropic("caught")]
+    with pytest.raises(ModelRefused, match=f"answers {status}"):
         ask("anthropic", [])
-    assert len(provider.requests) == 1
+    assert [path for path, _, _ in provider.requests] == ["/v1/messages"]
 
 
 IN_AN_HOUR = format_datetime(datetime.now(UTC) + timedelta(minutes=30), usegmt=True)
