@@ -52,7 +52,7 @@ class Provider:
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_POST  # what a followed redirect would be
+            do_GET = do_POST  # noqa: N815 (what a followed redirect would be)
 
             def log_message(self, *_: Any) -> None:
                 """Tests are quiet."""

@@ -32,6 +32,13 @@ async def gathered(_event: str, ctx: AsyncDurableContext) -> str:
         return (await asyncio.gather(ctx.child(approval)))[0]
 
 
+@durable(name="gathers-two-children")
+async def gathered_two(_event: str, ctx: AsyncDurableContext) -> str:
+    async with ctx.saga() as saga:
+        saga.add_compensation(undo)
+        return "".join(await asyncio.gather(ctx.child(approval), ctx.child(approval)))
+
+
 @durable(name="groups-a-child")
 async def grouped(_event: str, ctx: AsyncDurableContext) -> str:
     async with ctx.saga() as saga, asyncio.TaskGroup() as group:
@@ -40,7 +47,7 @@ async def grouped(_event: str, ctx: AsyncDurableContext) -> str:
     return ""
 
 
-@pytest.mark.parametrize("handler", [awaited, gathered, grouped], ids=lambda h: h.name)
+@pytest.mark.parametrize("handler", [awaited, gathered, gathered_two, grouped], ids=lambda h: h.name)
 def test_the_saga_ends_it_wherever_the_process_dies(handler: object) -> None:
     def ended(execution: object) -> None:
         assert execution.status == "CANCELLED"  # type: ignore[attr-defined]
