@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml durable_fn/__init__.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)
 
-## demo: an order is fulfilled, its worker is killed halfway, another one finishes it (DEMO="--fail-warehouse --speed 5")
+## demo: an order is fulfilled, its worker is killed halfway, another one finishes it (DEMO="ai_agent", DEMO="--fail-warehouse --speed 5", DEMO=--list)
 demo: $(STAMP)
 	@$(BIN)/durable-fn demo $(DEMO)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 
+from handlers_demo.script import load
+
 from ..client import DurableClient
 from ..errors import DurableError
 from . import screens
-from .demo import Demo, as_json, demo_directory
-from .workers import WorkerDied
+from .demo import Demo, demo_directory
+from .timeline import Report, as_json
+
+if TYPE_CHECKING:
+    from .stage import Stage
 
 app = typer.Typer(
     help="Durable execution for Python on plain AWS Lambda.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -33,36 +37,69 @@ IdArgument = Annotated[str, typer.Argument(help="The execution id.", metavar="ID
 
 @app.command()
 def demo(
-    fail_warehouse: Annotated[bool, typer.Option(help="The warehouse stays down: the order is taken back.")] = False,
+    name: Annotated[str, typer.Argument(help="Which demo; --list shows them.", metavar="NAME")] = "order_fulfilment",
+    list_: Annotated[bool, typer.Option("--list", help="All demos and their scenes.")] = False,
+    scene: Annotated[str, typer.Option(help="Another way for it to go, see --list.")] = "",
+    fail_warehouse: Annotated[bool, typer.Option(help="Short for --scene warehouse-down.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another value in its event, records=500 say.", metavar="KEY=VALUE"),
+    ] = None,
     speed: Annotated[
         float, typer.Option(help=f"How much faster than real time the timers run; without a number {_QUICK}.", min=0.1)
     ] = 1.0,
     json: JsonOption = False,
     keep: Annotated[bool, typer.Option(help="Keep the journal and the systems' files to look at.")] = False,
 ) -> None:
-    """An order is fulfilled, its worker is killed with SIGKILL halfway, and another worker finishes it."""
-    console = Console(quiet=json, highlight=False)
-    with demo_directory(keep) as directory:
-        run = Demo(
-            directory, fail_warehouse=fail_warehouse, speed=speed, show=lambda row: screens.show_row(console, row)
-        )
-        try:
-            report = run.run()
-        except (WorkerDied, TimeoutError) as error:
-            raise _failure(str(error)) from error
+    """A workflow in real processes: its worker is killed with SIGKILL halfway, and another worker finishes it."""
+    from . import stage
+
+    if list_:
+        _echo(stage.demos_json()) if json else Console().print(stage.demos_table())
+        return
+    script = _ask(lambda: load(name))
+    with demo_directory(keep) as directory, stage.Stage(Console(quiet=json, highlight=False), script) as screen:
+        given = "warehouse-down" if fail_warehouse else scene
+        run = _ask(lambda: Demo(script, given, directory, changes=_changes(set_ or []), speed=speed, screen=screen))
+        report = _ask(lambda: _played(run, screen))
         if json:
             typer.echo(as_json(report))
         else:
-            screens.show_report(console, report)
-            _say_where(console, report.order_id, run.url, directory, keep)
+            stage.show_report(Console(highlight=False), report)
+            _say_where(Console(highlight=False), report, run.url, keep)
     raise typer.Exit(0 if report.ok else 1)
 
 
-def _say_where(console: Console, id: str, url: str, directory: Path, keep: bool) -> None:
+def _played(run: Demo, screen: Stage) -> Report:
+    with screen:
+        if run.total is not None:
+            screen.count(run.total)
+        return run.run()
+
+
+def _changes(given: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE, the value as JSON where it is."""
+    changes: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ValueError(f"--set takes KEY=VALUE, got {text!r}")
+        try:
+            changes[key] = json.loads(value)
+        except ValueError:
+            changes[key] = value
+    return changes
+
+
+def _say_where(console: Console, report: Report, url: str, keep: bool) -> None:
     if keep:
-        console.print(f"Kept in {directory}. The journal: durable-fn history {id} --backend {url}", soft_wrap=True)
+        kept = f"Kept in {report.directory}. The journal: durable-fn history {report.id} --backend {url}"
+        console.print(kept, soft_wrap=True)
     else:
-        console.print("The handler is handlers_demo/order_fulfilment/handler.py. --keep keeps the journal to look at.")
+        text = (
+            f"The handler is handlers_demo/{report.demo}/handler.py. --keep keeps the journal, --list shows more demos."
+        )
+        console.print(text, soft_wrap=True)
 
 
 @app.command("list")
@@ -114,7 +151,7 @@ def _ask(question: Callable[[], T]) -> T:
     """Errors that are the user's to mend, in one line."""
     try:
         return question()
-    except (DurableError, RuntimeError, ValueError, OSError) as error:
+    except (DurableError, RuntimeError, LookupError, ValueError, OSError) as error:
         raise _failure(str(error)) from error
 
 

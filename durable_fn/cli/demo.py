@@ -1,131 +1,138 @@
-"""The demonstration: an order is fulfilled, its worker is killed halfway, another one finishes it."""
+"""Plays a demo's script in real processes: workers run the handler, are killed, and others finish what they began."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from handlers_demo.order_fulfilment.handler import handler
-from handlers_demo.order_fulfilment.models import Order
-from handlers_demo.order_fulfilment.systems import DIRECTORY_VARIABLE, LATENCY_VARIABLE, SYSTEMS, WAREHOUSE, Count
+from handlers_demo.script import Moment, Play, Scene, Script
+from handlers_demo.systems import DIRECTORY_VARIABLE, LATENCY_VARIABLE
 
 from ..client import DurableClient
 from ..clocks import ScaledClock
 from ..core.history import history
 from ..core.journal import Segment
 from ..types import HistoryEvent
-from ..wiring import BACKEND_VARIABLE, sqlite
+from ..wiring import BACKEND_VARIABLE, sqlite, using
 from .environment import environment
+from .timeline import Report, Row, details_of, shown_name
 from .workers import WorkerProcess
 
-_TARGET: Final = "handlers_demo.order_fulfilment.handler:handler"
 _TIMEOUT_S: Final = 5
 _LOOK_S: Final = 0.02
+_WIDE_LOOK_S: Final = 0.08
 _PATIENCE_S: Final = 180
+_QUICKEST: Final = 0.3
+"""What is left of a system's latency at most speed."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the timeline. `at`: real seconds since the order was placed."""
+class Screen(Protocol):
+    """Is told what happens, as it happens."""
 
-    at: float
-    what: str
-    worker: str | None = None
-    pid: int | None = None
-    step: str | None = None
-    attempt: int | None = None
-    result: Any = None
-    error: str | None = None
-    again_in: float | None = None
-    replayed: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if value not in (None, [])}
-
-
-@dataclass
-class Report:
-    """How it went. `ok`: the order was finished and every side effect happened exactly once."""
-
-    order_id: str
-    status: str
-    result: Any
-    directory: Path
-    workers: list[dict[str, Any]]
-    timeline: list[Row]
-    effects: dict[str, list[Count]]
-
-    @property
-    def ok(self) -> bool:
-        return self.status == "SUCCEEDED" and all(c.effects == 1 for counts in self.effects.values() for c in counts)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "order_id": self.order_id,
-            "status": self.status,
-            "result": self.result,
-            "ok": self.ok,
-            "workers": self.workers,
-            "timeline": [row.to_json() for row in self.timeline],
-            "effects": {name: [vars(count) for count in counts] for name, counts in self.effects.items()},
-            "directory": str(self.directory),
-        }
+    def row(self, row: Row, /) -> None: ...
+    def progress(self, done: int, failed: int, /) -> None: ...
 
 
 class Demo:
-    """Runs in real processes on a real file. `show` is called with each row as it happens."""
+    """One run on a real file. `changes`: to the script's event. ValueError for changes that do not fit."""
 
-    def __init__(self, directory: Path, *, fail_warehouse: bool, speed: float, show: Callable[[Row], None]) -> None:
+    def __init__(
+        self, script: Script, scene: str, directory: Path, *, changes: dict[str, Any], speed: float, screen: Screen
+    ) -> None:
+        self.script = script
+        self.scene: Scene = script.scene(scene)
+        self.scene_name = scene or next(iter(script.scenes))
         self.directory = directory
         self.url = f"sqlite:///{directory}/journal.db"
-        self._fail_warehouse = fail_warehouse
-        self._speed = speed
-        self._show = show
+        self.event = script.event(self.scene, changes)
+        self._screen = screen
+        self._latency = max(_QUICKEST, 1 / speed) * script.latency
+        self._speed = script.pace * min(speed, script.most_speed)
         self._anchor = time.time_ns() // 1_000_000
         self._backend = sqlite(str(directory / "journal.db"))
-        self._backend.clock = ScaledClock(speed, self._anchor)
+        self._backend.clock = ScaledClock(self._speed, self._anchor)
         self._client = DurableClient(self._backend)
+        self._play = Play(self.scene)
         self._workers: list[WorkerProcess] = []
         self._writers: dict[str, WorkerProcess] = {}
         self._timeline: list[Row] = []
+        self._history: list[HistoryEvent] = []
         self._segments = 0
+        self._branches = {"SUCCEEDED": 0, "FAILED": 0}
         self._began = time.monotonic()
 
+    @property
+    def total(self) -> int | None:
+        """Branches to be counted."""
+        return self.script.progress.total(self.event) if self.script.progress else None
+
     def run(self) -> Report:
+        """Raises WorkerDied, TimeoutError, and what an act of the script raises."""
         with environment({DIRECTORY_VARIABLE: str(self.directory / "systems")}):
             return self._run()
 
     def _run(self) -> Report:
-        WAREHOUSE.refuse(1_000_000 if self._fail_warehouse else 1)
-        order = Order.model_validate_json(_event())
+        self.scene.prepare()
         self._began = time.monotonic()
-        id = self._client.start(handler, order, id=order.order_id)
-        self._add(
-            "placed", result=f"{order.order_id}: {sum(line.quantity for line in order.lines)} items, {order.total}"
-        )
+        self._began_ms = self._backend.clock.now()
+        id = self._client.start(self.script.handler, self.event, id=self.script.id(self.event))
+        self._add("begins", result=self.script.begins(self.event))
         try:
-            self._until_charged(id)
-            self._until_finished(id)
+            for kill in self.scene.kills:
+                self._until_killed(id, kill)
+            if not self._finished(id):
+                self._watch(id, self._start_worker(), lambda: self._finished(id))
+            self._look(id, self._workers[-1])
+            self._add("finished", self._workers[-1])
         finally:
             for worker in self._workers:
                 worker.stop()
-        info = self._client.describe(id)
-        result = self._client.result(id) if info.status == "SUCCEEDED" else info.error
-        workers = [{"name": worker.name, "pid": worker.pid, "killed": worker.killed} for worker in self._workers]
-        effects = {system.name: system.counts() for system in SYSTEMS}
-        return Report(id, info.status, result, self.directory, workers, self._timeline, effects)
+        return self._report(id)
 
-    def _until_charged(self, id: str) -> None:
+    def _report(self, id: str) -> Report:
+        info = self._client.describe(id)
+        succeeded = info.status == "SUCCEEDED"
+        result = self._client.result(id) if succeeded else info.error
+        typed = self._client.result(id, result_type=self._result_type()) if succeeded else None
+        expected = self.scene.effects(self.event, typed)
+        notes = self.script.keeps(self._client, id, self.directory) if self.script.keeps else {}
+        return Report(
+            demo=self.script.name,
+            scene=self.scene_name,
+            id=id,
+            status=info.status,
+            wanted_status=self.scene.status,
+            result=result,
+            result_name=self.script.result_name,
+            directory=self.directory,
+            workers=[{"name": w.name, "pid": w.pid, "killed": w.killed} for w in self._workers],
+            timeline=self._timeline,
+            effects={system.name: system.counts() for system in self.script.systems},
+            expected=None if expected is None else dict(expected),
+            notes=dict(notes),
+        )
+
+    def _result_type(self) -> Any:
+        from ..core.values import return_annotation
+
+        return return_annotation(self.script.handler.__wrapped__)
+
+    def _finished(self, id: str) -> bool:
+        return self._client.describe(id).finished_at is not None
+
+    def _until_killed(self, id: str, moment: Moment) -> None:
+        """An execution that is over before its moment comes leaves nothing to kill."""
+        if self._finished(id):
+            return
         worker = self._start_worker()
-        self._watch(id, worker, lambda: any(r.step == "charge_customer" and r.what == "done" for r in self._timeline))
+        self._watch(id, worker, lambda: moment(self._history) or self._finished(id))
+        if not moment(self._history):
+            return
         worker.kill()
         self._look(id, worker)  # what it still wrote before it died
         header = self._backend.store.get(id)
@@ -133,23 +140,17 @@ class Demo:
         left = max(0.0, (header.lease - self._backend.clock.now()) / 1000 / self._speed)
         self._add("killed", worker, again_in=left)
 
-    def _until_finished(self, id: str) -> None:
-        worker = self._start_worker()
-        self._watch(id, worker, lambda: self._client.describe(id).finished_at is not None)
-        self._look(id, worker)
-        self._add("finished", worker)
-
     # -- watching --------------------------------------------------------------------------------------------------
 
     def _start_worker(self) -> WorkerProcess:
-        latency = max(0.15, 0.5 / self._speed)
         settings = {
             BACKEND_VARIABLE: self.url,
             DIRECTORY_VARIABLE: str(self.directory / "systems"),
-            LATENCY_VARIABLE: str(latency),
+            LATENCY_VARIABLE: str(self._latency),
         }
-        timeout = max(_TIMEOUT_S, 10 * latency * self._speed)  # long enough for all steps in one turn
-        arguments = [_TARGET, "--timeout", str(timeout), "--speed", str(self._speed), "--anchor", str(self._anchor)]
+        timeout = max(_TIMEOUT_S, 10 * self._latency * self._speed)  # long enough for all steps in one turn
+        arguments = [self.script.target, "--timeout", str(timeout)]
+        arguments += ["--speed", str(self._speed), "--anchor", str(self._anchor)]
         name = f"worker {len(self._workers) + 1}"
         worker = WorkerProcess(name, arguments, settings, self.directory / "workers.log")
         self._workers.append(worker)
@@ -159,10 +160,18 @@ class Demo:
         until = time.monotonic() + _PATIENCE_S
         while not over():
             if time.monotonic() > until:
-                raise TimeoutError(f"the order is not finished after {_PATIENCE_S} s; see {self.directory}")
+                raise TimeoutError(f"{id} is not finished after {_PATIENCE_S} s; see {self.directory}")
             worker.check()
-            time.sleep(_LOOK_S)
+            time.sleep(_WIDE_LOOK_S if self.script.progress else _LOOK_S)
             self._look(id, worker)
+            self._outside(id)
+
+    def _outside(self, id: str) -> None:
+        """What somebody outside does now."""
+        while (act := self._play.next(self._history)) is not None:
+            with using(self._backend):
+                act.do(self._client, id)
+            self._add("outside", who=act.who, result=act.what)
 
     def _look(self, id: str, worker: WorkerProcess) -> None:
         """What the worker said, then what it wrote: it says before it writes."""
@@ -172,43 +181,57 @@ class Demo:
                 self._add("ready", worker)
             elif message["event"] == "turn":
                 self._writers[message["writer"]] = worker
-        loaded = self._backend.store.load(self._key(id))
+        header = self._backend.store.get(id)
+        assert header is not None
+        loaded = self._backend.store.load(header.key)
         assert loaded is not None
         for segment in loaded.segments[self._segments :]:
             self._add_segment(segment, loaded.segments)
         self._segments = len(loaded.segments)
-
-    def _key(self, id: str) -> Any:
-        header = self._backend.store.get(id)
-        assert header is not None
-        return header.key
+        if self.script.progress:
+            self._screen.progress(self._branches["SUCCEEDED"], self._branches["FAILED"])
 
     def _add_segment(self, segment: Segment, log: list[Segment]) -> None:
-        worker = self._writers[segment.writer]
-        before = log[: segment.seq]
-        if before and self._writers[before[-1].writer] is not worker:
-            replayed = [event.name for event in history(before) if event.status == "SUCCEEDED"]
-            self._add("takes over", worker, replayed=replayed)
-        for event in history([segment]):
+        worker, events = self._writers[segment.writer], history([segment])
+        if segment.seq and self._writers[log[segment.seq - 1].writer] is not worker:
+            first = self._clock(events[0]) if events else None
+            self._add("takes over", worker, clock=first, replayed=self._replayed())
+        for event in events:
+            self._history.append(event)
             self._add_event(event, worker)
 
+    def _replayed(self) -> list[str]:
+        """Steps that are done, and will not run again."""
+        steps = [e for e in self._history if e.kind == "step" and e.status == "SUCCEEDED"]
+        names = [shown_name(event) for event in steps if not self._is_counted(event)]
+        counted = sum(map(self._is_counted, steps))
+        return [*names, f"{counted:,} steps of {self.script.progress.operation}"] if self.script.progress else names
+
+    def _is_counted(self, event: HistoryEvent) -> bool:
+        progress = self.script.progress
+        return progress is not None and event.id.startswith(f"{progress.operation}/")
+
     def _add_event(self, event: HistoryEvent, worker: WorkerProcess) -> None:
-        error = f"{event.error['error_type'].rpartition('.')[2]}: {event.error['message']}" if event.error else None
-        again = (event.due - event.at).total_seconds() / self._speed if event.due is not None and error else None
-        what = "done" if event.status == "SUCCEEDED" else "failed"
-        self._add(
-            what, worker, step=event.name, attempt=event.attempt, result=event.result, error=error, again_in=again
-        )
+        if self._is_counted(event):
+            if event.kind == "branch" and event.status in self._branches:
+                self._branches[event.status] += 1
+            return
+        details = details_of(event, self._speed)
+        if details is not None:
+            self._add(details.pop("what"), worker, clock=self._clock(event), **details)
 
-    def _add(self, what: str, worker: WorkerProcess | None = None, **details: Any) -> None:
+    def _clock(self, event: HistoryEvent) -> float:
+        return event.at.timestamp() - self._began_ms / 1000
+
+    def _add(
+        self, what: str, worker: WorkerProcess | None = None, *, clock: float | None = None, **details: Any
+    ) -> None:
         who: dict[str, Any] = {"worker": worker.name, "pid": worker.pid} if worker is not None else {}
-        row = Row(round(time.monotonic() - self._began, 2), what, **who, **details)
+        now = (self._backend.clock.now() - self._began_ms) / 1000
+        at = round(time.monotonic() - self._began, 2)
+        row = Row(at, what, round(max(0.0, now if clock is None else clock), 3), **who, **details)
         self._timeline.append(row)
-        self._show(row)
-
-
-def _event() -> str:
-    return (resources.files("handlers_demo.order_fulfilment") / "event.json").read_text()
+        self._screen.row(row)
 
 
 @contextmanager
@@ -220,7 +243,3 @@ def demo_directory(keep: bool) -> Iterator[Path]:
     finally:
         if not keep:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def as_json(report: Report) -> str:
-    return json.dumps(report.to_json(), indent=2, default=str)

@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from ..types import ExecutionInfo, HistoryEvent
-from .demo import Report, Row
 
 STATUS_STYLE = {
     "SUCCEEDED": "green",
@@ -22,7 +20,6 @@ STATUS_STYLE = {
     "RUNNING": "cyan",
     "PENDING": "blue",
 }
-_COLOURS = {"worker 1": "cyan", "worker 2": "magenta"}
 
 
 def shorten(value: Any, most: int = 60) -> str:
@@ -30,65 +27,6 @@ def shorten(value: Any, most: int = 60) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-# -- the demo ------------------------------------------------------------------------------------------------------
-
-
-def show_row(console: Console, row: Row) -> None:
-    """One line, as it happens."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(width=8, justify="right", style="dim")
-    grid.add_column(width=8, style=_COLOURS.get(row.worker or "", ""))
-    grid.add_column()
-    grid.add_row(f"{row.at:.2f} s", row.worker or "", _sentence(row))
-    console.print(grid)
-
-
-def _sentence(row: Row) -> Text:
-    if row.what == "done":
-        again = f" (attempt {row.attempt})" if (row.attempt or 1) > 1 else ""
-        return Text.assemble(("✔ ", "green"), (f"{row.step}", "bold"), again, ("  " + _result(row.result), "dim"))
-    if row.what == "failed":
-        tail = f", again in {row.again_in:.1f} s" if row.again_in is not None else ", gives up"
-        return Text.assemble(("✘ ", "red"), (f"{row.step}", "bold"), f" attempt {row.attempt}: {row.error}{tail}")
-    if row.what == "killed":
-        return Text.assemble(
-            ("☠ SIGKILL", "bold red"), f" to pid {row.pid}; its lease runs for {row.again_in:.1f} s more"
-        )
-    if row.what == "takes over":
-        return Text.assemble(("↻ takes over", "bold"), f"; replayed, not run: {', '.join(row.replayed) or 'nothing'}")
-    texts = {
-        "placed": f"→ order placed  {row.result}",
-        "ready": f"● started, pid {row.pid}",
-        "finished": "■ the order is finished",
-    }
-    return Text(texts[row.what])
-
-
-def _result(result: Any) -> str:
-    if not isinstance(result, dict):
-        return "" if result is None else shorten(result)
-    return shorten("  ".join(str(value) for value in result.values()))
-
-
-def show_report(console: Console, report: Report) -> None:
-    """The side effects, counted in the systems themselves, and the receipt."""
-    table = Table(title="What happened outside, counted there", title_justify="left", header_style="bold")
-    for column in ("system", "effect"):
-        table.add_column(column)
-    table.add_column("asked for", justify="right")
-    table.add_column("happened", justify="right")
-    for name, counts in report.effects.items():
-        for count in counts:
-            mark = Text(f"{count.effects} ✔" if count.effects == 1 else f"{count.effects} ✘")
-            mark.stylize("green" if count.effects == 1 else "red")
-            table.add_row(name, count.what, str(count.calls), mark)
-    receipt = report.result if isinstance(report.result, dict) else {"result": report.result}
-    lines = Text("\n").join(Text(f"{key:<12} {shorten(value)}") for key, value in receipt.items() if value is not None)
-    style = "green" if report.ok else "red"
-    console.print()
-    console.print(Group(table, Panel(lines, title=f"receipt: {report.status}", border_style=style, expand=False)))
 
 
 # -- executions ----------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from ..wiring import BACKEND_VARIABLE, sqlite_from_url, using
 
 _log = logging.getLogger("durable_fn")
 
-_LONGEST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 0.05
 _PAGE: Final = 10
 _CLEAN_EVERY_MS: Final = 3_600_000
 
@@ -38,10 +38,16 @@ Emit = Callable[[dict[str, Any]], None]
 
 class Worker:
     """`timeout`: what the functions' Lambda timeout would be, in seconds; a killed worker's executions are taken over when
-    it is over."""
+    it is over. `speed`: of the backend's clock; pauses are real time."""
 
     def __init__(
-        self, functions: Iterable[DurableFunction[Any, Any]], backend: Backend, *, timeout: float, emit: Emit
+        self,
+        functions: Iterable[DurableFunction[Any, Any]],
+        backend: Backend,
+        *,
+        timeout: float,
+        emit: Emit,
+        speed: float = 1,
     ) -> None:
         if backend.kind != "sqlite":
             raise TypeError("a worker polls an embedded journal; on AWS, Lambda runs the functions")
@@ -50,6 +56,7 @@ class Worker:
         self._store: Any = backend.store
         self._timeout = timeout
         self._emit = emit
+        self._speed = speed
         self._stopped = False
         self._cleaned = 0  # when finished executions were last looked through
 
@@ -101,8 +108,8 @@ class Worker:
     def _pause(self) -> None:
         now = self._backend.clock.now()
         due = self._store.next_due(now)
-        wait = _LONGEST_PAUSE_S if due is None else (due - now) / 1000
-        self._backend.clock.sleep(min(max(wait, 0.005), _LONGEST_PAUSE_S))
+        wait = _LONGEST_PAUSE_S if due is None else (due - now) / 1000 / self._speed
+        self._backend.clock.sleep(min(max(wait, 0.005), _LONGEST_PAUSE_S) * self._speed)
 
 
 def load_handler(target: str) -> DurableFunction[Any, Any]:
@@ -136,7 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     backend = sqlite_from_url(url)
     backend.clock = SystemClock() if options.speed == 1 else ScaledClock(options.speed, options.anchor)
-    worker = Worker(map(load_handler, options.handler), backend, timeout=options.timeout, emit=_print)
+    worker = Worker(
+        map(load_handler, options.handler), backend, timeout=options.timeout, emit=_print, speed=options.speed
+    )
     signal.signal(signal.SIGTERM, worker.stop)
     try:
         worker.run()

@@ -1,91 +1,21 @@
-"""The companies around the order, each a database file of its own, as a payment provider has its own.
-
-Each takes an idempotency key with a call: the same key again gives the same answer and changes nothing. Every call is
-written down, so that a test can count what really happened and how often it was asked for.
-"""
+"""The companies around the order."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from ..systems import DIRECTORY_VARIABLE, LATENCY_VARIABLE, Count, ExternalSystem, SystemDown
 
-DIRECTORY_VARIABLE = "DURABLE_FN_DEMO_DIR"
-LATENCY_VARIABLE = "DURABLE_FN_DEMO_LATENCY"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS effects (key TEXT PRIMARY KEY, what TEXT, details TEXT, reference TEXT, pid INTEGER);
-CREATE TABLE IF NOT EXISTS calls (key TEXT, what TEXT, pid INTEGER);
-CREATE TABLE IF NOT EXISTS refusals (times INTEGER);
-"""
-
-
-class SystemDown(ConnectionError):
-    """The other side does not take the call. Nothing has happened there."""
-
-
-@dataclass(frozen=True)
-class Count:
-    """`calls`: how often it was asked for; `effects`: how often it happened."""
-
-    what: str
-    calls: int
-    effects: int
-
-
-class ExternalSystem:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    @property
-    def path(self) -> Path:
-        return Path(os.environ.get(DIRECTORY_VARIABLE, ".demo")) / f"{self.name}.sqlite"
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        try:
-            db.executescript(_SCHEMA)
-            db.execute("BEGIN IMMEDIATE")
-            yield db
-            db.execute("COMMIT")
-        finally:
-            db.close()
-
-    def perform(self, what: str, key: str, details: str) -> str:
-        """Does it once per key. Returns the reference of what was done, now or before. Raises SystemDown."""
-        time.sleep(float(os.environ.get(LATENCY_VARIABLE, "0")))
-        with self._open() as db:
-            refused = db.execute("UPDATE refusals SET times = times - 1 WHERE times > 0").rowcount
-            if not refused:
-                db.execute("INSERT INTO calls VALUES (?, ?, ?)", (key, what, os.getpid()))
-                new = (key, what, details, f"{what}-{secrets.token_hex(4)}", os.getpid())
-                db.execute("INSERT INTO effects VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", new)
-            row = db.execute("SELECT reference FROM effects WHERE key = ?", (key,)).fetchone()
-        if refused:
-            raise SystemDown(f"the {self.name} answers 503")
-        return str(row[0])
-
-    def refuse(self, times: int) -> None:
-        """The next calls fail."""
-        with self._open() as db:
-            db.execute("DELETE FROM refusals")
-            db.execute("INSERT INTO refusals VALUES (?)", (times,))
-
-    def counts(self) -> list[Count]:
-        with self._open() as db:
-            rows = db.execute(
-                "SELECT what, count(*), (SELECT count(*) FROM effects e WHERE e.what = c.what) FROM calls c "
-                "GROUP BY what ORDER BY min(rowid)"
-            )
-            return [Count(*row) for row in rows.fetchall()]
-
+__all__ = [
+    "DIRECTORY_VARIABLE",
+    "INVENTORY",
+    "LATENCY_VARIABLE",
+    "MAIL",
+    "PAYMENTS",
+    "SYSTEMS",
+    "WAREHOUSE",
+    "Count",
+    "ExternalSystem",
+    "SystemDown",
+]
 
 PAYMENTS = ExternalSystem("payments")
 INVENTORY = ExternalSystem("inventory")

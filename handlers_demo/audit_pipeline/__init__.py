@@ -1,0 +1,1 @@
+"""An audit: thousands of invoices checked side by side, some failures tolerated, a report and its evidence."""
