@@ -150,7 +150,7 @@ class DurableClient:
             return checked_id(id)
         if function is None or function.execution_id is None:
             return fresh_id()
-        from .triggers import execution_id
+        from .triggers.incoming import execution_id
 
         return execution_id(function, plain(input), input, None)
 

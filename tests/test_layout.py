@@ -30,10 +30,13 @@ ALLOWED = {
     "wiring": {"ports", "clocks", "backends", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
     "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching", "hooks"},
-    "triggers": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "invocation", "wiring"},
+    "http_events": set(),
+    "triggers": {
+        "errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "invocation", "http_events", "wiring",
+    },
     "ext": {"errors", "types", "hooks", "__version__"},
     "sweeper": {"core", "ports", "hints", "wiring"},
-    "callback_api": {"client", "errors"},
+    "callback_api": {"client", "errors", "http_events"},
     "client": {
         "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "triggers", "wiring",
     },
