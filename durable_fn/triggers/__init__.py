@@ -6,18 +6,20 @@ file of its own, loaded when the first such event comes, because a cold start pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ..fronts.session import Outage
-from ..ports import Backend
-from ..types import LambdaContext
 from ..wiring import backend as configured_backend
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from collections.abc import Callable
+    from typing import TypeAlias
 
-Trigger: TypeAlias = Callable[["DurableFunction[Any, Any]", Backend, Any, LambdaContext], Any]
+    from ..handler import DurableFunction
+    from ..ports import Backend
+    from ..types import LambdaContext
+
+    Trigger: TypeAlias = Callable[[DurableFunction[Any, Any], Backend, Any, LambdaContext], Any]
 
 
 def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any:
@@ -54,7 +56,7 @@ def _recognised(event: dict[str, Any]) -> Trigger | None:
 
             return http
     elif "detail-type" in event:
-        from .direct import event_bridge, is_event_bridge
+        from .bus import event_bridge, is_event_bridge
 
         return event_bridge if is_event_bridge(event) else None
     return None

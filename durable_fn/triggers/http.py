@@ -26,12 +26,13 @@ from ..ports import Backend
 from ..types import LambdaContext
 from .bodies import of_bytes, parsed, takes_bytes
 from .direct import answer
-from .incoming import Incoming, Started, run_later, run_now, wanted_header
+from .incoming import Incoming, run_later, run_now, wanted_header
 from .preferences import Preferences, preferences
 from .problems import problems
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction
+    from .incoming import Started
 
 _log = logging.getLogger("durable_fn")
 
@@ -67,7 +68,7 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
     except _Refused as refused:
         _log.info("a request for durable function %r was refused: %s", function.name, refused)
         return _reply(refused.status, {"error": refused.error})
-    if started.header.live and wishes.wait and applied is None:
+    if started[0].live and wishes.wait and applied is None:
         from .patience import wait
 
         seconds = wishes.wait if request.is_function_url else min(wishes.wait, _LONGEST_GATEWAY_WAIT_S)
@@ -75,7 +76,7 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
         until = min(arrived + seconds * 1000, backend.clock.now() + left)
         started = wait(function, backend, context, started, until)
         applied = f"wait={max(0, until - arrived) // 1000}"
-        if wishes.respond_async and started.header.live:
+        if wishes.respond_async and started[0].live:
             applied = f"respond-async, {applied}"
     return _answer(function, started, applied)
 
@@ -181,7 +182,7 @@ def _started(
         if not wishes.respond_async or wishes.wait:
             return None, run_now(function, backend, context, incoming, wanted)
         started = run_later(function, backend, incoming, wanted)
-        return "respond-async" if started.header.live else None, started
+        return "respond-async" if started[0].live else None, started
     except ExecutionConflict:
         message = "the execution id is in use for another request: use another one, or send the same request again"
         raise _Refused(409, "ExecutionConflict", message) from None
@@ -191,9 +192,9 @@ def _started(
 
 
 def _answer(function: DurableFunction[Any, Any], started: Started, applied: str | None) -> Any:
-    header = started.header
+    header, _ = started
     if not header.live and not function.envelope:
-        return answer(function, started)
+        return answer(function, *started)
     more = {} if applied is None else {"preference-applied": applied}
     if header.id.isascii():
         more["durable-execution-id"] = header.id

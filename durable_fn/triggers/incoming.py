@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..core.header import Header
-from ..core.ids import checked_id, new_id
+from ..core.ids import checked_id
 from ..errors import ExecutionConflict, SerializationError
 from ..invocation import Invocation
 from ..ports import Backend
-from ..starting import check_same, digest, encode_event, new_header
+from ..starting import check_same, digest, encode_event, execution_id, new_header
 from ..types import LambdaContext
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from ..handler import DurableFunction
 
+    Started: TypeAlias = tuple[Header, BaseException | None]
+    """How the execution stands, and what its handler raised in this invocation, if it did."""
 
-class Incoming(NamedTuple):
+
+class Incoming:
     """One unit of work, as a trigger reads it.
 
     `readings`: what the payload can mean, the likeliest first ("42" is a number, or a text); the first that fits the handler's
@@ -25,17 +30,15 @@ class Incoming(NamedTuple):
     functions. `identity`: what two deliveries of the same work have in common, where the event also tells how it came.
     """
 
-    readings: tuple[Any, ...]
-    own_id: str | None
-    shared: bool = False
-    identity: Any = None
+    __slots__ = ("identity", "own_id", "readings", "shared")  # a plain class: it is made at every cold start
 
-
-class Started(NamedTuple):
-    """How the execution stands, and what its handler raised in this invocation, if it did."""
-
-    header: Header
-    raised: BaseException | None = None
+    def __init__(
+        self, readings: tuple[Any, ...], own_id: str | None, *, shared: bool = False, identity: Any = None
+    ) -> None:
+        self.readings = readings
+        self.own_id = own_id
+        self.shared = shared
+        self.identity = identity
 
 
 def wanted_header(function: DurableFunction[Any, Any], backend: Backend, incoming: Incoming) -> Header:
@@ -66,32 +69,12 @@ def _fitting(function: DurableFunction[Any, Any], readings: tuple[Any, ...]) -> 
         raise
 
 
-def execution_id(function: DurableFunction[Any, Any], event: Any, input: str, default: str | None) -> str:
-    """The idempotency key of an event, by the function's own rule. Raises ValueError for one that is no valid id."""
-    rule = function.execution_id
-    what = f"the execution id of {function.name!r}"
-    if rule is None:
-        return checked_id(default or new_id(), what)
-    if callable(rule):
-        validated = function.event_adapter.decode(input, f"the event for {function.name!r}")
-        try:
-            return checked_id(rule(validated), what)
-        except Exception as error:
-            if isinstance(error, ValueError):
-                raise
-            name = type(error).__name__
-            raise ValueError(f"{what}: its rule raised {name} for this event: {error}") from error
-    from .paths import found_by
-
-    return checked_id(found_by(rule, event, what), what)
-
-
 def run_now(
     function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext, incoming: Incoming, wanted: Header
 ) -> Started:
     """Starts it and runs it within this invocation; an id in use attaches. Raises ExecutionConflict."""
     invocation = Invocation(function, backend, context)
-    return Started(_unshared(function, backend, incoming, wanted, invocation.start), invocation.raised)
+    return _unshared(function, backend, incoming, wanted, invocation.start), invocation.raised
 
 
 def run_later(function: DurableFunction[Any, Any], backend: Backend, incoming: Incoming, wanted: Header) -> Started:
@@ -108,7 +91,7 @@ def run_later(function: DurableFunction[Any, Any], backend: Backend, incoming: I
         check_same(backend, reply.header, header, function.event_adapter)
         return backend.store.get(header.id) or reply.header
 
-    return Started(_unshared(function, backend, incoming, wanted, create))
+    return _unshared(function, backend, incoming, wanted, create), None
 
 
 def _unshared(

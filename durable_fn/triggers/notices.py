@@ -30,7 +30,7 @@ def notices(function: DurableFunction[Any, Any], backend: Backend, event: Any, c
             errors.append(error)
             continue
         try:
-            answers.append(answer(function, started))
+            answers.append(answer(function, *started))
         except BaseException as error:  # `envelope=False`: the handler's own
             errors.append(error)
     if errors:

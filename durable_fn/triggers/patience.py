@@ -8,10 +8,10 @@ from ..core.header import Header
 from ..invocation import Invocation
 from ..ports import Backend
 from ..types import LambdaContext
-from .incoming import Started
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction
+    from .incoming import Started
 
 _FIRST_LOOK_MS: Final = 50
 _LONGEST_LOOK_MS: Final = 2000
@@ -39,4 +39,4 @@ def wait(
         backend.clock.sleep(max(1, min(moments) - now) / 1000)
         pause = min(pause * 3 // 2, _LONGEST_LOOK_MS)
         header = backend.store.get(header.id) or header
-    return Started(header, raised)
+    return header, raised

@@ -7,7 +7,6 @@ enough; the others are done.
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.header import Refusal
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("durable_fn")
 
-_WAKE_MESSAGE: Final = re.compile(r'\s*\{\s*"durable_fn"')
-"""What a wake message begins with. No message of yours may."""
+_WAKE_KEY: Final = '"durable_fn"'
+"""The first key of a wake message. No message of yours may begin with it."""
 
 
 def queue(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
@@ -56,7 +55,7 @@ def _done(
 ) -> bool:
     try:
         body = record.get("body") if isinstance(record, dict) else None
-        if isinstance(body, str) and _WAKE_MESSAGE.match(body):
+        if isinstance(body, str) and _is_wake_message(body):
             _woken(function, backend, context, parse_hint(body), enough)
         else:
             from .records import accept
@@ -68,6 +67,11 @@ def _done(
         report(function, record, error)
         return False
     return True
+
+
+def _is_wake_message(body: str) -> bool:
+    start = body.lstrip()
+    return start.startswith("{") and start[1:].lstrip().startswith(_WAKE_KEY)
 
 
 def _woken(

@@ -11,11 +11,12 @@ from ..errors import ExecutionConflict, SerializationError
 from ..ports import Backend
 from ..types import LambdaContext
 from .bodies import of_base64, of_text
-from .incoming import Incoming, Started, run_later, run_now, wanted_header
+from .incoming import Incoming, run_later, run_now, wanted_header
 from .problems import told
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction
+    from .incoming import Started
 
 _log = logging.getLogger("durable_fn")
 
@@ -41,7 +42,7 @@ def accept(
     if context.get_remaining_time_in_millis() < enough:
         return run_later(function, backend, incoming, wanted)
     started = run_now(function, backend, context, incoming, wanted)
-    header = started.header
+    header, _ = started
     if not header.live and header.status != "SUCCEEDED":
         failure = failures.decode(header.error or failures.NOTHING)
         _log.warning("execution %r of %r ended %s: %s", header.id, function.name, header.status, failure.error_type)
