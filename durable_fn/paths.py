@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import jmespath
+import jmespath.exceptions
 
 
 def found_by(path: str, event: Any, what: str) -> str:
@@ -14,6 +15,8 @@ def found_by(path: str, event: Any, what: str) -> str:
         found = jmespath.search(path, event)
     except RecursionError:
         raise ValueError(f"{what} is the JMESPath {path!r}, and the event is nested too deeply for it") from None
+    except jmespath.exceptions.JMESPathError as error:
+        raise ValueError(f"{what} is the JMESPath {path!r}, which fails for this event: {error}") from error
     if found is None:
         shown = (
             f"its keys: {', '.join(map(str, list(event)[:10]))[:200]}" if isinstance(event, dict) else "it is no object"

@@ -125,8 +125,9 @@ def _body(function: DurableFunction[Any, Any], request: HttpEvent) -> tuple[Any,
         return of_bytes(function, data, what)
     is_text = kind.startswith("text/") or not request.is_base64
     if kind == "application/json" or kind.endswith("+json"):
+        text = _decoded(data)
         try:
-            return (parsed(_decoded(data), what),)
+            return (parsed(text, what),)
         except ValueError as error:
             place = f" at position {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
             raise BadBody(f"the body is not JSON, as its content type says: it cannot be read{place}") from None
