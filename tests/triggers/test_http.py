@@ -382,9 +382,10 @@ def test_a_function_url_waits_as_long_as_lambda_lets_it(front: str) -> None:
 
 def test_preferences_in_several_headers(sqlite_world: World) -> None:
     event = request("v1", {"sku": "a", "amount": 10})
-    event["headers"]["Prefer"] = "wait=20"
-    event["multiValueHeaders"].update({"Prefer": ["handling=lenient"], "PREFER": ["wait=20"]})
-    assert sqlite_world.invoke(orders("def"), event)["statusCode"] == 200
+    event["headers"]["Prefer"] = "handling=lenient"  # the last one
+    event["multiValueHeaders"].update({"Prefer": ["wait=20", "handling=lenient"], "PREFER": ["wait=5"]})
+    answer = sqlite_world.invoke(orders("def"), event)
+    assert (answer["statusCode"], answer["headers"]["preference-applied"]) == (200, "wait=20")
 
 
 class _Watched:

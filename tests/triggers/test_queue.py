@@ -228,7 +228,7 @@ def test_a_wake_message_for_another_function_is_passed_on_beside_yours(cloud: Lo
         ("{", "{"), ('{"a": {"durable_fn": 1}}', {"a": {"durable_fn": 1}}),
         ('{"a": 1, "durable_fn": 1}', {"a": 1, "durable_fn": 1}),
         ('{"$durable": 1, "v": {"$": "bytes", "v": "00"}}', {"$durable": 1, "v": {"$": "bytes", "v": "00"}}),
-        ('"durable_fn"', "durable_fn"),
+        ('"durable_fn"', "durable_fn"), ('["durable_fn"]', ["durable_fn"]),
     ],
 )  # fmt: skip
 def test_bodies(sqlite_world: World, body: str, given: Any) -> None:
