@@ -43,9 +43,9 @@ def execution_id(function: DurableFunction[Any, Any], event: Any, input: str, de
         validated = function.event_adapter.decode(input, f"the event for {function.name!r}")
         try:
             return checked_id(rule(validated), what)
+        except ValueError:
+            raise
         except Exception as error:
-            if isinstance(error, ValueError):
-                raise
             name = type(error).__name__
             raise ValueError(f"{what}: its rule raised {name} for this event: {error}") from error
     from .paths import found_by

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -57,3 +59,22 @@ def test_the_same_bus_event_with_another_detail_is_a_conflict(world: World, fron
     world.invoke(function, event)
     with pytest.raises(ExecutionConflict, match=event["id"]):
         world.invoke(function, event | {"detail": {"sku": "b"}})
+
+
+def test_a_direct_invocation_loads_no_other_trigger() -> None:
+    """A cold start pays for what it loads."""
+    code = (
+        "import sys\n"
+        "from durable_fn import DurableContext, durable\n"
+        "from durable_fn.testing.lambda_context import FakeLambdaContext\n"
+        "from durable_fn.wiring import sqlite, using\n"
+        "@durable\n"
+        "def f(event, ctx: DurableContext): return event\n"
+        "with using(sqlite(':memory:')) as backend:\n"
+        "    from durable_fn.clocks import SystemClock\n"
+        "    assert f({'a': 1}, FakeLambdaContext(SystemClock()))['result'] == {'a': 1}\n"
+        "print(*(name for name in sys.modules if name.startswith('durable_fn.triggers.') or 'powertools' in name))\n"
+        "print('durable_fn.http_events' in sys.modules, 'jmespath' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["durable_fn.triggers.direct", "False False"]
