@@ -10,7 +10,6 @@ A link in an e-mail is a GET, and mail scanners follow links: it changes nothing
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 import logging
@@ -19,6 +18,7 @@ from urllib.parse import parse_qsl
 
 from .client import DurableClient
 from .errors import CallbackError, PayloadTooLarge, SerializationError
+from .http_events import BadBody, HttpEvent
 
 _log = logging.getLogger("durable_fn")
 
@@ -68,36 +68,30 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
 
 
 class _Request:
-    """What the event shapes of API Gateway and function URLs have in common."""
+    """A request to this API."""
 
     def __init__(self, event: dict[str, Any]) -> None:
-        context = event.get("requestContext")
-        http = context.get("http") if isinstance(context, dict) else None
-        self.method = str((http or {}).get("method") or event.get("httpMethod") or "").upper()
-        self.path = str(event.get("rawPath") or event.get("path") or "")
-        self.query = event.get("queryStringParameters") or {}
-        self.headers = {str(k).lower(): str(v) for k, v in (event.get("headers") or {}).items()}
-        self.parameters = event.get("pathParameters") or {}
-        self._event = event
+        self._http = HttpEvent(event)
+        self.method = self._http.method
+        self.query = self._http.query
 
     @property
     def wants_page(self) -> bool:
-        return "text/html" in self.headers.get("accept", "")
+        return "text/html" in self._http.headers.get("accept", "")
 
     def parts(self) -> tuple[str, str]:
         """The token, and what follows it."""
-        pieces = [piece for piece in self.path.split("/") if piece]
+        pieces = [piece for piece in self._http.path.split("/") if piece]
         last = pieces[-1] if pieces else ""
         action = last if last in ("fail", "heartbeat") else ""
-        found = self.parameters.get("token") or (pieces[-2:-1] if action else pieces[-1:] or [""])
+        found = self._http.parameters.get("token") or (pieces[-2:-1] if action else pieces[-1:] or [""])
         return str(found if isinstance(found, str) else "".join(found)), action
 
     def body(self) -> bytes:
-        text = self._event.get("body") or ""
         try:
-            data = base64.b64decode(text, validate=True) if self._event.get("isBase64Encoded") else str(text).encode()
-        except ValueError:
-            raise _Answer(400, "the body is not the base64 text it says it is") from None
+            data = self._http.body()
+        except BadBody as error:
+            raise _Answer(400, str(error)) from None
         if len(data) > _MOST_BODY:
             raise _Answer(413, f"the body is {len(data):,} bytes; at most {_MOST_BODY:,} are taken")
         return data
@@ -108,7 +102,7 @@ class _Request:
         if not data:
             return None
         try:
-            if self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            if self._http.media_type == "application/x-www-form-urlencoded":
                 return dict(parse_qsl(data.decode(), keep_blank_values=True))
             return json.loads(data)
         except (ValueError, RecursionError) as error:

@@ -41,7 +41,7 @@ from .hints import send_hint
 from .launching import cancel as request_cancel
 from .launching import note_of
 from .ports import Backend
-from .starting import check_fits, check_same, new_header
+from .starting import check_fits, check_same, execution_id, new_header
 from .types import Duration, ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 
 E = TypeVar("E")
@@ -150,8 +150,6 @@ class DurableClient:
             return checked_id(id)
         if function is None or function.execution_id is None:
             return fresh_id()
-        from .triggers import execution_id
-
         return execution_id(function, plain(input), input, None)
 
     def _attach(

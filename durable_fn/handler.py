@@ -140,18 +140,22 @@ def durable(
 
     event and result  validated and encoded by annotation, in pydantic's JSON mode. No annotation, `Any` or `dict`: taken as
                       it is. `typing.TypedDict` needs Python 3.12 (use typing_extensions on 3.11). A result is dumped by
-                      the ANNOTATION: fields of a subclass are dropped. An event that does not fit raises.
+                      the ANNOTATION: fields of a subclass are dropped. An event that does not fit: HTTP
+                      400, a failed record, or a raised error.
     context           `DurableContext`/`AsyncDurableContext`; at run time it also answers the Lambda context's attributes
                       (`aws_request_id`, `get_remaining_time_in_millis()`, ...), so an existing handler and Powertools keep
                       working.
     name              default: the function's name, or AWS_LAMBDA_FUNCTION_NAME where that is "handler" or
                       "lambda_handler".
     execution_id      the idempotency key: a function of the validated event, or a JMESPath into the payload
-                      ("detail.order_id"; a literal is '`x`'). Default: the Lambda request id. Ids share one space per table.
+                      ("detail.order_id"; a literal is '`x`'). Default: the record's own id, an HTTP request's Idempotency-Key, or
+                      the Lambda request id. Ids share one space per table.
     execution_timeout from the start; ends as TIMED_OUT. Default none. continue_as_new starts it anew.
     retention         how long an execution stays after it is over. Default 30 days.
     step_retry        for steps that bring no policy of their own.
-    envelope          True: a direct caller gets {"execution_id", "status", "result"|"error"}. False: the plain result is
+    envelope          True: the handler gets the payload (HTTP body, SQS body, SNS Message, EventBridge detail, S3 record,
+                      stream images, Kinesis data) and a direct caller {"execution_id", "status", "result"|"error"}. False:
+                      the event is handed over as Lambda delivered it (batches cut to one record) and the plain result is
                       returned, or the error raised, if the execution ends within the invocation.
     hooks             `durable_fn.hooks.Hooks` of this function, besides those of `configure`.
     """

@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from .core.header import Header
+from .core.ids import checked_id, new_id
 from .core.retention import first_horizon
 from .core.values import UNTYPED_ADAPTER, Adapter
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
@@ -30,6 +31,26 @@ def encode_event(function: DurableFunction[Any, Any], event: object) -> str:
         raise SerializationError(f"{what} is not JSON: {error}") from error
     adapter.decode(text, what)
     return text
+
+
+def execution_id(function: DurableFunction[Any, Any], event: Any, input: str, default: str | None) -> str:
+    """The idempotency key of an event, by the function's own rule. Raises ValueError for one that is no valid id."""
+    rule = function.execution_id
+    what = f"the execution id of {function.name!r}"
+    if rule is None:
+        return checked_id(default or new_id(), what)
+    if callable(rule):
+        validated = function.event_adapter.decode(input, f"the event for {function.name!r}")
+        try:
+            return checked_id(rule(validated), what)
+        except ValueError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            raise ValueError(f"{what}: its rule raised {name} for this event: {error}") from error
+    from .paths import found_by
+
+    return checked_id(found_by(rule, event, what), what)
 
 
 def new_header(

@@ -22,7 +22,8 @@ ALLOWED = {
     "ports": {"core", "types", "hooks"},
     "clocks": set(),
     "hints": {"core", "ports"},
-    "starting": {"errors", "core", "ports", "handler"},
+    "paths": set(),
+    "starting": {"errors", "core", "ports", "handler", "paths"},
     "launching": {"errors", "core", "ports", "hints", "starting"},
     "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler", "hooks"},  # handler: for checkers only
     "backends": {"errors", "types", "core", "ports", "clocks", "hooks"},
@@ -30,12 +31,15 @@ ALLOWED = {
     "wiring": {"ports", "clocks", "backends", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
     "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching", "hooks"},
-    "triggers": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "invocation", "wiring"},
+    "http_events": set(),
+    "triggers": {
+        "errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "invocation", "http_events", "wiring",
+    },
     "ext": {"errors", "types", "hooks", "__version__"},
     "sweeper": {"core", "ports", "hints", "wiring"},
-    "callback_api": {"client", "errors"},
+    "callback_api": {"client", "errors", "http_events"},
     "client": {
-        "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "triggers", "wiring",
+        "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "wiring",
     },
 }  # fmt: skip
 TOP = {"testing", "local", "cli", "", "__main__"}  # may import anything of ours but each other's private names

@@ -39,6 +39,6 @@ def parse_hint(body: Any) -> Hint:
         return Hint(checked_id(id), run, fn, due)
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise SerializationError(
-            f"not a wake message of durable_fn ({type(error).__name__}: {error}): {str(body)[:200]!r}. Only the SDK itself "
-            "sends to a durable function's wake queue; start executions with DurableClient.start"
+            f"not a wake message of durable_fn ({type(error).__name__}: {error}): {str(body)[:200]!r}. A message "
+            'that begins with the key "durable_fn" is one of the SDK\'s own: name yours otherwise'
         ) from error

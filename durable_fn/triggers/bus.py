@@ -1,0 +1,29 @@
+"""EventBridge, schedules among it. Lambda gets its events asynchronously: what is raised makes it try again (twice), and then its
+dead-letter queue or failure destination has the event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .direct import answer
+from .incoming import Incoming, run_now, wanted_header
+
+if TYPE_CHECKING:
+    from ..handler import DurableFunction
+    from ..ports import Backend
+    from ..types import LambdaContext
+
+
+def is_event_bridge(event: dict[str, Any]) -> bool:
+    return "detail" in event and all(isinstance(event.get(key), str) for key in ("id", "source", "detail-type"))
+
+
+def event_bridge(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
+    """Answers as to a direct caller, for an on-success destination."""
+    if function.envelope:
+        incoming = Incoming((event["detail"],), event["id"], shared=True)
+    else:
+        identity = {key: event[key] for key in ("source", "detail-type", "detail")}
+        incoming = Incoming((event,), event["id"], shared=True, identity=identity)
+    wanted = wanted_header(function, backend, incoming)
+    return answer(function, *run_now(function, backend, context, incoming, wanted))

@@ -1,0 +1,51 @@
+"""Direct invocation, and what everybody gets who invoked for one execution: an envelope or the plain result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..core import failures
+from ..core.header import Header
+from ..core.values import plain
+from ..errors import DurableError
+from ..invocation import Invocation
+from ..starting import encode_event, execution_id, new_header
+
+if TYPE_CHECKING:
+    from ..handler import DurableFunction
+    from ..ports import Backend
+    from ..types import LambdaContext
+
+
+def direct(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
+    """An event that fits no execution, or an id in use for other work, is raised."""
+    input = encode_event(function, event)
+    id = execution_id(function, event, input, getattr(context, "aws_request_id", None))
+    wanted = new_header(
+        backend, id, function.name, input, retention_ms=function.retention_ms, timeout_ms=function.timeout_ms
+    )
+    invocation = Invocation(function, backend, context)
+    header = invocation.start(wanted)
+    return answer(function, header, invocation.raised)
+
+
+def answer(function: DurableFunction[Any, Any], header: Header, raised: BaseException | None) -> Any:
+    """What the caller gets. With `envelope=False`: the plain result or the error, if the execution has ended."""
+    if function.envelope or header.live:
+        return envelope(header)
+    if header.status == "SUCCEEDED":
+        return plain(header.result or "null")
+    if raised is not None:
+        raise raised
+    failure = failures.decode(header.error or failures.NOTHING)
+    raise DurableError(f"execution {header.id!r} ended {header.status}: {failure.error_type}: {failure.message}")
+
+
+def envelope(header: Header) -> dict[str, Any]:
+    """What a direct caller gets."""
+    found: dict[str, Any] = {"execution_id": header.id, "status": header.status}
+    if header.status == "SUCCEEDED":
+        found["result"] = plain(header.result or "null")
+    elif header.error is not None:
+        found["error"] = failures.info(failures.decode(header.error))
+    return found

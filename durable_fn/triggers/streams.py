@@ -1,0 +1,29 @@
+"""Kinesis and DynamoDB streams. A shard is in order: the first record that fails ends the batch, and Lambda goes on from it.
+
+Needs ReportBatchItemFailures on the event source, and there a MaximumRetryAttempts with an on-failure destination: a record that
+fits no execution holds up its shard until then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..fronts.session import Outage
+from ..ports import Backend
+from ..types import LambdaContext
+from .records import accept, item_id, report
+
+if TYPE_CHECKING:
+    from ..handler import DurableFunction
+
+
+def stream(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
+    """Records before the failed one are done; it and those after it come again."""
+    source, enough = event["Records"][0].get("eventSource"), context.get_remaining_time_in_millis() / 2
+    for record in event["Records"]:
+        try:
+            accept(function, backend, context, record, source, enough=enough)
+        except (Exception, Outage) as error:
+            report(function, record, error)
+            return {"batchItemFailures": [{"itemIdentifier": item_id(record)}]}
+    return {"batchItemFailures": []}
