@@ -7,7 +7,7 @@ DEMO ?=
 RUNS ?= 200
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-all check bench sigkill mutations wheel clean
+.PHONY: demo test test-all check bench sigkill mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -53,6 +53,10 @@ sigkill: $(STAMP)
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)
 	$(BIN)/python -m tests.protocol.mutations
+
+## model: searches the model of long lives with two faults, and without each of its rules (some minutes)
+model: $(STAMP)
+	$(BIN)/python -m tests.protocol.lives
 
 ## wheel: builds it into dist/
 wheel: $(STAMP)

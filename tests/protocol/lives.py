@@ -4,7 +4,8 @@
 
 Explicit states, breadth first, at the grain of single requests. One execution; its owner repeats "commit an event" and "take a
 signal" between parks; a park copies the log when its items are about to go; at the end of a generation it goes on as the next
-one. Outside, one sender reads the header (its horizon) and later delivers a signal with that stamp.
+one. Outside, one sender reads the header (its horizon) and later delivers a signal, which any generation takes, or the outcome of a callback, which is
+its own generation's, with that stamp.
 
 FAULTS (each costs one of a small budget, in any combination): the owner dies before or after any request; its lease ends while
 it lives (a zombie that goes on sending); a copy of one of its requests arrives later; a reply is lost and the request sent
@@ -36,9 +37,9 @@ RULES: Final = (
 """Each can be taken away by its name; the search must then find a promise broken."""
 
 LIFE: Final = 2  # how many days a stamp lasts
-EVENTS: Final = 2  # committed in a generation
-LAST: Final = 2  # generations
 DAYS: Final = 4
+LONG, LOOPING = (3, 1), (1, 2)
+"""Shapes: events committed in a generation, and generations."""
 
 
 class Header(NamedTuple):
@@ -83,16 +84,18 @@ class World(NamedTuple):
     faults: int = 2
     taken: tuple[str, ...] = ()
     committed: tuple[tuple[int, str], ...] = ()
+    names: int = 0  # of copies, used so far
     bad: str = ""
 
 
 class Lives:
     """`without`: rules that are taken away."""
 
-    def __init__(self, without: tuple[str, ...] = (), faults: int = 2) -> None:
+    def __init__(self, shape: tuple[int, int], without: tuple[str, ...] = (), faults: int = 2) -> None:
         unknown = set(without) - set(RULES)
         if unknown:
             raise ValueError(f"no such rules: {sorted(unknown)}")
+        self.events, self.last = shape
         self.without = frozenset(without)
         self.faults = faults
 
@@ -113,7 +116,8 @@ class Lives:
 
     def copy(self, w: World, name: str, gen: int, events: tuple[str, ...], stamp: int) -> tuple[World, str]:
         rest = tuple(c for c in w.copies if c[:2] != (name, gen))
-        return w._replace(copies=(*rest, (name, gen, events, stamp))), "ok"
+        fresh = all(c[:2] != (name, gen) for c in w.copies)
+        return w._replace(names=w.names + fresh, copies=(*rest, (name, gen, events, stamp))), "ok"
 
     def stamp(self, w: World, signal: str, stamp: int) -> tuple[World, str]:
         longer = self.rule("a stamp only grows")
@@ -177,12 +181,13 @@ class Lives:
         if len(set(events)) != len(events):
             return "LINEAR an event stands twice"
         used = frozenset(e.removeprefix("use ") for e in events if e.startswith("use "))
-        in_hand = {s for s, _ in w.box} | (used if self.rule("what the log names counts as in hand") else set())
+        box = tuple((s, t) for s, t in w.box if s[0] == "s" or s == f"c{h.gen}")
+        in_hand = {s for s, _ in box} | (used if self.rule("what the log names counts as in hand") else set())
         if len(in_hand) + h.gone < h.n:
             return "COUNT entries that the header counts are gone"
         stamps = [row[4] for row in tail] + ([copy[3]] if copy else [])
         return o._replace(
-            base=base + len(tail), seen=events, box=w.box, used=used, gone=h.gone, gen=h.gen,
+            base=base + len(tail), seen=events, box=box, used=used, gone=h.gone, gen=h.gen,
             log_stamp=min(stamps, default=h.horizon), header=h.horizon, fence=h.prev != 0, pc="fence" if h.prev else "work",
         )  # fmt: skip
 
@@ -235,9 +240,12 @@ class Lives:
         if what == "idle" and not w.h.done:
             yield "the sender reads the header", w._replace(sender=("read", w.h.horizon, w.h.gen))
         elif what == "read":
-            after, reply = self.deliver(w, "s1", gen, horizon)
-            sender = ("idle", 0, 1) if reply == "unknown" and not w.h.done else ("sent", 0, 1)
-            yield f"the sender delivers: {reply}", after._replace(sender=sender)
+            for entry in ("s1", f"c{gen}"):
+                after, reply = self.deliver(w, entry, gen, horizon)
+                sender = (
+                    ("idle", 0, 1) if reply == "unknown" and not w.h.done else ("sent", 0, 1 if entry == "s1" else 0)
+                )
+                yield f"the sender delivers {entry}: {reply}", after._replace(sender=sender)
 
     def without_owner(self, w: World, o: Owner) -> World:
         return w._replace(owners=tuple(x for x in w.owners if x.id != o.id))
@@ -265,27 +273,27 @@ class Lives:
 
     def finished(self, w: World, o: Owner) -> World:
         used = any(event == "use s1" for _, event in w.committed)
-        lost = w.h.n > 0 and not used and all(s != "s1" for s, _ in w.box)
+        lost = w.sender == ("sent", 0, 1) and w.h.n > 0 and not used and all(s != "s1" for s, _ in w.box)
         done = self.without_owner(w._replace(h=w.h._replace(done=True, lease=0)), o)
         return done._replace(bad="ONCE an accepted signal is lost") if lost else done
 
     def requests(self, w: World, o: Owner) -> Iterator[tuple[Any, ...]]:
         """The next request of this owner: its kind, its arguments, and the owner after "ok"."""
-        horizon = w.now + LIFE + (1 if o.header <= w.now + 1 else 0)
+        horizon = max(o.header, w.now + LIFE)
         if o.pc == "fence":
             yield "append", (o.gen, o.base, "fence", o.header), o._replace(pc="work", base=o.base + 1, fence=False)
         elif o.pc == "work":
-            waiting = [s for s, _ in o.box if s not in o.used]
+            waiting = [s for s, _ in o.box if s not in o.used and s[0] == "s"]
             if waiting:
                 event = f"use {waiting[0]}"
                 after = o._replace(base=o.base + 1, seen=(*o.seen, event), used=o.used | {waiting[0]}, pc="took")
                 yield "append", (o.gen, o.base, event, o.header), after
             mine = sum(not e.startswith("use") for e in o.seen)
-            if mine < EVENTS:
+            if mine < self.events:
                 event = f"e{o.gen}.{mine}"
                 after = o._replace(base=o.base + 1, seen=(*o.seen, event), pc="park")
                 yield "append", (o.gen, o.base, event, o.header), after
-            elif o.gen < LAST:
+            elif o.gen < self.last:
                 yield from self.ends_generation(o, horizon)
             else:
                 yield "none", (), o._replace(pc="end")
@@ -298,7 +306,7 @@ class Lives:
         seen = len({s for s, _ in o.box} | o.used) + o.gone
         old = [s for s, t in o.box if t <= w.now + 1] if self.rule("an old stamp is looked for at every park") else []
         if o.log_stamp <= w.now + 1 and not o.name:
-            name = f"c{o.id}" if self.rule("an edition has a name of its own") else "c"
+            name = f"c{w.names}" if self.rule("an edition has a name of its own") else "c"
             after = o._replace(name=name, log_stamp=horizon, header=horizon)
             yield "copy", (name, o.gen, o.seen, horizon), after
         elif old:
@@ -317,7 +325,8 @@ class Lives:
             yield "delete", (there[0],), o._replace(box=rest, pc="deleted")
             return
         seen = len({s for s, _ in o.box} | o.used) + o.gone
-        yield "renew", (o.gen, seen, o.gone + len(o.used), horizon), o._replace(pc="parked")
+        closed = sum(s[0] == "c" for s, _ in o.box)
+        yield "renew", (o.gen, seen, o.gone + len(o.used) + closed, horizon), o._replace(pc="parked")
 
     def ask(self, w: World, o: Owner, kind: str, args: tuple[Any, ...], after: Owner) -> Iterator[tuple[str, World]]:
         if kind == "none":
@@ -332,8 +341,9 @@ class Lives:
         yield label, self.replied(changed, o, kind, reply, after)
         if w.faults and reply == "ok" and not w.late and changed != w:
             dear = changed._replace(faults=w.faults - 1)
-            yield f"{label}, and a copy stays under way", self.replied(
-                dear._replace(late=(kind, *asked)), o, kind, reply, after
+            yield (
+                f"{label}, and a copy stays under way",
+                self.replied(dear._replace(late=(kind, *asked)), o, kind, reply, after),
             )
             if not o.again:
                 yield f"{label}, reply lost", self.put(dear, o._replace(again=(kind, args, after)))
@@ -408,13 +418,13 @@ def _way(parents: dict[World, tuple[World | None, str]], world: World) -> list[s
 
 
 def main() -> None:
-    wanted = tuple(sys.argv[1:])
-    if not wanted:
-        states, way = Lives().search(limit=20_000_000)
-        print(f"all rules: {states:,} states, {'every promise is kept' if way is None else way}")
-    for rule in wanted or RULES:
-        states, way = Lives((rule,)).search()
-        print(f"without {rule!r}: {states:,} states, {'NOTHING BREAKS' if way is None else way[-1]}")
+    for rules in [(), *((rule,) for rule in sys.argv[1:] or RULES)]:
+        for shape in (LONG, LOOPING):
+            states, way = Lives(shape, rules).search(limit=20_000_000)
+            found = "every promise is kept" if way is None else f"{way[-1]} after {len(way) - 1} steps"
+            print(
+                f"{f'without {rules[0]!r}' if rules else 'all rules'}, {shape}: {states:,} states, {found}", flush=True
+            )
 
 
 if __name__ == "__main__":
