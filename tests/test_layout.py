@@ -27,7 +27,7 @@ ALLOWED = {
     "launching": {"errors", "core", "ports", "hints", "starting"},
     "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler", "hooks"},  # handler: for checkers only
     "backends": {"errors", "types", "core", "ports", "clocks", "hooks"},
-    "codecs": set(),
+    "codecs": {"backends"},
     "wiring": {"ports", "clocks", "backends", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
     "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching", "hooks"},

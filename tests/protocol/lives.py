@@ -4,8 +4,8 @@
 
 Explicit states, breadth first, at the grain of single requests. One execution; its owner repeats "commit an event" and "take a
 signal" between parks; a park copies the log when its items are about to go; at the end of a generation it goes on as the next
-one. Outside, one sender reads the header (its horizon) and later delivers a signal, which any generation takes, or the outcome of a callback, which is
-its own generation's, with that stamp.
+one. Outside, one sender reads the header (its horizon) and later delivers, with that stamp, a signal, which any generation
+takes, or the outcome of a callback, which is its own generation's.
 
 FAULTS (each costs one of a small budget, in any combination): the owner dies before or after any request; its lease ends while
 it lives (a zombie that goes on sending); a copy of one of its requests arrives later; a reply is lost and the request sent

@@ -12,7 +12,7 @@ from botocore.loaders import Loader
 
 from .requests import explained
 
-_SERVICES: Final = ("dynamodb", "s3", "scheduler", "sqs")
+_SERVICES: Final = ("dynamodb", "kms", "s3", "scheduler", "sqs")
 
 
 def factory() -> Callable[[str], Any]:
