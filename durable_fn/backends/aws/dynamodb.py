@@ -260,12 +260,15 @@ class DynamoStore:
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them."""
-        put, bump = self._entry_put(header, entry), self._bump(header, now, cancel=entry.key.startswith(CANCEL))
+        cancels = entry.key.startswith(CANCEL)
+        put, bump = self._entry_put(header, entry), self._bump(header, now, cancel=cancels)
         try:
             self._transact([{"Put": put}, {"Update": bump}])
         except ConditionFailed as failure:
-            return self._undelivered(header, entry, failure, now)
-        return replace(header, n=header.n + 1, due=now, cancel=header.cancel or entry.key.startswith(CANCEL))
+            refusal = self._undelivered(header, entry, failure, now)
+            if refusal is not None:
+                return refusal
+        return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancels)
 
     def _entry_put(self, header: Header, entry: Entry) -> dict[str, Any]:
         return self._item_put(from_entry(header, entry))
@@ -302,10 +305,12 @@ class DynamoStore:
     def _transact(self, items: list[dict[str, Any]]) -> None:
         self._request("transact_write_items", TransactItems=items, ClientRequestToken=uuid.uuid4().hex)
 
-    def _undelivered(self, header: Header, entry: Entry, failure: ConditionFailed, now: int) -> Header | Refusal:
+    def _undelivered(self, header: Header, entry: Entry, failure: ConditionFailed, now: int) -> Header | Refusal | None:
+        """None: it stands there already."""
         if failure.failed[0]:
             there = to_entry(header.key, failure.items[0] or {})
-            return header if there.writer == entry.writer or there.digest == entry.digest else Refusal("moved", header)
+            mine = there.writer == entry.writer or there.digest == entry.digest
+            return None if mine else Refusal("moved", header)
         return _explain(_old(failure.items[1]), partial(transitions.deliver, key=header.key, now=now))
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
