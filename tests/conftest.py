@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios import EFFECTS
+from tests.effects import EFFECTS
 from tests.worlds import AwsWorld, SqliteWorld, World
 
 

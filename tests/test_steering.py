@@ -17,7 +17,7 @@ from durable_fn.errors import (
     StepError,
 )
 from durable_fn.testing import FaultyBackend, LocalRunner, replay
-from tests.scenarios import EFFECTS, effect
+from tests.effects import EFFECTS, effect
 from tests.worlds import World
 
 ONCE = RetryPolicy(max_attempts=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
-import contextlib
 import contextvars
+import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +52,21 @@ class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
 AsyncExecutionCancelled.__module__, AsyncExecutionCancelled.__qualname__ = "durable_fn.errors", "ExecutionCancelled"
 
 
+def _let_through_groups() -> None:
+    """Up to Python 3.12 a TaskGroup whose body is cancelled looks whether the error IS a CancelledError, and wraps a subclass
+    into an exception group. Ours comes out of it as it does since 3.13: after its tasks have ended, unwrapped."""
+    known: Callable[[asyncio.TaskGroup, BaseException], bool] = asyncio.TaskGroup._is_base_error  # type: ignore[attr-defined]
+
+    def is_base_error(group: asyncio.TaskGroup, error: BaseException) -> bool:
+        return isinstance(error, AsyncExecutionCancelled) or known(group, error)
+
+    asyncio.TaskGroup._is_base_error = is_base_error  # type: ignore[attr-defined]
+
+
+if sys.version_info < (3, 13):
+    _let_through_groups()
+
+
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `doom`, so that
     `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations."""
@@ -89,6 +104,7 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
     """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
+    cleans_up = op.scope.branch.raised
     try:
         record = op.record
         if record is not None and record.done is not None:
@@ -107,11 +123,13 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
             effect = send(value)
             send = operation.send
             try:
-                if strikes_before(op, effect):
+                if strikes_before(op, effect) and await driver.claims(op):
                     await driver.unwind(op, operation)
                     await driver.doom(op)
                 value = await driver.perform(op, effect)
             except asyncio.CancelledError:
+                if op.scope.branch.raised and not cleans_up and driver.turn.closed is None:
+                    await driver.unwind(op, operation)  # it goes down with its branch, which was cancelled elsewhere
                 driver.cancelled(op)
                 operation.close()
                 raise
@@ -132,6 +150,7 @@ class Driver:
         self.loop = loop
         self.director = TurnDirector(session)
         self.coroutines: dict[Branch, BranchCoroutine] = {}
+        self._raising: dict[Branch, asyncio.Future[None]] = {}  # set when the branch's cancellation is recorded
         self._flusher: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._writing = asyncio.Lock()
@@ -175,7 +194,7 @@ class Driver:
             record = op.record
             if record is not None and record.done is not None and (record.raised or not record.handed_out):
                 self.turn.journal.hand_out(record)
-            else:
+            elif not (op.kind == "child" and op.scope.branch.raised):  # a replay is cancelled inside it again
                 self.turn.abandon(op)
 
     # -- cancellation of the execution, and of branches ------------------------------------------------------------
@@ -188,10 +207,25 @@ class Driver:
             await self._gate()  # what is recorded came before it
         recording = raised_at(op)
         value: Any = None
-        with contextlib.suppress(StopIteration):
+        try:
             while True:
                 value = await self.perform(op, recording.send(value))
+        except StopIteration:
+            pass
+        finally:
+            if not self._raising[op.scope.branch].done():
+                self._raising[op.scope.branch].set_result(None)
         await self.raise_in_branch(op, error_of(doom))
+
+    async def claims(self, op: Op) -> bool:
+        """Whether its branch's cancellation is to be raised at this operation: at one only, though others may come to that point
+        while it is being recorded. They wait until it is, and then they are as any operation of a cancelled task."""
+        raising = self._raising.get(op.scope.branch)
+        if raising is None:
+            self._raising[op.scope.branch] = self.loop.create_future()
+            return True
+        await asyncio.shield(raising)
+        return False
 
     async def unwind(self, op: Op, operation: Operation[Any]) -> None:
         """Lets the operation do what it does when it is ended from above."""
@@ -306,7 +340,7 @@ class Driver:
             await self._ask(self.session.look_for_news)
         if not self.session.read_only:
             self.turn.look_at_deadline()
-        if op.scope.branch.doomed:
+        if op.scope.branch.doomed and await self.claims(op):
             await self.doom(op)
         self.session.look_at_lease()
         if self.session.must_yield(timeout):
@@ -389,7 +423,9 @@ class Driver:
                 if strand.branch is not None:
                     branch.inner.discard(strand.branch)
         if branch.doomed and not fan.over:
-            await self.doom(op)
+            if await self.claims(op):
+                await self.doom(op)
+            await self.loop.create_future()  # the cancellation that is raised at another operation arrives here
 
     def _start_strand(self, op: Op, fan: Fan, strand: Strand) -> asyncio.Task[Any]:
         scope = op.scope.fork(op, strand.component)

@@ -53,7 +53,7 @@ class LocalCloud:
 
     `timeout`: the functions', in seconds; messages come again after six times that, as AWS recommends, and go to the
     dead-letter queue after `max_receives`. `schedules=False` leaves out the Scheduler role, `bucket=True` adds a bucket for
-    large values.
+    large values. `deliveries`: how often each message is delivered; SQS promises only "at least once".
     """
 
     def __init__(
@@ -65,8 +65,10 @@ class LocalCloud:
         schedules: bool = True,
         shards: int = 16,
         bucket: bool = False,
+        deliveries: int = 1,
     ) -> None:
         self._bucket = bucket
+        self._deliveries = deliveries
         self.clock = VirtualClock(moment(now or EPOCH, "now"))
         self.wire = Wire(self.clock)
         self._timeout = timeout
@@ -220,14 +222,18 @@ class LocalCloud:
     def _poll(self, fn: str) -> bool:
         """One batch, as Lambda's event source takes it. Returns whether there was one."""
         sqs, url = _client("sqs"), self._queues[fn]
+        if not any(at <= self.clock.now() for at in self._message_times(fn)):
+            return False
         with self.wire.aside():
             found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]).get(
                 "Messages", []
             )
         if not found:
             return False
+        batch = {"Records": [_record(message, fn) for message in found]}
         try:
-            answer = self.invoke(self._functions[fn], {"Records": [_record(message, fn) for message in found]})
+            for _ in range(self._deliveries):
+                answer = self.invoke(self._functions[fn], batch)
         except BaseException as death:
             if isinstance(death, KeyboardInterrupt):
                 raise

@@ -14,6 +14,10 @@ E = TypeVar("E")
 R = TypeVar("R")
 
 _MOST_DRIVES: Final = 1000
+_REQUESTS: Final = frozenset(
+    {"acquire", "append", "complete", "create", "decide", "deliver", "expire", "keep", "renew", "suspend"}
+)
+"""What an invocation writes. Around a read a death is the same as after the write before it."""
 
 
 class SimulatedDeath(BaseException):
@@ -21,18 +25,20 @@ class SimulatedDeath(BaseException):
 
 
 class DyingStore:
-    """A journal whose caller dies before or after one of its requests, and stays dead until `come_back`."""
+    """A journal whose caller dies before or after one of its requests, and stays dead until `come_back`. Only an invocation
+    dies, not who looks at it from outside: `invoked` tells."""
 
     def __init__(self, store: Any, die_at: int | None) -> None:
         self._store = store
         self._die_at = die_at
+        self.invoked = False
         self.requests = 0
         self.dead = False
         self.where = ""
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
-        if name not in ("acquire", "load", "append", "suspend", "complete"):
+        if not self.invoked or name not in _REQUESTS:
             return attribute
 
         def request(*args: Any, **kwargs: Any) -> Any:
@@ -97,10 +103,15 @@ class _Run(LocalRunner[E, R]):
 
     def _wake(self, id: str) -> None:
         self._clock.advance_to(self._clock.now() + self._late_ms)
+        self.dying.invoked = True
         try:
             super()._wake(id)
-        except SimulatedDeath:
+        except BaseException:  # a death in a step body may come wrapped in an exception group
+            if not self.dying.dead:
+                raise
             self.dying.come_back()
+        finally:
+            self.dying.invoked = False
 
 
 def crash_everywhere(
@@ -111,7 +122,7 @@ def crash_everywhere(
     drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None = None,
     check: Callable[[Execution[R]], object] | None = None,
 ) -> CrashReport:
-    """Runs once for the reference, then once per crash point (before and after each request) with the process dying there,
+    """Runs once for the reference, then once per crash point (before and after each write) with the process dying there,
     and compares status, result and which steps succeeded how often.
 
     What depends on time is not compared: it differs between two runs without a crash, too, when all wake-ups come late. `drive`

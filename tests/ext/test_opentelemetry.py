@@ -25,9 +25,10 @@ from durable_fn.errors import CallError
 from durable_fn.ext.opentelemetry import DurableIdGenerator, ExecutionIds, OpenTelemetryHooks
 from durable_fn.hooks import operation_key
 from durable_fn.testing import LocalRunner, crash_everywhere
+from tests.corpus.outside import TOKENS
+from tests.corpus.shape import Shape
+from tests.corpus.themes import SHAPES
 from tests.ext.orders import NAMES, handlers
-from tests.fronts.test_shapes import TOKENS, both_fronts, every_shape
-from tests.shapes import Shape
 from tests.worlds import World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,12 +206,12 @@ def test_a_failed_wait(traced: Traced) -> None:
 # -- nothing twice -------------------------------------------------------------------------------------------------
 
 
-@every_shape
-@both_fronts
+@pytest.mark.parametrize("front", ["sync", "async"])
+@pytest.mark.parametrize("shape", [s for s in SHAPES if len(s.fronts) > 1][::3], ids=str)
 @pytest.mark.parametrize("always_suspend", [False, True], ids=["", "always suspend"])
 def test_every_shape_gives_a_tree(shape: Shape, front: str, always_suspend: bool, traced: Traced) -> None:
     TOKENS.clear()
-    with LocalRunner(getattr(shape, front), *shape.others, always_suspend=always_suspend) as runner:
+    with LocalRunner(shape.fronts[front], *shape.others, always_suspend=always_suspend) as runner:
         runner.backend.hooks = (traced.hooks,)
         execution = runner.run(shape.event, "x")
         for _ in range(20):

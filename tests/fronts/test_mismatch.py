@@ -11,7 +11,7 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
 from durable_fn.errors import NonDeterminismError
 from durable_fn.testing import Execution, LocalRunner
-from tests.scenarios import EFFECTS, effect
+from tests.effects import EFFECTS, effect
 
 Plan = list[tuple[str, str]]
 

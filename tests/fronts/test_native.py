@@ -12,7 +12,7 @@ import pytest
 from durable_fn import AsyncDurableContext, RetryPolicy, StepError, durable, step
 from durable_fn.fronts.loop import DurableLoop
 from durable_fn.testing import LocalRunner, crash_everywhere
-from tests.scenarios import EFFECTS, add, effect
+from tests.effects import EFFECTS, add, effect
 
 Ctx = AsyncDurableContext
 

@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 TESTS: Final = [
     ["tests/protocol/test_rules.py"],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
-    ["tests/fronts/test_shapes.py", "tests/test_steering.py"],
+    ["tests/corpus", "tests/test_steering.py"],
     ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""

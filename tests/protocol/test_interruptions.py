@@ -20,7 +20,7 @@ from durable_fn import (
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
-from tests.scenarios import EFFECTS, effect
+from tests.effects import EFFECTS, effect
 
 ONCE = RetryPolicy(max_attempts=1)
 

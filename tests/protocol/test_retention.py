@@ -18,7 +18,7 @@ from durable_fn.core.inbox import entry
 from durable_fn.errors import ExecutionConflict, ExecutionNotFound
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
-from tests.scenarios import EFFECTS, effect
+from tests.effects import EFFECTS, effect
 from tests.worlds import World
 
 LARGE = "x" * 5000

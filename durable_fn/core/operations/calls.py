@@ -61,7 +61,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
             turn.record(op, BEGUN, due=due or 0, value=child)
         while outcome is None:
             there = turn.inbox.get(key)
-            if there is not None:
+            if there is not None and not op.scope.branch.doomed:  # its end may be what this very cancellation led to
                 outcome = there.body
             elif due is not None and turn.time() >= due:
                 yield Expire(key, TIMEOUT)

@@ -36,6 +36,7 @@ def poll(
     while True:
         checks += 1
         state = yield from part(inner.enter("step", plan.component), step, plan, check, (state,), {})
+        turn.pass_time(op.scope, inner.at)
         if until(state):
             return state
         at = inner.at + every.delay_ms(checks, lambda: _jitter(op, checks))  # noqa: B023  (called at once)

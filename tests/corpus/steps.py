@@ -1,19 +1,15 @@
-"""Small workflow shapes, each written for both fronts. They are run over every journal, with deaths, and compared.
-
-A step body that has an effect appends to `EFFECTS`, so that a test sees what really ran.
-"""
+"""Steps, retries, sleeps and draws: handlers in their own words for `def` and for `async def`."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, RetryPolicy, StepError, durable, step
+from durable_fn import AsyncDurableContext, DurableContext, RetryPolicy, StepError, current_step, step
+from tests.corpus.shape import shape
+from tests.effects import EFFECTS, add, effect
 
-EFFECTS: list[str] = []
 QUICK = RetryPolicy(max_attempts=4, initial_delay=0.2, jitter="none")
 SLOW = RetryPolicy(max_attempts=3, initial_delay=30, backoff=4, jitter="none")
 
@@ -24,16 +20,6 @@ class Declined(Exception):
         self.code = code
 
 
-def effect(name: str) -> str:
-    EFFECTS.append(name)
-    return name
-
-
-def add(a: int, b: int = 1) -> int:
-    EFFECTS.append(f"add {a} {b}")
-    return a + b
-
-
 @step(name="add")
 async def aadd(a: int, b: int = 1) -> int:
     await asyncio.sleep(0)
@@ -42,8 +28,6 @@ async def aadd(a: int, b: int = 1) -> int:
 
 def _fails(times: int, name: str) -> int:
     """Fails the first `times` attempts; counts them in EFFECTS, which a journaled failure leaves behind."""
-    from durable_fn import current_step
-
     attempt = current_step().attempt
     EFFECTS.append(f"{name} {attempt}")
     if attempt <= times:
@@ -78,69 +62,26 @@ def once_failing() -> None:
     raise OSError("no")
 
 
-@dataclass
-class Scenario:
-    name: str
-    sync: DurableFunction[Any, Any]
-    asyn: DurableFunction[Any, Any]
-    event: Any = None
-    result: Any = None
-    fails: str | None = None
-    effects: list[str] = field(default_factory=list)
-    random: bool = False  # its results differ between executions
-    same_after_death: bool = True  # an at-most-once body that was under way comes back as interrupted
-
-    def __str__(self) -> str:
-        return self.name
-
-
-SCENARIOS: list[Scenario] = []
-
-
-def scenario(
-    sync: Callable[..., Any], asyn: Callable[..., Any], *, event: Any = 0, result: Any = None,
-    fails: str | None = None, effects: list[str] | None = None, random: bool = False, same_after_death: bool = True,
-) -> None:  # fmt: skip
-    name = sync.__name__
-    SCENARIOS.append(
-        Scenario(
-            name,
-            durable(name=name)(sync),
-            durable(name=name)(asyn),
-            event,
-            result,
-            fails,
-            effects or [],
-            random,
-            same_after_death,
-        )
-    )
-
-
 def straight(event: int, ctx: DurableContext) -> int:
     for _ in range(3):
         event = ctx.step(add, event, b=2)
     return event
 
 
+@shape(straight, event=1, result=7, effects=("add 1 2", "add 3 2", "add 5 2"))
 async def a_straight(event: int, ctx: AsyncDurableContext) -> int:
     for _ in range(3):
         event = await ctx.step(add, event, b=2)
     return event
 
 
-scenario(straight, a_straight, event=1, result=7, effects=["add 1 2", "add 3 2", "add 5 2"])
-
-
 def no_steps(event: str, ctx: DurableContext) -> str:
     return event.upper()
 
 
+@shape(no_steps, event="x", result="X")
 async def a_no_steps(event: str, ctx: AsyncDurableContext) -> str:
     return event.upper()
-
-
-scenario(no_steps, a_no_steps, event="x", result="X")
 
 
 def sleeps(event: int, ctx: DurableContext) -> list[float]:
@@ -156,6 +97,7 @@ def sleeps(event: int, ctx: DurableContext) -> list[float]:
     return [(ctx.now() - start) >= timedelta(days=30)]
 
 
+@shape(sleeps, event=1, result=[True], effects=("before", "between", "after"))
 async def a_sleeps(event: int, ctx: AsyncDurableContext) -> list[float]:
     start = ctx.now()
     await ctx.step(effect, "before")
@@ -169,34 +111,27 @@ async def a_sleeps(event: int, ctx: AsyncDurableContext) -> list[float]:
     return [(ctx.now() - start) >= timedelta(days=30)]
 
 
-scenario(sleeps, a_sleeps, event=1, result=[True], effects=["before", "between", "after"])
-
-
 def retries(event: int, ctx: DurableContext) -> list[int]:
     return [ctx.step(flaky, event), ctx.step(slow_flaky, 2), ctx.step(flaky, 0)]
 
 
+@shape(
+    retries,
+    event=2,
+    result=[3, 3, 1],
+    effects=("flaky 1", "flaky 2", "flaky 3", "slow_flaky 1", "slow_flaky 2", "slow_flaky 3", "flaky 1"),
+)
 async def a_retries(event: int, ctx: AsyncDurableContext) -> list[int]:
     return [await ctx.step(flaky, event), await ctx.step(slow_flaky, 2), await ctx.step(flaky, 0)]
-
-
-scenario(
-    retries, a_retries, event=2, result=[3, 3, 1],
-    effects=["flaky 1", "flaky 2", "flaky 3", "slow_flaky 1", "slow_flaky 2", "slow_flaky 3", "flaky 1"],
-)  # fmt: skip
 
 
 def gives_up(event: int, ctx: DurableContext) -> None:
     ctx.step(slow_flaky, 99)
 
 
+@shape(gives_up, event=0, status="FAILED", fails="StepError", effects=("slow_flaky 1", "slow_flaky 2", "slow_flaky 3"))
 async def a_gives_up(event: int, ctx: AsyncDurableContext) -> None:
     await ctx.step(slow_flaky, 99)
-
-
-scenario(
-    gives_up, a_gives_up, fails="durable_fn.errors.StepError", effects=["slow_flaky 1", "slow_flaky 2", "slow_flaky 3"]
-)
 
 
 def compensates(event: int, ctx: DurableContext) -> str:
@@ -209,6 +144,12 @@ def compensates(event: int, ctx: DurableContext) -> str:
     return "shipped"
 
 
+@shape(
+    compensates,
+    event=0,
+    result="refunded",
+    effects=("charge", "slow_flaky 1", "slow_flaky 2", "slow_flaky 3", "refund after 3 x ConnectionError: attempt 3"),
+)
 async def a_compensates(event: int, ctx: AsyncDurableContext) -> str:
     await ctx.step(effect, "charge")
     try:
@@ -221,12 +162,6 @@ async def a_compensates(event: int, ctx: AsyncDurableContext) -> str:
     return "shipped"
 
 
-scenario(
-    compensates, a_compensates, result="refunded",
-    effects=["charge", "slow_flaky 1", "slow_flaky 2", "slow_flaky 3", "refund after 3 x ConnectionError: attempt 3"],
-)  # fmt: skip
-
-
 def known_error(event: str, ctx: DurableContext) -> str:
     try:
         ctx.step(decline, event)
@@ -236,6 +171,7 @@ def known_error(event: str, ctx: DurableContext) -> str:
     return "?"
 
 
+@shape(known_error, event="51", result="Declined 51 ('51',)", effects=("decline",))
 async def a_known_error(event: str, ctx: AsyncDurableContext) -> str:
     try:
         await ctx.step(decline, event)
@@ -245,20 +181,15 @@ async def a_known_error(event: str, ctx: AsyncDurableContext) -> str:
     return "?"
 
 
-scenario(known_error, a_known_error, event="51", result="Declined 51 ('51',)", effects=["decline"])
-
-
 def handler_fails(event: int, ctx: DurableContext) -> None:
     ctx.step(effect, "one")
     raise LookupError("nothing there")
 
 
+@shape(handler_fails, event=0, status="FAILED", fails="LookupError", effects=("one",))
 async def a_handler_fails(event: int, ctx: AsyncDurableContext) -> None:
     await ctx.step(effect, "one")
     raise LookupError("nothing there")
-
-
-scenario(handler_fails, a_handler_fails, fails="LookupError", effects=["one"])
 
 
 def draws(event: int, ctx: DurableContext) -> list[Any]:
@@ -274,6 +205,7 @@ def _text(values: list[Any]) -> list[str]:
     return [str(value) for value in values]
 
 
+@shape(draws, event=0, result=[True, 5, True], effects=("one",), drawn=True)
 async def a_draws(event: int, ctx: AsyncDurableContext) -> list[Any]:
     before = [ctx.uuid4(), ctx.random(), ctx.uuid4()]
     await ctx.step(effect, "one")
@@ -281,9 +213,6 @@ async def a_draws(event: int, ctx: AsyncDurableContext) -> list[Any]:
     after = [ctx.uuid4(), ctx.random()]
     kept = await ctx.step(_text, [*before, *after])
     return [kept == [str(x) for x in (*before, *after)], len(set(kept)), 0 <= before[1] < 1]
-
-
-scenario(draws, a_draws, result=[True, 5, True], effects=["one"], random=True)
 
 
 def once_only(event: int, ctx: DurableContext) -> str:
@@ -295,6 +224,14 @@ def once_only(event: int, ctx: DurableContext) -> str:
     return "?"
 
 
+@shape(
+    once_only,
+    event=0,
+    result="1 OSError",
+    effects=("first", "once_failing"),
+    once=("first", "once_failing"),
+    death_changes=("status", "result", "error", "operations"),
+)
 async def a_once_only(event: int, ctx: AsyncDurableContext) -> str:
     await ctx.step(once, "first")
     try:
@@ -304,18 +241,13 @@ async def a_once_only(event: int, ctx: AsyncDurableContext) -> str:
     return "?"
 
 
-scenario(once_only, a_once_only, result="1 OSError", effects=["first", "once_failing"], same_after_death=False)
-
-
 def lambdas(event: int, ctx: DurableContext) -> list[Any]:
     return [ctx.step(lambda: event + i) for i in range(3)] + [ctx.step(step(add, name="sum/#2"), 1)]
 
 
+@shape(lambdas, event=5, result=[5, 6, 7, 2], effects=("add 1 1",))
 async def a_lambdas(event: int, ctx: AsyncDurableContext) -> list[Any]:
     return [await ctx.step(lambda i=i: event + i) for i in range(3)] + [await ctx.step(step(add, name="sum/#2"), 1)]
-
-
-scenario(lambdas, a_lambdas, event=5, result=[5, 6, 7, 2], effects=["add 1 1"])
 
 
 def branches_on_results(event: int, ctx: DurableContext) -> str:
@@ -327,6 +259,7 @@ def branches_on_results(event: int, ctx: DurableContext) -> str:
     return f"{total}"
 
 
+@shape(branches_on_results, event=20, result="20", effects=("add 0 4", "add 4 4", "add 8 4", "add 12 4", "add 16 4"))
 async def a_branches_on_results(event: int, ctx: AsyncDurableContext) -> str:
     total = 0
     while total < event:
@@ -334,11 +267,3 @@ async def a_branches_on_results(event: int, ctx: AsyncDurableContext) -> str:
         if total % 3 == 0:
             await ctx.sleep(timedelta(minutes=20))
     return f"{total}"
-
-
-scenario(
-    branches_on_results, a_branches_on_results, event=20, result="20",
-    effects=["add 0 4", "add 4 4", "add 8 4", "add 12 4", "add 16 4"],
-)  # fmt: skip
-
-__all__ = ["EFFECTS", "SCENARIOS", "Declined", "Scenario"]

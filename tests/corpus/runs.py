@@ -1,0 +1,127 @@
+"""Runs a shape on a journal, with what comes from outside, and tells what came of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from durable_fn import DurableClient
+from durable_fn.core.failures import decode
+from durable_fn.ports import Backend
+from durable_fn.testing import CrashReport, Execution, LocalRunner, crash_everywhere
+from durable_fn.testing.cloud import LocalCloud
+from tests.corpus.outside import TOKENS
+from tests.corpus.shape import Shape
+from tests.effects import EFFECTS
+
+ID = "x"
+_ROUNDS = 30
+_CANCELLED = "durable_fn.errors.ExecutionCancelled"
+_LIVE = ("PENDING", "RUNNING", "SUSPENDED")
+
+
+@dataclass
+class Facts:
+    """`rows`: the journal without times; where branches run beside each other in no order."""
+
+    status: str
+    result: Any
+    error: str | None
+    effects: list[str]
+    rows: list[tuple[Any, ...]]
+
+    def results(self) -> list[tuple[Any, ...]]:
+        """How each operation ended, in no order; but for what a loser of a race was at when it lost, which may be anywhere."""
+        return sorted((row for row in self.rows if row[2] != "STARTED" and row[-1] != _CANCELLED), key=repr)
+
+    def ends(self) -> set[tuple[Any, ...]]:
+        """What was committed, without values: another execution has other tokens and other random values."""
+        return {row[:3] for row in self.results()}
+
+
+def on_sqlite(shape: Shape, front: str, *, always_suspend: bool = False) -> Facts:
+    _forget()
+    with LocalRunner(shape.fronts[front], *shape.others, always_suspend=always_suspend) as runner:
+        execution = runner.start(shape.event, ID)
+        if shape.early is not None:
+            shape.early(runner.client, ID)
+        runner.run_on(execution)
+        for _ in range(_ROUNDS):
+            if execution.status not in _LIVE:
+                break
+            if shape.outside is not None:
+                shape.outside(runner.client, ID)
+                runner.run_on(execution)
+            else:
+                runner.advance(3600)
+        facts = _facts(shape, runner.backend, runner.client)
+        runner.run(shape.event, ID)
+        assert _facts(shape, runner.backend, runner.client) == facts, "a finished execution answers from its record"
+        return facts
+
+
+def on_aws(shape: Shape, front: str, *, deliveries: int) -> Facts:
+    """`deliveries`: how often each wake message comes."""
+    _forget()
+    function = shape.fronts[front]
+    with LocalCloud(bucket=shape.bucket, deliveries=deliveries) as cloud:
+        for one in (function, *shape.others):
+            cloud.attach(one)
+        cloud.client.start(function, shape.event, id=ID)
+        if shape.early is not None:
+            shape.early(cloud.client, ID)
+        for _ in range(_ROUNDS):
+            if not cloud.run(ID).live:
+                break
+            if shape.outside is not None:
+                shape.outside(cloud.client, ID)
+            else:
+                cloud.advance(3600)
+        assert not cloud.deaths
+        assert cloud.dead_letters(function) == []
+        return _facts(shape, cloud.backend, cloud.client)
+
+
+def dying_everywhere(shape: Shape, front: str) -> CrashReport:
+    """One run per request before or after which the process dies. Also counts effects: one death repeats a body at most once, and
+    one that is at most once never. Where a death changes which operations there are, a body may have been left out."""
+    _forget()
+    wrong: list[str] = []
+    allowed = range(0 if shape.death_changes else 1, 2 if "result" in shape.death_changes else 3)
+
+    def drive(runner: LocalRunner[Any, Any], execution: Execution[Any]) -> None:
+        if shape.early is not None:
+            shape.early(runner.client, execution.id)
+        if shape.outside is not None:
+            shape.outside(runner.client, execution.id)
+        else:
+            runner.advance(3600)
+
+    def check(execution: Execution[Any]) -> None:
+        execution._runner.advance(3600)  # what it called may have died as well
+        counts = Counter(EFFECTS)
+        wrong.extend(f"{name}: {counts[name]} times" for name in shape.once if counts[name] not in allowed)
+        _forget()
+
+    report = crash_everywhere(shape.fronts[front], shape.event, *shape.others, id=ID, drive=drive, check=check)
+    assert not wrong, wrong
+    return report
+
+
+def _forget() -> None:
+    EFFECTS.clear()
+    TOKENS.clear()
+
+
+def _facts(shape: Shape, backend: Backend, client: DurableClient) -> Facts:
+    header = backend.store.get(ID)
+    assert header is not None
+    result = client.result(ID) if header.status == "SUCCEEDED" else None
+    error = decode(header.error).error_type.rpartition(".")[2] if header.error else None
+    rows = [
+        (e.id, e.kind, e.status, e.attempt, None if shape.drawn else e.result, e.error and e.error["error_type"])
+        for e in client.history(ID)
+        if e.kind != "execution"
+    ]
+    return Facts(header.status, result, error, list(EFFECTS), rows if shape.same else sorted(rows, key=repr))
