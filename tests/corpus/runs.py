@@ -61,11 +61,42 @@ def on_sqlite(shape: Shape, front: str, *, always_suspend: bool = False) -> Fact
         return facts
 
 
-def on_aws(shape: Shape, front: str, *, deliveries: int) -> Facts:
-    """`deliveries`: how often each wake message comes."""
+class _Death(BaseException):
+    """The process is gone in the middle of an invocation."""
+
+
+def _dies(cloud: LocalCloud, point: int) -> None:
+    """At one request of its invocations: before an odd one, after an even one."""
+    store: Any = cloud.store
+    request, invoke = store._request, cloud.invoke
+    left = [point // 2]
+
+    def asked(action: str, **arguments: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0 and point % 2:
+            raise _Death
+        reply = request(action, **arguments)
+        if left[0] == 0:
+            raise _Death
+        return reply
+
+    def invoked(*args: Any, **kwargs: Any) -> Any:
+        store._request = asked
+        try:
+            return invoke(*args, **kwargs)
+        finally:
+            store._request = request
+
+    cloud.invoke = invoked  # type: ignore[method-assign]
+
+
+def on_aws(shape: Shape, front: str, *, deliveries: int = 1, dies_at: int | None = None) -> Facts:
+    """`deliveries`: how often each wake message comes. `dies_at`: the invocation that makes this request dies."""
     _forget()
     function = shape.fronts[front]
     with LocalCloud(bucket=shape.bucket, deliveries=deliveries) as cloud:
+        if dies_at is not None:
+            _dies(cloud, dies_at)
         for one in (function, *shape.others):
             cloud.attach(one)
         cloud.client.start(function, shape.event, id=ID)
@@ -78,17 +109,23 @@ def on_aws(shape: Shape, front: str, *, deliveries: int) -> Facts:
                 shape.outside(cloud.client, ID)
             else:
                 cloud.advance(3600)
-        assert not cloud.deaths
+        assert all(isinstance(death, _Death) for death in cloud.deaths)
+        assert len(cloud.deaths) <= (dies_at is not None)
         assert cloud.dead_letters(function) == []
         return _facts(shape, cloud.backend, cloud.client)
 
 
+def allowed_repeats(shape: Shape) -> range:
+    """How often an effect may have happened after a death: one death repeats a body at most once, and one that is at most once
+    never. Where a death changes which operations there are, a body may have been left out."""
+    return range(0 if shape.death_changes else 1, 2 if "result" in shape.death_changes else 3)
+
+
 def dying_everywhere(shape: Shape, front: str) -> CrashReport:
-    """One run per request before or after which the process dies. Also counts effects: one death repeats a body at most once, and
-    one that is at most once never. Where a death changes which operations there are, a body may have been left out."""
+    """One run per request before or after which the process dies. Also counts effects."""
     _forget()
     wrong: list[str] = []
-    allowed = range(0 if shape.death_changes else 1, 2 if "result" in shape.death_changes else 3)
+    allowed = allowed_repeats(shape)
 
     def drive(runner: LocalRunner[Any, Any], execution: Execution[Any]) -> None:
         if shape.early is not None:

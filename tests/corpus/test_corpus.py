@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,21 @@ def test_the_process_may_die_anywhere(shape: Shape, front: str) -> None:
     unexpected = [f for f in report.failures if not any(f": the {what}" in f for what in shape.death_changes)]
     assert not unexpected, report
     assert report.crash_points >= 4
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.cloud and shape.dies], ids=str)
+def test_the_process_may_die_on_aws(shape: Shape) -> None:
+    """At one request of each shape, in one of its fronts: over the corpus at all kinds of them. There every write costs
+    milliseconds."""
+    chance = zlib.crc32(shape.name.encode())
+    front = sorted(shape.fronts)[chance % len(shape.fronts)]
+    facts = reference(shape.name, front)
+    point = 2 + chance // 2 % (2 * len(facts.rows) + 8)
+    died = runs.on_aws(shape, front, dies_at=point)
+    if "result" not in shape.death_changes:
+        assert (died.status, died.error, died.result) == (shape.status, shape.fails, shape.result), point
+    counts = Counter(died.effects)
+    assert all(counts[name] in runs.allowed_repeats(shape) for name in shape.once), (point, counts)
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if len(shape.fronts) > 1], ids=str)
