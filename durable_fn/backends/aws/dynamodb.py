@@ -132,12 +132,13 @@ class DynamoStore:
         return self._update(key.id, transition, condition, change.expression, values | change.values)
 
     def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
-        """[owner, no cancel that was not seen]."""
+        """[owner, no cancel that was not seen, nobody waits for it who is not told]."""
         key = header.key
-        condition = _MINE if ending.cancel_seen else f"{_MINE} AND attribute_not_exists(cancel)"
+        told, values = _told_all(header)
+        condition = f"{_MINE} AND {told}" + ("" if ending.cancel_seen else " AND attribute_not_exists(cancel)")
         change = self._ending(header, ending)
-        values = _owner(key, writer) | change.values
-        transition = partial(transitions.complete, key=key, writer=writer, ending=ending)
+        values = _owner(key, writer) | values | change.values
+        transition = partial(transitions.complete, key=key, writer=writer, ending=ending, parent=header.parent)
         if note is not None:
             reply = self._complete_with_note(header, condition, change.expression, values, note, transition)
             if reply is not None:
@@ -147,9 +148,13 @@ class DynamoStore:
     def _ending(self, header: Header, ending: Ending) -> _Change:
         change = _Change().set("#status", text(ending.status)).set("lease", number(0))
         change.number("due", None).number("hint", None).number("finished", ending.finished)
-        change.set("#ttl", number(removal(ending.finished, header.retention)))
-        self._value(change, header, "result", ending.result)
-        self._value(change, header, "error", ending.error)
+        ttl = removal(ending.finished, ending.retention or header.retention)
+        change.set("#ttl", number(ttl))
+        longest = replace(
+            header, horizon=max(header.horizon, ttl)
+        )  # what the header refers to lives as long as it does
+        self._value(change, longest, "result", ending.result)
+        self._value(change, longest, "error", ending.error)
         return change.text("custom", ending.custom)
 
     def _complete_with_note(
@@ -163,19 +168,33 @@ class DynamoStore:
     ) -> Header | Refusal | None:
         """None where only the part of the waiting execution was refused."""
         own = self._header_update(header.id, condition, change, values)
-        waiting = Header(
-            note.waiting.id, note.fn, note.waiting.run, "", "RUNNING", 0, 0, "", gen=note.waiting.gen,
-            horizon=header.horizon,
-        )  # fmt: skip
-        put, bump = self._entry_put(waiting, note.entry), self._bump(waiting, note.now)
         try:
-            self._transact([{"Update": own}, {"Put": put}, {"Update": bump}])
+            self._transact([{"Update": own}, *self._told(header, note)])
         except ConditionFailed as failure:
             if not failure.failed[0]:
                 return None
             old = failure.items[0]
             return _explain(None if old is None else to_header(old), transition)
         return self.get(header.id) or Refusal("unknown", None)
+
+    def _told(self, header: Header, note: Note) -> list[dict[str, Any]]:
+        """The entry of who waits for this end, and its bump."""
+        waiting = Header(
+            note.waiting.id, note.fn, note.waiting.run, "", "RUNNING", 0, 0, "", gen=note.waiting.gen,
+            horizon=header.horizon,
+        )  # fmt: skip
+        return [{"Put": self._entry_put(waiting, note.entry)}, {"Update": self._bump(waiting, note.now)}]
+
+    def adopt(self, header: Header, parent: str) -> Header | Refusal:
+        """[this run, live, waited for by whom I saw]: its end, which looks at that too, comes before or after."""
+        seen, values = _told_all(header)
+        return self._update(
+            header.id,
+            partial(transitions.adopt, run=header.run, seen=header.parent, parent=parent),
+            f"run = :run AND {_LIVE} AND {seen}",
+            "SET parent = :new_parent",
+            {":run": text(header.run), ":new_parent": text(parent)} | values,
+        )
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         """[due as seen, lease over, live]."""
@@ -354,14 +373,18 @@ class DynamoStore:
 
     # -- ends and new beginnings -----------------------------------------------------------------------------------
 
-    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
-        """[live] and [the sequence number is free]: whoever owns it is fenced at its next append."""
+    def terminate(
+        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+    ) -> Header | Refusal:
+        """[live, nobody else waits for it] and [the sequence number is free]: whoever owns it is fenced at its next append."""
         key = header.key
         change = self._ending(header, ending)
-        condition = f"run = :run AND gen = :gen AND {_LIVE}"
-        values = {":run": text(key.run), ":gen": number(key.gen)} | change.values
+        told, values = _told_all(header)
+        condition = f"run = :run AND gen = :gen AND {_LIVE} AND {told}"
+        values = {":run": text(key.run), ":gen": number(key.gen)} | values | change.values
         update = self._header_update(key.id, condition, change.expression, values)
-        return self._with_segment(header, tombstone, update, partial(transitions.terminate, key=key, ending=ending))
+        transition = partial(transitions.terminate, key=key, ending=ending, parent=header.parent)
+        return self._with_segment(header, tombstone, update, transition, note)
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         """[finished] and [the sequence number is free]."""
@@ -383,10 +406,14 @@ class DynamoStore:
         segment: Segment,
         update: dict[str, Any],
         transition: Callable[[Header | None], Header | Refusal],
+        note: Note | None = None,
     ) -> Header | Refusal:
+        told = [] if note is None else self._told(header, note)
         try:
-            self._transact([{"Update": update}, {"Put": self._item_put(from_segment(header, segment))}])
+            self._transact([{"Update": update}, {"Put": self._item_put(from_segment(header, segment))}, *told])
         except ConditionFailed as failure:
+            if not any(failure.failed[:2]):  # only the part of who waits was refused
+                return self._with_segment(header, segment, update, transition)
             there = failure.items[1]
             if failure.failed[1] and there is not None and there["w"]["S"] == segment.writer:
                 return self.get(header.id) or Refusal("unknown", None)
@@ -430,6 +457,10 @@ class DynamoStore:
             sk = item["sk"]["S"]
             if sk.startswith(whole) or sk in closed:
                 self._delete({"pk": item["pk"], "sk": item["sk"]})
+
+    def leave(self, header: Header, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._request("put_item", TableName=self.table, Item=from_entry(header, entry))
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         for part, chunk in enumerate(chunks):
@@ -648,6 +679,13 @@ class _Change:
 
 def _owner(key: Key, writer: str) -> Item:
     return {":run": text(key.run), ":gen": number(key.gen), ":own": text(writer)}
+
+
+def _told_all(header: Header) -> tuple[str, Item]:
+    """The condition that nobody else began to wait for the end since this header was read."""
+    if header.parent is None:
+        return "attribute_not_exists(parent)", {}
+    return "parent = :parent", {":parent": text(header.parent)}
 
 
 def _item(failure: ConditionFailed) -> Item:
