@@ -21,6 +21,7 @@ from ...core.header import LIVE, Ending, Header, Key, Lease, Note, Parking, Refu
 from ...core.inbox import CANCEL, Entry, belongs
 from ...core.journal import Segment
 from ...core.retention import Edition, removal
+from ...errors import ExecutionNotFound
 from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from .items import (
@@ -250,6 +251,12 @@ class DynamoStore:
         reading = Reading(key)
         for item in self._partition(key.id):
             reading.add(item)
+        lost = reading.lost()
+        if lost is not None:
+            there = _old(self._get(header_key(key.id)))
+            if there is not None and there.key == key:
+                raise _lost(key.id, lost)
+            return None  # it went on as the next generation, or was removed, while it was read
         return reading.loaded()
 
     def _partition(self, id: str) -> Iterator[Item]:
@@ -536,7 +543,10 @@ class DynamoStore:
         order: Callable[[Item], Any] = lambda item: (int(item["started"]["N"]), item["pk"]["S"])
         newest = sorted(items, key=order, reverse=True) if limit is None else heapq.nlargest(limit, items, key=order)
         for item in newest:
-            yield self._filled(item)
+            try:
+                yield self._filled(item)
+            except ExecutionNotFound:  # it is being removed, and no reason to show nothing of the others
+                yield to_header(item)
 
     def _scan(self, name: str | None, status: str | None, started_after: int | None) -> Iterator[Item]:
         wanted = [("sk", "=", text(HEADER)), ("pk", "<>", text(FUNCTIONS))]  # a function may be called "H"
@@ -596,7 +606,9 @@ class DynamoStore:
         header = to_header(item)
         for name, called in large_values(item).items():
             found = self._get(value_key(header.key, called))
-            setattr(header, name, None if found is None else body_of(found))
+            if found is None:
+                raise _lost(header.id, name)
+            setattr(header, name, body_of(found))
         return header
 
 
@@ -630,6 +642,12 @@ class Reading:
         elif sk == HEADER:
             self._header, self._large = to_header(item), large_values(item)
 
+    def lost(self) -> str | None:
+        """The name of a value that the header says is there, and is not."""
+        if self._header is None or self._header.key != self._key:
+            return None
+        return next((name for name, called in self._large.items() if called not in self._values), None)
+
     def loaded(self) -> Loaded | None:
         header = self._header
         if header is None or header.key != self._key:
@@ -637,9 +655,9 @@ class Reading:
         tail = [(to_segment(item), item) for item in self._tail]
         tail = [(segment, item) for segment, item in tail if segment.seq >= header.copied]
         copied = self._copies.get(header.edition, []) if header.edition else []
-        large = [self._values[called] for called in self._large.values() if called in self._values]
+        large = [self._values[called] for called in self._large.values()]
         for name, called in self._large.items():
-            setattr(header, name, body_of(self._values[called]) if called in self._values else None)
+            setattr(header, name, body_of(self._values[called]))
         stamps = [horizon_of(item) for item in (*copied, *(item for _, item in tail), *large)]
         horizon = min((stamp for stamp in stamps if stamp), default=0)
         return Loaded(
@@ -679,6 +697,14 @@ class _Change:
 
 def _owner(key: Key, writer: str) -> Item:
     return {":run": text(key.run), ":gen": number(key.gen), ":own": text(writer)}
+
+
+def _lost(id: str, name: str) -> ExecutionNotFound:
+    """Not None, which would be a value: an execution must not be taken for one with the input or the result null."""
+    return ExecutionNotFound(
+        f"the {name} of execution {id!r} is not there any more: its item was removed, though the execution still is. Its "
+        "retention is over, or something else deletes from the table"
+    )
 
 
 def _told_all(header: Header) -> tuple[str, Item]:
