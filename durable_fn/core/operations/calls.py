@@ -75,7 +75,10 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
             # It may have ended while this one was over, and told nobody.
             outcome = yield _launch(op, target, child)
         event, decided = yield from _end(op, target, child, due, outcome)
-    except (ExecutionCancelled, ExecutionTimedOut) as ended:  # also before the launch: an owner that died may have made it
+    except (
+        ExecutionCancelled,
+        ExecutionTimedOut,
+    ) as ended:  # also before the launch: an owner that died may have made it
         why = getattr(ended, "reason", None) or ended
         yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {why}")
         raise
@@ -98,8 +101,8 @@ def _begin(op: Op, target: Target, child: str, earlier: list[str]) -> Operation[
 
 
 def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | None) -> Operation[tuple[Event, bool]]:
-    """Waits. The entry, and whether it is in the log already. That nothing came in time is decided on the condition that nothing has come which is not in hand: the entry
-    itself stays free for the outcome, which may be asked for again."""
+    """Waits. Gives the entry, and whether it is in the log already. That nothing came in time is decided on the condition that
+    nothing has come which is not in hand: the key stays free for the outcome, which may be asked for again."""
     turn, key = op.turn, _key(op, child)
     while outcome is None:
         there, doomed = turn.inbox.get(key), op.scope.branch.doomed
