@@ -9,14 +9,18 @@ that was told, stay what they were.
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, body, fence, is_fence, parse_body
 from .header import Header
-from .inbox import Entry, call_key, callback_key, in_hand, slot
+from .inbox import FAILURE, SUCCESS, Entry, call_key, callback_key, in_hand, slot
 from .journal import Journal, Record, Segment, scope_of
 from .promises import outcome_key
 from .rewind import rewinding, rewound
+
+_ANSWERS: Final = {"callback": frozenset({SUCCESS, FAILURE}), "call": frozenset({SUCCESS})}
+"""Outcomes that go along. A timeout, or another execution's failure, came after the fork point, and is what a fork is made to
+try again."""
 
 
 class Copy(NamedTuple):
@@ -60,14 +64,11 @@ def _open(
         if key is None:
             continue
         there = inbox.get(key)
-        if there is not None:
+        if there is not None and there.body[0] in _ANSWERS[record.kind]:
             assert record.begun is not None
             called = record.kind == "call"
-            entries.append(
-                there._replace(
-                    key=call_key(1, record.begun.value, 0) if called else callback_key(1, slot(record.id, 0))
-                )
-            )
+            new = call_key(1, record.begun.value, 0) if called else callback_key(1, slot(record.id, 0))
+            entries.append(there._replace(key=new))
         elif not from_step.startswith(f"{record.id}/"):
             if record.kind == "callback" and journal.has_from(scope_of(record.id), record.position + 1):
                 raise ValueError(
