@@ -58,7 +58,7 @@ def test_what_was_drawn_before_is_the_same_and_what_comes_is_new(world: World, f
     SEEN.clear()
     id = world.run(draws if front == "def" else a_draws, None)
     first, last, new = SEEN
-    world.advance(86_400)
+    world.advance(3600)
     copy = world.client.fork(id, from_step="last")
     world.advance(1)
     again, other = SEEN[3:]
@@ -76,7 +76,7 @@ def test_what_was_drawn_before_is_the_same_and_what_comes_is_new(world: World, f
 
 @durable(name="kid")
 def kid(event: Any, ctx: DurableContext) -> str:
-    ctx.sleep(30)
+    ctx.wait_for_signal("go")
     return ctx.step(work, "kid")
 
 
@@ -117,15 +117,17 @@ def test_what_was_under_way_is_asked_anew(world: World, front: str) -> None:
     world.advance(1)
     assert len(set(TOKENS)) == 2, "its own token"
     world.client.complete_callback(TOKENS[1], "yes")
-    world.advance(100)
+    world.client.signal(f"{copy}/parallel/call/kid", "go")
+    world.advance(1)
     assert world.client.result(copy) == ["kid", "yes", "do"]
-    assert world.client.describe(f"{copy}/parallel/call/kid").status == "SUCCEEDED"
+    assert world.client.describe(id).status == world.client.describe(f"{id}/parallel/call/kid").status == "SUSPENDED"
 
 
 @fronts
 def test_what_succeeded_after_the_fork_point_counts_and_a_timeout_does_not(world: World, front: str) -> None:
     id = world.run(under_way if front == "def" else a_under_way, None, None, kid)
-    world.advance(86_400)
+    world.client.signal(f"{id}/parallel/call/kid", "go")
+    world.advance(3600)
     assert world.client.describe(id).status == "FAILED", "nobody answered"
     EFFECTS.clear()
     copy = world.client.fork(id, from_step="parallel/do/work")
