@@ -13,7 +13,9 @@ from typing import Any, TypeVar, overload
 from .core import failures
 from .core.durations import aware, milliseconds, moment
 from .core.events import component, fence
+from .core.forks import copied, limit_of
 from .core.header import Ending, Header, Refusal
+from .core.hint import Hint
 from .core.history import whole_history
 from .core.ids import checked_id
 from .core.ids import new_id as fresh_id
@@ -27,27 +29,29 @@ from .core.inbox import (
     callback_key,
     entry,
     numbered,
+    settled,
     signal_prefix,
 )
 from .core.journal import Journal, Segment
-from .core.retention import DAY_MS
+from .core.promises import Place, place_of
+from .core.retention import DAY_MS, OF_FUNCTION
 from .core.rewind import rewinding
 from .core.tokens import Token, is_genuine
 from .core.tokens import parse as parse_token
+from .core.turn import seed_of
 from .core.values import UNTYPED, adapter, plain, to_plain_json
 from .errors import CallbackError, CallError, CallTimeout, ExecutionConflict, ExecutionNotFound
 from .handler import DurableFunction
-from .hints import send_hint
+from .hints import send, send_hint
 from .launching import cancel as request_cancel
 from .launching import note_of
-from .ports import Backend
+from .ports import Backend, Loaded
 from .starting import check_fits, check_same, execution_id, new_header
 from .types import Duration, ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 
 E = TypeVar("E")
 T = TypeVar("T")
 
-_DEFAULT_RETENTION_MS = 30 * 86_400_000
 _FIRST_LOOK_S = 0.05
 _LONGEST_LOOK_S = 2.0
 _TRIES = 20
@@ -124,7 +128,7 @@ class DurableClient:
             self._id(function, fn, payload, input, id),
             fn,
             input,
-            retention_ms=function.retention_ms if function else _DEFAULT_RETENTION_MS,
+            retention_ms=function.retention_ms if function else None,
             timeout_ms=function.timeout_ms if function else None,
             delay_ms=0 if delay is None else milliseconds(delay, "delay"),
         )
@@ -267,26 +271,47 @@ class DurableClient:
     def heartbeat_callback(self, token: str) -> None:
         """The other side is still at it: `heartbeat_timeout` begins anew."""
         header, found = self._callback(token)
-        if self._outcome(header, found) is not None:
+        place = self._place(header, found)
+        if place.outcome is not None:
             raise CallbackError("the callback has its outcome already: a heartbeat changes nothing")
+        self._check_time(place)
         writer = self._writer()
         prefix = beat_prefix(found.gen, found.operation)
-        self._deliver(header, entry(numbered(prefix, header.n, writer), writer, str(self._clock.now())))
+        reply = self._deliver(header, entry(numbered(prefix, header.n, writer), writer, str(self._clock.now())))
+        if isinstance(reply, Refusal):
+            raise CallbackError("the execution that waited for the callback has ended")
 
     def _settle(self, token: str, body: str) -> None:
+        """The log, which knows the timeout, is read only where there is one, or where an outcome is there already."""
         header, found = self._callback(token)
-        reply = self._deliver(header, entry(callback_key(found.gen, found.operation), self._writer(), body))
-        if not isinstance(reply, Refusal):
-            return
-        there = self._outcome(header, found)
-        if there is not None and there.body == body:
-            return
+        place = (
+            self._place(header, found) if found.limited else Place(callback_key(found.gen, found.operation), None, None)
+        )
+        if place.outcome is None:
+            self._check_time(place)
+            if self._put(header, place, body):
+                return
+            asked, place = place, self._place(header, found)
+            if place.outcome is None and place.key != asked.key and self._put(header, place, body):
+                return  # it is asked anew, after a redrive
+        there = place.outcome
         if there is None:
             raise CallbackError("the execution that waited for the callback has ended")
+        if there.digest == entry("", "", body).digest:
+            return
         late = there.body[0] in (TIMEOUT, NO_HEARTBEAT)
         raise CallbackError(
             "the callback timed out before" if late else "the callback was completed before, with another outcome"
         )
+
+    def _put(self, header: Header, place: Place, body: str) -> bool:
+        new = settled(place.key, self._writer(), body, self._clock.now())
+        return isinstance(self._deliver(header, new), Header)
+
+    def _check_time(self, place: Place) -> None:
+        """Nobody may have waited when its time was over, so that nobody wrote it down."""
+        if place.due is not None and self._clock.now() >= place.due:
+            raise CallbackError("the callback timed out before")
 
     def _callback(self, token: str) -> tuple[Header, Token]:
         """What a token stands for. One error for all that is wrong with it: it tells a guesser nothing."""
@@ -298,9 +323,11 @@ class DurableClient:
             raise CallbackError("the execution went on as a new generation, and the callback is closed")
         return header, found
 
-    def _outcome(self, header: Header, token: Token) -> Entry | None:
+    def _place(self, header: Header, token: Token) -> Place:
         loaded = self._store.load(header.key)
-        return loaded.inbox.get(callback_key(token.gen, token.operation)) if loaded is not None else None
+        if loaded is None:
+            return Place(callback_key(token.gen, token.operation), None, None)
+        return place_of(Journal(loaded.segments), loaded.inbox, token.gen, token.operation)
 
     def cancel(self, id: str, reason: str | None = None) -> None:
         """Asks. Compensations run, then CANCELLED. Finished: no effect."""
@@ -314,33 +341,34 @@ class DurableClient:
         ending = Ending("TERMINATED", self._clock.now(), error=failures.encode(failure))
         writer = self._writer()
         for _ in range(_TRIES):
-            header, segments = self._log(id)
-            reply = self._store.terminate(header, ending, Segment(len(segments), writer, fence(ending.finished)))
+            loaded = self._loaded(id)
+            header, segments = loaded.header, loaded.segments
+            tombstone = Segment(len(segments), writer, fence(ending.finished))
+            ended = replace(header, status=ending.status, error=ending.error)
+            note = None if header.parent is None else note_of(ended, writer, self._clock.now())
+            reply = self._store.terminate(header, ending, tombstone, note)
             if not isinstance(reply, Refusal):
-                self._tell_parent(reply, writer)
+                if note is not None:
+                    waiting = Hint(note.waiting.id, note.waiting.run, note.fn, note.now)
+                    send(self._backend, waiting, self._clock.now())
                 return
             if reply.reason == "finished":
                 return
         raise RuntimeError(f"execution {id!r} makes progress too quickly to be terminated; try again")
 
-    def _tell_parent(self, header: Header, writer: str) -> None:
-        if header.parent is None:
-            return
-        note = note_of(header, writer, self._clock.now())
-        waiting = self._store.get(note.waiting.id)
-        if waiting is not None and waiting.key == note.waiting:
-            self._deliver(waiting, note.entry)
-
     def redrive(self, id: str, *, from_step: str | None = None) -> None:
         """A FAILED, TIMED_OUT, CANCELLED or TERMINATED execution goes on.
 
         From where it ended: what made it fail is tried again, with fresh attempts, and what came after it (compensations, say)
-        is forgotten. Or with everything from that operation id on forgotten. An execution that is held up by a mismatch is
+        is forgotten; what ran beside it, or before it, stays done. Was the error the handler's own, only its code runs again. A
+        called execution that failed is started anew, unless it was redriven itself. Or with everything from that operation id
+        on forgotten. An execution that is held up by a mismatch is
         tried again at once. A running or succeeded one: ExecutionConflict; an unknown operation id: ValueError.
         """
         writer = self._writer()
         for _ in range(_TRIES):
-            header, segments = self._kept_log(id)
+            loaded = self._kept(id)
+            header, segments = loaded.header, loaded.segments
             now = self._clock.now()
             if header.live and header.strikes:
                 self._deliver(header, entry(numbered("redrive/", header.n, writer), writer, ""))
@@ -349,7 +377,8 @@ class DurableClient:
                 raise ExecutionConflict(
                     f"execution {id!r} is {header.status}: there is nothing to redrive", execution_id=id
                 )
-            line = rewinding(segments, from_step, now)
+            doomed = header.status in ("CANCELLED", "TIMED_OUT")
+            line = rewinding(segments, from_step, now, header.error, doomed=doomed)
             reply = self._store.revive(header, Segment(len(segments), writer, line), now)
             if not isinstance(reply, Refusal):
                 send_hint(self._backend, reply, now)
@@ -357,21 +386,29 @@ class DurableClient:
         raise RuntimeError(f"execution {id!r} could not be redriven; try again")
 
     def fork(self, id: str, *, from_step: str, new_id: str | None = None) -> str:
-        """A copy that has everything before that operation behind it and goes on from there, with the code of today. Its id."""
-        header, segments = self._kept_log(id)
-        now = self._clock.now()
+        """A copy that has everything before that operation behind it and goes on from there, with the code of today. Its id.
+
+        What was drawn before (`uuid4`, `random`, `now`) is the same there; idempotency keys of steps are its own. Unread signals,
+        and outcomes that nobody has taken, go along. A call under way is started anew, an open callback is asked anew.
+        ValueError for an unknown operation, and where other operations before it handed out the token of an open callback.
+        """
+        loaded = self._kept(id)
+        header, now = loaded.header, self._clock.now()
+        copy = copied(header, loaded.segments, loaded.inbox, from_step, seed_of(header), now)
         wanted = new_header(
             self._backend,
             fresh_id() if new_id is None else checked_id(new_id, "new_id"),
             header.fn,
             header.input or "null",
-            retention_ms=header.retention * 1000,
+            retention_ms=header.retention * 1000 if header.retention != OF_FUNCTION else None,
+            timeout_ms=limit_of(header, loaded.segments),
         )
         if self._store.get(wanted.id) is not None:
             raise ExecutionConflict(f"execution id {wanted.id!r} is in use", execution_id=wanted.id)
-        copied = [*segments, Segment(len(segments), "", rewinding(segments, from_step, now))]
-        for segment in copied:  # the header goes last: without it nobody sees the rest
+        for segment in copy.segments:  # the header goes last: without it nobody sees the rest
             self._store.append(wanted, segment._replace(writer=wanted.run))
+        self._store.leave(wanted, copy.entries)
+        wanted.n, wanted.gone = copy.seen, copy.gone
         wanted.turns = 1  # there is a log to read, though nobody ran this one yet
         reply = self._store.create(wanted)
         if isinstance(reply, Refusal):
@@ -387,22 +424,23 @@ class DurableClient:
         elif reply.reason == "live":
             raise ExecutionConflict(f"execution {id!r} is under way; cancel or terminate it first", execution_id=id)
 
-    def _kept_log(self, id: str) -> tuple[Header, builtins.list[Segment]]:
+    def _kept(self, id: str) -> Loaded:
         """Of which nothing can have been removed yet: going on without a part of it would do things twice."""
-        header, segments = self._log(id)
-        if self._clock.now() > header.horizon * 1000 - DAY_MS > 0:
+        loaded = self._loaded(id)
+        horizon = loaded.header.horizon
+        if self._clock.now() > horizon * 1000 - DAY_MS > 0:
             raise ExecutionConflict(
-                f"the steps of execution {id!r} are recorded until {aware(header.horizon * 1000):%Y-%m-%d %H:%M} UTC, which is "
+                f"the steps of execution {id!r} are recorded until {aware(horizon * 1000):%Y-%m-%d %H:%M} UTC, which is "
                 "over or nearly so: it cannot go on from them any more. Start it anew under another id",
                 execution_id=id,
             )
-        return header, segments
+        return loaded
 
-    def _log(self, id: str) -> tuple[Header, builtins.list[Segment]]:
+    def _loaded(self, id: str) -> Loaded:
         while True:  # it may go on as the next generation between the two
             loaded = self._store.load(self._header(id).key)
             if loaded is not None:
-                return loaded.header, loaded.segments
+                return loaded
 
     def _deliver(self, header: Header, new: Entry) -> Header | Refusal:
         """Into the inbox, and wakes it."""

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .core import failures
+from .core import causes, failures
 from .core.events import beginning
 from .core.header import Ending, Header, Lease, Note, Parking, Refusal, Renewal
 from .core.hint import Hint
 from .core.inbox import in_hand
 from .core.journal import Journal, Segment
-from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
+from .core.retention import OF_FUNCTION, SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
 from .fronts.session import Session
@@ -173,7 +173,7 @@ class Invocation:
 
     def _turn(self, loaded: Loaded) -> Turn:
         return Turn(
-            loaded.header,
+            self._limited(loaded.header),
             Journal(loaded.segments),
             self.writer,
             self.backend.clock.now,
@@ -183,6 +183,15 @@ class Invocation:
             fits=self.backend.store.fits,
             log_horizon=loaded.horizon,
         )
+
+    def _limited(self, header: Header) -> Header:
+        """With the function's own limits where who started it, by name, did not know them."""
+        if header.retention == OF_FUNCTION:
+            header.retention = max(1, -(-self.function.retention_ms // 1000))
+        if header.deadline is not None and header.deadline < 0:
+            limit = self.function.timeout_ms
+            header.deadline = None if limit is None else limit - header.deadline
+        return header
 
     def _handler(self, session: Session, header: Header) -> Outcome:
         """Runs the handler; whatever it returns or raises, a turn that was closed meanwhile says how it ended."""
@@ -246,7 +255,8 @@ class Invocation:
         if leftover is not None:
             return self._mismatched(turn, leftover)
         self.raised = error
-        failure = failures.encode(failures.capture(error, keep_state=False))
+        told = failures.capture(error, keep_state=False)
+        failure = failures.encode(replace(told, causes=causes.behind(turn, error)))
         cancelled = isinstance(error, ExecutionCancelled)
         return Outcome(
             self._ending(turn, "TIMED_OUT" if turn.timed_out else "CANCELLED" if cancelled else "FAILED", error=failure)
@@ -256,7 +266,7 @@ class Invocation:
         self, turn: Turn, status: ExecutionStatus, *, result: str | None = None, error: str | None = None
     ) -> Ending:
         return Ending(
-            status, self.backend.clock.now(), result, error, cancel_seen=turn.header.cancel, custom=turn.custom
+            status, self.backend.clock.now(), result, error, turn.header.cancel, turn.custom, turn.header.retention
         )
 
     def _renewed(self, turn: Turn, renewed: Renewed) -> Outcome:
@@ -282,8 +292,12 @@ class Invocation:
     def _end(self, session: Session, ending: Ending) -> Header:
         """Completes. A cancel that came meanwhile is looked at first: RUNNING comes back, and the turn is run again."""
         turn = session.turn
-        note = _note(turn.header, turn.writer, ending)
-        reply = self.backend.store.complete(turn.header, turn.writer, ending, note)
+        while True:
+            note = _note(turn.header, turn.writer, ending)
+            reply = self.backend.store.complete(turn.header, turn.writer, ending, note)
+            if not isinstance(reply, Refusal) or reply.reason != "moved" or reply.header is None:
+                break
+            turn.header.parent = reply.header.parent  # somebody began to wait for this end meanwhile
         if isinstance(reply, Refusal):
             if reply.reason == "cancelled" and reply.header is not None:
                 return reply.header

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from .core.effects import Launch
+from .core.effects import NOT_THERE, Launch
 from .core.header import Header, Key, Note, Refusal
 from .core.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
 from .errors import ExecutionConflict
 from .hints import send_hint
 from .ports import Backend
-from .starting import check_same, derived_run, new_header
+from .starting import check_same, derived_run, digest, new_header
 
 
 def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
-    """Creates it and sends its first message. An execution that this operation made before, or that has ended with the same
-    input, is as good; any other is ExecutionConflict. Returns the outcome where nobody will be told of it."""
+    """Creates it and sends its first message. An execution that is there with the same input is as good: its end is told to
+    `parent`, or its outcome is returned if it has ended. One that somebody else waits for is ExecutionConflict."""
+    if asked.attach:
+        return _attached(backend, parent, asked)
     wanted = new_header(
         backend,
         asked.id,
@@ -23,29 +26,52 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
         asked.input,
         retention_ms=asked.retention_ms,
         timeout_ms=asked.timeout_ms,
-        run=derived_run(parent, asked.id),
+        run=derived_run(parent, asked.id, "call" if asked.key is not None else "send"),
         delay_ms=asked.delay_ms,
     )
     if asked.key is not None:
         wanted.parent = parent_text(parent, asked.key)
     reply = backend.store.create(wanted)
-    if isinstance(reply, Header):
-        if reply.status == "PENDING":
-            send_hint(backend, reply, backend.clock.now())
-        return outcome(reply) if asked.key is not None and not reply.live and reply.parent != wanted.parent else None
-    there = reply.header
+    there = replace(reply, input=None) if isinstance(reply, Header) else reply.header
     assert there is not None
-    check_same(backend, there, wanted, asked.adapter)
-    if asked.key is None or there.parent == wanted.parent:
-        return None
+    check_same(backend, there, wanted, asked.adapter)  # this execution may have made it with another payload
+    if there.status == "PENDING" and there.run == wanted.run:
+        send_hint(backend, there, backend.clock.now())
+    return None if wanted.parent is None else _awaited(backend, there, parent, wanted.parent)
+
+
+def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
+    """Only an execution that was started before and that somebody made go on, or that ended well since."""
+    there = backend.store.get(asked.id)
+    if there is None or there.fn != asked.fn or there.input_hash != digest(asked.input) or there.cancel:
+        return NOT_THERE
+    if not there.live:
+        return outcome(there) if there.status == "SUCCEEDED" else NOT_THERE
+    return _awaited(backend, there, parent, parent_text(parent, asked.key or ""))
+
+
+def _awaited(backend: Backend, there: Header, parent: Header, wanted: str) -> str | None:
+    """Makes it tell its end to `parent`. It tells one execution only, whichever of its operations wait."""
+    while there.live and there.parent != wanted:
+        if there.parent is not None and not _of(there.parent, parent):
+            raise ExecutionConflict(
+                f"execution {there.id!r} is under way and tells its end to execution {json.loads(there.parent)['id']!r}; wait "
+                "for it with a signal, or call it under another id",
+                execution_id=there.id,
+            )
+        reply = backend.store.adopt(there, wanted)
+        there = reply if isinstance(reply, Header) else reply.header or there
+        if isinstance(reply, Refusal) and reply.reason == "unknown":
+            raise ExecutionConflict(f"execution {there.id!r} was removed just now; call again", execution_id=there.id)
     if there.live:
-        raise ExecutionConflict(
-            f"execution {there.id!r} is under way already and was not started by this operation; wait for it with a signal, "
-            "or call it under another id",
-            execution_id=there.id,
-        )
+        return None
     full = backend.store.get(there.id)
     return outcome(full or there)
+
+
+def _of(waiting: str, parent: Header) -> bool:
+    who = json.loads(waiting)
+    return (who["id"], who["run"], who["gen"]) == (parent.id, parent.run, parent.gen)
 
 
 def parent_text(parent: Header, key: str) -> str:
@@ -78,7 +104,7 @@ def outcome(header: Header) -> str:
 def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: str) -> None:
     """Asks an execution to end, if it is one that this parent made."""
     there = backend.store.get(id)
-    if there is not None and there.run == derived_run(parent, id):
+    if there is not None and there.run == derived_run(parent, id, "call"):
         cancel(backend, id, reason, writer)
 
 

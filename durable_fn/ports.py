@@ -100,7 +100,8 @@ class JournalStore(Protocol):
 
     def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
         """With a note, its entry and the bump of the waiting execution are in the same transaction; if only they are refused
-        (it has ended, or waits no longer), the completion is made alone."""
+        (it has ended, or waits no longer), the completion is made alone. Refusal("moved"): somebody began to wait for it
+        (`adopt`) since `header` was read."""
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """Entry and bump in one transaction; a key below "cancel/" also sets the header's flag. Refusal("moved"): another entry
@@ -113,9 +114,18 @@ class JournalStore(Protocol):
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
         """Append, on the condition that the inbox holds `seen` entries. Refusal("moved"): it holds others."""
 
-    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
+    def terminate(
+        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+    ) -> Header | Refusal:
         """Ends a live execution from outside. The segment at the end of its log fences the owner. Refusal("moved"): the log
         has grown."""
+
+    def adopt(self, header: Header, parent: str) -> Header | Refusal:
+        """A live execution gets somebody to tell its end to; `header.parent` is who was there when it was looked at.
+        Refusal("finished"): its end was quicker; "moved": somebody else was."""
+
+    def leave(self, header: Header, entries: list[Entry]) -> None:
+        """Puts entries into the inbox of an execution whose header is not written yet, so that nobody sees them before."""
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """Writes what `edition` says under its own name, and stamps the header's input and these entries with its horizon. None

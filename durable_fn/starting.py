@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .core.header import Header
 from .core.ids import checked_id, new_id
-from .core.retention import first_horizon
+from .core.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
 from .core.values import UNTYPED_ADAPTER, Adapter
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from .ports import Backend, JournalStore
@@ -59,15 +59,19 @@ def new_header(
     fn: str,
     input: str,
     *,
-    retention_ms: int,
+    retention_ms: int | None,
     timeout_ms: int | None = None,
     run: str | None = None,
     delay_ms: int = 0,
 ) -> Header:
-    """A PENDING header, due now or after the delay. Raises PayloadTooLarge."""
+    """A PENDING header, due now or after the delay, from when on its time counts. `retention_ms` None: it is started by name, so
+    both limits are those of the function, which whoever runs it knows. Raises PayloadTooLarge."""
     check_fits(backend.store, input, f"the event for {fn!r}")
     now = backend.clock.now()
-    horizon = first_horizon(now + delay_ms, retention_ms, timeout_ms)
+    begin = now + delay_ms
+    horizon = first_horizon(begin, DEFAULT_RETENTION_MS if retention_ms is None else retention_ms, timeout_ms)
+    retention = OF_FUNCTION if retention_ms is None else max(1, -(-retention_ms // 1000))
+    deadline = -begin if retention_ms is None else None if timeout_ms is None else begin + timeout_ms
     return Header(
         id=id,
         fn=fn,
@@ -77,11 +81,11 @@ def new_header(
         started=now,
         ttl=horizon,
         horizon=horizon,
-        retention=-(-retention_ms // 1000),
-        deadline=None if timeout_ms is None else now + timeout_ms,
+        retention=retention,
+        deadline=deadline,
         input_hash=digest(input),
         input=input,
-        due=now + delay_ms,
+        due=begin,
     )
 
 
@@ -97,9 +101,9 @@ def check_fits(store: JournalStore, text: str, what: str) -> None:
         )
 
 
-def derived_run(parent: Header, id: str) -> str:
-    """The same for every try of one operation, so that it knows the execution it made."""
-    text = f"{parent.run}\x00{parent.gen}\x00{id}".encode()
+def derived_run(parent: Header, id: str, how: str) -> str:
+    """The same for every try, so that an execution knows those it made. `how`: "call" or "send"."""
+    text = f"{parent.run}\x00{parent.gen}\x00{id}\x00{how}".encode()
     return hashlib.blake2b(text, key=parent.secret.encode(), digest_size=8).hexdigest()
 
 

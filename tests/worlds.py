@@ -21,7 +21,9 @@ class World(Protocol):
     backend: Backend
     client: DurableClient
 
-    def run(self, function: DurableFunction[Any, Any], event: Any, id: str | None = None) -> str: ...
+    def run(
+        self, function: DurableFunction[Any, Any], event: Any, id: str | None = None, *others: DurableFunction[Any, Any]
+    ) -> str: ...
     def invoke(self, function: DurableFunction[Any, Any], event: Any) -> Any: ...
     def advance(self, duration: Duration) -> None: ...
 
@@ -61,15 +63,17 @@ class SqliteWorld:
     def __init__(self) -> None:
         self._runners: dict[str, LocalRunner[Any, Any]] = {}
 
-    def runner(self, function: DurableFunction[Any, Any]) -> LocalRunner[Any, Any]:
+    def runner(self, function: DurableFunction[Any, Any], *others: DurableFunction[Any, Any]) -> LocalRunner[Any, Any]:
         runner = self._runners.get(function.name)
         if runner is None or runner._handler is not function:
-            runner = self._runners[function.name] = LocalRunner(function)
+            runner = self._runners[function.name] = LocalRunner(function, *others)
         self.backend, self.client = runner.backend, runner.client
         return runner
 
-    def run(self, function: DurableFunction[Any, Any], event: Any, id: str | None = None) -> str:
-        return self.runner(function).run(event, id).id
+    def run(
+        self, function: DurableFunction[Any, Any], event: Any, id: str | None = None, *others: DurableFunction[Any, Any]
+    ) -> str:
+        return self.runner(function, *others).run(event, id).id
 
     def invoke(self, function: DurableFunction[Any, Any], event: Any) -> Any:
         return self.runner(function).invoke(event)
@@ -91,8 +95,11 @@ class AwsWorld:
         self.backend = cloud.backend
         self.client = DurableClient(cloud.backend)
 
-    def run(self, function: DurableFunction[Any, Any], event: Any, id: str | None = None) -> str:
-        self.cloud.attach(function)
+    def run(
+        self, function: DurableFunction[Any, Any], event: Any, id: str | None = None, *others: DurableFunction[Any, Any]
+    ) -> str:
+        for one in (function, *others):
+            self.cloud.attach(one)
         started = self.client.start(function, event, id=id)
         self.cloud.run(started)
         return started

@@ -200,9 +200,19 @@ class PackedStore:
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         return self._out(self.store.expire(header, writer, self._entry(entry, header.key), seen))  # type: ignore[no-any-return]
 
-    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
+    def terminate(
+        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+    ) -> Header | Refusal:
         key = header.key
-        return self._out(self.store.terminate(header, self._ending(ending, key), self._segment(tombstone, key)))  # type: ignore[no-any-return]
+        packed = None if note is None else note._replace(entry=self._entry(note.entry, note.waiting))
+        ending, tombstone = self._ending(ending, key), self._segment(tombstone, key)
+        return self._out(self.store.terminate(header, ending, tombstone, packed))  # type: ignore[no-any-return]
+
+    def adopt(self, header: Header, parent: str) -> Header | Refusal:
+        return self._out(self.store.adopt(header, parent))  # type: ignore[no-any-return]
+
+    def leave(self, header: Header, entries: list[Entry]) -> None:
+        self.store.leave(header, [self._entry(entry, header.key) for entry in entries])
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """What lies in blobs is put there again, so that a lifecycle rule counts from now."""

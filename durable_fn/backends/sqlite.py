@@ -139,12 +139,15 @@ class SQLiteStore:
     def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
         with self._transaction() as db:
             old = _find(db, header.id)
-            new = transitions.complete(old, header.key, writer, ending)
+            new = transitions.complete(old, header.key, writer, ending, header.parent)
             if isinstance(new, Header):
                 _update(db, old, new)
                 if note is not None:
                     _deliver(db, note.waiting, note.entry, note.now)
             return new
+
+    def adopt(self, header: Header, parent: str) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.adopt(old, header.run, header.parent, parent))
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         reply = self._change(id, lambda old: transitions.postpone(old, seen_due, now, due))
@@ -205,14 +208,22 @@ class SQLiteStore:
 
     # -- ends and new beginnings -----------------------------------------------------------------------------------
 
-    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
-        return self._with_segment(header, tombstone, lambda old: transitions.terminate(old, header.key, ending))
+    def terminate(
+        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+    ) -> Header | Refusal:
+        return self._with_segment(
+            header, tombstone, lambda old: transitions.terminate(old, header.key, ending, header.parent), note
+        )
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         return self._with_segment(header, segment, lambda old: transitions.revive(old, header.key, now))
 
     def _with_segment(
-        self, header: Header, segment: Segment, transition: Callable[[Header | None], Header | Refusal]
+        self,
+        header: Header,
+        segment: Segment,
+        transition: Callable[[Header | None], Header | Refusal],
+        note: Note | None = None,
     ) -> Header | Refusal:
         """Header and segment together; Refusal("moved") if the sequence number is taken."""
         with self._transaction() as db:
@@ -224,6 +235,8 @@ class SQLiteStore:
                 if not _put_segment(db, header.key, segment):
                     return Refusal("moved", old)
                 _update(db, old, new)
+                if note is not None:
+                    _deliver(db, note.waiting, note.entry, note.now)
             return new
 
     def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
@@ -242,6 +255,11 @@ class SQLiteStore:
                 )
                 db.execute("DELETE FROM segments WHERE id = ? AND run = ? AND gen <= ?", (id, run, gen))
             return new
+
+    def leave(self, header: Header, entries: list[Entry]) -> None:
+        with self._transaction() as db:
+            for entry in entries:
+                _put_entry(db, header.key, entry)
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """Nothing: `remove_expired` looks at the header alone."""

@@ -91,9 +91,10 @@ class Expire:
 
 class Launch:
     """Write down another execution and send its first message. `key`: of the entry that its end puts into this execution's
-    inbox; None: nobody waits. Sent back: the outcome of an execution that has already ended and will put none, else None."""
+    inbox; None: nobody waits. `attach`: only wait for one that is there. `retention_ms` None: both are the function's own,
+    which this process does not know. Sent back: the outcome of an execution that has already ended; NOT_THERE; else None."""
 
-    __slots__ = ("adapter", "delay_ms", "fn", "id", "input", "key", "retention_ms", "timeout_ms")
+    __slots__ = ("adapter", "attach", "delay_ms", "fn", "id", "input", "key", "retention_ms", "timeout_ms")
 
     def __init__(
         self,
@@ -101,11 +102,13 @@ class Launch:
         id: str,
         input: str,
         key: str | None,
-        retention_ms: int,
+        retention_ms: int | None,
         timeout_ms: int | None = None,
         delay_ms: int = 0,
         adapter: Any = None,
+        attach: bool = False,
     ) -> None:
+        self.attach = attach
         self.fn = fn
         self.id = id
         self.input = input
@@ -163,6 +166,9 @@ class Fork:
         self.scope = scope
         self.fan = fan
 
+
+NOT_THERE: Final = ""
+"""No execution to attach to: none, or one that is over without a result."""
 
 COMMIT: Final = Commit()
 DELIVER: Final = Deliver()

@@ -30,7 +30,9 @@ REWIND_ID: Final = "$rewind"
 """A line that a redrive wrote: what came before it is forgotten in part."""
 GENERATION_ID: Final = "$generation"
 """The line that a generation begins with."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID})
+FORK_ID: Final = "$fork"
+"""The line that ends what a fork was copied from."""
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID})
 
 _FIELDS = 8
 

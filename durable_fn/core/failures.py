@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..errors import SerializationError
 from ..types import ErrorInfo
-from . import tagged
+from . import causes, tagged
 
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000
@@ -19,13 +19,15 @@ _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("core/").rem
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A recorded error. `state` holds `args` and `__dict__`, encoded, where a class is to be rebuilt from them."""
+    """A recorded error. `state` holds `args` and `__dict__`, encoded, where a class is to be rebuilt from them. `causes`: the
+    operations that an execution, a branch or a child ended by."""
 
     error_type: str
     message: str
     traceback: str
     data: Any
     state: str | None
+    causes: tuple[causes.Cause, ...] = ()
 
 
 NOTHING: Final = '{"type":"","message":""}'
@@ -83,7 +85,8 @@ def _data(error: BaseException) -> Any:
 
 def _state(error: BaseException) -> str | None:
     try:
-        text = tagged.encode([error.args, dict(error.__dict__)], "the error's state")
+        own = {name: value for name, value in error.__dict__.items() if name != causes.MARK}
+        text = tagged.encode([error.args, own], "the error's state")
         return text if len(text) <= _DATA else None
     except Exception:
         return None
@@ -98,6 +101,8 @@ def encode(failure: Failure) -> str:
         row["state"] = failure.state
     if failure.traceback:
         row["traceback"] = failure.traceback
+    if failure.causes:
+        row["causes"] = [cause.row() for cause in failure.causes]
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -108,7 +113,7 @@ def decode(text: str) -> Failure:
         kind, message, trace, state = row["type"], row["message"], row.get("traceback", ""), row.get("state")
         if not all(isinstance(part, str) for part in (kind, message, trace, state or "")):
             raise TypeError("a field is not text")
-        return Failure(kind, message, trace, row.get("data"), state)
+        return Failure(kind, message, trace, row.get("data"), state, causes.read(row.get("causes")))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
 

@@ -33,7 +33,8 @@ class Header:
     """Times are epoch milliseconds, but `ttl`, `horizon` and `retention` are seconds, as DynamoDB's TTL wants them. `input`,
     `result` and `error` are encoded values.
 
-    `ttl`: of the header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to
+    `retention` and `deadline` say less while only the function itself knows them: see `retention.OF_FUNCTION`. `ttl`: of the
+    header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to
     be stamped anew: the time that the code waits for, 0 for none. `edition`: the copy that stands for the log's first
     `copied` segments.
     """
@@ -124,6 +125,7 @@ class Ending(NamedTuple):
     error: str | None = None
     cancel_seen: bool = False
     custom: str | None = None
+    retention: int = 0  # seconds; 0: as the header has it
 
 
 class Note(NamedTuple):
@@ -211,8 +213,10 @@ def _of_edition(edition: Edition | None) -> dict[str, Any]:
     }
 
 
-def complete(header: Header | None, key: Key, writer: str, ending: Ending) -> Header | Refusal:
-    """Owner, and no cancel that the handler has not been told of."""
+def complete(
+    header: Header | None, key: Key, writer: str, ending: Ending, parent: str | None = None
+) -> Header | Refusal:
+    """Owner, no cancel that the handler has not been told of, and nobody who began to wait since the owner looked."""
     if header is not None and header.key == key and header.own == writer and header.status == ending.status:
         return header  # my own earlier success
     refusal = _owned(header, key, writer)
@@ -221,6 +225,8 @@ def complete(header: Header | None, key: Key, writer: str, ending: Ending) -> He
     assert header is not None
     if header.cancel and not ending.cancel_seen:
         return Refusal("cancelled", header)
+    if header.parent != parent:
+        return Refusal("moved", header)
     return replace(
         header,
         status=ending.status,
@@ -231,7 +237,7 @@ def complete(header: Header | None, key: Key, writer: str, ending: Ending) -> He
         result=ending.result,
         error=ending.error,
         custom=ending.custom if ending.custom is not None else header.custom,
-        ttl=removal(ending.finished, header.retention),
+        ttl=removal(ending.finished, ending.retention or header.retention),
     )
 
 
@@ -265,12 +271,26 @@ def decide(header: Header | None, key: Key, writer: str, seen: int) -> Header | 
     return header if header.n == seen else Refusal("moved", header)
 
 
-def terminate(header: Header | None, key: Key, ending: Ending) -> Header | Refusal:
+def adopt(header: Header | None, run: str, seen: str | None, parent: str) -> Header | Refusal:
+    """An execution that is under way gets somebody who waits for its end. Its end looks at that too, so either it tells, or it
+    has come before and this is refused."""
+    if header is None or header.run != run:
+        return Refusal("unknown", header)
+    if header.parent == parent:
+        return header  # my own earlier success
+    if not header.live:
+        return Refusal("finished", header)
+    return replace(header, parent=parent) if header.parent == seen else Refusal("moved", header)
+
+
+def terminate(header: Header | None, key: Key, ending: Ending, parent: str | None = None) -> Header | Refusal:
     """From outside, whoever owns it."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.live:
         return Refusal("finished", header)
+    if header.parent != parent:
+        return Refusal("moved", header)
     return replace(
         header,
         status=ending.status,

@@ -30,7 +30,7 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
     shows it all the same."""
     events = [
         event
-        for segment in rewound(list(segments))
+        for segment in rewound(list(segments)).segments
         if not is_fence(segment.body)
         for event in parse_body(segment.body)
         if event.id not in NO_OPERATIONS

@@ -1,11 +1,14 @@
 """What comes from outside: write-once entries, and who may consume them.
 
     callback/GEN/HASH     outcome of a callback            beat/GEN/HASH/N       a heartbeat of it
-    call/GEN/HASH         outcome of a called execution    signal/HASH/N/RANDOM  one signal
+    call/GEN/HASH         outcome of an execution          signal/HASH/N/RANDOM  one signal
     cancel/N              somebody asked for it
 
-HASH stands for an operation id or a signal's name, so that a key stays short whatever users call things. N is the count of
-entries that the sender saw, so that one sender's signals keep their order. A body is one letter, the outcome, and a value.
+HASH stands for an operation, a called execution or a signal's name, so that a key stays short whatever users call things;
+all operations that wait for one execution read the same entry. An outcome that a redrive makes be forgotten stays where it is:
+what is asked anew has another key (see `slot`, `callback_key`). N is the count of
+entries that the sender saw, so that one sender's signals keep their order. A body is one letter, the outcome, and a value (a
+callback's with the time it came, and a tab, before it).
 """
 
 from __future__ import annotations
@@ -36,21 +39,37 @@ def entry(key: str, writer: str, body: str) -> Entry:
     return Entry(key, writer, hashlib.sha256(body.encode()).hexdigest()[:32], body)
 
 
+def settled(key: str, writer: str, body: str, at: int) -> Entry:
+    """A completion from outside, with the time it came: it may be later than the callback waited. Known again without that."""
+    return entry(key, writer, body)._replace(body=f"{body[0]}{at}\t{body[1:]}")
+
+
+def arrived(body: str) -> tuple[int | None, str]:
+    """When the completion came, and its body; None where the owner wrote the entry itself."""
+    at, tab, rest = body[1:].partition("\t")
+    return (int(at), body[0] + rest) if tab and at.isdecimal() else (None, body)
+
+
 def short(name: str) -> str:
     """Stands for an operation id or a name in keys and tokens: 80 bits."""
     return hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
 
 
-def callback_key(gen: int, operation: str) -> str:
-    return f"callback/{gen}/{operation}"
+def slot(id: str, again: int) -> str:
+    """`short`, for what is asked for the first time or `again`."""
+    return short(f"{id}\0{again}" if again else id)
+
+
+def callback_key(gen: int, operation: str, reopened: int = 0) -> str:
+    return f"callback/{gen}/{operation}" + (f".{reopened}" if reopened else "")
 
 
 def beat_prefix(gen: int, operation: str) -> str:
     return f"beat/{gen}/{operation}/"
 
 
-def call_key(gen: int, operation: str) -> str:
-    return f"call/{gen}/{operation}"
+def call_key(gen: int, child: str, again: int) -> str:
+    return f"call/{gen}/{slot(child, again)}"
 
 
 def signal_prefix(name: str) -> str:

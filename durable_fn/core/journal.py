@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from .events import (
     BEGUN,
     CANCELLED,
+    FORK_ID,
     GENERATION_ID,
     NO_OPERATIONS,
     RAISED,
@@ -87,11 +89,20 @@ class Journal:
         self.custom: str | None = None  # what `set_status` wrote last
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
+        self.origin = 0  # of a fork: when the execution that it was copied from began
+        self.seeds: list[
+            tuple[str, dict[str, int]]
+        ] = []  # and what that one drew with, up to which position of each scope
+        self.revived = False  # it had ended, and goes on
+        self.epochs: dict[str, str] = {}  # see `rewind.Rewound`
+        self.reopened: dict[str, int] = {}
+        self.ends: dict[str, int] = {}
         log = segments if isinstance(segments, list) else list(segments)
         if any(segment.body.startswith(REWIND_ID) for segment in log):
             from .rewind import rewound
 
-            log = rewound(log)
+            self.revived = True
+            log, self.epochs, self.reopened, self.ends = rewound(log)
         for segment in log:
             self._add(segment)
         self.untaken = set(self.records)
@@ -135,6 +146,19 @@ class Journal:
             self.custom = event.value
         elif event.id == GENERATION_ID:
             self.resumed = event.at
+        elif event.id == FORK_ID:
+            self._forked(event)
+
+    def _forked(self, event: Event) -> None:
+        """What came before is another execution's; the code goes on from here now."""
+        seed, _, also = event.value.partition("\t")
+        bounds: dict[str, int] = {}
+        for record in self.records.values():
+            path = scope_of(record.id)
+            bounds[path] = max(bounds.get(path, 0), record.position)
+        self.seeds.append((seed, bounds | json.loads(also)))
+        self.origin = event.due
+        self._mark(event.at)
 
     def resume(self, at: int) -> None:
         """This owner's own fence was written: the code goes on from here now."""
@@ -221,12 +245,12 @@ class Journal:
     def at_position(self, scope: str, position: int) -> Record | None:
         """The record at a position of a scope; built on the first need, which is the first live operation."""
         if self._positions is None:
-            self._positions = {(_scope_of(r.id), r.position): r for r in tuple(self.records.values())}
+            self._positions = {(scope_of(r.id), r.position): r for r in tuple(self.records.values())}
         return self._positions.get((scope, position))
 
     def has_from(self, scope: str, position: int) -> bool:
         """Whether a scope has a record at this position or behind it."""
-        return any(_scope_of(r.id) == scope and r.position >= position for r in tuple(self.records.values()))
+        return any(scope_of(r.id) == scope and r.position >= position for r in tuple(self.records.values()))
 
     def first_left(self) -> Record | None:
         """The first record that nobody asked for, or whose result nobody took."""
@@ -235,6 +259,7 @@ class Journal:
         return next((r for r in self.deliveries if not r.handed_out and not r.cancelled), None)
 
 
-def _scope_of(id: str) -> str:
+def scope_of(id: str) -> str:
+    """The path that an operation's id begins with."""
     head, slash, _ = id.rpartition("/")
     return head + slash

@@ -16,7 +16,6 @@ from .steps import StepOptions, StepPlan, callable_name, plan_of
 from .values import UNTYPED, UNTYPED_ADAPTER, Adapter, adapter, return_annotation, to_plain_json
 
 DEFAULT_EVERY = RetryPolicy(max_attempts=None, initial_delay=5, max_delay=300, jitter="none")
-_DEFAULT_RETENTION_MS = 30 * 86_400_000
 
 
 def of(result_type: object) -> Adapter:
@@ -106,9 +105,7 @@ def target_of(target: Any, payload: object, result_type: object = None) -> Targe
     if isinstance(target, str):
         component(target)
         text = to_plain_json(payload)
-        return Target(
-            target, text, of(result_type), UNTYPED_ADAPTER, retention_ms=_DEFAULT_RETENTION_MS, timeout_ms=None
-        )
+        return Target(target, text, of(result_type), UNTYPED_ADAPTER, retention_ms=None, timeout_ms=None)
     if not hasattr(target, "event_adapter"):
         raise TypeError(f"the target must be a durable function or its name, got {type(target).__name__}")
     events, what = target.event_adapter, f"the payload for {target.name!r}"

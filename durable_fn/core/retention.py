@@ -20,6 +20,11 @@ SPARE_MS: Final = 7 * DAY_MS
 _LONGEST_WINDOW_MS: Final = SPARE_MS + 30 * DAY_MS
 """A bucket's lifecycle rule counts from the last time that an object was written, so that must come again."""
 
+DEFAULT_RETENTION_MS: Final = 30 * DAY_MS
+OF_FUNCTION: Final = 0
+"""A header's retention while only the function itself knows it: the execution was started by name. Its deadline is then minus
+the time that it counts from."""
+
 _BETWEEN: Final = "\x1d"  # between segments: no journal line and no packed text has it
 _CHUNK: Final = 350_000  # characters
 
@@ -52,7 +57,7 @@ def keep_at(horizon: int) -> int:
 def removal(finished: int, retention_s: int) -> int:
     """Epoch seconds at which the header of a finished execution may go. Its log goes at the horizon, which is earlier if it
     lived beyond its window."""
-    return _seconds(finished) + retention_s
+    return _seconds(finished) + (retention_s or DEFAULT_RETENTION_MS // 1000)
 
 
 def _seconds(ms: int) -> int:

@@ -1,23 +1,31 @@
 """What a redrive or a fork makes the log forget: one line at its end, read before everything else.
 
-"from ID": everything from the first entry of that operation on. "failure ID": the operation that failed, with what is inside
-it, and everything after its end, so that it is tried again and what other branches did before stays.
+"from ID": everything from the first entry of that operation on. "failure CAUSES": the operations that made the execution end,
+and what was a consequence of that: see `cuts.py`. "nothing": the error was the handler's own, so its code runs again after all
+that is recorded.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from . import causes, failures
+from .causes import Cause
+from .cuts import begun_anew, consequences
 from .events import (
     BEGUN,
     FAILED,
+    FORK_ID,
+    GENERATION_ID,
     NO_OPERATIONS,
     RAISED,
-    RETRY,
     REWIND_ID,
     SUCCEEDED,
     Event,
     blank,
+    body,
     fence,
     is_fence,
     parse_body,
@@ -25,16 +33,30 @@ from .events import (
 from .journal import Segment
 
 
-def rewinding(segments: Iterable[Segment], from_step: str | None, now: int) -> str:
-    """The line. Raises ValueError for an operation that the log does not have."""
-    events = [event for segment in segments if not is_fence(segment.body) for event in parse_body(segment.body)]
+def rewinding(
+    segments: list[Segment], from_step: str | None, now: int, error: str | None = None, *, doomed: bool = False
+) -> str:
+    """The line. `error`: as the header has it; `doomed`: a cancellation or a timeout ended the execution. Raises ValueError for
+    an operation that the log does not have."""
+    events = [event for segment in rewound(segments).segments for event in _events(segment)]
     if from_step is not None:
-        if all(event.id != from_step for event in events):
-            known = ", ".join(dict.fromkeys(repr(e.id) for e in events if e.id not in NO_OPERATIONS))
-            raise ValueError(f"no operation {from_step!r} is recorded; there are {known or 'none'}")
+        ids = dict.fromkeys(event.id for event in events if event.id not in NO_OPERATIONS)
+        if from_step not in ids:
+            names = ", ".join(map(repr, ids))
+            raise ValueError(f"no operation {from_step!r} is recorded; there are {names or 'none'}")
         return _line(f"from\t{from_step}", now)
-    ended = [event for event in events if event.status in (FAILED, RAISED) and event.kind != "branch"]
-    return _line(f"failure\t{ended[-1].id}", now) if ended else blank(now)
+    found = [] if error is None else list(failures.decode(error).causes)
+    if doomed:
+        known = {cause.id for cause in found}
+        raised = (e.id for e in events if e.status == RAISED and json.loads(e.value)[0] != "lost")
+        found += [Cause(id) for id in raised if id not in known]
+    there = {event.id for event in events}
+    rows = [cause.row() for cause in dict.fromkeys(found) if cause.id in there or _has_below(there, cause.id)]
+    return _line(f"failure\t{json.dumps(rows, ensure_ascii=False)}" if rows else "nothing\t", now)
+
+
+def _has_below(ids: Iterable[str], id: str) -> bool:
+    return any(one.startswith(f"{id}/") for one in ids)
 
 
 def _line(value: str, now: int) -> str:
@@ -45,64 +67,82 @@ def is_rewind(text: str) -> bool:
     return text.startswith(f"{REWIND_ID}\t")
 
 
-def rewound(segments: list[Segment]) -> list[Segment]:
-    """The log without what is forgotten. The sequence numbers stay: what is left of a segment may be a fence's worth."""
-    while True:
-        place = next((i for i, segment in enumerate(segments) if is_rewind(segment.body)), None)
-        if place is None:
-            return segments
-        line = parse_body(segments[place].body)[0]
-        how, _, id = line.value.partition("\t")
-        before = (
-            _cut_from(segments[:place], id, line.at) if how == "from" else _cut_failure(segments[:place], id, line.at)
-        )
-        segments = [*before, segments[place]._replace(body=blank(line.at)), *segments[place + 1 :]]
+class Rewound(NamedTuple):
+    """The log without what is forgotten. The sequence numbers stay: what is left of a segment may be a fence's worth.
+
+    `epochs`: by operation, how the outcomes ended that were forgotten with it, a letter each; `reopened`: of callbacks whose
+    token stays, how often only the outcome was; `ends`: by execution, how often the end of a called one was.
+    """
+
+    segments: list[Segment]
+    epochs: dict[str, str]
+    reopened: dict[str, int]
+    ends: dict[str, int]
 
 
-def _cut_from(segments: list[Segment], id: str, at: int) -> list[Segment]:
-    return _kept(segments, _place(segments, lambda event: event.id == id), lambda event: False, at)
+def rewound(segments: list[Segment]) -> Rewound:
+    log = Rewound(segments, {}, {}, {})
+    place = 0
+    while place < len(log.segments):
+        if is_rewind(log.segments[place].body):
+            line = parse_body(log.segments[place].body)[0]
+            before, after = log.segments[:place], log.segments[place + 1 :]
+            kept = _without(before, line, log)
+            log = log._replace(segments=[*kept, segments[place]._replace(body=blank(line.at)), *after])
+        place += 1
+    return log
 
 
-def _cut_failure(segments: list[Segment], id: str, at: int) -> list[Segment]:
-    """The last word on it ends what is kept; what it and its insides said before goes too."""
-    last = _place(segments, lambda event: event.id == id and event.status in (FAILED, RAISED), last=True)
-    above = _ancestors(id)
-
-    def goes(event: Event) -> bool:
-        return (
-            event.id == id
-            or event.id.startswith(f"{id}/")
-            or (event.id in above and event.status not in (BEGUN, RETRY))
-        )
-
-    return _kept(segments, last, goes, at)
+def _events(segment: Segment) -> list[Event]:
+    return [] if is_fence(segment.body) else parse_body(segment.body)
 
 
-def _ancestors(id: str) -> set[str]:
-    found, head = set(), id.rpartition("/")[0]
-    while head:
-        found.add(head)
-        head = head.rpartition("/")[0]
-    return found
+def _without(segments: list[Segment], line: Event, log: Rewound) -> list[Segment]:
+    """What stays before this line. Counts what was forgotten."""
+    how, _, value = line.value.partition("\t")
+    rows = [_events(segment) for segment in segments]
+    events = [event for row in rows for event in row]
+    if how == "from":
+        first = next((place for place, event in enumerate(events) if event.id == value), len(events))
+        gone, targets = set(range(first, len(events))), {value}
+    elif how == "failure":
+        gone, targets = consequences(events, causes.read(json.loads(value)))
+    else:
+        gone, targets = set(), set()
+    gone -= {place for place, event in enumerate(events) if event.id in (FORK_ID, GENERATION_ID)}
+    anew = begun_anew(events, gone, targets, line.at)
+    _count(events, gone, targets, log)
+    kept, place = [], 0
+    for segment, row in zip(segments, rows, strict=True):
+        left = [anew.get(q, e) for q, e in enumerate(row, place) if q not in gone]
+        place += len(row)
+        kept.append(segment._replace(body=body(left) if left else fence(line.at)) if row else segment)
+    return kept
 
 
-def _place(segments: list[Segment], wanted, *, last: bool = False) -> tuple[int, int]:  # type: ignore[no-untyped-def]
-    found = (len(segments), 0)
-    for i, segment in enumerate(segments):
-        for j, event in enumerate([] if is_fence(segment.body) else parse_body(segment.body)):
-            if wanted(event):
-                found = (i, j)
-                if not last:
-                    return found
-    return found
-
-
-def _kept(segments: list[Segment], place: tuple[int, int], goes, at: int) -> list[Segment]:  # type: ignore[no-untyped-def]
-    rows = []
-    for i, segment in enumerate(segments):
-        if is_fence(segment.body):
-            rows.append(segment)
+def _count(events: list[Event], gone: set[int], targets: set[str], log: Rewound) -> None:
+    """Outcomes that came from outside and were forgotten: they are asked for anew, under another key."""
+    begun = {event.id: event for event in events if event.status == BEGUN and event.kind == "call"}
+    open_ = {event.id for place, event in enumerate(events) if event.status == BEGUN and place not in gone}
+    for place, event in enumerate(events):
+        if place not in gone or event.status not in (SUCCEEDED, FAILED, RAISED):
             continue
-        events = [e for j, e in enumerate(parse_body(segment.body)) if (i, j) < place and not goes(e)]
-        rows.append(segment._replace(body="\n".join(e.line() for e in events) if events else fence(at)))
-    return rows
+        if event.kind == "callback" and event.status != RAISED:
+            if event.id not in open_:
+                log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
+            elif event.id in targets:
+                log.reopened[event.id] = log.reopened.get(event.id, 0) + 1
+        elif event.kind == "call" and event.id not in open_ and not _goes_on(event):
+            log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
+            if event.id in begun:
+                child = begun[event.id].value
+                log.ends[child] = log.ends.get(child, 0) + 1
+
+
+def _goes_on(event: Event) -> bool:
+    """A call without an end: the other execution went on, or was never started."""
+    if event.status != FAILED:
+        return False
+    failure = failures.decode(event.value)
+    data = failure.data if isinstance(failure.data, dict) else {}
+    return bool(data.get("status", "RUNNING") == "RUNNING")

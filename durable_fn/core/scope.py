@@ -104,6 +104,7 @@ class Scope:
     def task(self) -> Scope:
         """The scope of the next native task that is started here."""
         self.tasks += 1
+        self.turn.tasks[self.path] = self.tasks
         return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.branch)
 
     def inside(self, op: Op) -> Scope:

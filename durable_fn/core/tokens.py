@@ -12,24 +12,26 @@ import hmac
 import struct
 from typing import Final, NamedTuple
 
-_VERSION: Final = 1
+_VERSIONS: Final = {1: False, 2: True}
 _HEAD: Final = struct.Struct(">BI16s10s8s")
 _LONGEST: Final = 1000
 
 
 class Token(NamedTuple):
-    """`operation`: hash of the callback's operation id; `proof`: checked against the header's secret."""
+    """`operation`: hash of the callback's operation id; `proof`: checked against the header's secret; `limited`: it has a
+    timeout, which only the log knows."""
 
     id: str
     run: str
     gen: int
     operation: str
     proof: bytes
+    limited: bool
 
 
-def make(id: str, run: str, gen: int, operation: str, secret: str) -> str:
-    proof = _proof(id, run, gen, operation, secret)
-    head = _HEAD.pack(_VERSION, gen, proof, bytes.fromhex(operation), bytes.fromhex(run))
+def make(id: str, run: str, gen: int, operation: str, secret: str, *, limited: bool) -> str:
+    proof = _proof(id, run, gen, operation, limited, secret)
+    head = _HEAD.pack(1 + limited, gen, proof, bytes.fromhex(operation), bytes.fromhex(run))
     return base64.urlsafe_b64encode(head + id.encode()).decode().rstrip("=")
 
 
@@ -43,14 +45,16 @@ def parse(token: object) -> Token | None:
         id = data[_HEAD.size :].decode()
     except (ValueError, struct.error):
         return None
-    return Token(id, run.hex(), gen, operation.hex(), proof) if version == _VERSION and id.strip() == id != "" else None
+    if version not in _VERSIONS or id.strip() != id or not id:
+        return None
+    return Token(id, run.hex(), gen, operation.hex(), proof, _VERSIONS[version])
 
 
 def is_genuine(token: Token, secret: str) -> bool:
     """In constant time."""
-    return hmac.compare_digest(token.proof, _proof(token.id, token.run, token.gen, token.operation, secret))
+    return hmac.compare_digest(token.proof, _proof(*token[:4], token.limited, secret))
 
 
-def _proof(id: str, run: str, gen: int, operation: str, secret: str) -> bytes:
-    message = f"callback\0{run}\0{gen}\0{operation}\0{id}".encode()
+def _proof(id: str, run: str, gen: int, operation: str, limited: bool, secret: str) -> bytes:
+    message = f"callback\0{run}\0{gen}\0{operation}\0{limited:d}\0{id}".encode()
     return hmac.new(secret.encode(), message, hashlib.sha256).digest()[:16]

@@ -71,9 +71,12 @@ class Turn:
         self.worked = False  # a body was run or a segment written, so yielding makes progress
         self.closed: BaseException | None = None  # what every further durable call raises
         self.branch = Branch()
-        self.root = Scope(self, "", header.started, self.branch)
-        self.at = max(header.started, journal.resumed)
+        self.started = journal.origin or header.started  # journal time begins then
+        self.root = Scope(self, "", self.started, self.branch)
+        self.at = max(self.started, journal.resumed)
         self.patches: dict[str, bool] = {}
+        self._seed: str | None = None
+        self.tasks: dict[str, int] = {}  # native tasks that each scope has started
         self.custom: str | None = None  # what `set_status` said in this turn
         self.batches: list[BatchResult[Any]] = []
         self.notice()
@@ -248,8 +251,30 @@ class Turn:
 
     def derive(self, purpose: str) -> bytes:
         """16 bytes that are the same on every replay and that nobody else can guess."""
-        text = f"{self.header.run}\x00{self.header.gen}\x00{purpose}"
-        return hashlib.blake2b(text.encode(), key=self.header.secret.encode(), digest_size=16).digest()
+        return derived(self.header, purpose)
+
+    def draw(self, scope: Scope, purpose: str) -> bytes:
+        """16 bytes that are the same on every replay, and in forks as far as the place where it is drawn is behind them."""
+        for seed, bounds in self.journal.seeds:
+            if scope.operations <= bounds.get(scope.path, -1):
+                return drawn(seed, purpose)
+        if self._seed is None:
+            self._seed = seed_of(self.header)
+        return drawn(self._seed, purpose)
+
+
+def derived(header: Header, purpose: str) -> bytes:
+    text = f"{header.run}\x00{header.gen}\x00{purpose}"
+    return hashlib.blake2b(text.encode(), key=header.secret.encode(), digest_size=16).digest()
+
+
+def seed_of(header: Header) -> str:
+    """What an execution draws with. A fork has it from another one, so it tells nothing of the secret that tokens are made of."""
+    return derived(header, "draws").hex()
+
+
+def drawn(seed: str, purpose: str) -> bytes:
+    return hashlib.blake2b(purpose.encode(), key=seed.encode(), digest_size=16).digest()
 
 
 STALL_LIMIT: Final = 5

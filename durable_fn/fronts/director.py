@@ -53,13 +53,13 @@ class TurnDirector:
     def time(self) -> float:
         if self.live:
             return time.monotonic() + self._offset
-        return max(self._floor, self.base + (self.turn.at - self.turn.header.started) / 1000)
+        return max(self._floor, self.base + (self.turn.at - self.turn.started) / 1000)
 
     def go_live(self) -> None:
         """Replay is over, or handler code waits for something that is not ours: time runs, from the real present on."""
         if self.live:
             return
-        present = self.base + (self.clock.now() - self.turn.header.started) / 1000
+        present = self.base + (self.clock.now() - self.turn.started) / 1000
         self._offset = max(self.time(), present) - time.monotonic()
         self.live = True
         self._open_gate()
@@ -120,9 +120,9 @@ class TurnDirector:
         """From the journal's time to the present. What became due meanwhile is due in its order: loop timers before the
         first waiting operation fire first, then that operation goes on, at the present time."""
         timer = None if timeout is None else self.time() + timeout
-        present = self.base + (self.clock.now() - self.turn.header.started) / 1000
+        present = self.base + (self.clock.now() - self.turn.started) / 1000
         first = self._first_due()
-        due = present if first is None else self.base + (first - self.turn.header.started) / 1000
+        due = present if first is None else self.base + (first - self.turn.started) / 1000
         if timer is not None and timer < min(due, present):
             self._jump(timeout or 0.0)
         else:

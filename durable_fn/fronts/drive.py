@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ..core.causes import blame
 from ..core.current import current_scope, running_step
 from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
 from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Room, Tell
@@ -22,7 +23,9 @@ def drive(session: Session, op: Op, operation: Operation[T]) -> T:
     """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
     if op.record is not None and op.record.raised:
         operation.close()
-        raise replayed_at(op)
+        raised = replayed_at(op)
+        blame(op.turn, raised, op.id)
+        raise raised
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
     doom: BaseException | None = None
@@ -35,6 +38,10 @@ def drive(session: Session, op: Op, operation: Operation[T]) -> T:
         except (ExecutionCancelled, ExecutionTimedOut) as error:
             if error is doom:
                 _exhaust(session, op, raised_at(op))
+            blame(op.turn, error, op.id)
+            raise
+        except Exception as error:
+            blame(op.turn, error, op.id)
             raise
         try:
             if doom is None and strikes_before(op, effect):

@@ -390,9 +390,9 @@ class DurableContext(BaseContext):
     ) -> Any:
         """Starts another durable function and waits.
 
-        `id` default: derived from this execution and operation, so a replay attaches. An `id` that has ended already with the
-        same input gives its result; one that runs for somebody else is ExecutionConflict. Cancelling this execution cancels
-        the other. Raises CallError, CallTimeout.
+        `id` default: derived from this execution and operation, so a replay attaches. An `id` that exists already attaches to it,
+        if it has the same payload and tells its end to no other execution: else ExecutionConflict. Cancelling this execution
+        cancels the other, if this one made it. Raises CallError, CallTimeout.
         """
         wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
         op = self._enter("call", "call", name or wanted.fn)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+from ..core.causes import blame
 from ..core.current import current_scope, running_step
 from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
 from ..core.effects import (
@@ -137,6 +138,9 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
                 value, send = error, operation.throw
     except StopIteration as stop:
         return stop.value
+    except Exception as error:
+        blame(op.turn, error, op.id)
+        raise
     finally:
         driver.settle()
 
@@ -243,6 +247,7 @@ class Driver:
     async def raise_in_branch(self, op: Op, error: BaseException) -> None:
         if isinstance(error, ExecutionCancelled):
             error = AsyncExecutionCancelled(str(error), reason=error.reason)
+        blame(op.turn, error, op.id)
         self.coroutines[op.scope.branch].cancel(error)
         await self.loop.create_future()  # the cancellation arrives here, or in the task that waits for this one
 

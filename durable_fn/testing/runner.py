@@ -12,8 +12,8 @@ from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
 from ..core.events import operation_name
 from ..core.header import Header
-from ..core.inbox import callback_key, short
 from ..core.journal import Journal
+from ..core.promises import callback_place
 from ..core.tokens import make as make_token
 from ..errors import CallError, NonDeterminismError
 from ..fronts.session import Outage
@@ -103,11 +103,13 @@ class Execution(Generic[R_co]):
         loaded = self._runner._journal.load(header.key)
         assert loaded is not None
         open_: dict[str, str] = {}
-        for record in Journal(loaded.segments).records.values():
-            operation = short(record.id)
+        journal = Journal(loaded.segments)
+        for record in journal.records.values():
+            operation, key = callback_place(journal, header.gen, record.id)
             waits = record.kind == "callback" and record.done is None and header.live
-            if waits and callback_key(header.gen, operation) not in loaded.inbox:
-                token = make_token(header.id, header.run, header.gen, operation, header.secret)
+            begun = record.begun
+            if waits and begun is not None and key not in loaded.inbox:
+                token = make_token(*header.key, operation, header.secret, limited=bool(begun.due or begun.value))
                 open_[operation_name(record.id)] = token
         if name not in open_:
             names = ", ".join(map(repr, open_)) or "none"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..core.header import Header
-from ..core.inbox import beat_prefix, short
+from ..core.inbox import Inbox
 from ..core.journal import Journal, Record
+from ..core.promises import callback_place, expiry, outcome_key
 from ..ports import Loaded
 
 _OUTSIDE = ("callback", "signal", "call")
@@ -20,23 +21,28 @@ def waits_outside(loaded: Loaded) -> bool:
     open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun is not None and r.done is None]
     if not open_ or due is None or header.status != "SUSPENDED" or header.strikes:
         return False
-    if loaded.header.n > header.gone + len(journal.used) and any(_arrived(loaded, r) for r in open_):
+    if loaded.header.n > header.gone + len(journal.used) and any(_arrived(loaded, journal, r) for r in open_):
         return False
-    return due == header.deadline or any(due in _ends(loaded, record) for record in open_)
+    if header.deadline is not None and header.deadline < 0:  # only the function knows it: what is no timer of the code
+        return not any(due in _timers(r) for r in journal.records.values() if r.done is None and r.kind not in _OUTSIDE)
+    return due == header.deadline or any(due in _ends(loaded, journal, record) for record in open_)
 
 
-def _arrived(loaded: Loaded, record: Record) -> bool:
-    return any(key.endswith(f"/{short(record.id)}") for key in loaded.inbox)
+def _arrived(loaded: Loaded, journal: Journal, record: Record) -> bool:
+    return outcome_key(journal, loaded.header.gen, record) in loaded.inbox
 
 
-def _ends(loaded: Loaded, record: Record) -> set[int]:
+def _timers(record: Record) -> set[int]:
+    return {event.due for event in (record.begun, record.retry) if event is not None}
+
+
+def _ends(loaded: Loaded, journal: Journal, record: Record) -> set[int]:
     """When its timeout and its heartbeat are due."""
     assert record.begun is not None
     ends = {record.begun.due}
-    if record.kind == "callback" and record.begun.value:
-        beats = [e for k, e in loaded.inbox.items() if k.startswith(beat_prefix(loaded.header.gen, short(record.id)))]
-        last = max([record.begun.at, *(int(beat.body) for beat in beats)])
-        ends.add(last + int(record.begun.value))
+    if record.kind == "callback":
+        operation, _ = callback_place(journal, loaded.header.gen, record.id)
+        ends.add(expiry(record.begun, Inbox(loaded.inbox, set()), loaded.header.gen, operation) or 0)
     return ends
 
 

@@ -461,6 +461,73 @@ class StoreContract:
         assert reason(store.complete(owned, "w", Ending("SUCCEEDED", NOW))) == "fenced"
         assert reason(store.terminate(owned, ending, Segment(2, "u", "end"))) == "finished"
 
+    def test_a_terminated_ones_end_is_told_in_the_same_request(self, store: JournalStore) -> None:
+        parent, owned = self.owned(store, "p", "parent"), self.owned(store)
+        ending, note = Ending("TERMINATED", NOW + 9, None, '{"e":1}'), self.note(parent)
+        store.append(owned, Segment(0, "w", "first"))
+        assert reason(store.terminate(owned, ending, Segment(0, "t", "end"), note)) == "moved"
+        waiting = store.load(parent.key)
+        assert waiting is not None
+        assert (waiting.inbox, waiting.header.n) == ({}, 0), "not terminated, nothing told"
+        for _ in range(2):  # the second time: after a lost reply
+            assert accepted(store.terminate(owned, ending, Segment(1, "t", "end"), note)).status == "TERMINATED"
+        waiting = store.load(parent.key)
+        assert waiting is not None
+        assert (list(waiting.inbox), waiting.header.n, waiting.header.due) == (["call/1/x"], 1, NOW + 7)
+
+    @pytest.mark.parametrize("told", [False, True])
+    def test_it_is_terminated_although_nobody_waits_any_more(self, store: JournalStore, told: bool) -> None:
+        parent, owned = self.owned(store, "p", "parent"), self.owned(store)
+        if told:
+            accepted(store.deliver(parent, Entry("call/1/x", "other", "d2", "F"), NOW))
+        else:
+            accepted(store.complete(parent, "p", Ending("SUCCEEDED", NOW)))
+        got = store.terminate(owned, Ending("TERMINATED", NOW + 9), Segment(0, "t", "end"), self.note(parent))
+        assert accepted(got).status == "TERMINATED"
+        waiting = store.get("parent")
+        assert waiting is not None
+        assert waiting.n == told
+
+    def test_somebody_begins_to_wait(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        before = store.get("x")
+        for _ in range(2):
+            assert accepted(store.adopt(owned, "first")).parent == "first"
+        there = store.get("x")
+        assert there is not None
+        assert replace(there, parent=None) == before, "nothing else has changed"
+        assert reason(store.adopt(owned, "second")) == "moved", "who asks has not seen the first"
+        assert accepted(store.adopt(there, "second")).parent == "second"
+        assert reason(store.adopt(replace(owned, run="r0"), "third")) == "unknown"
+        assert reason(store.adopt(header("never"), "third")) == "unknown"
+
+    def test_an_end_does_not_overlook_who_began_to_wait(self, store: JournalStore) -> None:
+        parent = self.owned(store, "p", "parent")
+        owned = self.owned(store)
+        adopted = accepted(store.adopt(owned, "first"))
+        refused = store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9, "1"))
+        assert (reason(refused), refused.header and refused.header.parent) == ("moved", "first")  # type: ignore[union-attr]
+        assert reason(store.terminate(owned, Ending("TERMINATED", NOW), Segment(0, "t", "end"))) == "moved"
+        for _ in range(2):
+            got = accepted(store.complete(adopted, "w", Ending("SUCCEEDED", NOW + 9, "1"), self.note(parent)))
+            assert got.status == "SUCCEEDED"
+        assert reason(store.adopt(adopted, "second")) == "finished"
+        waiting = store.load(parent.key)
+        assert waiting is not None
+        assert list(waiting.inbox) == ["call/1/x"]
+
+    def test_entries_left_before_there_is_a_header(self, store: JournalStore) -> None:
+        made = header(n=7, gone=5, turns=1)
+        entries = [Entry("signal/a/1/x", "w", "d", "1"), Entry("callback/1/y", "w", "d", "S2")]
+        store.leave(made, entries)
+        assert store.get("x") is None
+        assert store.load(made.key) is None
+        accepted(store.create(made))
+        loaded = store.load(made.key)
+        assert loaded is not None
+        assert {key: entry.body for key, entry in loaded.inbox.items()} == {"signal/a/1/x": "1", "callback/1/y": "S2"}
+        assert (loaded.header.n, loaded.header.gone) == (7, 5)
+
     def test_revive(self, store: JournalStore) -> None:
         owned = self.owned(store)
         assert reason(store.revive(owned, Segment(0, "c", "rewind"), NOW)) == "live"

@@ -61,7 +61,11 @@ MUTATIONS: Final = [
     Mutation("suspend without the inbox condition (DynamoDB)", DYNAMO, 'condition += " AND n = :seen"', 'condition += " AND n >= :seen"'),
     Mutation("suspend loses due", HEADER, "        due=parking.due,\n", "        due=None,\n"),
     Mutation("complete without the cancel condition (DynamoDB)", DYNAMO,
-             'f"{_MINE} AND attribute_not_exists(cancel)"', "_MINE"),
+             '("" if ending.cancel_seen else " AND attribute_not_exists(cancel)")', '""'),
+    Mutation("an end overlooks who began to wait (DynamoDB)", DYNAMO, 'condition = f"{_MINE} AND {told}" +', 'condition = _MINE +'),
+    Mutation("an end overlooks who began to wait (SQLite)", HEADER,
+             'return Refusal("cancelled", header)\n    if header.parent != parent:', 'return Refusal("cancelled", header)\n    if False:'),
+    Mutation("two may begin to wait for one", HEADER, 'return replace(header, parent=parent) if header.parent == seen else', 'return replace(header, parent=parent) if True else'),
     Mutation("seen is taken from the counter", INVOCATION, "turn.seen, error", "turn.header.n, error"),
     Mutation("an incomplete inbox is good enough", INVOCATION, "len(loaded.inbox) + loaded.header.gone >= loaded.header.n", "True"),
     Mutation("no fence after a takeover", INVOCATION, "                    session.fence()\n", ""),
@@ -124,8 +128,8 @@ MUTATIONS: Final = [
     Mutation("a parent is not told", "invocation.py", "        note = _note(turn.header, turn.writer, ending)\n", "        note = None\n"),
     Mutation("a child insists on a live parent", DYNAMO, "            if not failure.failed[0]:\n                return None\n", "            if not failure.failed[0]:\n                return Refusal(\"fenced\", None)\n"),
     Mutation("a child is marked before its header", "core/operations/calls.py",
-             "        outcome = yield _launch(target, child, key)\n        turn.record(op, BEGUN, due=due or 0, value=child)\n",
-             "        turn.record(op, BEGUN, due=due or 0, value=child)\n        from ..effects import COMMIT\n        yield COMMIT\n        outcome = yield _launch(target, child, key)\n"),
+             "            child, outcome = yield from _begin(op, target, child, earlier)\n            turn.record(op, BEGUN, due=due or 0, value=child)\n",
+             "            turn.record(op, BEGUN, due=due or 0, value=child)\n            from ..effects import COMMIT\n            yield COMMIT\n            child, outcome = yield from _begin(op, target, child, earlier)\n"),
     Mutation("a race is decided again after a death", "core/operations/branches.py", "    if done is None and fan.early:\n        yield COMMIT", "    if False:\n        yield COMMIT"),
 ]  # fmt: skip
 

@@ -78,7 +78,7 @@ def _token(of: Header, name: str) -> str:
     from durable_fn.core.inbox import short
     from durable_fn.core.tokens import make
 
-    return make(of.id, of.run, of.gen, short(name), of.secret)
+    return make(of.id, of.run, of.gen, short(name), of.secret, limited=False)
 
 
 def test_a_mismatch_that_lasts_months_loses_nothing(cloud: LocalCloud) -> None:

@@ -21,6 +21,7 @@ from ...core.header import LIVE, Ending, Header, Key, Lease, Note, Parking, Refu
 from ...core.inbox import CANCEL, Entry, belongs
 from ...core.journal import Segment
 from ...core.retention import Edition, removal
+from ...errors import ExecutionNotFound
 from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from .items import (
@@ -132,12 +133,13 @@ class DynamoStore:
         return self._update(key.id, transition, condition, change.expression, values | change.values)
 
     def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
-        """[owner, no cancel that was not seen]."""
+        """[owner, no cancel that was not seen, nobody waits for it who is not told]."""
         key = header.key
-        condition = _MINE if ending.cancel_seen else f"{_MINE} AND attribute_not_exists(cancel)"
+        told, values = _told_all(header)
+        condition = f"{_MINE} AND {told}" + ("" if ending.cancel_seen else " AND attribute_not_exists(cancel)")
         change = self._ending(header, ending)
-        values = _owner(key, writer) | change.values
-        transition = partial(transitions.complete, key=key, writer=writer, ending=ending)
+        values = _owner(key, writer) | values | change.values
+        transition = partial(transitions.complete, key=key, writer=writer, ending=ending, parent=header.parent)
         if note is not None:
             reply = self._complete_with_note(header, condition, change.expression, values, note, transition)
             if reply is not None:
@@ -147,9 +149,13 @@ class DynamoStore:
     def _ending(self, header: Header, ending: Ending) -> _Change:
         change = _Change().set("#status", text(ending.status)).set("lease", number(0))
         change.number("due", None).number("hint", None).number("finished", ending.finished)
-        change.set("#ttl", number(removal(ending.finished, header.retention)))
-        self._value(change, header, "result", ending.result)
-        self._value(change, header, "error", ending.error)
+        ttl = removal(ending.finished, ending.retention or header.retention)
+        change.set("#ttl", number(ttl))
+        longest = replace(
+            header, horizon=max(header.horizon, ttl)
+        )  # what the header refers to lives as long as it does
+        self._value(change, longest, "result", ending.result)
+        self._value(change, longest, "error", ending.error)
         return change.text("custom", ending.custom)
 
     def _complete_with_note(
@@ -163,19 +169,33 @@ class DynamoStore:
     ) -> Header | Refusal | None:
         """None where only the part of the waiting execution was refused."""
         own = self._header_update(header.id, condition, change, values)
-        waiting = Header(
-            note.waiting.id, note.fn, note.waiting.run, "", "RUNNING", 0, 0, "", gen=note.waiting.gen,
-            horizon=header.horizon,
-        )  # fmt: skip
-        put, bump = self._entry_put(waiting, note.entry), self._bump(waiting, note.now)
         try:
-            self._transact([{"Update": own}, {"Put": put}, {"Update": bump}])
+            self._transact([{"Update": own}, *self._told(header, note)])
         except ConditionFailed as failure:
             if not failure.failed[0]:
                 return None
             old = failure.items[0]
             return _explain(None if old is None else to_header(old), transition)
         return self.get(header.id) or Refusal("unknown", None)
+
+    def _told(self, header: Header, note: Note) -> list[dict[str, Any]]:
+        """The entry of who waits for this end, and its bump."""
+        waiting = Header(
+            note.waiting.id, note.fn, note.waiting.run, "", "RUNNING", 0, 0, "", gen=note.waiting.gen,
+            horizon=header.horizon,
+        )  # fmt: skip
+        return [{"Put": self._entry_put(waiting, note.entry)}, {"Update": self._bump(waiting, note.now)}]
+
+    def adopt(self, header: Header, parent: str) -> Header | Refusal:
+        """[this run, live, waited for by whom I saw]: its end, which looks at that too, comes before or after."""
+        seen, values = _told_all(header)
+        return self._update(
+            header.id,
+            partial(transitions.adopt, run=header.run, seen=header.parent, parent=parent),
+            f"run = :run AND {_LIVE} AND {seen}",
+            "SET parent = :new_parent",
+            {":run": text(header.run), ":new_parent": text(parent)} | values,
+        )
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         """[due as seen, lease over, live]."""
@@ -231,6 +251,12 @@ class DynamoStore:
         reading = Reading(key)
         for item in self._partition(key.id):
             reading.add(item)
+        lost = reading.lost()
+        if lost is not None:
+            there = _old(self._get(header_key(key.id)))
+            if there is not None and there.key == key:
+                raise _lost(key.id, lost)
+            return None  # it went on as the next generation, or was removed, while it was read
         return reading.loaded()
 
     def _partition(self, id: str) -> Iterator[Item]:
@@ -354,14 +380,18 @@ class DynamoStore:
 
     # -- ends and new beginnings -----------------------------------------------------------------------------------
 
-    def terminate(self, header: Header, ending: Ending, tombstone: Segment) -> Header | Refusal:
-        """[live] and [the sequence number is free]: whoever owns it is fenced at its next append."""
+    def terminate(
+        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+    ) -> Header | Refusal:
+        """[live, nobody else waits for it] and [the sequence number is free]: whoever owns it is fenced at its next append."""
         key = header.key
         change = self._ending(header, ending)
-        condition = f"run = :run AND gen = :gen AND {_LIVE}"
-        values = {":run": text(key.run), ":gen": number(key.gen)} | change.values
+        told, values = _told_all(header)
+        condition = f"run = :run AND gen = :gen AND {_LIVE} AND {told}"
+        values = {":run": text(key.run), ":gen": number(key.gen)} | values | change.values
         update = self._header_update(key.id, condition, change.expression, values)
-        return self._with_segment(header, tombstone, update, partial(transitions.terminate, key=key, ending=ending))
+        transition = partial(transitions.terminate, key=key, ending=ending, parent=header.parent)
+        return self._with_segment(header, tombstone, update, transition, note)
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         """[finished] and [the sequence number is free]."""
@@ -383,10 +413,14 @@ class DynamoStore:
         segment: Segment,
         update: dict[str, Any],
         transition: Callable[[Header | None], Header | Refusal],
+        note: Note | None = None,
     ) -> Header | Refusal:
+        told = [] if note is None else self._told(header, note)
         try:
-            self._transact([{"Update": update}, {"Put": self._item_put(from_segment(header, segment))}])
+            self._transact([{"Update": update}, {"Put": self._item_put(from_segment(header, segment))}, *told])
         except ConditionFailed as failure:
+            if not any(failure.failed[:2]):  # only the part of who waits was refused
+                return self._with_segment(header, segment, update, transition)
             there = failure.items[1]
             if failure.failed[1] and there is not None and there["w"]["S"] == segment.writer:
                 return self.get(header.id) or Refusal("unknown", None)
@@ -430,6 +464,10 @@ class DynamoStore:
             sk = item["sk"]["S"]
             if sk.startswith(whole) or sk in closed:
                 self._delete({"pk": item["pk"], "sk": item["sk"]})
+
+    def leave(self, header: Header, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._request("put_item", TableName=self.table, Item=from_entry(header, entry))
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         for part, chunk in enumerate(chunks):
@@ -505,7 +543,10 @@ class DynamoStore:
         order: Callable[[Item], Any] = lambda item: (int(item["started"]["N"]), item["pk"]["S"])
         newest = sorted(items, key=order, reverse=True) if limit is None else heapq.nlargest(limit, items, key=order)
         for item in newest:
-            yield self._filled(item)
+            try:
+                yield self._filled(item)
+            except ExecutionNotFound:  # it is being removed, and no reason to show nothing of the others
+                yield to_header(item)
 
     def _scan(self, name: str | None, status: str | None, started_after: int | None) -> Iterator[Item]:
         wanted = [("sk", "=", text(HEADER)), ("pk", "<>", text(FUNCTIONS))]  # a function may be called "H"
@@ -565,7 +606,9 @@ class DynamoStore:
         header = to_header(item)
         for name, called in large_values(item).items():
             found = self._get(value_key(header.key, called))
-            setattr(header, name, None if found is None else body_of(found))
+            if found is None:
+                raise _lost(header.id, name)
+            setattr(header, name, body_of(found))
         return header
 
 
@@ -599,6 +642,12 @@ class Reading:
         elif sk == HEADER:
             self._header, self._large = to_header(item), large_values(item)
 
+    def lost(self) -> str | None:
+        """The name of a value that the header says is there, and is not."""
+        if self._header is None or self._header.key != self._key:
+            return None
+        return next((name for name, called in self._large.items() if called not in self._values), None)
+
     def loaded(self) -> Loaded | None:
         header = self._header
         if header is None or header.key != self._key:
@@ -606,9 +655,9 @@ class Reading:
         tail = [(to_segment(item), item) for item in self._tail]
         tail = [(segment, item) for segment, item in tail if segment.seq >= header.copied]
         copied = self._copies.get(header.edition, []) if header.edition else []
-        large = [self._values[called] for called in self._large.values() if called in self._values]
+        large = [self._values[called] for called in self._large.values()]
         for name, called in self._large.items():
-            setattr(header, name, body_of(self._values[called]) if called in self._values else None)
+            setattr(header, name, body_of(self._values[called]))
         stamps = [horizon_of(item) for item in (*copied, *(item for _, item in tail), *large)]
         horizon = min((stamp for stamp in stamps if stamp), default=0)
         return Loaded(
@@ -648,6 +697,21 @@ class _Change:
 
 def _owner(key: Key, writer: str) -> Item:
     return {":run": text(key.run), ":gen": number(key.gen), ":own": text(writer)}
+
+
+def _lost(id: str, name: str) -> ExecutionNotFound:
+    """Not None, which would be a value: an execution must not be taken for one with the input or the result null."""
+    return ExecutionNotFound(
+        f"the {name} of execution {id!r} is not there any more: its item was removed, though the execution still is. Its "
+        "retention is over, or something else deletes from the table"
+    )
+
+
+def _told_all(header: Header) -> tuple[str, Item]:
+    """The condition that nobody else began to wait for the end since this header was read."""
+    if header.parent is None:
+        return "attribute_not_exists(parent)", {}
+    return "parent = :parent", {":parent": text(header.parent)}
 
 
 def _item(failure: ConditionFailed) -> Item:

@@ -8,11 +8,12 @@ original. What a cancelled branch did before it was cancelled stays recorded and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ...batch import BatchResult
 from ...errors import BatchError
-from .. import failures
+from .. import causes, failures
 from ..effects import COMMIT, DELIVER, Fork, Inside, Operation, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..fan import Fan, Strand
@@ -37,10 +38,17 @@ def child(
         text = "" if adapter is None else adapter.encode(value, what)
         turn.check_size(text, what)
     except Exception as error:
-        yield from _end(op, done, FAILED, failures.encode(failures.capture(error, keep_state=False)))
+        yield from _end(op, done, FAILED, _failure(op, error, op.id))
         raise
     yield from _end(op, done, SUCCEEDED, text)
     return value if adapter is None else adapter.decode(text, what)
+
+
+def _failure(op: Op, error: Exception, id: str) -> str:
+    """With the operations that it comes from, for a redrive."""
+    causes.blame(op.turn, error, id)
+    failure = failures.capture(error, keep_state=False)
+    return failures.encode(replace(failure, causes=causes.behind(op.turn, error)))
 
 
 def _read(adapter: Adapter | None, text: str, what: str) -> Any:
@@ -70,6 +78,9 @@ def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
     yield from _end(op, done, SUCCEEDED, "")
     if done is None and fan.early:
         yield COMMIT  # which branches were first must not be decided again
+    for strand in fan.strands:
+        if strand.error is not None:  # also of one that was walked again
+            causes.blame(turn, strand.error, f"{op.id}/{strand.component}")
     batch = fan.result(kind)
     turn.batches.append(batch)
     return batch
@@ -149,7 +160,7 @@ def strand_ended(op: Op, strand: Strand, value: Any, error: Exception | None) ->
     status = SUCCEEDED
     text, value, error = _told(op, strand, value, error)
     if error is not None:
-        status, text = FAILED, failures.encode(failures.capture(error, keep_state=False))
+        status, text = FAILED, _failure(op, error, f"{op.id}/{strand.component}")
     end = Op(op.scope, "branch", f"{op.id}/{strand.component}", strand.index, None)
     op.turn.record(end, status, value=text)
     return value, error

@@ -13,7 +13,8 @@ from ...errors import CallbackFailed, CallbackTimeout
 from .. import failures, tokens
 from ..effects import DELIVER, Expire, Operation, Park, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
-from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, beat_prefix, callback_key, short
+from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
+from ..promises import callback_place, expiry
 from ..scope import Op
 from ..steps import StepPlan
 from ..values import Adapter
@@ -31,10 +32,10 @@ class Promise:
         self.adapter = adapter
         self.due = due
         self.heartbeat_ms = heartbeat_ms
-        self.operation = short(op.id)
         header = op.turn.header
-        self.key = callback_key(header.gen, self.operation)
-        self.token = tokens.make(header.id, header.run, header.gen, self.operation, header.secret)
+        self.operation, self.key = callback_place(op.turn.journal, header.gen, op.id)
+        limited = due is not None or heartbeat_ms is not None
+        self.token = tokens.make(header.id, header.run, header.gen, self.operation, header.secret, limited=limited)
 
     @property
     def what(self) -> str:
@@ -42,18 +43,14 @@ class Promise:
 
     def next_due(self) -> int | None:
         """The earlier of the timeout and of the next missing heartbeat."""
-        times = [time for time in (self.due, self._heartbeat_due()) if time is not None]
-        return min(times, default=None)
-
-    def _heartbeat_due(self) -> int | None:
-        if self.heartbeat_ms is None:
-            return None
         turn, record = self.op.turn, self.op.record
         assert record is not None
         assert record.begun is not None
-        beat = turn.inbox.last(beat_prefix(turn.header.gen, self.operation))
-        last = record.begun.at if beat is None else max(record.begun.at, int(beat.body))
-        return last + self.heartbeat_ms
+        return expiry(record.begun, turn.inbox, turn.header.gen, self.operation)
+
+    def patience(self, due: int | None) -> str:
+        """The outcome when nothing came until then."""
+        return TIMEOUT if due == self.due else NO_HEARTBEAT
 
 
 def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartbeat_ms: int | None) -> Promise:
@@ -83,11 +80,13 @@ def result(promise: Promise) -> Operation[Any]:
             break
         due = promise.next_due()
         if due is not None and turn.time() >= due:
-            yield Expire(promise.key, TIMEOUT if due == promise.due else NO_HEARTBEAT)
+            yield Expire(promise.key, promise.patience(due))
         else:
             yield Park(due, promise.key)
-    status = SUCCEEDED if there.body[0] == SUCCESS else FAILED
-    event = turn.record(op, status, value=_outcome(promise, there.body))
+    (at, body), due = arrived(there.body), promise.next_due()
+    if at is not None and due is not None and at >= due:
+        body = promise.patience(due)  # it came while nobody waited, and too late
+    event = turn.record(op, SUCCEEDED if body[0] == SUCCESS else FAILED, value=_outcome(promise, body))
     op.record = turn.journal.remember(event)
     yield DELIVER
     turn.show(op, event)
@@ -110,8 +109,8 @@ def _unwrap(promise: Promise, event: Event) -> Any:
 
 
 def _error(promise: Promise, failure: failures.Failure) -> Exception:
-    if failure.error_type == _TIMED_OUT:
-        beat = isinstance(failure.data, dict) and bool(failure.data.get("heartbeat"))
+    if failure.error_type == _TIMED_OUT and isinstance(failure.data, dict):  # fail_callback sends no data
+        beat = bool(failure.data.get("heartbeat"))
         return CallbackTimeout(failure.message, name=promise.name, heartbeat=beat)
     text = f"callback {promise.name!r} failed: {failure.error_type}: {failure.message}"
     return CallbackFailed(text, name=promise.name, error_type=failure.error_type, message=failure.message)

@@ -1,7 +1,8 @@
 """call, send: other executions.
 
-Written to the log: that the other one exists, after its header does; its outcome, when the handler takes it. The other one's
-end and its entry in this execution's inbox are one transaction. Its id is derived, so a replay finds the one it made.
+Written to the log: that the other one exists, after its header does; its outcome, when the handler takes it; that it could not
+be started. The other one's end and its entry in this execution's inbox are one transaction. Its id is derived, so a replay finds
+the one it made.
 """
 
 from __future__ import annotations
@@ -9,16 +10,26 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from ...errors import CallError, CallTimeout, ExecutionCancelled, ExecutionTimedOut
+from ...errors import (
+    CallError,
+    CallTimeout,
+    ExecutionCancelled,
+    ExecutionConflict,
+    ExecutionTimedOut,
+    PayloadTooLarge,
+)
 from .. import failures
-from ..effects import DELIVER, Expire, Launch, Operation, Park, Tell
+from ..effects import DELIVER, NOT_THERE, Decide, Launch, Operation, Park, Tell
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..ids import checked_id
-from ..inbox import SUCCESS, TIMEOUT, call_key, short
+from ..inbox import SUCCESS, TIMEOUT
+from ..promises import call_place
 from ..scope import Op
 from ..values import Adapter
 
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
+_CONFLICT = "durable_fn.errors.ExecutionConflict"
+_TOO_LARGE = "durable_fn.errors.PayloadTooLarge"
 _LONGEST_ID = 400
 
 
@@ -32,7 +43,7 @@ class Target:
         adapter: Adapter,
         input_adapter: Adapter,
         *,
-        retention_ms: int,
+        retention_ms: int | None,
         timeout_ms: int | None,
     ) -> None:
         self.fn = fn
@@ -47,26 +58,23 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
     turn, record = op.turn, op.record
     if record is not None and record.done is not None:
         return _unwrap(op, target, turn.deliver(op, record))
-    key = call_key(turn.header.gen, short(op.id))
-    outcome: str | None = None
     begun = record.begun if record is not None else None
     if begun is not None:
         child, due = begun.value, begun.due or None
     else:
-        child = derived_id(op) if id is None else checked_id(id, "the id of ctx.call")
+        again = turn.journal.epochs.get(op.id, "")
+        child = derived_id(op, len(again)) if id is None else checked_id(id, "the id of ctx.call")
         due = None if timeout_ms is None else turn.time() + timeout_ms
+    outcome: str | None = None
     try:
         if begun is None:
-            outcome = yield _launch(target, child, key)
+            earlier = _earlier(op) if id is None else []
+            child, outcome = yield from _begin(op, target, child, earlier)
             turn.record(op, BEGUN, due=due or 0, value=child)
-        while outcome is None:
-            there = turn.inbox.get(key)
-            if there is not None and not op.scope.branch.doomed:  # its end may be what this very cancellation led to
-                outcome = there.body
-            elif due is not None and turn.time() >= due:
-                yield Expire(key, TIMEOUT)
-            else:
-                yield Park(due, key)
+        elif turn.journal.revived and turn.inbox.get(_key(op, child)) is None:
+            # It may have ended while this one was over, and told nobody.
+            outcome = yield _launch(op, target, child)
+        event, decided = yield from _end(op, target, child, due, outcome)
     except (
         ExecutionCancelled,
         ExecutionTimedOut,
@@ -74,41 +82,98 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
         why = getattr(ended, "reason", None) or ended
         yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {why}")
         raise
-    event = turn.record(op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(op, target, child, outcome))
-    yield DELIVER
+    except (ExecutionConflict, PayloadTooLarge) as refused:
+        event, decided = turn.record(op, FAILED, value=failures.encode(_refusal(refused))), False
+    if not decided:
+        yield DELIVER
     turn.show(op, event)
     return _unwrap(op, target, event)
+
+
+def _begin(op: Op, target: Target, child: str, earlier: list[str]) -> Operation[tuple[str, str | None]]:
+    """The execution to wait for, and its outcome if it has one. After a redrive that is one which this operation started
+    before, if somebody made it go on meanwhile; else a new one."""
+    for id in earlier:
+        outcome = yield _launch(op, target, id, attach=True)
+        if outcome != NOT_THERE:
+            return id, outcome
+    return child, (yield _launch(op, target, child))
+
+
+def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | None) -> Operation[tuple[Event, bool]]:
+    """Waits. Gives the entry, and whether it is in the log already. That nothing came in time is decided on the condition that
+    nothing has come which is not in hand: the key stays free for the outcome, which may be asked for again."""
+    turn, key = op.turn, _key(op, child)
+    while outcome is None:
+        there, doomed = turn.inbox.get(key), op.scope.branch.doomed
+        if there is not None and not doomed:  # its end may be what this very cancellation led to
+            outcome = there.body
+        elif doomed or due is None or turn.time() < due:
+            yield Park(due, key)
+        else:
+            event = turn.draft(op, FAILED, value=_value(target, child, TIMEOUT))
+            if (yield Decide(event)):
+                turn.recorded(op, event)
+                return event, True
+    return turn.record(op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(target, child, outcome)), False
 
 
 def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str]:
     turn, record = op.turn, op.record
     if record is not None and record.done is not None:
-        return turn.deliver(op, record).value
-    child = derived_id(op) if id is None else checked_id(id, "the id of ctx.send")
-    yield _launch(target, child, None, delay_ms)
-    event = turn.record(op, SUCCEEDED, value=child)
-    yield DELIVER
-    turn.show(op, event)
-    return child
+        event = turn.deliver(op, record)
+    else:
+        child = derived_id(op) if id is None else checked_id(id, "the id of ctx.send")
+        try:
+            yield Launch(
+                target.fn, child, target.input, None, target.retention_ms, target.timeout_ms, delay_ms,
+                target.input_adapter,
+            )  # fmt: skip
+            event = turn.record(op, SUCCEEDED, value=child)
+        except (ExecutionConflict, PayloadTooLarge) as refused:
+            event = turn.record(op, FAILED, value=failures.encode(_refusal(refused)))
+        yield DELIVER
+        turn.show(op, event)
+    if event.status == SUCCEEDED:
+        return event.value
+    raise _error(target, failures.decode(event.value))
 
 
-def _launch(target: Target, id: str, key: str | None, delay_ms: int = 0) -> Launch:
-    return Launch(
-        target.fn, id, target.input, key, target.retention_ms, target.timeout_ms, delay_ms, target.input_adapter
-    )
+def _launch(op: Op, target: Target, child: str, *, attach: bool = False) -> Launch:
+    key, adapter = _key(op, child), target.input_adapter
+    return Launch(target.fn, child, target.input, key, target.retention_ms, target.timeout_ms, 0, adapter, attach)
 
 
-def derived_id(op: Op) -> str:
-    """The same on every replay, another in every generation. Readable as long as it is short."""
+def _key(op: Op, child: str) -> str:
+    """Of the entry that the end of this execution puts into the inbox."""
+    return call_place(op.turn.journal, op.turn.header.gen, child)
+
+
+def derived_id(op: Op, again: int = 0) -> str:
+    """The same on every replay, another in every generation, and another when it is tried `again` after a redrive. Readable as
+    long as it is short."""
     header = op.turn.header
     suffix = f"{op.id}" if header.gen == 1 else f"{op.id}@{header.gen}"
-    id = f"{header.id}/{suffix}"
+    id = f"{header.id}/{suffix}" + (f"!{again + 1}" if again else "")
     if len(id.encode()) <= _LONGEST_ID:
         return id
     return f"{header.id[:80]}/{hashlib.sha256(id.encode()).hexdigest()[:32]}"
 
 
-def _value(op: Op, target: Target, child: str, outcome: str) -> str:
+def _earlier(op: Op) -> list[str]:
+    """Executions that this operation started before a redrive and that gave no result then, the last one first."""
+    ends = op.turn.journal.epochs.get(op.id, "")
+    return [derived_id(op, again) for again in reversed(range(len(ends))) if ends[again] != SUCCEEDED]
+
+
+def _refusal(error: ExecutionConflict | PayloadTooLarge) -> failures.Failure:
+    """Recorded, so that a replay takes the same way, whatever has become of the other execution meanwhile."""
+    if isinstance(error, ExecutionConflict):
+        return failures.Failure(_CONFLICT, str(error), "", {"id": error.execution_id}, None)
+    return failures.Failure(_TOO_LARGE, str(error), "", {"size": error.size, "limit": error.limit}, None)
+
+
+def _value(target: Target, child: str, outcome: str) -> str:
     """As the log has it: an encoded result, or a failure that names the other execution and its status."""
     if outcome[0] == SUCCESS:
         return outcome[1:]
@@ -130,7 +195,13 @@ def _unwrap(op: Op, target: Target, event: Event) -> Any:
 def _error(target: Target, failure: failures.Failure) -> Exception:
     data = failure.data if isinstance(failure.data, dict) else {}
     id, status = str(data.get("id", "")), data.get("status", "FAILED")
-    if failure.error_type == _TIMED_OUT:
+    if failure.error_type == _CONFLICT and "status" not in data:
+        return ExecutionConflict(failure.message, execution_id=id)
+    if failure.error_type == _TOO_LARGE and "status" not in data:
+        return PayloadTooLarge(failure.message, size=int(data.get("size", 0)), limit=int(data.get("limit", 0)))
+    if (
+        failure.error_type == _TIMED_OUT and status == "RUNNING"
+    ):  # a child that FAILED with one of its own is no timeout of ours
         return CallTimeout(failure.message, execution_id=id, status=status, error_type=None, message=failure.message)
     return CallError(
         f"execution {id!r} of {target.fn!r} ended {status}: {failure.error_type}: {failure.message}",

@@ -28,4 +28,4 @@ def _draw(scope: Scope) -> bytes:
     if scope.turn.closed is not None:
         raise scope.turn.closed
     scope.drawn += 1
-    return scope.turn.derive(f"draw {scope.path} {scope.drawn}")
+    return scope.turn.draw(scope, f"draw {scope.path} {scope.drawn}")

@@ -9,7 +9,7 @@ from ...errors import PollTimeout
 from ..effects import Operation
 from ..events import BEGUN
 from ..retry import RetryPolicy
-from ..scope import Op
+from ..scope import Op, Scope
 from ..steps import StepPlan
 from .callbacks import part
 from .sleep import sleep
@@ -39,13 +39,13 @@ def poll(
         turn.pass_time(op.scope, inner.at)
         if until(state):
             return state
-        at = inner.at + every.delay_ms(checks, lambda: _jitter(op, checks))  # noqa: B023  (called at once)
+        at = inner.at + every.delay_ms(checks, lambda: _jitter(inner, checks))  # noqa: B023  (called at once)
         if (every.max_attempts is not None and checks >= every.max_attempts) or (due is not None and at > due):
             name = plan.name
             raise PollTimeout(f"poll {name!r} was not done after {checks} checks", state=state, checks=checks)
         yield from part(inner.enter("sleep", "wait"), sleep, at)
 
 
-def _jitter(op: Op, checks: int) -> float:
+def _jitter(inner: Scope, checks: int) -> float:
     """The same on every replay."""
-    return int.from_bytes(op.turn.derive(f"poll {op.id} {checks}")[:8]) / 2**64
+    return int.from_bytes(inner.turn.draw(inner, f"poll {inner.path} {checks}")[:8]) / 2**64

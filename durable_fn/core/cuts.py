@@ -1,0 +1,150 @@
+"""What a failure takes with it when it is tried again.
+
+The operation that failed, with what is inside it; that the operations around it are over; and what came after it, for that
+was clean-up. What ran beside it stays: a step of another branch that succeeded a moment later is no consequence, and must
+not run twice. A branch that was cancelled because of the failure goes on from where it was cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from . import failures
+from .causes import Cause
+from .events import BEGUN, CANCELLED, FAILED, RAISED, RETRY, SUCCEEDED, Event
+
+_FANS: Final = frozenset({"parallel", "map", "race"})
+_CODE: Final = _FANS | {"child", "branch"}
+"""What is inside these are operations of the handler's own: they stay."""
+
+
+class _Log:
+    """The entries of a log, looked at by operation."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+        self.last: dict[str, int] = {}  # place of the last entry
+        self.kinds: dict[str, str] = {}
+        self.inside: set[str] = set()  # ids with operations inside
+        for place, event in enumerate(events):
+            self.last[event.id] = place
+            self.kinds[event.id] = event.kind
+            head = event.id.rpartition("/")[0]
+            while head and head not in self.inside:
+                self.inside.add(head)
+                head = head.rpartition("/")[0]
+
+    def place(self, id: str) -> int | None:
+        """Of its last word; of what is inside where it said none."""
+        own = self.last.get(id)
+        if own is not None and self.events[own].status not in (BEGUN, RETRY):
+            return own
+        below = [place for one, place in self.last.items() if one == id or one.startswith(f"{id}/")]
+        return max(below, default=None)
+
+    def succeeded(self, id: str) -> bool:
+        return id in self.last and self.events[self.last[id]].status == SUCCEEDED
+
+    def keeps_begun(self, id: str) -> bool:
+        """Handler code, and a callback whose token was handed out by other operations than its own."""
+        kind = self.kinds.get(id)
+        return kind in _CODE or (kind == "callback" and id not in self.inside)
+
+
+def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int], set[str]]:
+    """Places of the entries that are forgotten, and the operations that are tried again."""
+    log = _Log(events)
+    cuts: dict[str, tuple[Cause, int]] = {}
+    queue = list(causes)
+    while queue:
+        cause = queue.pop()
+        place = log.place(cause.id)
+        if cause.id in cuts or place is None:
+            continue
+        cuts[cause.id] = cause, place
+        queue += _beside(log, cause, place)
+    gone: set[int] = set()
+    above = {head for id in cuts for head in ancestors(id)}
+    first: dict[str, int] = {}
+    for q, event in enumerate(events):
+        scope = event.id.rpartition("/")[0]
+        if (event.id in above and event.status not in (BEGUN, RETRY)) or _own(log, cuts, event):
+            gone.add(q)
+            continue
+        where = event.id if log.kinds[event.id] == "branch" else scope
+        if where not in first:
+            first[where] = min(
+                (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)), default=len(events)
+            )
+        if q > first[where]:
+            gone.add(q)
+    return gone, set(cuts)
+
+
+def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
+    """Whether the entry is of an operation that is tried again, or of one inside."""
+    if event.id in cuts and not log.succeeded(event.id):
+        return event.status != BEGUN or not log.keeps_begun(event.id)
+    heads = (head for head in ancestors(event.id) if head in cuts)
+    return any(log.kinds.get(head) not in _CODE and not log.succeeded(head) for head in heads)
+
+
+def ancestors(id: str) -> list[str]:
+    parts = id.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _apart(log: _Log, scope: str, cause: Cause) -> bool:
+    """Whether what happens in this scope runs beside the operation that failed, in another branch or task."""
+    path = "" if scope == "/" else scope
+    mine, failed = path.split("/")[:-1], cause.id.split("/")
+    n = next((i for i, (a, b) in enumerate(zip(mine, failed, strict=False)) if a != b), None)
+    if n is None:
+        return False
+    head = "/".join(mine[:n])
+    if log.kinds.get(head) in _FANS:
+        return True
+    tasks = dict(cause.tasks).get(f"{head}/" if head else "", 0)
+    return mine[n].startswith("~") and mine[n][1:].isdecimal() and int(mine[n][1:]) <= tasks
+
+
+def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
+    """What the failure ended elsewhere, and what else failed in the same fans: tried again as well."""
+    found: list[Cause] = []
+    lanes: dict[str, int] = {}  # place of the last entry of each branch or task beside
+    ended: set[str] = set()
+    for q, event in enumerate(log.events):
+        where = event.id if event.kind == "branch" else event.id.rpartition("/")[0]
+        if not where or not _apart(log, f"{where}/", cause):
+            continue
+        if event.kind == "branch":
+            ended.add(event.id)
+            if event.status == FAILED:
+                found += failures.decode(event.value).causes or [Cause(event.id)]
+        elif event.status == RAISED and q > place:
+            found.append(Cause(event.id))
+        lanes[_lane(event.id, cause)] = q
+    for lane, q in lanes.items():
+        event = log.events[q]
+        if q > place and lane not in ended and event.status in (FAILED, CANCELLED) and event.kind != "branch":
+            found.append(Cause(event.id))
+    return found
+
+
+def _lane(id: str, cause: Cause) -> str:
+    """The branch or task beside the failed operation that an operation is in."""
+    parts, failed = id.split("/"), cause.id.split("/")
+    n = next((i for i, (a, b) in enumerate(zip(parts, failed, strict=False)) if a != b), len(parts) - 1)
+    return "/".join(parts[: n + 1])
+
+
+def begun_anew(events: list[Event], gone: set[int], targets: set[str], at: int) -> dict[int, Event]:
+    """The beginnings that stay of operations that are tried again, or have one such inside: their time counts from now."""
+    heads = targets | {head for id in targets for head in ancestors(id)}
+    anew = {}
+    for place, event in enumerate(events):
+        if place not in gone and event.status == BEGUN and event.id in heads and event.kind in ("callback", "poll"):
+            due = at + event.due - event.at if event.due else 0
+            anew[place] = Event(event.id, event.kind, event.position, BEGUN, event.attempt, at, due, event.value)
+    return anew

@@ -1,0 +1,59 @@
+"""What waits for somebody outside, as the log and the inbox have it: under which key its outcome comes, and until when."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .events import Event
+from .inbox import Entry, Inbox, beat_prefix, call_key, callback_key, slot
+from .journal import Journal, Record
+
+
+def callback_place(journal: Journal, gen: int, id: str) -> tuple[str, str]:
+    """What a callback's token names it by, and the key of its outcome. After a redrive that asks anew the token is another; where
+    the code that handed it out does not run again, only the key is."""
+    operation = slot(id, len(journal.epochs.get(id, "")))
+    return operation, callback_key(gen, operation, journal.reopened.get(id, 0))
+
+
+def call_place(journal: Journal, gen: int, child: str) -> str:
+    """The key of the end of an execution: the same for all operations that wait for it."""
+    return call_key(gen, child, journal.ends.get(child, 0))
+
+
+def outcome_key(journal: Journal, gen: int, record: Record) -> str | None:
+    """Of an operation that began; None for what is no callback or call."""
+    if record.kind == "callback":
+        return callback_place(journal, gen, record.id)[1]
+    if record.kind == "call" and record.begun is not None:
+        return call_place(journal, gen, record.begun.value)
+    return None
+
+
+def expiry(begun: Event, inbox: Inbox, gen: int, operation: str) -> int | None:
+    """Epoch milliseconds: the earlier of a callback's timeout and of its next missing heartbeat."""
+    times = [begun.due] if begun.due else []
+    if begun.value:
+        beat = inbox.last(beat_prefix(gen, operation))
+        times.append(max(begun.at, int(beat.body) if beat is not None else 0) + int(begun.value))
+    return min(times, default=None)
+
+
+class Place(NamedTuple):
+    """Where a callback stands. `due`: epoch milliseconds; None: it waits for ever, or is not written down yet."""
+
+    key: str
+    outcome: Entry | None
+    due: int | None
+
+
+def place_of(journal: Journal, entries: dict[str, Entry], gen: int, operation: str) -> Place:
+    """Of what a token names. A log that does not have it may be about to: the token exists before the entry."""
+    for record in journal.records.values():
+        if record.kind == "callback" and record.begun is not None:
+            name, key = callback_place(journal, gen, record.id)
+            if name == operation:
+                due = expiry(record.begun, Inbox(entries, set()), gen, operation)
+                return Place(key, entries.get(key), due)
+    key = callback_key(gen, operation)
+    return Place(key, entries.get(key), None)

@@ -1,0 +1,583 @@
+"""What a redrive tries again, and what it leaves alone: on both journals, in both fronts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from durable_fn import AsyncDurableContext, Completion, DurableContext, DurableFunction, RetryPolicy, durable, step
+from durable_fn.errors import CallbackError, CallError, ExecutionCancelled, ExecutionTimedOut, StepError
+from tests.scenarios import EFFECTS
+from tests.worlds import World
+
+BROKEN: set[str] = set()
+TOKENS: list[str] = []
+ONCE = RetryPolicy(max_attempts=1)
+fronts = pytest.mark.parametrize("front", ["def", "async def"])
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    BROKEN.clear()
+    TOKENS.clear()
+
+
+@step(retry=ONCE)
+def work(name: str) -> str:
+    EFFECTS.append(name)
+    if name in BROKEN:
+        raise ConnectionError(name)
+    return name
+
+
+def again(world: World, id: str) -> list[str]:
+    """Redrives it, all mended. Gives what ran then."""
+    BROKEN.clear()
+    before = len(EFFECTS)
+    world.client.redrive(id)
+    world.advance(100)
+    return EFFECTS[before:]
+
+
+# -- the cause -----------------------------------------------------------------------------------------------------
+
+
+@durable(name="bug")
+def bug(event: Any, ctx: DurableContext) -> str:
+    with contextlib.suppress(StepError):
+        ctx.step(work, "optional")
+    ctx.step(work, "charge")
+    if "bug" in BROKEN:
+        raise KeyError("after the charge")
+    return "ok"
+
+
+@durable(name="bug")
+async def a_bug(event: Any, ctx: AsyncDurableContext) -> str:
+    with contextlib.suppress(StepError):
+        await ctx.step(work, "optional")
+    await ctx.step(work, "charge")
+    if "bug" in BROKEN:
+        raise KeyError("after the charge")
+    return "ok"
+
+
+@fronts
+def test_a_failure_that_was_caught_is_no_cause(world: World, front: str) -> None:
+    BROKEN.update(("optional", "bug"))
+    id = world.run(bug if front == "def" else a_bug, None)
+    assert world.client.describe(id).status == "FAILED"
+    assert again(world, id) == [], "the charge is done, and so is what failed and was caught"
+    assert world.client.result(id) == "ok"
+
+
+def test_one_that_was_terminated_goes_on_where_it_was(world: World) -> None:
+    @durable(name="waits")
+    def waits(event: Any, ctx: DurableContext) -> Any:
+        try:
+            ctx.step(work, "optional")
+        except StepError:
+            ctx.step(work, "charge")
+        return ctx.wait_for_signal("go")
+
+    BROKEN.add("optional")
+    id = world.run(waits, None)
+    world.client.terminate(id)
+    assert again(world, id) == []
+    world.client.signal(id, "go", 7)
+    world.advance(1)
+    assert world.client.result(id) == 7
+
+
+class OrderError(Exception):
+    pass
+
+
+@durable(name="wraps")
+def wraps(event: str, ctx: DurableContext) -> str:
+    ctx.step(work, "first")
+    try:
+        ctx.step(work, "second")
+    except StepError as error:
+        ctx.step(work, "notify")
+        if event == "from":
+            raise OrderError from error
+        if event == "context":
+            raise OrderError  # noqa: B904
+        raise OrderError from None
+    return ctx.step(work, "third")
+
+
+@durable(name="wraps")
+async def a_wraps(event: str, ctx: AsyncDurableContext) -> str:
+    await ctx.step(work, "first")
+    try:
+        await ctx.step(work, "second")
+    except StepError as error:
+        await ctx.step(work, "notify")
+        if event == "from":
+            raise OrderError from error
+        if event == "context":
+            raise OrderError  # noqa: B904
+        raise OrderError from None
+    return await ctx.step(work, "third")
+
+
+@fronts
+@pytest.mark.parametrize("how", ["from", "context", "none"])
+def test_the_cause_is_found_behind_the_handlers_own_error(world: World, front: str, how: str) -> None:
+    BROKEN.add("second")
+    id = world.run(wraps if front == "def" else a_wraps, how)
+    assert EFFECTS == ["first", "second", "notify"]
+    assert again(world, id) == ["second", "third"], "the notification was clean-up"
+    assert world.client.result(id) == "third"
+
+
+def test_one_exception_object_raised_by_many_executions(world: World) -> None:
+    error = OrderError("always the same")
+
+    def inner(ctx: DurableContext) -> None:
+        if "inner" in BROKEN:
+            raise error
+
+    @durable(name="shares")
+    def shares(event: bool, ctx: DurableContext) -> str:
+        if event:
+            ctx.child(inner)
+        ctx.step(work, "charge")
+        if "bug" in BROKEN:
+            raise error
+        return "ok"
+
+    BROKEN.update(("inner", "bug"))
+    first, second = world.run(shares, True), world.run(shares, False)
+    assert again(world, second) == [], "another execution's mark says nothing here"
+    assert again(world, first) == ["charge"]
+
+
+# -- branches ------------------------------------------------------------------------------------------------------
+
+
+def failing(ctx: DurableContext) -> str:
+    return ctx.step(work, "a")
+
+
+def slow(ctx: DurableContext) -> str:
+    ctx.sleep(10)
+    return ctx.step(work, "charge")
+
+
+async def a_failing(ctx: AsyncDurableContext) -> str:
+    return await ctx.step(work, "a")
+
+
+async def a_slow(ctx: AsyncDurableContext) -> str:
+    await ctx.sleep(10)
+    return await ctx.step(work, "charge")
+
+
+SETTLED = Completion.all_settled()
+
+
+@durable(name="fans")
+def fans(event: Any, ctx: DurableContext) -> list[str]:
+    return ctx.parallel({"a": failing, "b": slow}, completion=SETTLED).results
+
+
+@durable(name="fans")
+async def a_fans(event: Any, ctx: AsyncDurableContext) -> list[str]:
+    return (await ctx.parallel({"a": a_failing, "b": a_slow}, completion=SETTLED)).results
+
+
+@durable(name="fans")
+async def gathers(event: Any, ctx: AsyncDurableContext) -> list[str]:
+    found = await asyncio.gather(a_failing(ctx), a_slow(ctx), return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            await ctx.step(work, "notify")
+            raise one
+    return [str(one) for one in found]
+
+
+@pytest.mark.parametrize("handler", [fans, a_fans, gathers], ids=["def", "async def", "gather"])
+def test_what_succeeded_beside_it_and_after_it_is_not_done_twice(
+    world: World, handler: DurableFunction[Any, Any]
+) -> None:
+    BROKEN.add("a")
+    id = world.run(handler, None)
+    assert EFFECTS[:2] == ["a", "charge"]
+    assert again(world, id) == ["a"]
+    assert world.client.result(id) == ["a", "charge"]
+
+
+def test_all_branches_that_failed_are_tried_again(world: World) -> None:
+    def own(ctx: DurableContext) -> str:
+        done = ctx.step(work, "own")
+        if "bug" in BROKEN:
+            raise ValueError("of the branch itself")
+        return done
+
+    @durable(name="several")
+    def several(event: Any, ctx: DurableContext) -> list[str]:
+        return ctx.parallel([failing, slow, own], completion=SETTLED).results
+
+    BROKEN.update(("a", "charge", "bug"))
+    id = world.run(several, None)
+    assert sorted(again(world, id)) == ["a", "charge"]
+    assert world.client.result(id) == ["a", "charge", "own"]
+
+
+@durable(name="loses")
+def loses(event: Any, ctx: DurableContext) -> list[str]:
+    def loser(c: DurableContext) -> str:
+        with c.saga() as saga:
+            saga.add_compensation(work, "undo")
+            c.step(work, "reserve")
+            c.sleep(50)
+            return c.step(work, "pay")
+
+    def fails(c: DurableContext) -> str:
+        c.sleep(5)
+        return c.step(work, "a")
+
+    return ctx.parallel([loser, fails]).results
+
+
+@durable(name="loses")
+async def a_loses(event: Any, ctx: AsyncDurableContext) -> list[str]:
+    async def loser(c: AsyncDurableContext) -> str:
+        async with c.saga() as saga:
+            saga.add_compensation(work, "undo")
+            await c.step(work, "reserve")
+            await c.sleep(50)
+            return await c.step(work, "pay")
+
+    async def fails(c: AsyncDurableContext) -> str:
+        await c.sleep(5)
+        return await c.step(work, "a")
+
+    return (await ctx.parallel([loser, fails])).results
+
+
+@fronts
+def test_a_branch_that_the_failure_cancelled_goes_on(world: World, front: str) -> None:
+    BROKEN.add("a")
+    id = world.run(loses if front == "def" else a_loses, None)
+    assert EFFECTS == ["reserve", "a", "undo"]
+    assert again(world, id) == ["a", "pay"]
+    assert world.client.result(id) == ["pay", "a"]
+
+
+@durable(name="nested")
+def nested(event: Any, ctx: DurableContext) -> str:
+    def inside(c: DurableContext) -> str:
+        done = c.step(work, "inside")
+        if "bug" in BROKEN:
+            raise ValueError("of the child itself")
+        return done
+
+    return ctx.child(inside) + ctx.step(work, "after")
+
+
+@durable(name="nested")
+async def a_nested(event: Any, ctx: AsyncDurableContext) -> str:
+    async def inside(c: AsyncDurableContext) -> str:
+        done = await c.step(work, "inside")
+        if "bug" in BROKEN:
+            raise ValueError("of the child itself")
+        return done
+
+    return await ctx.child(inside) + await ctx.step(work, "after")
+
+
+@fronts
+def test_a_childs_own_mistake_leaves_its_steps_alone(world: World, front: str) -> None:
+    BROKEN.add("bug")
+    id = world.run(nested if front == "def" else a_nested, None)
+    assert again(world, id) == ["after"]
+    assert world.client.result(id) == "insideafter"
+    assert [e.status for e in world.client.history(id) if e.id == "inside"] == ["STARTED", "SUCCEEDED"]
+
+
+# -- ended from above ----------------------------------------------------------------------------------------------
+
+
+@durable(name="ended", execution_timeout=20)
+def ended(event: Any, ctx: DurableContext) -> Any:
+    def one(c: DurableContext) -> str:
+        c.step(work, "one")
+        c.wait_for_signal("go")
+        return c.step(work, "more")
+
+    def two(c: DurableContext) -> str:
+        return c.step(work, "two")
+
+    try:
+        return ctx.parallel([one, two], completion=SETTLED).results
+    except (ExecutionCancelled, ExecutionTimedOut):
+        ctx.step(work, "clean-up")
+        raise
+
+
+@durable(name="ended", execution_timeout=20)
+async def a_ended(event: Any, ctx: AsyncDurableContext) -> Any:
+    async def one(c: AsyncDurableContext) -> str:
+        await c.step(work, "one")
+        await c.wait_for_signal("go")
+        return await c.step(work, "more")
+
+    async def two(c: AsyncDurableContext) -> str:
+        return await c.step(work, "two")
+
+    try:
+        return (await ctx.parallel([one, two], completion=SETTLED)).results
+    except (ExecutionCancelled, ExecutionTimedOut):
+        await ctx.step(work, "clean-up")
+        raise
+
+
+@fronts
+@pytest.mark.parametrize("status", ["CANCELLED", "TIMED_OUT"])
+def test_what_ran_before_it_was_ended_stays(world: World, front: str, status: str) -> None:
+    id = world.run(ended if front == "def" else a_ended, None)
+    if status == "CANCELLED":
+        world.client.cancel(id)
+    world.advance(30)
+    assert world.client.describe(id).status == status
+    assert sorted(EFFECTS) == ["clean-up", "one", "two"]
+    assert again(world, id) == []
+    assert world.client.describe(id).status == "SUSPENDED", "it waits again"
+    world.client.signal(id, "go")
+    world.advance(1)
+    assert (world.client.result(id), EFFECTS[3:]) == (["more", "two"], ["more"])
+
+
+def test_a_poll_that_gave_up_begins_anew(world: World) -> None:
+    @durable(name="polls")
+    def polls(event: Any, ctx: DurableContext) -> int:
+        def check(n: int) -> int:
+            EFFECTS.append("check")
+            return n + 1 if "slow" not in BROKEN else 0
+
+        return ctx.poll(check, initial=0, until=lambda n: n == 2, every=4, timeout=10)
+
+    BROKEN.add("slow")
+    id = world.run(polls, None)
+    assert (world.client.describe(id).status, len(EFFECTS)) == ("FAILED", 3)
+    world.advance(100)
+    assert again(world, id) == ["check", "check"]
+    assert world.client.result(id) == 2
+
+
+# -- the outside ---------------------------------------------------------------------------------------------------
+
+
+@durable(name="asks")
+def asks(event: Any, ctx: DurableContext) -> Any:
+    answer = ctx.wait_for_callback(TOKENS.append, name="cb", timeout=60)
+    if answer == "no":
+        raise ValueError("refused")
+    return answer
+
+
+@durable(name="asks")
+async def a_asks(event: Any, ctx: AsyncDurableContext) -> Any:
+    answer = await ctx.wait_for_callback(TOKENS.append, name="cb", timeout=60)
+    if answer == "no":
+        raise ValueError("refused")
+    return answer
+
+
+@fronts
+def test_a_callback_that_timed_out_is_asked_anew(world: World, front: str) -> None:
+    id = world.run(asks if front == "def" else a_asks, None)
+    for _ in range(2):
+        world.advance(61)
+        assert world.client.describe(id).status == "FAILED"
+        world.client.redrive(id)
+        world.advance(1)
+        assert world.client.describe(id).status == "SUSPENDED"
+    assert len(set(TOKENS)) == 3, "each time another token"
+    for old in TOKENS[:2]:
+        with pytest.raises(CallbackError, match="timed out before"):
+            world.client.complete_callback(old, "late")
+    world.client.complete_callback(TOKENS[2], "yes")
+    world.advance(1)
+    assert world.client.result(id) == "yes"
+
+
+@fronts
+def test_an_answer_is_forgotten_with_its_question(world: World, front: str) -> None:
+    id = world.run(asks if front == "def" else a_asks, None)
+    world.client.complete_callback(TOKENS[0], "no")
+    world.advance(1)
+    world.client.redrive(id)
+    world.advance(1)
+    assert world.client.describe(id).status == "FAILED", "the handler's own error: the answer stands"
+    world.client.redrive(id, from_step="cb")
+    world.advance(1)
+    assert (world.client.describe(id).status, len(TOKENS)) == ("SUSPENDED", 2)
+    world.client.complete_callback(
+        TOKENS[0], "no"
+    )  # the other side repeats itself: accepted quietly, and no answer to this
+    world.client.complete_callback(TOKENS[1], "yes")
+    world.advance(1)
+    assert world.client.result(id) == "yes"
+
+
+def test_a_token_that_a_step_handed_out_stays_good(world: World) -> None:
+    """The step is done and does not run again, so its token must."""
+
+    @durable(name="hands-out")
+    def hands_out(event: Any, ctx: DurableContext) -> Any:
+        callback = ctx.callback("cb", timeout=60, heartbeat_timeout=50)
+        ctx.step(TOKENS.append, callback.token)
+        ctx.step(work, "charge")
+        return callback.result()
+
+    id = world.run(hands_out, None)
+    world.advance(61)
+    assert world.client.describe(id).status == "FAILED"
+    with pytest.raises(CallbackError):
+        world.client.complete_callback(TOKENS[0], "late")
+    world.client.redrive(id)
+    world.advance(1)
+    assert (world.client.describe(id).status, len(TOKENS), EFFECTS) == ("SUSPENDED", 1, ["charge"])
+    world.client.heartbeat_callback(TOKENS[0])
+    world.client.complete_callback(TOKENS[0], "yes")
+    world.client.complete_callback(TOKENS[0], "yes")
+    with pytest.raises(CallbackError, match="completed before"):
+        world.client.complete_callback(TOKENS[0], "no")
+    world.advance(1)
+    assert world.client.result(id) == "yes"
+
+
+@durable(name="kid")
+def kid(event: Any, ctx: DurableContext) -> str:
+    return ctx.step(work, "kid")
+
+
+@durable(name="calls")
+def calls(event: Any, ctx: DurableContext) -> str:
+    return ctx.call(kid, 1, id=event)
+
+
+@durable(name="calls")
+async def a_calls(event: Any, ctx: AsyncDurableContext) -> str:
+    return await ctx.call(kid, 1, id=event)
+
+
+@fronts
+def test_a_call_that_failed_is_made_anew(world: World, front: str) -> None:
+    BROKEN.add("kid")
+    id = world.run(calls if front == "def" else a_calls, None, None, kid)
+    assert world.client.describe(id).status == "FAILED"
+    world.client.redrive(id)
+    world.advance(10)
+    assert EFFECTS == ["kid", "kid"]
+    assert again(world, id) == ["kid"]
+    assert world.client.result(id) == "kid"
+
+
+@fronts
+@pytest.mark.parametrize("named", [None, "K"])
+def test_a_call_takes_what_its_execution_gave_when_redriven_itself(world: World, front: str, named: str | None) -> None:
+    BROKEN.add("kid")
+    id = world.run(calls if front == "def" else a_calls, named, None, kid)
+    assert again(world, named or f"{id}/kid") == ["kid"]
+    assert again(world, id) == []
+    assert world.client.result(id) == "kid"
+
+
+@pytest.mark.parametrize("named", [None, "K"])
+def test_a_call_waits_for_its_execution_that_was_redriven(world: World, named: str | None) -> None:
+    @durable(name="kid")
+    def waits(event: Any, ctx: DurableContext) -> str:
+        ctx.step(work, "kid")
+        ctx.sleep(5)
+        return ctx.step(work, "end")
+
+    @durable(name="calls")
+    def caller(event: Any, ctx: DurableContext) -> str:
+        return ctx.call(waits, 1, id=event)
+
+    BROKEN.add("kid")
+    id = world.run(caller, named, None, waits)
+    BROKEN.clear()
+    child = named or f"{id}/kid"
+    world.client.redrive(child)
+    world.client.redrive(id)
+    world.advance(20)
+    assert world.client.result(id) == "end"
+    assert EFFECTS == ["kid", "kid", "end"], "one execution, not two"
+
+
+def test_a_call_ended_while_its_caller_was_over(world: World) -> None:
+    """Its end could be told to nobody then."""
+
+    @durable(name="kid")
+    def waits(event: Any, ctx: DurableContext) -> Any:
+        return ctx.wait_for_signal("go")
+
+    @durable(name="calls")
+    def caller(event: Any, ctx: DurableContext) -> Any:
+        return ctx.call(waits, 1)
+
+    id = world.run(caller, None, None, waits)
+    world.client.terminate(id)
+    world.client.signal(f"{id}/kid", "go", 7)
+    world.advance(1)
+    world.client.redrive(id)
+    world.advance(1)
+    assert world.client.result(id) == 7
+
+
+def test_a_call_that_timed_out_is_asked_again(world: World) -> None:
+    @durable(name="kid")
+    def waits(event: Any, ctx: DurableContext) -> Any:
+        return ctx.wait_for_signal("go")
+
+    @durable(name="calls")
+    def caller(event: Any, ctx: DurableContext) -> Any:
+        return ctx.call(waits, 1, timeout=10)
+
+    id = world.run(caller, None, None, waits)
+    world.advance(11)
+    assert world.client.describe(id).status == "FAILED"
+    world.client.redrive(id)
+    world.advance(1)
+    world.client.signal(f"{id}/kid", "go", 7)
+    world.advance(1)
+    assert world.client.result(id) == 7
+
+
+def test_the_parent_of_a_terminated_child_is_told_or_it_is_not_terminated(world: World) -> None:
+    @durable(name="kid")
+    def waits(event: Any, ctx: DurableContext) -> Any:
+        return ctx.wait_for_signal("go")
+
+    @durable(name="calls")
+    def caller(event: Any, ctx: DurableContext) -> Any:
+        try:
+            ctx.call(waits, 1)
+        except CallError as error:
+            return error.status
+
+    id = world.run(caller, None, None, waits)
+    store, delivered = world.backend.store, []
+
+    def deliver(*args: Any) -> Any:
+        delivered.append(args)
+        raise ConnectionError("the client dies before its next request")
+
+    store.deliver = deliver  # type: ignore[method-assign]
+    try:
+        world.client.terminate(f"{id}/kid")
+    finally:
+        del store.deliver
+    assert not delivered, "no request of its own"
+    world.advance(100)
+    assert world.client.result(id) == "TERMINATED"
