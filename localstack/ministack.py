@@ -22,7 +22,9 @@ def main() -> None:
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": os.environ.get("AWS_REGION", "eu-central-1"),
     }
-    sys.path = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]  # this file has its name
+    sys.path = [
+        path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))
+    ]  # this file has its name
     sys.argv = sys.argv[:1]
     from ministack import app
     from ministack.services import scheduler
