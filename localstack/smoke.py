@@ -116,9 +116,10 @@ class Smoke:
         schedule = scheduler.get_schedule(Name=made["Name"], GroupName=group)
         assert schedule["Target"]["RoleArn"] == self.stack.output("ScheduleRoleArn")
         delayed = self._delayed(queue)
+        soon = datetime.now(UTC) + timedelta(seconds=4)
         scheduler.update_schedule(
-            Name=made["Name"], GroupName=group, ScheduleExpression=f"at({datetime.now(UTC) + timedelta(seconds=4):%Y-%m-%dT%H:%M:%S})",
-            FlexibleTimeWindow=schedule["FlexibleTimeWindow"], Target=schedule["Target"], ActionAfterCompletion="DELETE",
+            Name=made["Name"], GroupName=group, ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", Target=schedule["Target"],
+            FlexibleTimeWindow=schedule["FlexibleTimeWindow"], ActionAfterCompletion="DELETE",
         )  # fmt: skip
         until(
             lambda: self._delayed(queue) == delayed + 1, 20, "the schedule did not fire, or the function did not go on"

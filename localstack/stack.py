@@ -39,9 +39,9 @@ class Stack:
         self._run("build", "--build-dir", str(self.build), PYTHON_VERSION=version, PYTHON=sys.executable)
         bucket = self._artifacts()
         self._run(
-            "deploy", "--template", str(self.build / "template.yaml"), "--stack-name", self.name, "--s3-bucket", bucket,
-            "--region", REGION, "--capabilities", "CAPABILITY_IAM", "--no-progressbar", "--no-fail-on-empty-changeset", "--parameter-overrides",
-            f"Runtime={self.runtime}", f"DemoDirectory={self.directory}/systems",
+            "deploy", "--template", str(self.build / "template.yaml"), "--stack-name", self.name, "--region", REGION,
+            "--s3-bucket", bucket, "--capabilities", "CAPABILITY_IAM", "--no-progressbar", "--no-fail-on-empty-changeset",
+            "--parameter-overrides", f"Runtime={self.runtime}", f"DemoDirectory={self.directory}/systems",
         )  # fmt: skip
 
     def _artifacts(self) -> str:

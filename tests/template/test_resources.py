@@ -128,10 +128,9 @@ def test_dependencies_are_built_for_the_runtime() -> None:
     """`sam build` cannot tell make what the parameters are, so the defaults are held equal."""
     made = (ROOT / "deploy" / "Makefile").read_text()
     parameters = TEMPLATE.raw["Parameters"]
-    assert re.search(r"^PYTHON_VERSION \?= (.+)$", made, re.M)[1] == parameters["Runtime"]["Default"].removeprefix(
-        "python"
-    )  # type: ignore[index]
-    assert re.search(r"^ARCHITECTURE \?= (.+)$", made, re.M)[1] == parameters["Architecture"]["Default"]  # type: ignore[index]
+    defaults = dict(re.findall(r"^(\w+) \?= (.+)$", made, re.M))
+    assert "python" + defaults["PYTHON_VERSION"] == parameters["Runtime"]["Default"]
+    assert defaults["ARCHITECTURE"] == parameters["Architecture"]["Default"]
     for name, resource in TEMPLATE.resources.items():
         if resource["Type"].startswith("AWS::Serverless::") and "Metadata" in resource:
             assert f"build-{name}" in made
