@@ -30,6 +30,7 @@ from stack import REGION, Stack, aws  # noqa: E402
 
 from durable_fn import DurableClient  # noqa: E402
 from durable_fn.cli.environment import environment  # noqa: E402
+from durable_fn.testing.waits import open_callbacks  # noqa: E402
 
 ORDER = json.loads((ROOT / "handlers_demo" / "order_fulfilment" / "event.json").read_text())
 STEPS = ["charge_customer", "reserve_inventory", "notify_warehouse", "send_confirmation"]
@@ -110,15 +111,15 @@ class Smoke:
         into the queue, and the function sends the rest of the time, which is short enough by then, as a delay."""
         order, scheduler = self._order("later"), aws("scheduler")
         group, queue = self.stack.output("ScheduleGroup"), self.stack.output("OrderFulfilmentQueueUrl")
-        before = {s["Name"] for s in scheduler.list_schedules(GroupName=group)["Schedules"]}
+        before = self._schedules()
         id = self.client.start("order-fulfilment", order, id=order["order_id"], delay=903)
-        (made,) = [s for s in scheduler.list_schedules(GroupName=group)["Schedules"] if s["Name"] not in before]
-        schedule = scheduler.get_schedule(Name=made["Name"], GroupName=group)
+        (made,) = self._schedules() - before
+        schedule = scheduler.get_schedule(Name=made, GroupName=group)
         assert schedule["Target"]["RoleArn"] == self.stack.output("ScheduleRoleArn")
         delayed = self._delayed(queue)
         soon = datetime.now(UTC) + timedelta(seconds=4)
         scheduler.update_schedule(
-            Name=made["Name"], GroupName=group, ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", Target=schedule["Target"],
+            Name=made, GroupName=group, ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", Target=schedule["Target"],
             FlexibleTimeWindow=schedule["FlexibleTimeWindow"], ActionAfterCompletion="DELETE",
         )  # fmt: skip
         until(
@@ -127,7 +128,7 @@ class Smoke:
         self.client.terminate(id)
         assert self.client.describe(id).status == "TERMINATED"
         self.client.purge(id)
-        return made["Name"][:20] + "…"
+        return made[:20] + "…"
 
     def _delayed(self, queue: str) -> int:
         name = "ApproximateNumberOfMessagesDelayed"
@@ -174,6 +175,67 @@ class Smoke:
         refused = http("POST", self.stack.callbacks() + "whatever", {"verdict": "approve"})
         assert refused == (404, '{"error": "unknown callback token"}'), refused
         return "an unknown token is refused"
+
+    def an_approval(self) -> str:
+        """A human decides by the link in a mail: API Gateway, callback API, inbox, queue. Meanwhile a reminder is scheduled."""
+        event = self._event("customer_onboarding", "application_id", "approval")
+        schedules = self._schedules()
+        id = self._begin("CustomerOnboarding", event)
+        assert self._schedules() - schedules, "no schedule for the reminder in a day"
+        assert http("GET", self._link(id, "ask") + "?verdict=approve&by=grace")[0] == 200
+        assert self.client.describe(id).status == "SUSPENDED", "looking at the page approves nothing"
+        taken = http("POST", self._link(id, "ask"), {"verdict": "approve", "by": "grace"})
+        assert taken == (200, '{"status": "the answer was taken"}'), taken
+        outcome = self.client.result(id, wait=30)
+        assert (outcome["status"], outcome["decided_by"]) == ("active", "grace"), outcome
+        return f"{self.client.describe(id).invocations} invocations"
+
+    def an_agent(self) -> str:
+        """Model and tools in a loop, on asyncio; a dangerous tool waits for a human."""
+        id = self._begin("AiAgent", self._event("ai_agent", "task_id", "task"))
+        taken = http("POST", self._link(id, "approval"), {"verdict": "approve", "by": "grace"})
+        assert taken[0] == 200, taken
+        outcome = self.client.result(id, wait=30)
+        assert outcome["status"] == "answered", outcome
+        return f"{len(self.client.history(id))} events"
+
+    def an_audit(self) -> str:
+        """A map, its branches committed in groups."""
+        event = self._event("audit_pipeline", "audit_id", "audit") | {"records": 300}
+        self._invoke(self.stack.output("AuditPipelineName"), event)
+        report = self.client.result(event["audit_id"], wait=60)
+        assert report["records"] == 300, report
+        return f"{report['audited']} records audited, {len(report['flagged'])} flagged"
+
+    def _event(self, demo: str, key: str, name: str) -> dict[str, Any]:
+        event: dict[str, Any] = json.loads((ROOT / "handlers_demo" / demo / "event.json").read_text())
+        return event | {key: f"{name}-{self._run}"}
+
+    def _begin(self, function: str, event: dict[str, Any]) -> str:
+        """Runs until it waits for somebody."""
+        answer = self._invoke(self.stack.output(f"{function}Name"), event)
+        assert answer["status"] == "SUSPENDED", answer
+        return str(answer["execution_id"])
+
+    def _schedules(self) -> set[str]:
+        group = self.stack.output("ScheduleGroup")
+        return {schedule["Name"] for schedule in aws("scheduler").list_schedules(GroupName=group)["Schedules"]}
+
+    def _link(self, id: str, name: str) -> str:
+        """What is in the mail. Nobody can read those of functions in containers; who reads the journal knows the token."""
+        tokens: dict[str, str] = {}
+
+        def asked() -> bool:
+            loaded = self._load(id)
+            tokens.update(open_callbacks(loaded) if loaded else {})
+            return name in tokens
+
+        until(asked, 20, f"{id} does not wait for {name}")
+        return self.stack.callbacks() + tokens[name]
+
+    def _load(self, id: str) -> Any:
+        header = self.client._store.get(id)
+        return None if header is None else self.client._store.load(header.key)
 
     def nothing_in_the_dead_letters(self) -> str:
         for function in ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "AuditPipeline"):
@@ -227,12 +289,18 @@ def client_of(stack: Stack) -> Iterator[DurableClient]:
         iam.delete_user(UserName=user)
 
 
+_DEMOS = {
+    "customer_onboarding": Smoke.an_approval,
+    "ai_agent": Smoke.an_agent,
+    "audit_pipeline": Smoke.an_audit,
+}
 CHECKS = (
     Smoke.an_order_by_the_client,
     Smoke.an_order_by_an_invocation,
     Smoke.a_lost_message,
     Smoke.a_long_delay,
     Smoke.callbacks_over_http,
+    *(check for demo, check in _DEMOS.items() if (ROOT / "handlers_demo" / demo / "event.json").exists()),
     Smoke.functions_that_are_killed,
     Smoke.nothing_in_the_dead_letters,
 )

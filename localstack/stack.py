@@ -41,7 +41,7 @@ class Stack:
         self._run(
             "deploy", "--template", str(self.build / "template.yaml"), "--stack-name", self.name, "--region", REGION,
             "--s3-bucket", bucket, "--capabilities", "CAPABILITY_IAM", "--no-progressbar", "--no-fail-on-empty-changeset",
-            "--parameter-overrides", f"Runtime={self.runtime}", f"DemoDirectory={self.directory}/systems",
+            "--parameter-overrides", f"Runtime={self.runtime}", f"DemoDirectory={self.directory}/systems", "RequireTls=false",
         )  # fmt: skip
 
     def _artifacts(self) -> str:

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
+from xml.sax.saxutils import unescape
 
 from moto.core.models import botocore_stubber
 from moto.dynamodb.models import dynamodb_backends
@@ -30,6 +31,7 @@ _MESSAGE_BYTES: Final = 256 * 1024
 _WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
 _AT: Final = re.compile(r"at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)")
 _NAME: Final = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
+_KEYS: Final = re.compile(rb"<Key>(.*?)</Key>")
 _acting: ContextVar[str | None] = ContextVar("durable_fn_acting")
 
 
@@ -127,8 +129,8 @@ def _parsed(request: Any) -> tuple[str, str, dict[str, Any]]:
     raw = b"" if hasattr(raw, "read") else raw  # an object on its way to S3: reading it here would take it away
     try:
         body = json.loads(raw) if raw else {}
-    except ValueError:
-        body = {}
+    except ValueError:  # DeleteObjects of S3: its keys are the permissions it needs
+        body = {"Keys": [unescape(key.decode()) for key in _KEYS.findall(raw)]} if isinstance(raw, bytes) else {}
     if target:
         service, _, action = target.rpartition(".")
         return ("dynamodb" if service.startswith("DynamoDB") else "sqs"), action, body

@@ -52,7 +52,7 @@ def needed(
         return [(f"scheduler:{method}", place.arn("scheduler", urlsplit(url).path.lstrip("/")))]
     parts = urlsplit(url)
     bucket, s3, _ = (parts.hostname or "").partition(".s3.")
-    return [_s3(bucket, unquote(parts.path.lstrip("/")), method, parts.query)] if s3 else []
+    return _s3(bucket, unquote(parts.path.lstrip("/")), method, body) if s3 else []
 
 
 def _dynamodb(place: Place, action: str, body: dict[str, Any]) -> list[tuple[str, str]]:
@@ -69,10 +69,9 @@ def _dynamodb(place: Place, action: str, body: dict[str, Any]) -> list[tuple[str
     return found
 
 
-def _s3(bucket: str, key: str, method: str, query: str) -> tuple[str, str]:
-    fields = {field.partition("=")[0] for field in query.split("&")}
-    if not key and method == "GET":
-        return "s3:ListBucket", f"arn:aws:s3:::{bucket}"
-    if not key and method == "POST" and "delete" in fields:
-        return "s3:DeleteObject", f"arn:aws:s3:::{bucket}/*"  # the keys are in the body
-    return _S3.get(method, f"s3:{method}"), f"arn:aws:s3:::{bucket}/{key}"
+def _s3(bucket: str, key: str, method: str, body: dict[str, Any]) -> list[tuple[str, str]]:
+    if not key and method == "POST":
+        return [("s3:DeleteObject", f"arn:aws:s3:::{bucket}/{one}") for one in body.get("Keys", ["*"])]
+    if not key:
+        return [("s3:ListBucket" if method == "GET" else f"s3:{method}", f"arn:aws:s3:::{bucket}")]
+    return [(_S3.get(method, f"s3:{method}"), f"arn:aws:s3:::{bucket}/{key}")]

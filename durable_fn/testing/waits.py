@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..core.events import operation_name
 from ..core.header import Header
-from ..core.inbox import beat_prefix, short
+from ..core.inbox import beat_prefix, callback_key, short
 from ..core.journal import Journal, Record
+from ..core.tokens import make as make_token
 from ..ports import Loaded
 
 _OUTSIDE = ("callback", "signal", "call")
@@ -38,6 +40,18 @@ def _ends(loaded: Loaded, record: Record) -> set[int]:
         last = max([record.begun.at, *(int(beat.body) for beat in beats)])
         ends.add(last + int(record.begun.value))
     return ends
+
+
+def open_callbacks(loaded: Loaded) -> dict[str, str]:
+    """Tokens by name, the newest of each: whoever reads the journal may complete them."""
+    header, found = loaded.header, {}
+    for record in Journal(loaded.segments).records.values():
+        operation = short(record.id)
+        waits = record.kind == "callback" and record.done is None and header.live
+        if waits and callback_key(header.gen, operation) not in loaded.inbox:
+            token = make_token(header.id, header.run, header.gen, operation, header.secret)
+            found[operation_name(record.id)] = token
+    return found
 
 
 def jumps_to(header: Header, loaded: Loaded | None) -> int | None:

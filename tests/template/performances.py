@@ -96,6 +96,7 @@ def _orders(cloud: LocalCloud) -> None:
 def _values(cloud: LocalCloud) -> None:
     _start(cloud, large, 600_000, "x")
     assert len(cloud.client.result("x")) == 600_000
+    cloud.client.purge("x")
     _start(cloud, waits, incompressible(600_000), "y")
     assert len(cloud.client.describe("y").input) == 600_000
 

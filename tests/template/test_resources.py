@@ -161,7 +161,8 @@ def test_functions_are_given_the_variables_that_the_package_reads(function: str)
     of_demos = _read("handlers_demo", "DURABLE_FN_")
     given = _variables(function)
     assert of_package <= given
-    assert given - of_package <= of_demos
+    if {"ai_agent", "audit_pipeline"} <= DEMOS:
+        assert given - of_package <= of_demos
 
 
 def test_the_other_functions_are_given_what_they_need() -> None:
