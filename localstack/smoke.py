@@ -289,18 +289,15 @@ def client_of(stack: Stack) -> Iterator[DurableClient]:
         iam.delete_user(UserName=user)
 
 
-_DEMOS = {
-    "customer_onboarding": Smoke.an_approval,
-    "ai_agent": Smoke.an_agent,
-    "audit_pipeline": Smoke.an_audit,
-}
 CHECKS = (
     Smoke.an_order_by_the_client,
     Smoke.an_order_by_an_invocation,
     Smoke.a_lost_message,
     Smoke.a_long_delay,
     Smoke.callbacks_over_http,
-    *(check for demo, check in _DEMOS.items() if (ROOT / "handlers_demo" / demo / "event.json").exists()),
+    Smoke.an_approval,
+    Smoke.an_agent,
+    Smoke.an_audit,
     Smoke.functions_that_are_killed,
     Smoke.nothing_in_the_dead_letters,
 )
