@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SAM_STAMP := .venv-sam/.installed
+MINISTACK_STAMP := .venv-ministack/.installed
 DEMO ?=
 RUNS ?= 200
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-all check bench sigkill mutations model wheel clean
+.PHONY: demo test test-all check smoke bench sigkill mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -15,12 +17,23 @@ $(STAMP): pyproject.toml durable_fn/__init__.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)
 
+# SAM and the emulator pin what the package does not want pinned: each has an environment of its own, made once.
+$(SAM_STAMP): deploy/sam.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(MINISTACK_STAMP): localstack/ministack.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 ## demo: an order is fulfilled, its worker is killed halfway, another one finishes it (DEMO="ai_agent", DEMO="--fail-warehouse --speed 5", DEMO=--list)
 demo: $(STAMP)
 	@$(BIN)/durable-fn demo $(DEMO)
 
 ## test: the whole suite on this Python
-test: $(STAMP)
+test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 ## test-all: the suite on every Python from 3.11 to 3.13 that is installed
@@ -41,6 +54,10 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 0 tests/test_layout.py
+
+## smoke: template.yaml deployed onto ministack, and used (about a minute)
+smoke: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
+	$(BIN)/python -m pytest -n 0 -s tests/deploy
 
 ## bench: requests and capacity per scenario, CPU and wall per step, import times
 bench: $(STAMP)
@@ -63,4 +80,4 @@ wheel: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv .venv-* dist build .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .aws-sam dist build .mypy_cache .ruff_cache .hypothesis

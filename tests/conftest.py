@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,16 @@ def _clean_effects() -> None:
     EFFECTS.clear()
 
 
+@pytest.fixture(autouse=True)
+def _within_the_template() -> None:
+    """What tests do on a local cloud has to be allowed by template.yaml. Those that need none do not pay for its import."""
+    if "durable_fn.testing.cloud" in sys.modules:
+        from durable_fn.testing.cloud import LocalCloud
+        from tests.template.watch import watch
+
+        watch(LocalCloud)
+
+
 @pytest.fixture
 def sqlite_world() -> Iterator[SqliteWorld]:
     world = SqliteWorld()
@@ -26,7 +37,9 @@ def sqlite_world() -> Iterator[SqliteWorld]:
 @pytest.fixture
 def aws_world() -> Iterator[AwsWorld]:
     from durable_fn.testing.cloud import LocalCloud
+    from tests.template.watch import watch
 
+    watch(LocalCloud)
     with LocalCloud() as cloud:
         yield AwsWorld(cloud)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -100,6 +101,27 @@ def _say_where(console: Console, report: Report, url: str, keep: bool) -> None:
             f"The handler is handlers_demo/{report.demo}/handler.py. --keep keeps the journal, --list shows more demos."
         )
         console.print(text, soft_wrap=True)
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Made if it is not there.")] = Path(),
+    snippet: Annotated[
+        bool, typer.Option("--snippet", help="Only the resources for a template that you have.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """A durable function to begin with: SAM template, handler, test, Makefile. Overwrites nothing."""
+    from . import starting_point
+
+    written = _ask(lambda: starting_point.write(directory, starting_point.files(snippet=snippet)))
+    if json:
+        _echo({"directory": str(directory.resolve()), "files": [str(p.relative_to(directory)) for p in written]})
+        return
+    for path in written:
+        typer.echo(f"wrote {path}")
+    follow = "copy its resources into your template" if snippet else f"cd {directory} && make test"
+    typer.echo(f"Next: {follow}")
 
 
 @app.command("list")

@@ -33,6 +33,7 @@ from ..types import Duration
 from ..wiring import using
 from .lambda_context import FakeLambdaContext
 from .moto_wire import Request, Wire
+from .permissions import Permission, Place
 from .runner import EPOCH
 from .waits import jumps_to
 
@@ -41,6 +42,7 @@ _log = logging.getLogger("durable_fn.testing")
 REGION: Final = "eu-central-1"
 TABLE: Final = "durable-fn"
 BUCKET: Final = "durable-fn-values"
+BATCH: Final = 10
 _ACCOUNT: Final = "123456789012"
 _ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/durable-fn-scheduler"
 _MINUTE: Final = 60_000
@@ -70,7 +72,7 @@ class LocalCloud:
         self._bucket = bucket
         self._deliveries = deliveries
         self.clock = VirtualClock(moment(now or EPOCH, "now"))
-        self.wire = Wire(self.clock)
+        self.wire = Wire(self.clock, Place(REGION, _ACCOUNT))
         self._timeout = timeout
         self._max_receives = max_receives
         self._role = _ROLE if schedules else None
@@ -87,6 +89,8 @@ class LocalCloud:
         self._stack.enter_context(self.wire.open())
         with self.wire.aside():
             _client("dynamodb").create_table(**table_definition(TABLE))
+            ttl = {"AttributeName": "ttl", "Enabled": True}
+            _client("dynamodb").update_time_to_live(TableName=TABLE, TimeToLiveSpecification=ttl)
             _client("scheduler").create_schedule_group(Name="durable-fn")
             if self._bucket:
                 place = {"LocationConstraint": REGION}
@@ -142,7 +146,7 @@ class LocalCloud:
         context = FakeLambdaContext(self.clock, timeout=self._timeout, function_name=function.name)
         if request_id is not None:
             context.aws_request_id = request_id
-        with using(self._backend(self._queues.get(function.name))):
+        with using(self._backend(self._queues.get(function.name))), self.wire.acting(function.name):
             return function(event, context)
 
     # -- time ------------------------------------------------------------------------------------------------------
@@ -224,8 +228,8 @@ class LocalCloud:
         sqs, url = _client("sqs"), self._queues[fn]
         if not any(at <= self.clock.now() for at in self._message_times(fn)):
             return False
-        with self.wire.aside():
-            found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"]).get(
+        with self.wire.aside(), self.wire.acting(fn):
+            found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=BATCH, AttributeNames=["All"]).get(
                 "Messages", []
             )
         if not found:
@@ -241,7 +245,7 @@ class LocalCloud:
             self.deaths.append(death)
             return True
         failed = {failure["itemIdentifier"] for failure in (answer or {}).get("batchItemFailures", [])}
-        with self.wire.aside():
+        with self.wire.aside(), self.wire.acting(fn):
             for message in found:
                 if message["MessageId"] not in failed:
                     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
@@ -260,7 +264,8 @@ class LocalCloud:
             for schedule in fired:
                 name = schedule.target["Arn"].rpartition(":")[2]
                 url = _client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
-                _client("sqs").send_message(QueueUrl=url, MessageBody=schedule.target["Input"])
+                with self.wire.acting("scheduler"):
+                    _client("sqs").send_message(QueueUrl=url, MessageBody=schedule.target["Input"])
                 _client("scheduler").delete_schedule(Name=schedule.name, GroupName=schedule.group_name)
         return bool(fired)
 
@@ -274,13 +279,18 @@ class LocalCloud:
         now, due = self.clock.now(), self._first_due()
         if now % _MINUTE or due is None or due > now:
             return False
-        with self.wire.aside():
+        with self.wire.aside(), self.wire.acting("sweeper"):
             return sweeper.sweep(self.backend).sent > 0
 
     @property
     def requests(self) -> list[Request]:
         """What the code under test sent, botocore's own retries included."""
         return self.wire.requests
+
+    @property
+    def permissions(self) -> set[Permission]:
+        """What all this needs in IAM, by caller: hold it against your policies."""
+        return self.wire.permissions
 
 
 @functools.cache

@@ -12,15 +12,18 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
+from xml.sax.saxutils import unescape
 
 from moto.core.models import botocore_stubber
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 
 from ..ports import Clock
+from .permissions import Permission, Place, needed
 
 _ITEM_BYTES: Final = 400 * 1024
 _TRANSACTION_BYTES: Final = 4 * 1024 * 1024
@@ -28,6 +31,8 @@ _MESSAGE_BYTES: Final = 256 * 1024
 _WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"})
 _AT: Final = re.compile(r"at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)")
 _NAME: Final = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
+_KEYS: Final = re.compile(rb"<Key>(.*?)</Key>")
+_acting: ContextVar[str | None] = ContextVar("durable_fn_acting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +56,17 @@ class Request:
 
 
 class Wire:
-    """Between botocore and moto. `requests` is what the code under test sent; not what AWS does by itself."""
+    """Between botocore and moto. `requests` is what the code under test sent; not what AWS does by itself. `permissions` is
+    what it needs in IAM, and what AWS does in the name of a function's role."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, place: Place) -> None:
         self._clock = clock
+        self._place = place
         self._lock = threading.RLock()
         self._silent = threading.local()
+        self._caller: str | None = "client"
         self.requests: list[Request] = []
+        self.permissions: set[Permission] = set()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Wire]:
@@ -76,13 +85,30 @@ class Wire:
         before = getattr(self._silent, "on", False)
         self._silent.on = True
         try:
-            yield
+            with self.acting(None):
+                yield
         finally:
             self._silent.on = before
+
+    @contextlib.contextmanager
+    def acting(self, caller: str | None) -> Iterator[None]:
+        """Requests need the permissions of this caller's role; None: of nobody's. Threads that were started without the
+        context, as asyncio's executor does, belong to the latest caller."""
+        token = _acting.set(caller)
+        before, self._caller = self._caller, caller
+        try:
+            yield
+        finally:
+            self._caller = before
+            _acting.reset(token)
 
     def _pass(self, process: Callable[[Any], Any], request: Any) -> Any:
         service, action, body = _parsed(request)
         with self._lock:
+            caller = _acting.get(self._caller)
+            if caller is not None:
+                pairs = needed(self._place, service, action, body, request.method, request.url)
+                self.permissions.update(Permission(caller, *pair) for pair in pairs)
             problem = _problem(action, body)
             if problem is not None:
                 reply: Any = (400, {}, json.dumps({"__type": "ValidationException", "message": problem}))
@@ -103,8 +129,8 @@ def _parsed(request: Any) -> tuple[str, str, dict[str, Any]]:
     raw = b"" if hasattr(raw, "read") else raw  # an object on its way to S3: reading it here would take it away
     try:
         body = json.loads(raw) if raw else {}
-    except ValueError:
-        body = {}
+    except ValueError:  # DeleteObjects of S3: its keys are the permissions it needs
+        body = {"Keys": [unescape(key.decode()) for key in _KEYS.findall(raw)]} if isinstance(raw, bytes) else {}
     if target:
         service, _, action = target.rpartition(".")
         return ("dynamodb" if service.startswith("DynamoDB") else "sqs"), action, body

@@ -10,11 +10,7 @@ from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
-from ..core.events import operation_name
 from ..core.header import Header
-from ..core.journal import Journal
-from ..core.promises import callback_place
-from ..core.tokens import make as make_token
 from ..errors import CallError, NonDeterminismError
 from ..fronts.session import Outage
 from ..handler import DurableFunction
@@ -23,7 +19,7 @@ from ..ports import Backend
 from ..types import Duration, ExecutionStatus, HistoryEvent
 from ..wiring import using
 from .lambda_context import FakeLambdaContext
-from .waits import jumps_to
+from .waits import jumps_to, open_callbacks
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -102,15 +98,7 @@ class Execution(Generic[R_co]):
         header = self._runner._header(self._id)
         loaded = self._runner._journal.load(header.key)
         assert loaded is not None
-        open_: dict[str, str] = {}
-        journal = Journal(loaded.segments)
-        for record in journal.records.values():
-            operation, key = callback_place(journal, header.gen, record.id)
-            waits = record.kind == "callback" and record.done is None and header.live
-            begun = record.begun
-            if waits and begun is not None and key not in loaded.inbox:
-                token = make_token(*header.key, operation, header.secret, limited=bool(begun.due or begun.value))
-                open_[operation_name(record.id)] = token
+        open_ = open_callbacks(loaded)
         if name not in open_:
             names = ", ".join(map(repr, open_)) or "none"
             raise LookupError(f"execution {self._id!r} has no open callback {name!r}; open: {names}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ..core.events import operation_name
 from ..core.header import Header
 from ..core.inbox import Inbox
 from ..core.journal import Journal, Record
 from ..core.promises import callback_place, expiry, outcome_key
+from ..core.tokens import make as make_token
 from ..ports import Loaded
 
 _OUTSIDE = ("callback", "signal", "call")
@@ -44,6 +46,20 @@ def _ends(loaded: Loaded, journal: Journal, record: Record) -> set[int]:
         operation, _ = callback_place(journal, loaded.header.gen, record.id)
         ends.add(expiry(record.begun, Inbox(loaded.inbox, set()), loaded.header.gen, operation) or 0)
     return ends
+
+
+def open_callbacks(loaded: Loaded) -> dict[str, str]:
+    """Tokens by name, the newest of each: whoever reads the journal may complete them."""
+    header, journal = loaded.header, Journal(loaded.segments)
+    found: dict[str, str] = {}
+    for record in journal.records.values():
+        operation, key = callback_place(journal, header.gen, record.id)
+        waits = record.kind == "callback" and record.done is None and header.live
+        begun = record.begun
+        if waits and begun is not None and key not in loaded.inbox:
+            token = make_token(*header.key, operation, header.secret, limited=bool(begun.due or begun.value))
+            found[operation_name(record.id)] = token
+    return found
 
 
 def jumps_to(header: Header, loaded: Loaded | None) -> int | None:

@@ -245,24 +245,26 @@ def test_a_missing_table_is_named(cloud: LocalCloud) -> None:
 
 def test_a_table_without_the_index_is_named(cloud: LocalCloud) -> None:
     client = _client("dynamodb")
-    client.create_table(
-        TableName="plain",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
-        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
-    )
+    with cloud.wire.aside():
+        client.create_table(
+            TableName="plain",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk")],
+        )
     with pytest.raises(RuntimeError, match="index"):
         DynamoStore(client, "plain").due(0, NOW, 10)
 
 
 def test_a_table_with_other_keys_is_named(cloud: LocalCloud) -> None:
     client = _client("dynamodb")
-    client.create_table(
-        TableName="other",
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-    )
+    with cloud.wire.aside():
+        client.create_table(
+            TableName="other",
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        )
     with pytest.raises(RuntimeError, match=r"pk.*sk"):
         DynamoStore(client, "other").get("x")
 
