@@ -41,7 +41,7 @@ class Theatre:
         self.client = DurableClient(self.backend)
         self._functions: list[LambdaFunction] = []
 
-    def function(self, name: str, module: str = "handlers", **options: Any) -> LambdaFunction:
+    def function(self, handler: str, module: str = "handlers", **options: Any) -> LambdaFunction:
         """Of tests.lambda_runtime.functions. The timeout is long unless the test is about it."""
         settings: dict[str, Any] = {"timeout": 20, "task_root": ROOT, **options}
         settings["variables"] = {
@@ -50,7 +50,7 @@ class Theatre:
             **settings.get("variables", {}),
         }
         directory = self.directory / f"function-{len(self._functions)}"
-        function = LambdaFunction(f"tests.lambda_runtime.functions.{module}.{name}", directory=directory, **settings)
+        function = LambdaFunction(f"tests.lambda_runtime.functions.{module}.{handler}", directory=directory, **settings)
         self._functions.append(function)
         return function
 

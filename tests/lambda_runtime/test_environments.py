@@ -124,7 +124,7 @@ def test_a_closed_function_leaves_no_process(theatre: Theatre) -> None:
 
 
 def test_a_frozen_environment_does_not_outlive_who_started_it(tmp_path: Path) -> None:
-    """Nobody can end it then but the kernel."""
+    """Stopped as it is, it would stay for ever."""
     code = (
         "import os, signal\n"
         "from durable_fn.testing.lambda_runtime import LambdaFunction\n"

@@ -1,7 +1,6 @@
 """One execution environment: a process with the runtime and the function's code in it, which is used again and again.
 
-Between invocations it is frozen, as on AWS: SIGSTOP when the runtime asks for the next invocation, SIGCONT when there is one. It
-is a process group of its own, but not a session: the kernel then hangs up on frozen ones whose starter was killed.
+Between invocations it is frozen, as on AWS: SIGSTOP when the runtime asks for the next invocation, SIGCONT when there is one.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from typing import Final, Literal
 
 from . import answers
 from .answers import Answer
+from .guard import Guard
 from .runtime_api import Request, RuntimeApi
 
 INIT_S: Final = 10.0
@@ -39,7 +39,14 @@ class Environment:
     """Starts its process at once. One invocation at a time; `LambdaFunction` hands them out. `log`: its stdout and stderr."""
 
     def __init__(
-        self, command: Sequence[str], variables: Mapping[str, str], task_root: Path, log: Path, *, freezes: bool
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        task_root: Path,
+        log: Path,
+        guard: Guard,
+        *,
+        freezes: bool,
     ) -> None:
         self._changed = threading.Condition()
         self._state: State = "starting"
@@ -50,6 +57,7 @@ class Environment:
         self._held_s = 0.0
         self._fresh = True
         self.log = log
+        self._guard = guard
         self._api = RuntimeApi(self)
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the caller's own command
@@ -59,8 +67,9 @@ class Environment:
                 stderr=output,
                 cwd=task_root,
                 env={**variables, "AWS_LAMBDA_RUNTIME_API": self._api.address},
-                process_group=0,
+                start_new_session=True,
             )
+        guard.watch(self.pid)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
@@ -113,6 +122,7 @@ class Environment:
         self._process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+        self._guard.forget(self.pid)
         with self._changed:
             self._to("over")
         self._api.close()

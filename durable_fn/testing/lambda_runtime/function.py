@@ -16,6 +16,7 @@ from typing import Final
 
 from .answers import MOST_PAYLOAD, Answer
 from .environment import Environment
+from .guard import Guard
 
 _REGION: Final = "eu-central-1"
 _ACCOUNT: Final = "123456789012"
@@ -61,6 +62,7 @@ class LambdaFunction:
         self._freezes = freezes
         self._lock = threading.Lock()
         self._environments: list[Environment] = []
+        self._guard: Guard | None = None
         self._closed = False
 
     def __enter__(self) -> LambdaFunction:
@@ -75,6 +77,8 @@ class LambdaFunction:
             self._closed = True
         for environment in self._environments:
             environment.kill()
+        if self._guard is not None:
+            self._guard.close()
         if self._own is not None:
             self._own.cleanup()
 
@@ -160,6 +164,7 @@ class LambdaFunction:
             "_HANDLER": self.handler,
             **self.variables,
         }
+        self._guard = self._guard or Guard()
         command = [self._python, "-m", "awslambdaric", self.handler]
         log = self._directory / f"{self.name}-{stream}.log"
-        return Environment(command, variables, self._task_root, log, freezes=self._freezes)
+        return Environment(command, variables, self._task_root, log, self._guard, freezes=self._freezes)

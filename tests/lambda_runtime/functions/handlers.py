@@ -13,7 +13,7 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from durable_fn import AsyncDurableContext, DurableContext, current_step, durable, step
+from durable_fn import AsyncDurableContext, DurableContext, RetryPolicy, current_step, durable, step
 from durable_fn.core.current import current_scope
 from durable_fn.errors import StepTimeout
 from tests.lambda_runtime.functions.stage import gate, note
@@ -127,11 +127,10 @@ async def ask(address: str, word: str) -> dict[str, Any]:
 
 @durable(name="connected", execution_id="id")
 async def connected(event: dict[str, Any], ctx: AsyncDurableContext) -> list[Any]:
-    """Twice at once, one after the other over the same connection."""
+    """Twice over the same connection, once below a timer of the loop."""
     first = await ctx.step(step(functools.partial(ask, event["address"], event["id"] + "-1"), name="ask"))
-    second, _ = await asyncio.gather(
-        ctx.step(step(functools.partial(ask, event["address"], event["id"] + "-2"), name="ask")), ctx.now()
-    )
+    async with asyncio.timeout(10):
+        second = await ctx.step(step(functools.partial(ask, event["address"], event["id"] + "-2"), name="ask"))
     return [first, second]
 
 
@@ -152,22 +151,23 @@ def long(event: dict[str, Any], ctx: DurableContext) -> int:
     return int(event["steps"])
 
 
-@step(timeout=0.1, retry=None)
+@step(timeout=0.1, retry=RetryPolicy(max_attempts=1), raises=(StepTimeout,))
 def overtime(id: str) -> str:
     note("begins", id, "overtime")
     gate(f"{id}-overtime")
     note("late", id, current_step().execution_id)
+    gate(f"{id}-end")
     return "too late"
 
 
 @durable(name="leaving", execution_id="id")
 def leaving(event: dict[str, Any], ctx: DurableContext) -> str:
-    """Leaves a thread behind: a body that ran over its time."""
-    from durable_fn import RetryPolicy
-
+    """Leaves a thread behind: a body that ran over its time. With `meets` it waits until such a thread goes on in it."""
+    if "meets" in event:
+        gate(f"{event['meets']}-end")
+        return ctx.step(step(functools.partial(body, event["id"], "own", False), name="own"))
     try:
-        return ctx.step(step(functools.partial(overtime, event["id"]), name="overtime", timeout=0.1,
-                             retry=RetryPolicy(max_attempts=1), raises=(StepTimeout,)))  # fmt: skip
+        return ctx.step(overtime, event["id"])
     except StepTimeout:
         return "gave up"
 
