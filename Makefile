@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MINISTACK_STAMP := .venv-ministack/.installed
 DEMO ?=
 RUNS ?= 200
 export PYTHONPATH := $(CURDIR)
@@ -15,12 +16,17 @@ $(STAMP): pyproject.toml durable_fn/__init__.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)
 
+$(MINISTACK_STAMP): localstack/ministack.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 ## demo: an order is fulfilled, its worker is killed halfway, another one finishes it (DEMO="ai_agent", DEMO="--fail-warehouse --speed 5", DEMO=--list)
 demo: $(STAMP)
 	@$(BIN)/durable-fn demo $(DEMO)
 
 ## test: the whole suite on this Python
-test: $(STAMP)
+test: $(STAMP) $(MINISTACK_STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 ## test-all: the suite on every Python from 3.11 to 3.13 that is installed
