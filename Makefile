@@ -48,9 +48,10 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 0 tests/test_layout.py
 
-## bench: requests and capacity per scenario, CPU and wall per step, import times
-bench: $(STAMP)
+## bench: requests and capacity per scenario, CPU and wall per step, import times, cold starts in Lambda's runtime
+bench: $(STAMP) $(MINISTACK_STAMP)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --runtime
 
 ## sigkill: 200 orders whose workers are killed at random moments (RUNS=...)
 sigkill: $(STAMP)

@@ -17,15 +17,15 @@ from durable_fn.testing.lambda_runtime import Environment, LambdaFunction
 from durable_fn.wiring import sqlite
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
-def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE_S) -> Any:
+def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE_S, every: float = 0.005) -> Any:
     """Looks until it is so, and returns what it is."""
     end = time.monotonic() + patience
     while not (found := condition()):
         assert time.monotonic() < end, f"still not so after {patience} s: {what}"
-        time.sleep(0.003)
+        time.sleep(every)
     return found
 
 
@@ -50,8 +50,11 @@ class Theatre:
             **settings.get("variables", {}),
         }
         directory = self.directory / f"function-{len(self._functions)}"
+        warm = settings.pop("warm", False)
         function = LambdaFunction(f"tests.lambda_runtime.functions.{module}.{handler}", directory=directory, **settings)
         self._functions.append(function)
+        if warm:  # for short timeouts: the first invocation imports and connects
+            assert not function.invoke({"id": f"warm-{len(self._functions)}", "steps": ["w"]}).failed
         return function
 
     def close(self) -> None:

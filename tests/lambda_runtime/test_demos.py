@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.emulator import ministack
 from durable_fn.core.values import return_annotation
 from durable_fn.testing.lambda_runtime import EventSource
 from durable_fn.types import HistoryEvent
@@ -23,8 +24,8 @@ from handlers_demo.order_fulfilment.systems import SYSTEMS as COMPANIES
 from handlers_demo.order_fulfilment.systems import WAREHOUSE
 from handlers_demo.script import NAMES, Act, Play, Scene, after, load
 from handlers_demo.systems import DIRECTORY_VARIABLE, LATENCY_VARIABLE, effects
+from tests.lambda_runtime.account import Account
 from tests.lambda_runtime.conftest import until
-from tests.lambda_runtime.emulator import Account, ministack
 from tests.lambda_runtime.witness import Attempt, attempts, repeated
 
 HANDLER = "tests.lambda_runtime.functions.demos.handler"
@@ -47,7 +48,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def account(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv(DIRECTORY_VARIABLE, str(tmp_path / "systems"))
     variables = {DIRECTORY_VARIABLE: str(tmp_path / "systems"), "WITNESS": str(tmp_path / "witness")}
-    with Account(endpoint, tmp_path, visibility=2, **variables) as account:
+    with Account(endpoint, tmp_path, **variables) as account:
         yield account
 
 
@@ -59,7 +60,7 @@ def test_each_demo_by_its_script(account: Account, name: str) -> None:
     queue, dead = account.queue()
     client, backend = account.client(queue)
     scene.prepare()
-    account.subscribe(account.function(HANDLER, queue, timeout=2, DEMO=name), queue)
+    account.subscribe(account.function(HANDLER, queue, timeout=5, DEMO=name), queue)
     id = client.start(script.handler, event, id=script.id(event))
 
     def over() -> bool:
@@ -69,7 +70,7 @@ def test_each_demo_by_its_script(account: Account, name: str) -> None:
                 act.do(client, id)
         return client.describe(id).finished_at is not None
 
-    until(over, f"{name} is finished", 30)
+    until(over, f"{name} is finished", every=0.05)
     result = client.result(id, result_type=return_annotation(script.handler.__wrapped__))
     assert effects(script.systems) == scene.effects(event, result)
     assert repeated(attempts(account.directory / "witness"), client.history(id)) == []
@@ -95,7 +96,7 @@ class Orders:
         self.queue, self.dead = account.queue()
         self.client, self.backend = account.client(self.queue)
         variables = {"DEMO": "order_fulfilment", LATENCY_VARIABLE: str(LATENCY_S)}
-        self.function = account.function(HANDLER, self.queue, timeout=1.5, **variables)
+        self.function = account.function(HANDLER, self.queue, timeout=3, **variables)
         self.witness = account.directory / "witness"
         self.ids: list[str] = []
         self.kills = 0
@@ -133,11 +134,11 @@ def test_orders_whose_environments_are_killed_at_random(account: Account) -> Non
     orders = Orders(account, seed=20261124)
     WAREHOUSE.refuse(2)
     account.sweep(orders.queue)
-    account.subscribe(orders.function, orders.queue, batch_size=3, concurrency=3)
+    account.subscribe(orders.function, orders.queue, batch_size=3)
     for _ in range(4):
         orders.place()
     orders.kill_at_random()
-    until(orders.all_over, "all orders are over", 60)
+    until(orders.all_over, "all orders are over", 100, every=0.05)
     histories = {id: orders.client.history(id) for id in orders.ids}
     assert {orders.client.result(id)["status"] for id in orders.ids} == {"fulfilled"}
     assert effects(COMPANIES) == dict.fromkeys(("charge", "reserve", "ship", "mail"), len(orders.ids))
@@ -167,11 +168,12 @@ def test_a_body_that_begins_again_would_be_seen(tmp_path: Path) -> None:
 
 def test_only_the_bad_message_of_a_batch_comes_again(account: Account) -> None:
     """And ends in the dead-letter queue; the good ones are deleted, and done once."""
-    queue, dead = account.queue(max_receives=2)
+    queue, dead = account.queue(max_receives=2, visibility=2)
     client, _ = account.client(queue)
     function = account.function(HANDLER, queue, timeout=2, DEMO="order_fulfilment")
     source = EventSource(function, account.sqs, queue)
     order = load("order_fulfilment").event(load("order_fulfilment").scene()).model_dump(mode="json")
+    assert not function.invoke(order | {"order_id": "warm"}).failed
     bodies = [json.dumps(order | {"order_id": f"order-{n}"}) for n in range(3)]
     bodies.insert(1, '{"durable_fn": 1, "id": "order-1"}')
     account.sqs.send_message_batch(
@@ -182,14 +184,14 @@ def test_only_the_bad_message_of_a_batch_comes_again(account: Account) -> None:
     assert len(first.value["batchItemFailures"]) == 1
     assert {client.result(f"order-{n}")["status"] for n in range(3)} == {"fulfilled"}
     assert account.messages(queue) == 1
-    again = until(lambda: source.poll_once(wait=1), "the bad message comes again")
+    again = until(source.poll_once, "the bad message comes again")
     assert again.value == first.value
-    until(lambda: source.poll_once(wait=1) is None and account.messages(dead) == 1, "it is a dead letter")
+    until(lambda: source.poll_once() is None and account.messages(dead) == 1, "it is a dead letter")
     with closing(sqlite3.connect(account.directory / "systems" / "payments.sqlite")) as db:
-        assert db.execute("SELECT count(*) FROM calls").fetchone() == (3,)
+        assert db.execute("SELECT count(*) FROM calls").fetchone() == (4,)
 
 
 def test_a_queue_that_lambda_does_not_take(account: Account) -> None:
-    queue, _ = account.queue()
+    queue, _ = account.queue(visibility=2)
     with pytest.raises(ValueError, match="visibility timeout: 2 seconds is less than Function timeout: 3"):
         EventSource(account.function(HANDLER, queue, timeout=3), account.sqs, queue)

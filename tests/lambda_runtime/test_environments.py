@@ -117,7 +117,7 @@ def test_a_closed_function_leaves_no_process(theatre: Theatre) -> None:
     other = theatre.reached("f-a")
     assert idle in (busy, other)
     function.close()
-    assert [future.result(5).error_type, waiting.result(5).error_type] == ["Runtime.ExitError"] * 2
+    assert [future.result(30).error_type, waiting.result(5).error_type] == ["Runtime.ExitError"] * 2
     assert not any(running(pid) for pid in (idle, busy, other))
     with pytest.raises(RuntimeError, match="closed"):
         function.invoke({})

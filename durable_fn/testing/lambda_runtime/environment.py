@@ -23,7 +23,6 @@ from .runtime_api import Request, RuntimeApi
 
 INIT_S: Final = 10.0
 """Lambda gives the code outside the handler ten seconds."""
-_SHUTDOWN_S: Final = 0.5
 
 State = Literal["starting", "idle", "busy", "over"]
 
@@ -53,8 +52,6 @@ class Environment:
         self._invocation: _Invocation | None = None
         self._init_error: bytes | None = None
         self._freezes = freezes
-        self._held_since: float | None = None  # frozen from outside, and since when
-        self._held_s = 0.0
         self._fresh = True
         self.log = log
         self._guard = guard
@@ -147,12 +144,13 @@ class Environment:
             self._state = "busy"
             return True
 
-    def invoke(self, request_id: str, payload: bytes, arn: str, timeout: float) -> Answer:
-        """The environment is fresh, or was reserved. Returns when it is idle again, or over: after its timeout it is killed."""
+    def invoke(self, request_id: str, payload: bytes, arn: str, timeout: float, grace: float = 0) -> Answer:
+        """The environment is fresh, or was reserved. Returns when it is idle again, or over: it is killed `grace` seconds after
+        the deadline that the function is told."""
         began, cold, self._fresh = time.monotonic(), self._fresh, False
         with self._changed:
             if not cold or self._initialised(request_id):
-                answer, failed = self._run(request_id, payload, arn, timeout)
+                answer, failed = self._run(request_id, payload, arn, timeout, grace)
             else:
                 answer, failed = self._init_error or b"", True
         return Answer(request_id, answer, failed, self.pid, cold, time.monotonic() - began)
@@ -165,21 +163,17 @@ class Environment:
             self._init_error = self._init_error or answers.exited(request_id, self._process.returncode)
         return self._init_error is None
 
-    def _run(self, request_id: str, payload: bytes, arn: str, timeout: float) -> tuple[bytes, bool]:
+    def _run(self, request_id: str, payload: bytes, arn: str, timeout: float, grace: float) -> tuple[bytes, bool]:
         deadline = time.time_ns() // 1_000_000 + round(timeout * 1000)
         self._invocation = invocation = _Invocation(Request(request_id, payload, deadline, arn))
-        self._held_s = 0.0
         self._to("busy")
-        until = time.monotonic() + timeout
-        while self._invocation is invocation and self._state == "busy":
-            left = until + self._held_s - time.monotonic()
-            if self._held_since is None and left <= 0:
-                self._signal(signal.SIGKILL)
-                self._changed.wait_for(lambda: self._state == "over")
-                if invocation.payload is None:
-                    return answers.timed_out(request_id, timeout), True
-                break
-            self._changed.wait(None if self._held_since is not None else left)
+        over = self._changed.wait_for(
+            lambda: self._invocation is not invocation or self._state != "busy", timeout + grace
+        )
+        if not over:
+            self.kill()
+            if invocation.payload is None:
+                return answers.timed_out(request_id, timeout), True
         if invocation.payload is None:
             return answers.exited(request_id, self._process.returncode or 0), True
         return invocation.payload, invocation.failed
@@ -192,25 +186,19 @@ class Environment:
             self._signal(signal.SIGKILL)
             self._changed.wait_for(lambda: self._state == "over")
 
-    def terminate(self) -> None:
-        """SIGTERM and half a second, then SIGKILL: how Lambda shuts an environment down."""
+    def terminate(self, patience: float = 2) -> None:
+        """SIGTERM, and SIGKILL after two seconds: how Lambda shuts an environment with extensions down."""
         with self._changed:
             self._signal(signal.SIGCONT)
             self._signal(signal.SIGTERM)
-            self._changed.wait_for(lambda: self._state == "over", _SHUTDOWN_S)
+            self._changed.wait_for(lambda: self._state == "over", patience)
         self.kill()
 
     def freeze(self) -> None:
-        """In the middle of an invocation: a host that stands still. Its deadline is put off until it goes on."""
+        """In the middle of an invocation: a host that stands still. The deadline holds, so give the function a `grace`."""
         with self._changed:
-            self._held_since = time.monotonic()
             self._signal(signal.SIGSTOP)
-            self._changed.notify_all()
 
     def thaw(self) -> None:
         with self._changed:
-            if self._held_since is not None:
-                self._held_s += time.monotonic() - self._held_since
-                self._held_since = None
             self._signal(signal.SIGCONT)
-            self._changed.notify_all()

@@ -14,19 +14,27 @@ from .function import LambdaFunction
 
 _log = logging.getLogger("durable_fn.testing")
 
-_POLL_S: Final = 1
+_PAUSE_S: Final = 0.05
 _TROUBLE_S: Final = 0.2
 
 
 class EventSource:
-    """A context manager: polls the queue with `concurrency` threads, each with one batch at a time.
+    """A context manager: polls the queue with `concurrency` threads, each with one batch at a time. `wait`: seconds of a long
+    poll; 0 asks every 50 milliseconds, which stops at once.
 
     Messages that the function did is done with are deleted; those it reports, or all if it fails, come again after the queue's
     visibility timeout. ValueError if that is shorter than the function's timeout: Lambda does not take such a queue.
     """
 
     def __init__(
-        self, function: LambdaFunction, sqs: Any, queue_url: str, *, batch_size: int = 10, concurrency: int = 2
+        self,
+        function: LambdaFunction,
+        sqs: Any,
+        queue_url: str,
+        *,
+        batch_size: int = 10,
+        concurrency: int = 2,
+        wait: int = 1,
     ) -> None:
         wanted = ["QueueArn", "VisibilityTimeout"]
         attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=wanted)["Attributes"]
@@ -42,6 +50,7 @@ class EventSource:
         self._url = queue_url
         self._arn = str(attributes["QueueArn"])
         self._batch_size = batch_size
+        self._wait = wait
         self._stopped = threading.Event()
         self._threads = [threading.Thread(target=self._poll, daemon=True) for _ in range(concurrency)]
 
@@ -62,7 +71,8 @@ class EventSource:
     def _poll(self) -> None:
         while not self._stopped.is_set():
             try:
-                self.poll_once()
+                if self.poll_once() is None and self._wait == 0:
+                    self._stopped.wait(_PAUSE_S)
             except (
                 Exception
             ):  # an emulator that goes away, a function that is closed: the threads end when they are told to
@@ -70,12 +80,12 @@ class EventSource:
                     return
                 _log.exception("the queue %s could not be polled", self._url)
 
-    def poll_once(self, wait: int = _POLL_S) -> Answer | None:
-        """One batch, if there is one within `wait` seconds."""
+    def poll_once(self) -> Answer | None:
+        """One batch, if there is one."""
         found = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=min(10, self._batch_size),
-            WaitTimeSeconds=wait,
+            WaitTimeSeconds=self._wait,
             AttributeNames=["All"],
             MessageAttributeNames=["All"],
         ).get("Messages", [])

@@ -27,6 +27,7 @@ class LambdaFunction:
 
     handler    "package.module.attribute", as Lambda names it, importable from `task_root` (default: the working directory).
     timeout    seconds; then the environment is killed. Unlike Lambda's, it may be a fraction of a second.
+    grace      seconds from that deadline, as the function is told it, to the kill, for tests about what it does until then.
     variables  the function's environment variables. Nothing else is inherited but PATH, so that no credentials of yours
                reach it; what Lambda sets is set, with keys that AWS does not know.
     freezes    False leaves environments running between invocations.
@@ -39,6 +40,7 @@ class LambdaFunction:
         *,
         name: str = "function",
         timeout: float = 3,
+        grace: float = 0,
         variables: Mapping[str, str] | None = None,
         task_root: Path | str | None = None,
         directory: Path | None = None,
@@ -52,6 +54,7 @@ class LambdaFunction:
         self.handler = handler
         self.name = name
         self.timeout = timeout
+        self.grace = grace
         self.arn = f"arn:aws:lambda:{_REGION}:{_ACCOUNT}:function:{name}"
         self.variables = dict(variables or {})
         self._task_root = Path(task_root or Path.cwd()).resolve()
@@ -90,7 +93,7 @@ class LambdaFunction:
         if len(payload) > MOST_PAYLOAD:
             raise ValueError(f"the event is {len(payload):,} bytes; Lambda takes at most {MOST_PAYLOAD:,}")
         environment = self._take()
-        return environment.invoke(request_id or str(uuid.uuid4()), payload, self.arn, self.timeout)
+        return environment.invoke(request_id or str(uuid.uuid4()), payload, self.arn, self.timeout, self.grace)
 
     def invoke_later(self, event: object, *, request_id: str | None = None) -> Future[Answer]:
         """The same in a thread, for tests that do something meanwhile."""

@@ -137,17 +137,25 @@ async def connected(event: dict[str, Any], ctx: AsyncDurableContext) -> list[Any
 # -- time ----------------------------------------------------------------------------------------------------------
 
 
-def tick(id: str, n: int) -> int:
+def tick(id: str, n: int, context: Any) -> int:
+    """Until there is hardly any time left, by the runtime's own count."""
     note("begins", id, n)
-    time.sleep(0.06)
+    while context.get_remaining_time_in_millis() > 200:
+        time.sleep(0.01)
     return n
 
 
 @durable(name="long", execution_id="id")
 def long(event: dict[str, Any], ctx: DurableContext) -> int:
-    """Longer than one invocation may take, in steps that are short."""
     for n in range(event["steps"]):
-        ctx.step(step(functools.partial(tick, event["id"], n), name="tick"))
+        ctx.step(step(functools.partial(tick, event["id"], n, ctx.lambda_context), name="tick"))
+    return int(event["steps"])
+
+
+@durable(name="long", execution_id="id")
+async def along(event: dict[str, Any], ctx: AsyncDurableContext) -> int:
+    for n in range(event["steps"]):
+        await ctx.step(step(functools.partial(tick, event["id"], n, ctx.lambda_context), name="tick"))
     return int(event["steps"])
 
 
