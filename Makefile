@@ -62,6 +62,7 @@ smoke: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
 ## bench: requests and capacity per scenario, CPU and wall per step, import times
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --runtime
 
 ## sigkill: 200 orders whose workers are killed at random moments (RUNS=...)
 sigkill: $(STAMP)

@@ -1,4 +1,4 @@
-"""Prints the tables."""
+"""Prints the tables. `--runtime`: those of real Lambda environments instead; `--json`: for machines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from . import requests, times
+from . import requests, runtime, times
 
 SIZES = (10, 100, 1000, 10_000)
 
@@ -20,6 +20,9 @@ def main() -> None:
     console = Console(stderr=machine)
     if not console.is_terminal:
         console.width = 120
+    if "--runtime" in sys.argv:
+        _in_environments(console, machine)
+        return
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("measuring", total=len(SIZES) + 4)
 
@@ -48,6 +51,36 @@ def main() -> None:
     console.print(_steps("Machinery alone (a journal in memory; microseconds per step)", memory))
     console.print(f"An empty handler, event to answer, on a SQLite file: {empty:.2f} ms\n")
     console.print(_imports(loaded))
+
+
+def _in_environments(console: Console, machine: bool) -> None:
+    sizes, why = runtime.sizes(), runtime.missing()
+    starts = [] if why else runtime.starts()
+    if machine:
+        rows = {"environments": [dataclasses.asdict(s) for s in starts], "skipped": why}
+        print(json.dumps(rows | {"sizes": [dataclasses.asdict(s) for s in sizes]}, indent=2))
+        return
+    console.print(f"Environments are not measured: {why}\n" if why else _starts(starts), highlight=False)
+    table = Table(title="A function's package besides its own code (kB)", title_justify="left", header_style="bold")
+    table.add_column("part")
+    table.add_column("zipped", justify="right")
+    table.add_column("unzipped", justify="right")
+    for size in sizes:
+        table.add_row(size.package, f"{size.zipped:,.0f}", f"{size.unzipped:,.0f}")
+    console.print(table)
+
+
+def _starts(starts: list[runtime.Start]) -> Table:
+    title = "Lambda's own runtime, DynamoDB in an emulator (ms as the caller waits; ratios to the first)"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("handler")
+    for column in ("cold", "ratio", "warm", "ratio"):
+        table.add_column(column, justify="right")
+    base = starts[0]
+    for start in starts:
+        ratios = (f"{start.cold / base.cold:.2f}", f"{start.warm / base.warm:.2f}")
+        table.add_row(start.handler, f"{start.cold:.0f}", ratios[0], f"{start.warm:.2f}", ratios[1])
+    return table
 
 
 def _requests(costs: list[requests.Cost]) -> Table:

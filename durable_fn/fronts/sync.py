@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -455,9 +456,8 @@ class DurableContext(BaseContext):
 
 
 def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
-    """The handler's return value, or what it raised."""
-    token = current_scope.set(session.turn.root)
-    try:
-        return handler(event, DurableContext(session, lambda_context))
-    finally:
-        current_scope.reset(token)
+    """The handler's return value, or what it raised. Contextvars that it sets end with it: the next turn in this process is
+    another execution's."""
+    inside = contextvars.copy_context()
+    inside.run(current_scope.set, session.turn.root)
+    return inside.run(handler, event, DurableContext(session, lambda_context))
