@@ -165,8 +165,9 @@ class Session:
     def take(self) -> list[Event]:
         """What is pending, now this caller's to write. Safe beside other threads' `record`."""
         pending = self.turn.pending
-        batch = pending[:]
-        del pending[: len(batch)]
+        with self.turn.lock:
+            batch = pending[:]
+            del pending[: len(batch)]
         return batch
 
     def write(self, batch: list[Event]) -> None:
@@ -214,7 +215,8 @@ class Session:
                 return True
             if reply.reason != "moved":
                 raise self._fenced(f"could not decide: {reply.reason}")
-            turn.pending[:0] = batch[-last.count("\n") - 1 : -1]
+            with turn.lock:
+                turn.pending[:0] = batch[-last.count("\n") - 1 : -1]
             self.reload()
             return False
 

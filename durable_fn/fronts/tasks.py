@@ -40,7 +40,7 @@ from .session import Session
 
 T = TypeVar("T")
 
-_WALKED: Final = frozenset({"child", "parallel", "map", "race", "callback", "poll"})
+_WALKED: Final = frozenset({"child", "parallel", "map", "race", "poll"})
 """Operations with operations inside, which are walked before it is their own turn."""
 
 

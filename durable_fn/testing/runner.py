@@ -105,7 +105,8 @@ class Execution(Generic[R_co]):
         open_: dict[str, str] = {}
         for record in Journal(loaded.segments).records.values():
             operation = short(record.id)
-            waits = record.kind == "callback" and record.done is None and header.live
+            known = record.done is not None or record.outcome is not None
+            waits = record.kind == "callback" and not known and header.live
             if waits and callback_key(header.gen, operation) not in loaded.inbox:
                 token = make_token(header.id, header.run, header.gen, operation, header.secret)
                 open_[operation_name(record.id)] = token

@@ -17,7 +17,7 @@ def waits_outside(loaded: Loaded) -> bool:
         return True
     due = header.timer or header.due
     journal = Journal(loaded.segments)
-    open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun is not None and r.done is None]
+    open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun and not r.done and not r.outcome]
     if not open_ or due is None or header.status != "SUSPENDED" or header.strikes:
         return False
     if loaded.header.n > header.gone + len(journal.used) and any(_arrived(loaded, r) for r in open_):
