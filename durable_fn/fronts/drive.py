@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..core.current import current_scope, running_step
 from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
 from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Room, Tell
+from ..core.failures import is_native_cancellation, own_cancellation
 from ..core.scope import Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
@@ -120,6 +121,8 @@ def _call(session: Session, op: Op, call: Call) -> Any:
         with attempt(session.hooks, call.info):
             return _body(call)
     except BaseException as death:
+        if is_native_cancellation(death):
+            raise own_cancellation(death) from death
         if not isinstance(death, Exception | ExecutionCancelled) and session.turn.closed is None:
             session.turn.closed = death  # like a death: nothing more is committed, also not by `finally` blocks
         raise

@@ -29,6 +29,7 @@ from ..core.effects import (
     Take,
     Tell,
 )
+from ..core.failures import own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.journal import Record
 from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
@@ -310,6 +311,7 @@ class Driver:
             await self._room(op, call.timeout)
         self.director.busy += 1
         scope, step = current_scope.set(None), running_step.set(call.info)
+        asked = _cancellations()
         try:
             if not self.session.hooks:
                 return await self._body(call)
@@ -318,6 +320,8 @@ class Driver:
             with attempt(self.session.hooks, call.info):
                 return await self._body(call)
         except BaseException as death:
+            if _own(death) and self.turn.closed is None and _cancellations() == asked:
+                raise own_cancellation(death) from death
             if not isinstance(death, Exception | asyncio.CancelledError | GeneratorExit) and self.turn.closed is None:
                 self.turn.closed = death  # like a death: nothing more is committed, also not by `finally` blocks
             raise
@@ -450,16 +454,23 @@ class Driver:
             error = raised
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             raise error
+        if error is not None and self._unasked(strand, error):
+            error = own_cancellation(error)
         if strand.walk:
             strand_walked(op, strand, value, error if isinstance(error, Exception) else None)
             if strand.record is not None:
                 await self.take(op, strand.record)
                 self.turn.journal.skip(strand.record)
-        elif isinstance(error, asyncio.CancelledError) or fan.over:
+        elif fan.over or isinstance(error, asyncio.CancelledError):
             fan.end(strand, "CANCELLED")
         else:
             value, failure = strand_ended(op, strand, value, error)
             fan.end(strand, "FAILED" if failure else "SUCCEEDED", value, failure)
+
+    def _unasked(self, strand: Strand, error: BaseException) -> bool:
+        """A branch that ends itself by a native cancellation has failed."""
+        branch = strand.branch
+        return _own(error) and (branch is None or branch.doom is None)
 
     # -- commits ---------------------------------------------------------------------------------------------------
 
@@ -520,6 +531,18 @@ class Driver:
         finally:
             self.director.busy -= 1
             self._flusher = None
+
+
+def _own(error: BaseException) -> bool:
+    """Whether it is a native cancellation, and none of ours."""
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, ExecutionCancelled)
+
+
+def _cancellations() -> int:
+    """How often this task was asked to end, as far as it knows of it: a request that is on its way counts when it arrives."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling() - bool(getattr(task, "_must_cancel", False))
 
 
 def _settle(waiters: list[asyncio.Future[None]], error: BaseException | None) -> None:

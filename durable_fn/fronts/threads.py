@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.current import current_scope
 from ..core.dooms import error_of
+from ..core.failures import is_native_cancellation, own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Doom, Op
@@ -198,7 +199,7 @@ class _Run:
         try:
             return strand.fn(*strand.args), None
         except BaseException as error:
-            return None, error
+            return None, own_cancellation(error) if is_native_cancellation(error) else error
 
     def _settle(self, strand: Strand, outcome: tuple[Any, BaseException | None]) -> None:
         value, error = outcome
