@@ -16,9 +16,11 @@ import selectors
 import sys
 from collections.abc import Callable, Coroutine
 from types import CodeType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from ..core.current import current_scope
+
+T = TypeVar("T")
 
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
@@ -64,9 +66,11 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     _ready: collections.deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
+    _selector: selectors.BaseSelector
 
     def __init__(self) -> None:
         self.director: Director | None = None
+        self.threads = 0  # calls in executors that have not ended
         self._last = 0.0
         selector = _Selector()
         selector.loop = self
@@ -81,6 +85,20 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def leave(self) -> None:
         self._last = self.time()
         self.director = None
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        future = super().run_in_executor(executor, func, *args)
+        self.threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, future: asyncio.Future[Any]) -> None:
+        self.threads -= 1
+
+    @property
+    def expects_something(self) -> bool:
+        """Whether a socket, a pipe or a call in another thread may bring something. One descriptor is the loop's own."""
+        return self.threads > 0 or len(self._selector.get_map()) > 1
 
     def late(self) -> bool:
         """Whether a timer's time is over that has not fired."""

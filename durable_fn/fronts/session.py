@@ -100,6 +100,10 @@ class Session:
         need = self._margin_ms + (timeout or 0) * 1000
         return self._remaining_ms - self.elapsed_ms() < need
 
+    def time_left(self) -> float:
+        """Seconds of Lambda time, without what the suspend takes."""
+        return max(1.0, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
+
     def fits_in_place(self, delay_ms: float) -> bool:
         return (
             not self.always_suspend

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..core.current import current_scope, running_step
@@ -73,12 +74,12 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations."""
 
     def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any]) -> None:
-        self._inner = inner
+        self.inner = inner
         self.doom: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
 
     def send(self, value: Any) -> Any:
-        return self._inner.send(value)
+        return self.inner.send(value)
 
     def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
         error = type if value is None else value
@@ -86,13 +87,13 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
             error, self.doom = self.doom, None
             assert self.task is not None
             self.task.uncancel()
-        return self._inner.throw(error)
+        return self.inner.throw(error)
 
     def close(self) -> None:
-        self._inner.close()
+        self.inner.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._inner.__await__()
+        return self.inner.__await__()
 
     def cancel(self, error: BaseException) -> None:
         self.doom = error
@@ -149,7 +150,7 @@ class Driver:
         self.session = session
         self.turn = session.turn
         self.loop = loop
-        self.director = TurnDirector(session)
+        self.director = TurnDirector(session, loop)
         self.coroutines: dict[Branch, BranchCoroutine] = {}
         self._raising: dict[Branch, asyncio.Future[None]] = {}  # set when the branch's cancellation is recorded
         self._flusher: asyncio.Task[None] | None = None
@@ -245,7 +246,12 @@ class Driver:
         if isinstance(error, ExecutionCancelled):
             error = AsyncExecutionCancelled(str(error), reason=error.reason)
         self.coroutines[op.scope.branch].cancel(error)
-        await self.loop.create_future()  # the cancellation arrives here, or in the task that waits for this one
+        struck = self.loop.create_future()
+        self.director.struck[struck] = error
+        try:
+            await struck  # the cancellation arrives here, or in the task that waits for this one
+        finally:
+            self.director.struck.pop(struck, None)
 
     def condemn(self, branch: Branch, doom: Doom) -> None:
         branch.condemn(doom)
@@ -409,12 +415,14 @@ class Driver:
                     for strand in running.values():
                         if strand.status is None and strand.branch is not None:
                             self.condemn(strand.branch, Doom("lost", f"the fan is over: {fan.reason}"))
+                            self.director.losers[strand.branch] = partial(self._end_loser, strand.branch)
                 while len(running) < fan.width and (strand_ := next_strand(op, fan)) is not None:
                     running[self._start_strand(op, fan, strand_)] = strand_
                 if not running:
                     break
                 ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(ended, key=lambda t: running[t].index):
+                    self._forget_loser(running[task])
                     await self._end_strand(op, fan, running.pop(task), task)
         except BaseException:
             for task in running:
@@ -424,12 +432,25 @@ class Driver:
             raise
         finally:
             for strand in fan.strands:
+                self._forget_loser(strand)
                 if strand.branch is not None:
                     branch.inner.discard(strand.branch)
         if branch.doomed and not fan.over:
             if await self.claims(op):
                 await self.doom(op)
             await self.loop.create_future()  # the cancellation that is raised at another operation arrives here
+
+    def _end_loser(self, branch: Branch) -> None:
+        """Natively, where it waits for nothing durable that its end could be raised at."""
+        doom = branch.doom
+        if branch.doomed and doom is not None:
+            branch.raised = True
+            error = error_of(doom)
+            self.coroutines[branch].cancel(AsyncExecutionCancelled(str(error), reason=doom.reason))
+
+    def _forget_loser(self, strand: Strand) -> None:
+        if strand.branch is not None:
+            self.director.losers.pop(strand.branch, None)
 
     def _start_strand(self, op: Op, fan: Fan, strand: Strand) -> asyncio.Task[Any]:
         scope = op.scope.fork(op, strand.component)
@@ -589,6 +610,7 @@ def _run(session: Session, handler: Handler) -> Any:
     driver.settle()
     try:
         main = driver.start_branch(handler(driver), inside, turn.branch)
+        driver.director.give_up = driver.coroutines[turn.branch].cancel
         return loop.run_until_complete(main)
     finally:
         _close(loop, driver)
