@@ -14,6 +14,8 @@ from ..core.turn import Suspension
 from .loop import DurableLoop
 from .session import Session
 
+_LONGEST_HOLD: Final = 0.1
+"""Seconds that a late timer waits for the tasks to come to rest."""
 _MOMENT: Final = 1.0
 """Seconds for a foreign thread to wake the loop, when nothing that is known of can."""
 _NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpartition("director")[0])
@@ -57,6 +59,8 @@ class TurnDirector:
         self._floor = 0.0
         self._patient = False
         self._limited = False
+        self._passed = 0  # recorded results whose time is over
+        self._held = 0.0  # real time since which a late timer waits
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -64,6 +68,15 @@ class TurnDirector:
         if self.live:
             return time.monotonic() + self._offset
         return max(self._floor, self.base + (self.turn.at - self.turn.header.started) / 1000)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Not for the timers of bodies, and not for ever: a task may go round and round without resting."""
+        if self.busy or not self.loop._ready:
+            self._held = 0.0
+            return not self.busy
+        self._held = self._held or time.monotonic()
+        return time.monotonic() - self._held < _LONGEST_HOLD
 
     def go_live(self) -> None:
         """Replay is over, or handler code waits for something that is not ours: time runs, from the real present on."""
@@ -119,11 +132,23 @@ class TurnDirector:
     def _hand_out(self) -> bool:
         """The next recorded result, if it is asked for."""
         record = self.turn.journal.next_record()
+        if self._pass():
+            return True
         if record is None or record.id not in self.waiting:
             return False
         for future in self.waiting[record.id]:
             _wake(future)
         return True
+
+    def _pass(self) -> bool:
+        """Time goes on over results that are not handed out again, because what they were part of was cancelled."""
+        deliveries, before = self.turn.journal.deliveries, self.turn.at
+        while self._passed < len(deliveries) and deliveries[self._passed].handed_out:
+            record = deliveries[self._passed]
+            assert record.done is not None
+            self.turn.at = max(self.turn.at, record.done.at, record.resumed)
+            self._passed += 1
+        return self.turn.at > before and not self.live
 
     def _strike(self) -> bool:
         """A cancellation of the execution is raised where it struck, if it did not arrive there by way of the branch: from a

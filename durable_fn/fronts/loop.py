@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import math
 import selectors
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from types import CodeType
 from typing import Any, Final, Protocol, TypeVar
@@ -21,6 +23,9 @@ from typing import Any, Final, Protocol, TypeVar
 from ..core.current import current_scope
 
 T = TypeVar("T")
+_FINE: Final = 1e-6
+"""Seconds: timers that stand no further apart fire together."""
+_RESOLUTION: Final = time.get_clock_info("monotonic").resolution
 
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
@@ -30,6 +35,10 @@ class Director(Protocol):
     """Who decides what the loop does when nothing is ready."""
 
     base: float
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether late timers wait for each other."""
 
     def time(self) -> float:
         """Loop time in seconds, `base` at the start of the turn."""
@@ -94,6 +103,19 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self.threads -= 1
+
+    @property
+    def _clock_resolution(self) -> float:
+        """What the base loop adds to the present to find the timers that are to fire. Of several that are late, each fires
+        when what the one before set off has come to rest: that is how a replay fires them."""
+        late = self._scheduled[0].when() - self.time() if self._scheduled else 0.0
+        if late >= 0 or self.director is None or not self.director.one_by_one:
+            return _RESOLUTION
+        return late + _FINE if not self._ready else -math.inf
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, value: float) -> None:
+        """The base loop's own."""
 
     @property
     def expects_something(self) -> bool:

@@ -196,6 +196,7 @@ class Driver:
             record = op.record
             if record is not None and record.done is not None and (record.raised or not record.handed_out):
                 self.turn.journal.hand_out(record)
+                self.turn.pass_time(op.scope, max(record.done.at, record.resumed))
             elif not (op.kind == "child" and op.scope.branch.raised):  # a replay is cancelled inside it again
                 self.turn.abandon(op)
 
