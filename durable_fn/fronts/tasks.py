@@ -132,7 +132,7 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
             except asyncio.CancelledError:
                 if op.scope.branch.raised and not cleans_up and driver.turn.closed is None:
                     await driver.unwind(op, operation)  # it goes down with its branch, which was cancelled elsewhere
-                driver.cancelled(op)
+                driver.cancelled(op, effect)
                 operation.close()
                 raise
             except BaseException as error:
@@ -156,6 +156,7 @@ class Driver:
         self._flusher: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._writing = asyncio.Lock()
+        self.ended = False  # the handler has returned or raised
 
     # -- replay ----------------------------------------------------------------------------------------------------
 
@@ -190,9 +191,10 @@ class Driver:
         if not self.director.live and self.turn.journal.over and not self.director.parked:
             self.director.go_live()
 
-    def cancelled(self, op: Op) -> None:
-        """Native cancellation reached this operation before its result reached the handler."""
-        if self.turn.closed is None:
+    def cancelled(self, op: Op, effect: Effect | None = None) -> None:
+        """Native cancellation reached this operation before its result reached the handler. When the handler has ended, that
+        only matters of results that are recorded already."""
+        if self.turn.closed is None or (self.ended and (effect is None or isinstance(effect, Commit | Deliver | Take))):
             record = op.record
             if record is not None and record.done is not None and (record.raised or not record.handed_out):
                 self.turn.journal.hand_out(record)
@@ -208,6 +210,8 @@ class Driver:
         assert doom is not None
         if self.turn.replaying and not self.director.live:
             await self._gate()  # what is recorded came before it
+        if self.loop.late():  # and so does a timeout that passed while nothing ran
+            await self._gate()
         recording = raised_at(op)
         value: Any = None
         try:
@@ -297,6 +301,8 @@ class Driver:
             self.director.busy += 1
             try:
                 async with self._writing:
+                    if self.turn.closed is not None:
+                        raise self.turn.closed
                     reply = await self.loop.run_in_executor(None, ask)
             finally:
                 self.director.busy -= 1
@@ -524,6 +530,13 @@ class Driver:
             place.cancel()
             self.director.arrived.discard(place)
 
+    async def rest(self) -> None:
+        """Until nothing is being written: the same journal must not be written from two sides."""
+        if self._flusher is not None:
+            await asyncio.wait([self._flusher])
+        async with self._writing:
+            pass
+
     async def _write(self) -> None:
         if self.session.store.local:
             self.session.commit()
@@ -621,8 +634,7 @@ def _run(session: Session, handler: Handler) -> Any:
 def _close(loop: DurableLoop, driver: Driver) -> None:
     """Cancels what is left of a turn, so that `async with` blocks of the handler clean up; whoever still waits for
     something then is dropped."""
-    tasks = asyncio.all_tasks(loop)
-    if not tasks:
+    if not asyncio.all_tasks(loop):
         return
     turn, reason = driver.turn, driver.turn.closed
     if reason is None:
@@ -630,16 +642,26 @@ def _close(loop: DurableLoop, driver: Driver) -> None:
             f"a task of execution {turn.header.id!r} made a durable call after the handler returned; await the task, or "
             "use asyncio.TaskGroup"
         )
+        driver.ended = True
+        if not driver.session.store.local:
+            _rest(loop, driver)
     driver.director.closing = True
-    for task in tasks:
+    for task in asyncio.all_tasks(loop):
         task.cancel()
     try:
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
     except BaseException:
         for task in asyncio.all_tasks(loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
     finally:
         turn.closed = reason
+        driver.ended = False
+
+
+def _rest(loop: DurableLoop, driver: Driver) -> None:
+    """What ends this turn meanwhile is found out by the next request."""
+    with contextlib.suppress(BaseException):
+        loop.run_until_complete(loop.create_task(driver.rest(), context=contextvars.Context()))
 
 
 def _loop() -> DurableLoop:
