@@ -143,6 +143,28 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
         driver.settle()
 
 
+class Ended:
+    """Tasks in the order in which they end. `asyncio.wait` looks at all of them each time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.append(task)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def some(self) -> list[asyncio.Task[Any]]:
+        """Those that have ended since the last time, at least one."""
+        if not self._tasks:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        tasks, self._tasks = self._tasks, []
+        return tasks
+
+
 class Driver:
     """Performs effects on the loop of one turn."""
 
@@ -415,6 +437,7 @@ class Driver:
     async def _fork(self, op: Op, fan: Fan) -> None:
         """Until every branch has ended. A native cancellation of the fan reaches its branches natively."""
         running: dict[asyncio.Task[Any], Strand] = {}
+        ended = Ended(self.loop)
         branch = op.scope.branch
         try:
             while True:
@@ -424,11 +447,12 @@ class Driver:
                             self.condemn(strand.branch, Doom("lost", f"the fan is over: {fan.reason}"))
                             self.director.losers[strand.branch] = partial(self._end_loser, strand.branch)
                 while len(running) < fan.width and (strand_ := next_strand(op, fan)) is not None:
-                    running[self._start_strand(op, fan, strand_)] = strand_
+                    task = self._start_strand(op, fan, strand_)
+                    task.add_done_callback(ended.add)
+                    running[task] = strand_
                 if not running:
                     break
-                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in sorted(ended, key=lambda t: running[t].index):
+                for task in sorted(await ended.some(), key=lambda t: running[t].index):
                     self._forget_loser(running[task])
                     await self._end_strand(op, fan, running.pop(task), task)
         except BaseException:
@@ -538,14 +562,28 @@ class Driver:
             pass
 
     async def _write(self) -> None:
-        if self.session.store.local:
+        local = self.session.store.local
+        if local and not self._waiters and not self.loop._ready:
             self.session.commit()
             return
         waiter = self.loop.create_future()
         self._waiters.append(waiter)
-        if self._flusher is None:
+        if local:
+            if len(self._waiters) == 1:
+                self.loop.call_soon(self._write_here)  # after those that can run now
+        elif self._flusher is None:
             self._flusher = contextvars.Context().run(self.loop.create_task, self._flush())
         await waiter
+
+    def _write_here(self) -> None:
+        """An embedded journal is written in this thread."""
+        waiters, self._waiters = self._waiters, []
+        try:
+            self.session.commit()
+        except BaseException as error:
+            _settle(waiters, error)
+        else:
+            _settle(waiters, None)
 
     async def _flush(self) -> None:
         """One append in flight at a time; what becomes pending meanwhile makes the next segment."""
