@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import contextlib
 import contextvars
 import sys
 import threading
@@ -126,8 +127,7 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
             send = operation.send
             try:
                 if strikes_before(op, effect) and await driver.claims(op):
-                    await driver.unwind(op, operation)
-                    await driver.doom(op)
+                    await driver.doom(op, operation)
                 value = await driver.perform(op, effect)
             except asyncio.CancelledError:
                 if op.scope.branch.raised and not cleans_up and driver.turn.closed is None:
@@ -226,35 +226,42 @@ class Driver:
 
     # -- cancellation of the execution, and of branches ------------------------------------------------------------
 
-    async def doom(self, op: Op) -> None:
+    async def doom(self, op: Op, operation: Operation[Any] | None = None) -> None:
         """Recorded at this operation, then raised in the branch's own task."""
         doom = op.scope.branch.doom
         assert doom is not None
-        if self.turn.replaying and not self.director.live:
-            await self._gate()  # what is recorded came before it
-        if self.loop.late():  # and so does a timeout that passed while nothing ran
-            await self._gate()
+        try:
+            if self.turn.replaying and not self.director.live:
+                await self._gate()  # what is recorded came before it
+            if self.loop.late():  # and so does a timeout that passed while nothing ran
+                await self._gate()
+            if operation is not None:
+                await self.unwind(op, operation)
+            await self._record_doom(op)
+        finally:
+            claim = self._raising[op.scope.branch]
+            if not op.scope.branch.raised:  # this operation ended otherwise meanwhile: it is raised at another one
+                del self._raising[op.scope.branch]
+            if not claim.done():
+                claim.set_result(None)
+        await self.raise_in_branch(op, error_of(doom))
+
+    async def _record_doom(self, op: Op) -> None:
         recording = raised_at(op)
         value: Any = None
-        try:
+        with contextlib.suppress(StopIteration):
             while True:
                 value = await self.perform(op, recording.send(value))
-        except StopIteration:
-            pass
-        finally:
-            if not self._raising[op.scope.branch].done():
-                self._raising[op.scope.branch].set_result(None)
-        await self.raise_in_branch(op, error_of(doom))
 
     async def claims(self, op: Op) -> bool:
         """Whether its branch's cancellation is to be raised at this operation: at one only, though others may come to that point
         while it is being recorded. They wait until it is, and then they are as any operation of a cancelled task."""
-        raising = self._raising.get(op.scope.branch)
-        if raising is None:
-            self._raising[op.scope.branch] = self.loop.create_future()
-            return True
-        await asyncio.shield(raising)
-        return False
+        while (raising := self._raising.get(op.scope.branch)) is not None:
+            await asyncio.shield(raising)
+            if not op.scope.branch.doomed:
+                return False
+        self._raising[op.scope.branch] = self.loop.create_future()
+        return True
 
     async def unwind(self, op: Op, operation: Operation[Any]) -> None:
         """Lets the operation do what it does when it is ended from above."""
@@ -273,10 +280,15 @@ class Driver:
         if isinstance(error, ExecutionCancelled):
             error = AsyncExecutionCancelled(str(error), reason=error.reason)
         self.coroutines[op.scope.branch].cancel(error)
+        await self.struck(error)
+
+    async def struck(self, error: BaseException) -> None:
+        """The cancellation that was raised in the branch arrives here, or in the task that waits for this one. Where neither
+        can be, in a task that is shielded or that nobody awaits, it is raised when all has come to rest."""
         struck = self.loop.create_future()
         self.director.struck[struck] = error
         try:
-            await struck  # the cancellation arrives here, or in the task that waits for this one
+            await struck
         finally:
             self.director.struck.pop(struck, None)
 
@@ -469,7 +481,8 @@ class Driver:
         if branch.doomed and not fan.over:
             if await self.claims(op):
                 await self.doom(op)
-            await self.loop.create_future()  # the cancellation that is raised at another operation arrives here
+            assert branch.doom is not None
+            await self.struck(AsyncExecutionCancelled(str(error_of(branch.doom)), reason=branch.doom.reason))
 
     def _end_loser(self, branch: Branch) -> None:
         """Natively, where it waits for nothing durable that its end could be raised at."""

@@ -120,7 +120,7 @@ class _Run:
         now, inbox = self.session.clock.now(), self.turn.inbox
         while self.dues and self.dues[0][0] <= now:
             self.awake.append(heapq.heappop(self.dues)[1])
-        if inbox.version != self.version:
+        if inbox.version is not self.version:
             self.version = inbox.version
             for wake in [wake for wake in self.wakes if inbox.waits_for(wake)]:
                 self.awake.extend(sorted(self.wakes[wake]))
