@@ -207,10 +207,12 @@ class Invocation:
             value = run(session, function.__wrapped__, event, self.context)
         except (Exception, ExecutionCancelled) as error:
             return self._closed(turn) or self._raised(turn, error)
-        except BaseException:
+        except BaseException as error:
             # Suspended, fenced, cut off from the journal (a TaskGroup may have wrapped it), or the handler ends its
             # process (SystemExit, KeyboardInterrupt): that is like a death, nothing more is committed.
             outcome = self._closed(turn)
+            if outcome is None and failures.is_native_cancellation(error):
+                return self._raised(turn, failures.own_cancellation(error))
             if outcome is None:
                 raise
             return outcome

@@ -100,6 +100,11 @@ def blank(at: int) -> str:
     return Event("", "blank", 0, BEGUN, 1, at).line()
 
 
+def is_outcome(event: Event) -> bool:
+    """Whether a callback's outcome: it reaches the handler by the waits for it."""
+    return event.kind == "callback" and event.status in (SUCCEEDED, FAILED)
+
+
 def is_fence(text: str) -> bool:
     return text.startswith("\t")
 

@@ -30,6 +30,24 @@ class Failure:
     causes: tuple[causes.Cause, ...] = ()
 
 
+class OwnCancellation(Exception):
+    """asyncio.CancelledError from user code that nobody cancelled: a failure like any other, recorded by that name."""
+
+
+OwnCancellation.__module__, OwnCancellation.__qualname__ = "asyncio", "CancelledError"
+
+
+def is_native_cancellation(error: BaseException) -> bool:
+    """Without importing asyncio: who has not imported it cannot have raised one."""
+    return type(error).__name__ == "CancelledError" and not isinstance(error, Exception)
+
+
+def own_cancellation(error: BaseException) -> OwnCancellation:
+    failure = OwnCancellation(str(error) or "cancelled by its own code: nobody cancelled it from outside")
+    failure.__cause__ = error
+    return failure.with_traceback(error.__traceback__)
+
+
 NOTHING: Final = '{"type":"","message":""}'
 
 

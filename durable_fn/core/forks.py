@@ -40,7 +40,7 @@ def copied(
     original = Journal(segments)
     log = [*segments, Segment(len(segments), "", rewinding(segments, from_step, now))]
     journal = Journal(log)
-    open_ = [r for r in journal.records.values() if r.done is None and r.begun is not None]
+    open_ = [r for r in journal.records.values() if r.begun and not r.done and not r.outcome]
     anew, entries = _open(journal, header.gen, open_, inbox, from_step)
     bounds = {scope_of(r.id): r.position for r in [*anew, original.records[from_step]]}
     marker = Event(

@@ -73,7 +73,7 @@ def _result(event: Event) -> str:
     """As JSON. A signal's value follows the key of the entry; that something is over has none; an id is bare."""
     if event.kind == "signal":
         return event.value.partition("\t")[2]
-    if event.kind == "send":
+    if event.kind in ("send", "wait"):
         return json.dumps(event.value)
     return event.value or "null"
 

@@ -119,6 +119,7 @@ class Inbox:
     def __init__(self, entries: dict[str, Entry], used: set[str]) -> None:
         self.entries = entries
         self.used = used
+        self.version = object()  # another one after each addition
         self._queues: dict[str, _Queue] = {}
         self._claims: dict[str, object] = {}  # who took a signal
 
@@ -134,10 +135,12 @@ class Inbox:
         """What a later read brought. Entries are never taken away while a turn runs."""
         self.entries = entries
         self._queues = {}
+        self.version = object()
 
     def add(self, new: Entry) -> None:
         self.entries[new.key] = new
         self._queues = {}
+        self.version = object()
 
     def stamp(self, entries: Iterable[Entry], horizon: int) -> None:
         for old in entries:

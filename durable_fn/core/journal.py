@@ -20,6 +20,7 @@ from .events import (
     SUCCEEDED,
     Event,
     is_fence,
+    is_outcome,
     parse,
 )
 
@@ -33,12 +34,14 @@ class Segment(NamedTuple):
 
 
 class Record:
-    """All that is known of one operation. `done` is its last word: a success, a final failure or a cancellation."""
+    """All that is known of one operation. `done` is its last word: a success, a final failure or a cancellation. A callback's
+    outcome is no last word: each wait for it is an operation, and has its own."""
 
     # Defaults on the class: most records never get more than `done`, and a log may have 10,000.
     begun: Event | None = None
     retry: Event | None = None
     done: Event | None = None
+    outcome: Event | None = None  # of a callback: known, and perhaps not awaited yet
     taken = False
     handed_out = False
     resumed = 0
@@ -54,6 +57,8 @@ class Record:
             self.begun = event
         elif event.status == RETRY:
             self.retry = event
+        elif event.kind == "callback" and is_outcome(event):
+            self.outcome = event
         else:
             self.done = event
 
@@ -133,6 +138,8 @@ class Journal:
                 record.begun = event
             elif event.status == RETRY:
                 record.retry = event
+            elif event.kind == "callback" and is_outcome(event):
+                record.outcome = event
             else:
                 record.done = event
                 record.order = len(self.deliveries)

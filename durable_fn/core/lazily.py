@@ -26,6 +26,7 @@ _HOME = {
     "race": ("operations.branches", "race"),
     "result": ("operations.callbacks", "result"),
     "send": ("operations.calls", "send"),
+    "waiting": ("operations.callbacks", "waiting"),
     "wait_for_callback": ("operations.callbacks", "wait_for_callback"),
     "wait_for_signal": ("operations.signals", "wait_for_signal"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,6 +68,7 @@ class Turn:
         self.max_body = max_body
         self.fits = fits
         self.pending: list[Event] = []
+        self.lock = threading.RLock()  # what branches on threads may not do at the same time
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.worked = False  # a body was run or a segment written, so yielding makes progress
         self.closed: BaseException | None = None  # what every further durable call raises
@@ -162,9 +164,10 @@ class Turn:
 
     def drop_pending(self, id: str) -> None:
         """What an operation was about to record when it was ended from above; that it began stays."""
-        for event in tuple(self.pending):
-            if event.id == id and event.status not in (BEGUN, RETRY):
-                self.pending.remove(event)
+        with self.lock:
+            for event in tuple(self.pending):
+                if event.id == id and event.status not in (BEGUN, RETRY):
+                    self.pending.remove(event)  # in place: others append meanwhile
 
     def check_size(self, text: str, what: str) -> None:
         """Raises PayloadTooLarge for a value that no segment can carry."""

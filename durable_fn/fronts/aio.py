@@ -43,16 +43,17 @@ class AsyncCallback(Generic[T_co]):
     """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
     called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
 
-    def __init__(self, promise: Promise, driver: Driver) -> None:
+    def __init__(self, promise: Promise, ctx: AsyncDurableContext) -> None:
         self._promise = promise
-        self._driver = driver
+        self._ctx = ctx
 
     @property
     def token(self) -> str:
         return self._promise.token
 
     def result(self) -> Coroutine[object, None, T_co]:
-        return drive(self._driver, self._promise.op, ops.result(self._promise))
+        op = ops.waiting(self._promise, self._ctx._scope("callback().result"))
+        return self._ctx._drive(op, ops.result(op, self._promise))
 
 
 class AsyncSaga(BaseSaga):
@@ -175,7 +176,7 @@ class AsyncDurableContext(BaseContext):
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
         op = self._enter("callback", "callback", name or "callback")
         promise = ops.callback(op, name or "callback", ops.of(result_type), *limits)
-        return done(AsyncCallback(promise, self._driver))
+        return done(AsyncCallback(promise, self))
 
     @overload
     def wait_for_callback(

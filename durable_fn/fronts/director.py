@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import collections
 import time
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from ..core.journal import Record
 from ..core.scope import Branch
 from ..core.turn import Suspension
+from .loop import DurableLoop
 from .session import Session
 
+_LONGEST_HOLD: Final = 0.1
+"""Seconds that a late timer waits for the tasks to come to rest."""
+_MOMENT: Final = 1.0
+"""Seconds for a foreign thread to wake the loop, when nothing that is known of can."""
+_NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpartition("director")[0])
 _PATIENCE: Final = 10.0
 """Seconds without any I/O after which a replay that waits for an entry nobody asks for is a mismatch."""
 
@@ -27,8 +34,9 @@ class Waiting(NamedTuple):
 class TurnDirector:
     """Loop time is `base` plus the seconds since the execution started. It stands at the journal's time until replay is over."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, loop: DurableLoop) -> None:
         self.session = session
+        self.loop = loop
         self.turn = session.turn
         self.clock = session.clock
         self.busy = 0  # step bodies and appends under way: the loop must not suspend over them
@@ -40,6 +48,9 @@ class TurnDirector:
         ] = []  # live bodies, held back until replay is over and late timers have fired
         self.line: collections.deque[asyncio.Future[None]] = collections.deque()  # live results in the log's order
         self.arrived: set[asyncio.Future[None]] = set()  # those that are durable and wait for their turn
+        self.struck: dict[asyncio.Future[None], BaseException] = {}  # operations at which a cancellation was raised
+        self.losers: dict[Branch, Callable[[], None]] = {}  # branches of fans that are over, and how to end them
+        self.give_up: Callable[[BaseException], None] | None = None  # raises an error in the handler
         self.live = False
         self.yielding = False
         self.closing = False
@@ -47,6 +58,9 @@ class TurnDirector:
         self._offset = 0.0
         self._floor = 0.0
         self._patient = False
+        self._limited = False
+        self._passed = 0  # recorded results whose time is over
+        self._held = 0.0  # real time since which a late timer waits
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -54,6 +68,15 @@ class TurnDirector:
         if self.live:
             return time.monotonic() + self._offset
         return max(self._floor, self.base + (self.turn.at - self.turn.started) / 1000)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Not for the timers of bodies, and not for ever: a task may go round and round without resting."""
+        if self.busy or not self.loop._ready:
+            self._held = 0.0
+            return not self.busy
+        self._held = self._held or time.monotonic()
+        return time.monotonic() - self._held < _LONGEST_HOLD
 
     def go_live(self) -> None:
         """Replay is over, or handler code waits for something that is not ours: time runs, from the real present on."""
@@ -76,7 +99,9 @@ class TurnDirector:
     def block(self, timeout: float | None) -> float | None:
         if self.closing:
             raise asyncio.CancelledError  # nobody waits for what the tasks of a closed turn still want
-        if self._next_in_line() or (self.live and self._open_gate()) or self._replay(timeout):
+        if self._strike() or self._next_in_line() or (self.live and self._open_gate()) or self._hand_out():
+            return 0
+        if self._end_losers() or self._catch_up(timeout):
             return 0
         if self.busy:
             return self._until_parked(timeout)
@@ -86,7 +111,9 @@ class TurnDirector:
         if self.waiting or self.perishing:
             self._patient = True
             return _PATIENCE if timeout is None else min(timeout, _PATIENCE)
-        return self._wait_parked(timeout) if self.parked else timeout
+        if self.parked:
+            return self._wait_parked(timeout)
+        return timeout if timeout is not None else self._limit()
 
     def first_in_line(self, place: asyncio.Future[None]) -> bool:
         while self.line and self.line[0].done():
@@ -102,21 +129,57 @@ class TurnDirector:
         _wake(self.line.popleft())
         return True
 
-    def _replay(self, timeout: float | None) -> bool:
-        """Hands out the next recorded result, or lets the past catch up. False when neither is left to do."""
+    def _hand_out(self) -> bool:
+        """The next recorded result, if it is asked for."""
         record = self.turn.journal.next_record()
-        if record is not None and record.id in self.waiting:
-            for future in self.waiting[record.id]:
-                _wake(future)
-        elif record is not None and record.id in self.perishing and timeout is not None:
+        if self._pass():
+            return True
+        if record is None or record.id not in self.waiting:
+            return False
+        for future in self.waiting[record.id]:
+            _wake(future)
+        return True
+
+    def _pass(self) -> bool:
+        """Time goes on over results that are not handed out again, because what they were part of was cancelled."""
+        deliveries, before = self.turn.journal.deliveries, self.turn.at
+        while self._passed < len(deliveries) and deliveries[self._passed].handed_out:
+            record = deliveries[self._passed]
+            assert record.done is not None
+            self.turn.at = max(self.turn.at, record.done.at, record.resumed)
+            self._passed += 1
+        return self.turn.at > before and not self.live
+
+    def _strike(self) -> bool:
+        """A cancellation of the execution is raised where it struck, if it did not arrive there by way of the branch: from a
+        task that is shielded, or that nobody awaits, no way leads there."""
+        struck, self.struck = self.struck, {}
+        for future, error in struck.items():
+            if not future.done():
+                future.set_exception(error)
+        return bool(struck)
+
+    def _end_losers(self) -> bool:
+        """Branches whose fan is over, and that wait for something in memory: nobody waits for them to get it."""
+        if self.busy or self.yielding or not self.losers:
+            return False
+        losers, self.losers = self.losers, {}
+        for end in losers.values():
+            end()
+        return True
+
+    def _catch_up(self, timeout: float | None) -> bool:
+        """While anything of the past is left: False when nothing is."""
+        record = self.turn.journal.next_record()
+        if record is not None and record.id in self.perishing and timeout is not None:
             self._jump(timeout)  # to the loop timer that cancelled it
         elif not self.live:
-            self._catch_up(timeout)
+            self._to_present(timeout)
         else:
             return False
         return True
 
-    def _catch_up(self, timeout: float | None) -> None:
+    def _to_present(self, timeout: float | None) -> None:
         """From the journal's time to the present. What became due meanwhile is due in its order: loop timers before the
         first waiting operation fire first, then that operation goes on, at the present time."""
         timer = None if timeout is None else self.time() + timeout
@@ -131,6 +194,9 @@ class TurnDirector:
 
     def blocked(self, events: int) -> None:
         patient, self._patient = self._patient, False
+        limited, self._limited = self._limited, False
+        if limited and not events:
+            self._give_up()
         if patient and not events and not self.busy:
             self._mismatch()
         if self.live and not (self.clock.virtual and self.busy):  # virtual time stands while a body runs
@@ -192,6 +258,34 @@ class TurnDirector:
             if waiting.branch.doomed or (waiting.wake is not None and inbox.waits_for(waiting.wake)):
                 _wake(future)
 
+    def _limit(self) -> float:
+        """No operation waits, no body runs, no timer is set: handler code waits for something in memory, or for I/O of its
+        own. For as long as such I/O may bring something; else only a moment, in which a foreign thread may."""
+        self._limited = True
+        return self.session.time_left() if self.loop.expects_something else _MOMENT
+
+    def _give_up(self) -> None:
+        """Raised in the handler; out of the loop if the handler goes on waiting."""
+        record = self.turn.journal.next_record()
+        places = ", ".join(sorted(waiting_places(self.loop)))
+        if record is not None:
+            raise self.turn.mismatch(
+                f"{record.kind} {record.id!r}",
+                f"nothing: it waits at {places}",
+                record.position,
+                record.id.rpartition("/")[0],
+                "an operation was removed, or what the handler waits for depends on something that is not recorded",
+            )
+        error = RuntimeError(
+            f"nothing can wake the handler of execution {self.turn.header.id!r}: no durable operation waits, no step runs and "
+            f"no timer is set, and it waits at {places}. What an event, a queue or a lock waits for must come from a branch "
+            "that still runs; what comes from outside comes by a signal, a callback or a step"
+        )
+        give_up, self.give_up = self.give_up, None
+        if give_up is None:
+            raise error
+        give_up(error)
+
     def _mismatch(self) -> None:
         """Every branch waits for its turn, and the entry whose turn it is was never asked for."""
         record: Record | None = self.turn.journal.next_record()
@@ -207,6 +301,23 @@ class TurnDirector:
             for future in futures:
                 if not future.done():
                     future.set_exception(error)
+
+
+def waiting_places(loop: DurableLoop) -> set[str]:
+    """Where the handler's tasks wait: function, file and line."""
+    return {_place(task.get_coro()) for task in asyncio.all_tasks(loop)}
+
+
+def _place(coroutine: Any) -> str:
+    """Of the innermost frame that is not asyncio's own or ours."""
+    place = "an unknown place"
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None and not frame.f_code.co_filename.startswith(_NOT_THEIRS):
+            file = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+            place = f"{frame.f_code.co_name} ({file}, line {frame.f_lineno})"
+        coroutine = getattr(coroutine, "inner", None) or getattr(coroutine, "cr_await", None)
+    return place
 
 
 def _wake(future: asyncio.Future[None]) -> None:

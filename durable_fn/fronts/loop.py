@@ -12,13 +12,20 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
+import math
 import selectors
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from types import CodeType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from ..core.current import current_scope
+
+T = TypeVar("T")
+_FINE: Final = 1e-6
+"""Seconds: timers that stand no further apart fire together."""
+_RESOLUTION: Final = time.get_clock_info("monotonic").resolution
 
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
@@ -28,6 +35,10 @@ class Director(Protocol):
     """Who decides what the loop does when nothing is ready."""
 
     base: float
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether late timers wait for each other."""
 
     def time(self) -> float:
         """Loop time in seconds, `base` at the start of the turn."""
@@ -64,9 +75,11 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     _ready: collections.deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
+    _selector: selectors.BaseSelector
 
     def __init__(self) -> None:
         self.director: Director | None = None
+        self.threads = 0  # calls in executors that have not ended
         self._last = 0.0
         selector = _Selector()
         selector.loop = self
@@ -81,6 +94,33 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def leave(self) -> None:
         self._last = self.time()
         self.director = None
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        future = super().run_in_executor(executor, func, *args)
+        self.threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, future: asyncio.Future[Any]) -> None:
+        self.threads -= 1
+
+    @property
+    def _clock_resolution(self) -> float:
+        """What the base loop adds to the present to find the timers that are to fire. Of several that are late, each fires
+        when what the one before set off has come to rest: that is how a replay fires them."""
+        late = self._scheduled[0].when() - self.time() if self._scheduled else 0.0
+        if late >= 0 or self.director is None or not self.director.one_by_one:
+            return _RESOLUTION
+        return late + _FINE if not self._ready else -math.inf
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, value: float) -> None:
+        """The base loop's own."""
+
+    @property
+    def expects_something(self) -> bool:
+        """Whether a socket, a pipe or a call in another thread may bring something. One descriptor is the loop's own."""
+        return self.threads > 0 or len(self._selector.get_map()) > 1
 
     def late(self) -> bool:
         """Whether a timer's time is over that has not fired."""

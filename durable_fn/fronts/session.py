@@ -38,12 +38,69 @@ MOST_HELPERS: Final = 31
 
 _GATHER_S: Final = 0.02
 """The longest that a commit waits for others to share it; a write to DynamoDB takes about 5 ms."""
+_LONG_BODY_S: Final = 0.005
+"""A body that has run this long is not about to end."""
 _QUIET: Final = 5
 """Looks in a row at which nobody new had come."""
 
 
 class Outage(BaseException):
     """The journal could not be written. Not an Exception: a handler must not take it for a failed step."""
+
+
+class Activity:
+    """What the threads of a turn are at, as far as a commit that would share its write wants to know."""
+
+    def __init__(self) -> None:
+        self._branches: dict[int, int] = {}  # how deep in fans, by thread
+        self._bodies: dict[int, float] = {}  # since when in a body, by thread
+
+    @property
+    def count(self) -> int:
+        """Threads that run branches."""
+        return len(self._branches)
+
+    def may_come(self) -> int:
+        """Threads that may soon have something to commit: not those in a body that has run for a while."""
+        long_ago = time.perf_counter() - _LONG_BODY_S
+        bodies = tuple(self._bodies.values())
+        return len(self._branches) - sum(began < long_ago for began in bodies)
+
+    @contextlib.contextmanager
+    def branch(self) -> Iterator[None]:
+        """This thread runs a branch."""
+        me = threading.get_ident()
+        depth = self._branches.get(me, 0)
+        self._branches[me] = depth + 1
+        try:
+            yield
+        finally:
+            self._branches[me] = depth
+            if depth == 0:
+                del self._branches[me]
+
+    @contextlib.contextmanager
+    def rest(self) -> Iterator[None]:
+        """This thread waits for the branches of a fan inside its branch."""
+        me = threading.get_ident()
+        depth = self._branches.pop(me, 0)
+        try:
+            yield
+        finally:
+            if depth:
+                self._branches[me] = depth
+
+    def begin_body(self) -> bool:
+        """Whether it counts: only where there are branches."""
+        me = threading.get_ident()
+        if me not in self._branches:
+            return False
+        self._bodies[me] = time.perf_counter()
+        return True
+
+    def end_body(self, began: bool) -> None:
+        if began:
+            self._bodies.pop(threading.get_ident(), None)
 
 
 class Session:
@@ -68,12 +125,27 @@ class Session:
         self._writing = False
         self._arrivals = 0  # threads that came to commit since a batch was taken
         self._taken = self._written = 0  # batches
-        self.active: set[int] = set()  # threads that run branches
-        self.helpers_left = MOST_HELPERS
+        self.activity = Activity()
+        self._helpers_left = MOST_HELPERS
+        self._helpers = threading.Lock()  # fans of one turn share them
         self.read_only = False  # a recorded history is walked: no body runs
         self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
+
+    # -- threads ---------------------------------------------------------------------------------------------------
+
+    def take_helper(self) -> bool:
+        """One of the threads that a turn may have besides its own, if any is left."""
+        with self._helpers:
+            if self._helpers_left <= 0:
+                return False
+            self._helpers_left -= 1
+            return True
+
+    def give_helper_back(self) -> None:
+        with self._helpers:
+            self._helpers_left += 1
 
     # -- clocks ----------------------------------------------------------------------------------------------------
 
@@ -100,6 +172,10 @@ class Session:
         need = self._margin_ms + (timeout or 0) * 1000
         return self._remaining_ms - self.elapsed_ms() < need
 
+    def time_left(self) -> float:
+        """Seconds of Lambda time, without what the suspend takes."""
+        return max(1.0, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
+
     def fits_in_place(self, delay_ms: float) -> bool:
         return (
             not self.always_suspend
@@ -121,7 +197,7 @@ class Session:
             self._check()
             self._writing = True
         try:
-            if len(self.active) > 1 and not self.store.local and self.turn.pending:
+            if self.activity.count > 1 and not self.store.local and self.turn.pending:
                 self._gather()
             with self._changed:
                 batch, self._arrivals, self._taken = self.take(), 0, self._taken + 1
@@ -154,10 +230,10 @@ class Session:
 
     def _gather(self) -> None:
         """A moment for the other branches that run to come as well: a shared write costs what one does. As long as they keep
-        coming, and not much longer than a write takes."""
+        coming, and not much longer than a write takes. Nobody waits for those whose bodies take longer than that anyway."""
         end = time.perf_counter() + _GATHER_S
         seen, quiet = self._arrivals, 0
-        while seen < len(self.active) and quiet < _QUIET and time.perf_counter() < end:
+        while seen < self.activity.may_come() and quiet < _QUIET and time.perf_counter() < end:
             time.sleep(_GATHER_S / 50)
             arrived = self._arrivals
             seen, quiet = arrived, 0 if arrived > seen else quiet + 1
@@ -165,8 +241,9 @@ class Session:
     def take(self) -> list[Event]:
         """What is pending, now this caller's to write. Safe beside other threads' `record`."""
         pending = self.turn.pending
-        batch = pending[:]
-        del pending[: len(batch)]
+        with self.turn.lock:
+            batch = pending[:]
+            del pending[: len(batch)]
         return batch
 
     def write(self, batch: list[Event]) -> None:
@@ -214,7 +291,8 @@ class Session:
                 return True
             if reply.reason != "moved":
                 raise self._fenced(f"could not decide: {reply.reason}")
-            turn.pending[:0] = batch[-last.count("\n") - 1 : -1]
+            with turn.lock:
+                turn.pending[:0] = batch[-last.count("\n") - 1 : -1]
             self.reload()
             return False
 

@@ -44,16 +44,17 @@ class Callback(Generic[T_co]):
     """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
     called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
 
-    def __init__(self, promise: Promise, session: Session) -> None:
+    def __init__(self, promise: Promise, ctx: DurableContext) -> None:
         self._promise = promise
-        self._session = session
+        self._ctx = ctx
 
     @property
     def token(self) -> str:
         return self._promise.token
 
     def result(self) -> T_co:
-        value: T_co = drive(self._session, self._promise.op, ops.result(self._promise))
+        op = ops.waiting(self._promise, self._ctx._scope("callback().result"))
+        value: T_co = self._ctx._drive(op, ops.result(op, self._promise))
         return value
 
 
@@ -173,7 +174,7 @@ class DurableContext(BaseContext):
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
         op = self._enter("callback", "callback", name or "callback")
         promise = ops.callback(op, name or "callback", ops.of(result_type), *limits)
-        return Callback(promise, self._session)
+        return Callback(promise, self)
 
     @overload
     def wait_for_callback(

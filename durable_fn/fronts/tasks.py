@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import contextlib
 import contextvars
 import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from ..core.causes import blame
@@ -30,6 +32,7 @@ from ..core.effects import (
     Take,
     Tell,
 )
+from ..core.failures import own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.journal import Record
 from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
@@ -41,7 +44,7 @@ from .session import Session
 
 T = TypeVar("T")
 
-_WALKED: Final = frozenset({"child", "parallel", "map", "race", "callback", "poll"})
+_WALKED: Final = frozenset({"child", "parallel", "map", "race", "poll"})
 """Operations with operations inside, which are walked before it is their own turn."""
 
 
@@ -73,12 +76,12 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations."""
 
     def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any]) -> None:
-        self._inner = inner
+        self.inner = inner
         self.doom: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
 
     def send(self, value: Any) -> Any:
-        return self._inner.send(value)
+        return self.inner.send(value)
 
     def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
         error = type if value is None else value
@@ -86,13 +89,13 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
             error, self.doom = self.doom, None
             assert self.task is not None
             self.task.uncancel()
-        return self._inner.throw(error)
+        return self.inner.throw(error)
 
     def close(self) -> None:
-        self._inner.close()
+        self.inner.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._inner.__await__()
+        return self.inner.__await__()
 
     def cancel(self, error: BaseException) -> None:
         self.doom = error
@@ -125,13 +128,12 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
             send = operation.send
             try:
                 if strikes_before(op, effect) and await driver.claims(op):
-                    await driver.unwind(op, operation)
-                    await driver.doom(op)
+                    await driver.doom(op, operation)
                 value = await driver.perform(op, effect)
             except asyncio.CancelledError:
                 if op.scope.branch.raised and not cleans_up and driver.turn.closed is None:
                     await driver.unwind(op, operation)  # it goes down with its branch, which was cancelled elsewhere
-                driver.cancelled(op)
+                driver.cancelled(op, effect)
                 operation.close()
                 raise
             except BaseException as error:
@@ -145,6 +147,28 @@ async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
         driver.settle()
 
 
+class Ended:
+    """Tasks in the order in which they end. `asyncio.wait` looks at all of them each time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.append(task)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def some(self) -> list[asyncio.Task[Any]]:
+        """Those that have ended since the last time, at least one."""
+        if not self._tasks:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        tasks, self._tasks = self._tasks, []
+        return tasks
+
+
 class Driver:
     """Performs effects on the loop of one turn."""
 
@@ -152,12 +176,13 @@ class Driver:
         self.session = session
         self.turn = session.turn
         self.loop = loop
-        self.director = TurnDirector(session)
+        self.director = TurnDirector(session, loop)
         self.coroutines: dict[Branch, BranchCoroutine] = {}
         self._raising: dict[Branch, asyncio.Future[None]] = {}  # set when the branch's cancellation is recorded
         self._flusher: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._writing = asyncio.Lock()
+        self.ended = False  # the handler has returned or raised
 
     # -- replay ----------------------------------------------------------------------------------------------------
 
@@ -192,44 +217,55 @@ class Driver:
         if not self.director.live and self.turn.journal.over and not self.director.parked:
             self.director.go_live()
 
-    def cancelled(self, op: Op) -> None:
-        """Native cancellation reached this operation before its result reached the handler."""
-        if self.turn.closed is None:
+    def cancelled(self, op: Op, effect: Effect | None = None) -> None:
+        """Native cancellation reached this operation before its result reached the handler. When the handler has ended, that
+        only matters of results that are recorded already."""
+        if self.turn.closed is None or (self.ended and (effect is None or isinstance(effect, Commit | Deliver | Take))):
             record = op.record
             if record is not None and record.done is not None and (record.raised or not record.handed_out):
                 self.turn.journal.hand_out(record)
+                self.turn.pass_time(op.scope, max(record.done.at, record.resumed))
             elif not (op.kind == "child" and op.scope.branch.raised):  # a replay is cancelled inside it again
                 self.turn.abandon(op)
 
     # -- cancellation of the execution, and of branches ------------------------------------------------------------
 
-    async def doom(self, op: Op) -> None:
+    async def doom(self, op: Op, operation: Operation[Any] | None = None) -> None:
         """Recorded at this operation, then raised in the branch's own task."""
         doom = op.scope.branch.doom
         assert doom is not None
-        if self.turn.replaying and not self.director.live:
-            await self._gate()  # what is recorded came before it
+        try:
+            if self.turn.replaying and not self.director.live:
+                await self._gate()  # what is recorded came before it
+            if self.loop.late():  # and so does a timeout that passed while nothing ran
+                await self._gate()
+            if operation is not None:
+                await self.unwind(op, operation)
+            await self._record_doom(op)
+        finally:
+            claim = self._raising[op.scope.branch]
+            if not op.scope.branch.raised:  # this operation ended otherwise meanwhile: it is raised at another one
+                del self._raising[op.scope.branch]
+            if not claim.done():
+                claim.set_result(None)
+        await self.raise_in_branch(op, error_of(doom))
+
+    async def _record_doom(self, op: Op) -> None:
         recording = raised_at(op)
         value: Any = None
-        try:
+        with contextlib.suppress(StopIteration):
             while True:
                 value = await self.perform(op, recording.send(value))
-        except StopIteration:
-            pass
-        finally:
-            if not self._raising[op.scope.branch].done():
-                self._raising[op.scope.branch].set_result(None)
-        await self.raise_in_branch(op, error_of(doom))
 
     async def claims(self, op: Op) -> bool:
         """Whether its branch's cancellation is to be raised at this operation: at one only, though others may come to that point
         while it is being recorded. They wait until it is, and then they are as any operation of a cancelled task."""
-        raising = self._raising.get(op.scope.branch)
-        if raising is None:
-            self._raising[op.scope.branch] = self.loop.create_future()
-            return True
-        await asyncio.shield(raising)
-        return False
+        while (raising := self._raising.get(op.scope.branch)) is not None:
+            await asyncio.shield(raising)
+            if not op.scope.branch.doomed:
+                return False
+        self._raising[op.scope.branch] = self.loop.create_future()
+        return True
 
     async def unwind(self, op: Op, operation: Operation[Any]) -> None:
         """Lets the operation do what it does when it is ended from above."""
@@ -249,7 +285,17 @@ class Driver:
             error = AsyncExecutionCancelled(str(error), reason=error.reason)
         blame(op.turn, error, op.id)
         self.coroutines[op.scope.branch].cancel(error)
-        await self.loop.create_future()  # the cancellation arrives here, or in the task that waits for this one
+        await self.struck(error)
+
+    async def struck(self, error: BaseException) -> None:
+        """The cancellation that was raised in the branch arrives here, or in the task that waits for this one. Where neither
+        can be, in a task that is shielded or that nobody awaits, it is raised when all has come to rest."""
+        struck = self.loop.create_future()
+        self.director.struck[struck] = error
+        try:
+            await struck
+        finally:
+            self.director.struck.pop(struck, None)
 
     def condemn(self, branch: Branch, doom: Doom) -> None:
         branch.condemn(doom)
@@ -294,6 +340,8 @@ class Driver:
             self.director.busy += 1
             try:
                 async with self._writing:
+                    if self.turn.closed is not None:
+                        raise self.turn.closed
                     reply = await self.loop.run_in_executor(None, ask)
             finally:
                 self.director.busy -= 1
@@ -315,6 +363,7 @@ class Driver:
             await self._room(op, call.timeout)
         self.director.busy += 1
         scope, step = current_scope.set(None), running_step.set(call.info)
+        asked = _cancellations()
         try:
             if not self.session.hooks:
                 return await self._body(call)
@@ -323,6 +372,8 @@ class Driver:
             with attempt(self.session.hooks, call.info):
                 return await self._body(call)
         except BaseException as death:
+            if _own(death) and self.turn.closed is None and _cancellations() == asked:
+                raise own_cancellation(death) from death
             if not isinstance(death, Exception | asyncio.CancelledError | GeneratorExit) and self.turn.closed is None:
                 self.turn.closed = death  # like a death: nothing more is committed, also not by `finally` blocks
             raise
@@ -403,6 +454,7 @@ class Driver:
     async def _fork(self, op: Op, fan: Fan) -> None:
         """Until every branch has ended. A native cancellation of the fan reaches its branches natively."""
         running: dict[asyncio.Task[Any], Strand] = {}
+        ended = Ended(self.loop)
         branch = op.scope.branch
         try:
             while True:
@@ -410,12 +462,15 @@ class Driver:
                     for strand in running.values():
                         if strand.status is None and strand.branch is not None:
                             self.condemn(strand.branch, Doom("lost", f"the fan is over: {fan.reason}"))
+                            self.director.losers[strand.branch] = partial(self._end_loser, strand.branch)
                 while len(running) < fan.width and (strand_ := next_strand(op, fan)) is not None:
-                    running[self._start_strand(op, fan, strand_)] = strand_
+                    task = self._start_strand(op, fan, strand_)
+                    task.add_done_callback(ended.add)
+                    running[task] = strand_
                 if not running:
                     break
-                ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in sorted(ended, key=lambda t: running[t].index):
+                for task in sorted(await ended.some(), key=lambda t: running[t].index):
+                    self._forget_loser(running[task])
                     await self._end_strand(op, fan, running.pop(task), task)
         except BaseException:
             for task in running:
@@ -425,12 +480,26 @@ class Driver:
             raise
         finally:
             for strand in fan.strands:
+                self._forget_loser(strand)
                 if strand.branch is not None:
                     branch.inner.discard(strand.branch)
         if branch.doomed and not fan.over:
             if await self.claims(op):
                 await self.doom(op)
-            await self.loop.create_future()  # the cancellation that is raised at another operation arrives here
+            assert branch.doom is not None
+            await self.struck(AsyncExecutionCancelled(str(error_of(branch.doom)), reason=branch.doom.reason))
+
+    def _end_loser(self, branch: Branch) -> None:
+        """Natively, where it waits for nothing durable that its end could be raised at."""
+        doom = branch.doom
+        if branch.doomed and doom is not None:
+            branch.raised = True
+            error = error_of(doom)
+            self.coroutines[branch].cancel(AsyncExecutionCancelled(str(error), reason=doom.reason))
+
+    def _forget_loser(self, strand: Strand) -> None:
+        if strand.branch is not None:
+            self.director.losers.pop(strand.branch, None)
 
     def _start_strand(self, op: Op, fan: Fan, strand: Strand) -> asyncio.Task[Any]:
         scope = op.scope.fork(op, strand.component)
@@ -455,16 +524,23 @@ class Driver:
             error = raised
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             raise error
+        if error is not None and self._unasked(strand, error):
+            error = own_cancellation(error)
         if strand.walk:
             strand_walked(op, strand, value, error if isinstance(error, Exception) else None)
             if strand.record is not None:
                 await self.take(op, strand.record)
                 self.turn.journal.skip(strand.record)
-        elif isinstance(error, asyncio.CancelledError) or fan.over:
+        elif fan.over or isinstance(error, asyncio.CancelledError):
             fan.end(strand, "CANCELLED")
         else:
             value, failure = strand_ended(op, strand, value, error)
             fan.end(strand, "FAILED" if failure else "SUCCEEDED", value, failure)
+
+    def _unasked(self, strand: Strand, error: BaseException) -> bool:
+        """A branch that ends itself by a native cancellation has failed."""
+        branch = strand.branch
+        return _own(error) and (branch is None or branch.doom is None)
 
     # -- commits ---------------------------------------------------------------------------------------------------
 
@@ -496,15 +572,36 @@ class Driver:
             place.cancel()
             self.director.arrived.discard(place)
 
+    async def rest(self) -> None:
+        """Until nothing is being written: the same journal must not be written from two sides."""
+        if self._flusher is not None:
+            await asyncio.wait([self._flusher])
+        async with self._writing:
+            pass
+
     async def _write(self) -> None:
-        if self.session.store.local:
+        local = self.session.store.local
+        if local and not self._waiters and not self.loop._ready:
             self.session.commit()
             return
         waiter = self.loop.create_future()
         self._waiters.append(waiter)
-        if self._flusher is None:
+        if local:
+            if len(self._waiters) == 1:
+                self.loop.call_soon(self._write_here)  # after those that can run now
+        elif self._flusher is None:
             self._flusher = contextvars.Context().run(self.loop.create_task, self._flush())
         await waiter
+
+    def _write_here(self) -> None:
+        """An embedded journal is written in this thread."""
+        waiters, self._waiters = self._waiters, []
+        try:
+            self.session.commit()
+        except BaseException as error:
+            _settle(waiters, error)
+        else:
+            _settle(waiters, None)
 
     async def _flush(self) -> None:
         """One append in flight at a time; what becomes pending meanwhile makes the next segment."""
@@ -525,6 +622,18 @@ class Driver:
         finally:
             self.director.busy -= 1
             self._flusher = None
+
+
+def _own(error: BaseException) -> bool:
+    """Whether it is a native cancellation, and none of ours."""
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, ExecutionCancelled)
+
+
+def _cancellations() -> int:
+    """How often this task was asked to end, as far as it knows of it: a request that is on its way counts when it arrives."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling() - bool(getattr(task, "_must_cancel", False))
 
 
 def _settle(waiters: list[asyncio.Future[None]], error: BaseException | None) -> None:
@@ -571,6 +680,7 @@ def _run(session: Session, handler: Handler) -> Any:
     driver.settle()
     try:
         main = driver.start_branch(handler(driver), inside, turn.branch)
+        driver.director.give_up = driver.coroutines[turn.branch].cancel
         return loop.run_until_complete(main)
     finally:
         _close(loop, driver)
@@ -580,8 +690,7 @@ def _run(session: Session, handler: Handler) -> Any:
 def _close(loop: DurableLoop, driver: Driver) -> None:
     """Cancels what is left of a turn, so that `async with` blocks of the handler clean up; whoever still waits for
     something then is dropped."""
-    tasks = asyncio.all_tasks(loop)
-    if not tasks:
+    if not asyncio.all_tasks(loop):
         return
     turn, reason = driver.turn, driver.turn.closed
     if reason is None:
@@ -589,16 +698,26 @@ def _close(loop: DurableLoop, driver: Driver) -> None:
             f"a task of execution {turn.header.id!r} made a durable call after the handler returned; await the task, or "
             "use asyncio.TaskGroup"
         )
+        driver.ended = True
+        if not driver.session.store.local:
+            _rest(loop, driver)
     driver.director.closing = True
-    for task in tasks:
+    for task in asyncio.all_tasks(loop):
         task.cancel()
     try:
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
     except BaseException:
         for task in asyncio.all_tasks(loop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
     finally:
         turn.closed = reason
+        driver.ended = False
+
+
+def _rest(loop: DurableLoop, driver: Driver) -> None:
+    """What ends this turn meanwhile is found out by the next request."""
+    with contextlib.suppress(BaseException):
+        loop.run_until_complete(loop.create_task(driver.rest(), context=contextvars.Context()))
 
 
 def _loop() -> DurableLoop:

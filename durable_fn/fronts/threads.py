@@ -7,12 +7,15 @@ that costs microseconds). When all branches wait, the fan waits: in place, or by
 
 from __future__ import annotations
 
+import collections
 import contextvars
+import heapq
 import threading
 from typing import Any
 
 from ..core.current import current_scope
 from ..core.dooms import error_of
+from ..core.failures import is_native_cancellation, own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Doom, Op
@@ -39,6 +42,14 @@ class _Run:
         self.running = 0
         self.watched = False  # a thread waits for the next due time
         self.parked: dict[int, tuple[Strand, Parked]] = {}
+        self.dues: list[
+            tuple[int, int]
+        ] = []  # a heap of due times and indexes; some are of branches that went on already
+        self.wakes: dict[str, set[int]] = {}  # who waits for what of the inbox
+        self.awake: collections.deque[int] = collections.deque()  # parked branches that can go on
+        self.version = session.turn.inbox.version
+        self.told = False  # the branches know that the fan is over
+        self.doom: Doom | None = None  # that reached them from above
         self.fatal: BaseException | None = None
         self.context = contextvars.copy_context()
 
@@ -62,7 +73,8 @@ class _Run:
                 self._run_unlocked(strand)
             elif self.running:
                 watched, self.watched = self.watched, True
-                self.changed.wait(self._patience())
+                with self.session.activity.rest():
+                    self.changed.wait(self._patience())
                 self.watched = watched
             elif self.turn.closed is not None:
                 self.fatal = self.turn.closed
@@ -76,8 +88,9 @@ class _Run:
         with self.changed:
             if self.fatal is None and (self.running or self.parked) and self.turn.closed is not None:
                 self.fatal = self.turn.closed
-            while self.running:
-                self.changed.wait()
+            with self.session.activity.rest():
+                while self.running:
+                    self.changed.wait()
             for strand in self.fan.strands:
                 if strand.branch is not None:
                     self.op.scope.branch.inner.discard(strand.branch)
@@ -87,20 +100,70 @@ class _Run:
     # -- what runs next --------------------------------------------------------------------------------------------
 
     def _cancel_losers(self) -> None:
-        if not self.fan.over:
+        """Once: a branch that starts later knows it from the beginning."""
+        if not self.fan.over or self.told:
             return
+        self.told = True
         for strand in self.fan.strands:
             if strand.started and strand.status is None and strand.branch is not None:
                 strand.branch.condemn(Doom("lost", f"the fan is over: {self.fan.reason}"))
+        self._wake_doomed()
+
+    def _wake_doomed(self) -> None:
+        self.awake.extend(
+            i for i, (strand, _) in self.parked.items() if strand.branch is not None and strand.branch.doomed
+        )
+
+    def _look_around(self) -> None:
+        """Which of the branches that wait can go on: whose time has come, who waits for what is here now, who is to end.
+        Each is looked at when something about it has changed, so that 10,000 of them cost no more than once each."""
+        now, inbox = self.session.clock.now(), self.turn.inbox
+        while self.dues and self.dues[0][0] <= now:
+            self.awake.append(heapq.heappop(self.dues)[1])
+        if inbox.version is not self.version:
+            self.version = inbox.version
+            for wake in [wake for wake in self.wakes if inbox.waits_for(wake)]:
+                self.awake.extend(sorted(self.wakes[wake]))
+        if self.op.scope.branch.doom is not self.doom:
+            self.doom = self.op.scope.branch.doom
+            self._wake_doomed()
+
+    def _park(self, strand: Strand, parked: Parked) -> None:
+        parked.forget()
+        self.parked[strand.index] = (strand, parked)
+        if parked.due is not None:
+            heapq.heappush(self.dues, (parked.due, strand.index))
+        for wake in parked.wakes:
+            self.wakes.setdefault(wake, set()).add(strand.index)
+        doomed = strand.branch is not None and strand.branch.doomed
+        if doomed or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,)):
+            self.awake.append(strand.index)  # it came while the branch unwound
+
+    def _unpark(self, index: int) -> Strand | None:
+        if index not in self.parked:
+            return None  # it went on for another reason
+        strand, parked = self.parked[index]
+        if not self._can_go_on(strand, parked):
+            return None
+        del self.parked[index]
+        for wake in parked.wakes:
+            self.wakes[wake].discard(index)
+            if not self.wakes[wake]:
+                del self.wakes[wake]
+        return strand
+
+    def _can_go_on(self, strand: Strand, parked: Parked) -> bool:
+        assert strand.branch is not None
+        return strand.branch.doomed or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,))
 
     def _next(self) -> Strand | None:
         """A waiting branch that can go on, or a new one if the fan is not too wide."""
         if self.turn.closed is not None or self.fatal is not None:
             return None
-        for index, (strand, parked) in self.parked.items():
-            assert strand.branch is not None
-            if strand.branch.doomed or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,)):
-                del self.parked[index]
+        self._look_around()
+        while self.awake:
+            strand = self._unpark(self.awake.popleft())
+            if strand is not None:
                 return self._begin(strand)
         if self.running + len(self.parked) >= self.fan.width:
             return None
@@ -114,13 +177,15 @@ class _Run:
 
     def _invite(self) -> None:
         """A helper, if there is more to run than this thread runs now."""
-        if self.session.helpers_left <= 0 or self.running + len(self.parked) >= min(
-            self.fan.width, len(self.fan.strands)
-        ):
+        if self.running + len(self.parked) >= min(self.fan.width, len(self.fan.strands)):
             return
-        self.session.helpers_left -= 1
+        if not self.session.take_helper():
+            return
         thread = threading.Thread(target=self._help, name=f"branch of {self.op.id}", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the process has no thread to spare: those that run do it all
+            self.session.give_helper_back()
 
     def _help(self) -> None:
         with self.changed:
@@ -134,7 +199,7 @@ class _Run:
                     elif not self._keep_watch():
                         break
             finally:
-                self.session.helpers_left += 1
+                self.session.give_helper_back()
                 self.changed.notify_all()
 
     def _keep_watch(self) -> bool:
@@ -155,15 +220,22 @@ class _Run:
 
     def _patience(self) -> float | None:
         """How long to wait for the branches that run before a waiting one is due. Virtual time stands meanwhile."""
-        dues = [parked.due for _, parked in self.parked.values() if parked.due is not None]
-        if not dues or self.session.clock.virtual or self.running + len(self.parked) > self.fan.width:
+        due = self._first_due()
+        if due is None or self.session.clock.virtual or self.running + len(self.parked) > self.fan.width:
             return None
-        return max(0.001, (min(dues) - self.session.clock.now()) / 1000)
+        return max(0.001, (due - self.session.clock.now()) / 1000)
+
+    def _first_due(self) -> int | None:
+        """Of the branches that wait."""
+        while self.dues:
+            due, index = self.dues[0]
+            if index in self.parked and self.parked[index][1].due == due:
+                return due
+            heapq.heappop(self.dues)
+        return None
 
     def _wait_together(self) -> None:
-        dues = [parked.due for _, parked in self.parked.values() if parked.due is not None]
-        wakes = tuple(wake for _, parked in self.parked.values() for wake in parked.wakes)
-        due = min(dues, default=None)
+        due, wakes = self._first_due(), tuple(self.wakes)
         branch = self.op.scope.branch
         if branch is not self.turn.branch:
             branch.closed = self.fatal = Parked(due, wakes)
@@ -178,17 +250,18 @@ class _Run:
     def _run_unlocked(self, strand: Strand) -> None:
         """Called with the lock held, which is let go while the branch runs."""
         scope = self.op.scope.fork(self.op, strand.component)
+        if strand.branch is not None:
+            self.op.scope.branch.inner.discard(strand.branch)  # of the walk before
         strand.branch = branch = scope.branch
         if not strand.walk:
             self.op.scope.branch.inner.add(branch)
             inherit_doom(self.op, self.fan, branch)
-        self.session.active.add(threading.get_ident())
         self.changed.release()
         try:
-            outcome = self.context.copy().run(self._walk, scope, strand)
+            with self.session.activity.branch():
+                outcome = self.context.copy().run(self._walk, scope, strand)
         finally:
             self.changed.acquire()
-            self.session.active.discard(threading.get_ident())
             self.running -= 1
         self._settle(strand, outcome)
         self.changed.notify_all()
@@ -198,7 +271,7 @@ class _Run:
         try:
             return strand.fn(*strand.args), None
         except BaseException as error:
-            return None, error
+            return None, own_cancellation(error) if is_native_cancellation(error) else error
 
     def _settle(self, strand: Strand, outcome: tuple[Any, BaseException | None]) -> None:
         value, error = outcome
@@ -206,7 +279,7 @@ class _Run:
         assert branch is not None
         if branch.closed is not None and self.turn.closed is None:
             assert isinstance(branch.closed, Parked)
-            self.parked[strand.index] = (strand, branch.closed)
+            self._park(strand, branch.closed)
         elif self.turn.closed is not None and (error is self.turn.closed or isinstance(error, Suspension)):
             self.op.scope.branch.inner.discard(branch)
         elif error is not None and not isinstance(error, Exception | ExecutionCancelled):

@@ -20,7 +20,7 @@ def waits_outside(loaded: Loaded) -> bool:
         return True
     due = header.timer or header.due
     journal = Journal(loaded.segments)
-    open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun is not None and r.done is None]
+    open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun and not r.done and not r.outcome]
     if not open_ or due is None or header.status != "SUSPENDED" or header.strikes:
         return False
     if loaded.header.n > header.gone + len(journal.used) and any(_arrived(loaded, journal, r) for r in open_):
@@ -54,7 +54,8 @@ def open_callbacks(loaded: Loaded) -> dict[str, str]:
     found: dict[str, str] = {}
     for record in journal.records.values():
         operation, key = callback_place(journal, header.gen, record.id)
-        waits = record.kind == "callback" and record.done is None and header.live
+        known = record.done is not None or record.outcome is not None
+        waits = record.kind == "callback" and not known and header.live
         begun = record.begun
         if waits and begun is not None and key not in loaded.inbox:
             token = make_token(*header.key, operation, header.secret, limited=bool(begun.due or begun.value))

@@ -1,26 +1,31 @@
 """callback, wait_for_callback: a promise that somebody outside keeps.
 
-Written to the log: that it was opened, with its times; its outcome, when the handler takes it. Both ride along. The outcome
-itself, also a timeout, is one write-once entry of the inbox, so that a completion and a timeout cannot both count.
+Written to the log: that it was opened, with its times; its outcome, once, when somebody first takes it; and each wait for it
+that is over, which is an operation of its own in the scope that waits ("approval.result"). All ride along. The outcome itself,
+also a timeout, is one write-once entry of the inbox, so that a completion and a timeout cannot both count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ...errors import CallbackFailed, CallbackTimeout
 from .. import failures, tokens
 from ..effects import DELIVER, Expire, Operation, Park, Take
-from ..events import BEGUN, FAILED, SUCCEEDED, Event
+from ..events import BEGUN, FAILED, SUCCEEDED, Event, component
 from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
+from ..journal import Record
 from ..promises import callback_place, expiry
-from ..scope import Op
+from ..scope import Op, Scope
 from ..steps import StepPlan
 from ..values import Adapter
 from .step import step
 
+_LONGEST_NAME: Final = 240
 _TIMED_OUT = "durable_fn.errors.CallbackTimeout"
+WAIT: Final = "wait"
+"""Kind of the operation that waits. Its value is the callback's id, so that it takes no other one's outcome on replay."""
 
 
 class Promise:
@@ -38,13 +43,19 @@ class Promise:
         self.token = tokens.make(header.id, header.run, header.gen, self.operation, header.secret, limited=limited)
 
     @property
+    def record(self) -> Record:
+        """Where its outcome is found."""
+        record = self.op.record
+        assert record is not None
+        return record
+
+    @property
     def what(self) -> str:
         return f"the result of callback {self.name!r}"
 
     def next_due(self) -> int | None:
         """The earlier of the timeout and of the next missing heartbeat."""
-        turn, record = self.op.turn, self.op.record
-        assert record is not None
+        turn, record = self.op.turn, self.record
         assert record.begun is not None
         return expiry(record.begun, turn.inbox, turn.header.gen, self.operation)
 
@@ -60,37 +71,65 @@ def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartb
         now = op.turn.time()
         due = None if timeout_ms is None else now + timeout_ms
         event = op.turn.record(op, BEGUN, due=due or 0, value="" if heartbeat_ms is None else str(heartbeat_ms))
-        if op.record is None:
-            op.record = op.turn.journal.remember(event)
+        op.record = op.turn.journal.remember(event)
         return Promise(op, name, adapter, due, heartbeat_ms)
     begun = record.begun
     return Promise(op, name, adapter, begun.due or None, int(begun.value) if begun.value else None)
 
 
-def result(promise: Promise) -> Operation[Any]:
+def waiting(promise: Promise, scope: Scope) -> Op:
+    """The operation of one wait, in the scope that waits: each can be cancelled by itself."""
+    return scope.enter(WAIT, component(f"{promise.name[:_LONGEST_NAME]}.result"))
+
+
+def result(op: Op, promise: Promise) -> Operation[Any]:
     """Waits for the outcome. Again and again it is the same."""
-    op, turn = promise.op, promise.op.turn
+    turn = op.turn
     if op.record is not None and op.record.done is not None:
-        yield Take(op.record)
-        return _unwrap(promise, turn.deliver(op, op.record))
-    yield Park(promise.next_due(), promise.key)
-    while True:
-        there = turn.inbox.get(promise.key)
-        if there is not None:
-            break
-        due = promise.next_due()
-        if due is not None and turn.time() >= due:
-            yield Expire(promise.key, promise.patience(due))
-        else:
-            yield Park(due, promise.key)
-    (at, body), due = arrived(there.body), promise.next_due()
-    if at is not None and due is not None and at >= due:
-        body = promise.patience(due)  # it came while nobody waited, and too late
-    event = turn.record(op, SUCCEEDED if body[0] == SUCCESS else FAILED, value=_outcome(promise, body))
-    op.record = turn.journal.remember(event)
+        event = turn.deliver(op, op.record)
+        if event.value != promise.op.id:
+            raise _another(op, promise, event.value)
+        return _unwrap(promise, _recorded(promise))
+    if promise.record.outcome is None:
+        yield Park(promise.next_due(), promise.key)
+        while (there := turn.inbox.get(promise.key)) is None:
+            due = promise.next_due()
+            if due is not None and turn.time() >= due:
+                yield Expire(promise.key, promise.patience(due))
+            else:
+                yield Park(due, promise.key)
+        (at, body), due = arrived(there.body), promise.next_due()
+        late = at is not None and due is not None and at >= due  # it came while nobody waited
+        _settle(promise, promise.patience(due) if late else body)
+    event = turn.record(op, SUCCEEDED, value=promise.op.id)
     yield DELIVER
     turn.show(op, event)
-    return _unwrap(promise, event)
+    return _unwrap(promise, _recorded(promise))
+
+
+def _settle(promise: Promise, body: str) -> None:
+    """The outcome is written down once, whoever of those that wait comes first."""
+    turn = promise.op.turn
+    with turn.lock:
+        if promise.record.outcome is None:
+            status = SUCCEEDED if body[0] == SUCCESS else FAILED
+            turn.journal.remember(turn.record(promise.op, status, value=_outcome(promise, body)))
+
+
+def _recorded(promise: Promise) -> Event:
+    outcome = promise.record.outcome
+    assert outcome is not None  # the log has it before every wait for it that is over
+    return outcome
+
+
+def _another(op: Op, promise: Promise, recorded: str) -> Exception:
+    return op.turn.mismatch(
+        f"wait {op.id!r} for callback {recorded!r}",
+        f"wait {op.id!r} for callback {promise.op.id!r}",
+        op.position,
+        op.scope.path,
+        "callbacks of one name are awaited in another order",
+    )
 
 
 def _outcome(promise: Promise, body: str) -> str:
@@ -127,8 +166,9 @@ def wait_for_callback(
 ) -> Operation[Any]:
     """Opens it, hands the token out in a step, waits."""
     promise = callback(op, name, adapter, timeout_ms, heartbeat_ms)
-    yield from part(op.scope.inside(op).enter("step", plan.component), step, plan, submit, (promise.token,), {})
-    return (yield from result(promise))
+    inner = op.scope.inside(op)
+    yield from part(inner.enter("step", plan.component), step, plan, submit, (promise.token,), {})
+    return (yield from part(inner.enter(WAIT, "result"), result, promise))
 
 
 def part(op: Op, operation: Callable[..., Operation[Any]], *args: Any) -> Operation[Any]:
