@@ -30,14 +30,14 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
         delay_ms=asked.delay_ms,
     )
     if asked.key is not None:
-        wanted.parent = parent_text(parent, asked.key)
+        wanted.parent = parent_text(parent, asked.key, asked.by)
     reply = backend.store.create(wanted)
     there = replace(reply, input=None) if isinstance(reply, Header) else reply.header
     assert there is not None
     check_same(backend, there, wanted, asked.adapter)  # this execution may have made it with another payload
     if there.status == "PENDING" and there.run == wanted.run:
         send_hint(backend, there, backend.clock.now())
-    return None if wanted.parent is None else _awaited(backend, there, parent, wanted.parent)
+    return None if wanted.parent is None else _awaited(backend, there, wanted.parent)
 
 
 def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
@@ -47,13 +47,13 @@ def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
         return NOT_THERE
     if not there.live:
         return outcome(there) if there.status == "SUCCEEDED" else NOT_THERE
-    return _awaited(backend, there, parent, parent_text(parent, asked.key or ""))
+    return _awaited(backend, there, parent_text(parent, asked.key or "", asked.by))
 
 
-def _awaited(backend: Backend, there: Header, parent: Header, wanted: str) -> str | None:
-    """Makes it tell its end to `parent`. It tells one execution only, whichever of its operations wait."""
-    while there.live and there.parent != wanted:
-        if there.parent is not None and not _of(there.parent, parent):
+def _awaited(backend: Backend, there: Header, wanted: str) -> str | None:
+    """Makes it tell its end to who is `wanted`. It tells one execution only, whichever of its operations wait."""
+    while there.live and not _same(there.parent, wanted, "id", "run", "gen", "key"):
+        if there.parent is not None and not _same(there.parent, wanted, "id", "run", "gen"):
             raise ExecutionConflict(
                 f"execution {there.id!r} is under way and tells its end to execution {json.loads(there.parent)['id']!r}; wait "
                 "for it with a signal, or call it under another id",
@@ -69,19 +69,23 @@ def _awaited(backend: Backend, there: Header, parent: Header, wanted: str) -> st
     return outcome(full or there)
 
 
-def _of(waiting: str, parent: Header) -> bool:
-    who = json.loads(waiting)
-    return (who["id"], who["run"], who["gen"]) == (parent.id, parent.run, parent.gen)
+def _same(there: str | None, wanted: str, *fields: str) -> bool:
+    """Whether two texts name the same one to be told; which of its operations asked first does not matter."""
+    if there is None:
+        return False
+    one, other = json.loads(there), json.loads(wanted)
+    return all(one.get(field) == other.get(field) for field in fields)
 
 
-def parent_text(parent: Header, key: str) -> str:
-    """Who is to be told of the end, as a header keeps it."""
+def parent_text(parent: Header, key: str, by: str) -> str:
+    """Who is to be told of the end, as a header keeps it. `by`: the operation that asked, for who looks at calls from outside."""
     told = {
         "id": parent.id,
         "run": parent.run,
         "gen": parent.gen,
         "fn": parent.fn,
         "key": key,
+        "by": by,
         "started": parent.started,
     }
     return json.dumps(told, ensure_ascii=False)

@@ -8,7 +8,7 @@ import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, current_step, durable, step
 from durable_fn.errors import CallbackError
-from tests.scenarios import EFFECTS
+from tests.effects import EFFECTS
 from tests.worlds import World
 
 TOKENS: list[str] = []

@@ -10,7 +10,7 @@ import pytest
 
 from durable_fn import AsyncDurableContext, Completion, DurableContext, DurableFunction, RetryPolicy, durable, step
 from durable_fn.errors import CallbackError, CallError, ExecutionCancelled, ExecutionTimedOut, StepError
-from tests.scenarios import EFFECTS
+from tests.effects import EFFECTS
 from tests.worlds import World
 
 BROKEN: set[str] = set()
@@ -453,6 +453,75 @@ def test_a_token_that_a_step_handed_out_stays_good(world: World) -> None:
         world.client.complete_callback(TOKENS[0], "no")
     world.advance(1)
     assert world.client.result(id) == "yes"
+
+
+@durable(name="shared")
+def shared(event: Any, ctx: DurableContext) -> Any:
+    callback = ctx.callback("cb", timeout=60)
+    ctx.step(TOKENS.append, callback.token)
+
+    def one(c: DurableContext) -> list[Any]:
+        return [callback.result(), c.step(work, "one")]
+
+    def two(c: DurableContext) -> list[Any]:
+        return [callback.result(), c.step(work, "two")]
+
+    return ctx.parallel([one, two], completion=SETTLED).results
+
+
+@durable(name="shared")
+async def a_shared(event: Any, ctx: AsyncDurableContext) -> Any:
+    callback = await ctx.callback("cb", timeout=60)
+    await ctx.step(TOKENS.append, callback.token)
+
+    async def one(c: AsyncDurableContext) -> list[Any]:
+        return [await callback.result(), await c.step(work, "one")]
+
+    async def two(c: AsyncDurableContext) -> list[Any]:
+        return [await callback.result(), await c.step(work, "two")]
+
+    return (await ctx.parallel([one, two], completion=SETTLED)).results
+
+
+@fronts
+@pytest.mark.parametrize("how", ["timed out", "failed", "cancelled"])
+def test_all_that_wait_for_a_callback_wait_again(world: World, front: str, how: str) -> None:
+    id = world.run(shared if front == "def" else a_shared, None)
+    if how == "failed":
+        world.client.fail_callback(TOKENS[0], "no")
+    elif how == "cancelled":
+        world.advance(50)
+        world.client.cancel(id)
+    world.advance(61 if how == "timed out" else 1)
+    assert world.client.describe(id).status == ("CANCELLED" if how == "cancelled" else "FAILED")
+    world.client.redrive(id)
+    world.advance(30)
+    assert (world.client.describe(id).status, len(TOKENS)) == ("SUSPENDED", 1), "with all its time"
+    world.client.complete_callback(TOKENS[0], "yes")
+    world.advance(1)
+    assert world.client.result(id) == [["yes", "one"], ["yes", "two"]]
+
+
+def test_a_wait_can_be_asked_anew_by_its_name(world: World) -> None:
+    @durable(name="refuses")
+    def refuses(event: Any, ctx: DurableContext) -> Any:
+        callback = ctx.callback("cb", timeout=60)
+        ctx.step(TOKENS.append, callback.token)
+        answer = callback.result()
+        ctx.step(work, "charge")
+        if answer == "no":
+            raise ValueError("refused")
+        return answer
+
+    id = world.run(refuses, None)
+    world.client.complete_callback(TOKENS[0], "no")
+    world.advance(1)
+    assert again(world, id) == [], "the answer stands"
+    world.client.redrive(id, from_step="cb.result")
+    world.advance(1)
+    world.client.complete_callback(TOKENS[0], "yes")
+    world.advance(1)
+    assert (world.client.result(id), EFFECTS, len(TOKENS)) == ("yes", ["charge", "charge"], 1)
 
 
 @durable(name="kid")

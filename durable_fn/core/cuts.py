@@ -27,7 +27,10 @@ class _Log:
         self.last: dict[str, int] = {}  # place of the last entry
         self.kinds: dict[str, str] = {}
         self.inside: set[str] = set()  # ids with operations inside
+        self.waits: dict[str, list[str]] = {}  # by callback: the waits for it that were over
         for place, event in enumerate(events):
+            if event.kind == "wait" and event.status == SUCCEEDED:
+                self.waits.setdefault(event.value, []).append(event.id)
             self.last[event.id] = place
             self.kinds[event.id] = event.kind
             head = event.id.rpartition("/")[0]
@@ -44,7 +47,22 @@ class _Log:
         return max(below, default=None)
 
     def succeeded(self, id: str) -> bool:
-        return id in self.last and self.events[self.last[id]].status == SUCCEEDED
+        """A wait did if the callback did: its own entry only says that it is over."""
+        if id not in self.last:
+            return False
+        event = self.events[self.last[id]]
+        if event.kind == "wait" and event.status == SUCCEEDED and event.value != id:
+            return self.succeeded(event.value)
+        return event.status == SUCCEEDED
+
+    def bound(self, id: str) -> list[str]:
+        """What has to be tried again with it: a wait and the callback that it raised the failure of, either way."""
+        event = self.events[self.last[id]] if id in self.last else None
+        if event is None or self.succeeded(id):
+            return []
+        if event.kind == "wait":
+            return [event.value] if event.status == SUCCEEDED else []
+        return self.waits.get(id, []) if event.kind == "callback" else []
 
     def keeps_begun(self, id: str) -> bool:
         """Handler code, and a callback whose token was handed out by other operations than its own."""
@@ -64,6 +82,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int]
             continue
         cuts[cause.id] = cause, place
         queue += _beside(log, cause, place)
+        queue += [Cause(id, cause.tasks) for id in log.bound(cause.id)]
     gone: set[int] = set()
     above = {head for id in cuts for head in ancestors(id)}
     first: dict[str, int] = {}
@@ -140,11 +159,17 @@ def _lane(id: str, cause: Cause) -> str:
 
 
 def begun_anew(events: list[Event], gone: set[int], targets: set[str], at: int) -> dict[int, Event]:
-    """The beginnings that stay of operations that are tried again, or have one such inside: their time counts from now."""
+    """The beginnings that stay, of waits for the outside that are open and of polls that are tried again: their time counts from
+    now, for while the execution was over nobody could answer."""
     heads = targets | {head for id in targets for head in ancestors(id)}
+    settled = {
+        event.id for place, event in enumerate(events) if place not in gone and event.status not in (BEGUN, RETRY)
+    }
     anew = {}
     for place, event in enumerate(events):
-        if place not in gone and event.status == BEGUN and event.id in heads and event.kind in ("callback", "poll"):
+        if place in gone or event.status != BEGUN or event.id in settled:
+            continue
+        if event.kind in ("callback", "signal") or (event.kind == "poll" and event.id in heads):
             due = at + event.due - event.at if event.due else 0
             anew[place] = Event(event.id, event.kind, event.position, BEGUN, event.attempt, at, due, event.value)
     return anew

@@ -90,11 +90,12 @@ class Expire:
 
 
 class Launch:
-    """Write down another execution and send its first message. `key`: of the entry that its end puts into this execution's
-    inbox; None: nobody waits. `attach`: only wait for one that is there. `retention_ms` None: both are the function's own,
-    which this process does not know. Sent back: the outcome of an execution that has already ended; NOT_THERE; else None."""
+    """Write down another execution and send its first message. `by`: stands for the operation that asks. `key`: of the entry
+    that its end puts into this execution's inbox; None: nobody waits. `attach`: only wait for one that is there.
+    `retention_ms` None: both limits are the function's own, which this process does not know. Sent back: the outcome of an
+    execution that has already ended; NOT_THERE; else None."""
 
-    __slots__ = ("adapter", "attach", "delay_ms", "fn", "id", "input", "key", "retention_ms", "timeout_ms")
+    __slots__ = ("adapter", "attach", "by", "delay_ms", "fn", "id", "input", "key", "retention_ms", "timeout_ms")
 
     def __init__(
         self,
@@ -107,8 +108,10 @@ class Launch:
         delay_ms: int = 0,
         adapter: Any = None,
         attach: bool = False,
+        by: str = "",
     ) -> None:
         self.attach = attach
+        self.by = by
         self.fn = fn
         self.id = id
         self.input = input

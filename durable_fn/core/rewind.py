@@ -28,6 +28,7 @@ from .events import (
     body,
     fence,
     is_fence,
+    is_outcome,
     parse_body,
 )
 from .journal import Segment
@@ -103,8 +104,7 @@ def _without(segments: list[Segment], line: Event, log: Rewound) -> list[Segment
     rows = [_events(segment) for segment in segments]
     events = [event for row in rows for event in row]
     if how == "from":
-        first = next((place for place, event in enumerate(events) if event.id == value), len(events))
-        gone, targets = set(range(first, len(events))), {value}
+        gone, targets = _from(events, value)
     elif how == "failure":
         gone, targets = consequences(events, causes.read(json.loads(value)))
     else:
@@ -118,6 +118,21 @@ def _without(segments: list[Segment], line: Event, log: Rewound) -> list[Segment
         place += len(row)
         kept.append(segment._replace(body=body(left) if left else fence(line.at)) if row else segment)
     return kept
+
+
+def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
+    """From its first entry on. For a wait the callback is asked anew: its outcome goes too, though it was recorded before."""
+    first = next((place for place, event in enumerate(events) if event.id == id), len(events))
+    targets = {id}
+    if first < len(events) and events[first].kind == "wait" and events[first].status == SUCCEEDED:
+        callback = events[first].value
+        targets.add(callback)
+        asked = (
+            place for place, event in enumerate(events)
+            if (event.id == callback and is_outcome(event)) or (event.kind == "wait" and event.value == callback)
+        )  # fmt: skip
+        first = min(first, *asked)
+    return set(range(first, len(events))), targets
 
 
 def _count(events: list[Event], gone: set[int], targets: set[str], log: Rewound) -> None:

@@ -61,7 +61,7 @@ def _caller(parent: str | None) -> Caller | None:
         return None
     told = json.loads(parent)
     started = told.get("started")
-    operation = told["key"].rpartition("/")[2]
+    operation = told.get("by") or told["key"].rpartition("/")[2]
     return Caller(told["id"], told["fn"], told["gen"], operation, None if started is None else aware(started))
 
 

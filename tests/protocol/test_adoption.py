@@ -25,7 +25,7 @@ def header(id: str) -> Header:
 
 def caller(store: SQLiteStore, parent: Header) -> Actor:
     """What `launch` asks for an execution that is there."""
-    wanted = parent_text(parent, "call/1/k")
+    wanted = parent_text(parent, "call/1/k", "k")
     there = yield lambda: store.get("kid")
     while there.live and there.parent != wanted:
         reply = yield lambda seen=there: store.adopt(seen, wanted)

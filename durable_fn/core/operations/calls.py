@@ -22,7 +22,7 @@ from .. import failures
 from ..effects import DELIVER, NOT_THERE, Decide, Launch, Operation, Park, Tell
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..ids import checked_id
-from ..inbox import SUCCESS, TIMEOUT
+from ..inbox import SUCCESS, TIMEOUT, short
 from ..promises import call_place
 from ..scope import Op
 from ..values import Adapter
@@ -141,7 +141,8 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
 
 def _launch(op: Op, target: Target, child: str, *, attach: bool = False) -> Launch:
     key, adapter = _key(op, child), target.input_adapter
-    return Launch(target.fn, child, target.input, key, target.retention_ms, target.timeout_ms, 0, adapter, attach)
+    limits = target.retention_ms, target.timeout_ms
+    return Launch(target.fn, child, target.input, key, *limits, 0, adapter, attach, short(op.id))
 
 
 def _key(op: Op, child: str) -> str:
