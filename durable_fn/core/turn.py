@@ -14,7 +14,7 @@ from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record
 from .retention import keep_at
-from .retry import DEFAULT_RETRY, RetryPolicy
+from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Turn:
         journal: Journal,
         writer: str,
         time: Callable[[], int],
-        step_retry: RetryPolicy = DEFAULT_RETRY,
+        step_retry: Retry = DEFAULT_RETRY,
         entries: dict[str, Entry] | None = None,
         max_body: int = 380_000,
         fits: Callable[[str], bool] | None = None,
