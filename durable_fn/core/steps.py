@@ -102,7 +102,7 @@ def callable_name(fn: Any) -> str:
     return "lambda" if name == "<lambda>" else str(name)
 
 
-def _is_async(fn: Any) -> bool:
+def is_async(fn: Any) -> bool:
     while isinstance(fn, functools.partial):
         fn = fn.func
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004

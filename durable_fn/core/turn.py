@@ -79,7 +79,7 @@ class Turn:
         self.patches: dict[str, bool] = {}
         self._seed: str | None = None
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started
-        self.custom: str | None = None  # what `set_status` said in this turn
+        self.custom = journal.custom  # what `set_status` said last
         self.batches: list[BatchResult[Any]] = []
         self.notice()
 

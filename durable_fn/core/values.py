@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Protocol, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NoReturn, Protocol, Union, get_args, get_origin
 
 from ..errors import SerializationError
 from . import tagged
@@ -180,7 +181,7 @@ def _tagged_any() -> Any:
         try:
             return tagged.tag(value, "", 0)
         except tagged._Unencodable as error:
-            raise ValueError(f"{error.why} at {error.path or 'its top'}") from None
+            raise ValueError(str(error)) from None
 
     return Annotated[Any, PlainValidator(read), PlainSerializer(write)]
 
@@ -190,20 +191,25 @@ def plain(text: str) -> Any:
     return tagged.plain(text)
 
 
-def to_plain_json(value: object) -> str:
+def to_plain_json(value: object, what: str = "the payload") -> str:
     """A payload for a target whose types are unknown here: JSON without tags, models and datetimes by pydantic's rules."""
     if tagged.is_plain(value, 0):
-        text = tagged.encode(value, "the payload")
+        text = tagged.encode(value, what)
     else:
         from pydantic_core import PydanticSerializationError, to_json
 
         try:
             text = to_json(value).decode()
+            json.loads(text, parse_constant=_refuse)  # pydantic writes NaN, which nobody else reads
         except (PydanticSerializationError, ValueError, RecursionError) as error:
-            raise SerializationError(f"the payload is not JSON: {_first_lines(error)}") from error
+            raise SerializationError(f"{what} is not JSON: {_first_lines(error)}") from error
     if text.startswith('{"$durable"') or (isinstance(value, dict) and tagged.WRAPPER in value):
-        raise SerializationError(f"the payload has the reserved key {tagged.WRAPPER!r} on top; rename it")
+        raise SerializationError(f"{what} has the reserved key {tagged.WRAPPER!r} on top; rename it")
     return text
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"it holds the number {constant}, which JSON does not have; send None, or a text, in its place")
 
 
 # -- annotations ---------------------------------------------------------------------------------------------------

@@ -203,7 +203,7 @@ def test_hints_come_back(id: str, run: str, fn: str, due: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"retry": 3}, "retry must be a RetryPolicy, not int"),
+        ({"retry": 3}, r"retry must be a RetryPolicy or a function \(error, attempt\) -> delay or None, not int"),
         ({"timeout": 0}, "timeout must be more than 0"),
         ({"timeout": -1}, "timeout must be 0 or more"),
         ({"semantics": "exactly_once"}, 'must be "at_least_once" or "at_most_once"'),

@@ -14,7 +14,7 @@ SLOW = RetryPolicy(max_attempts=3, initial_delay=30, jitter="none")
 GROWING = RetryPolicy(max_attempts=4, initial_delay=60, backoff=10, max_delay=3000, jitter="none")
 
 
-@shape(result=[3, 3, 3])
+@shape(result=[3, 4, 4])
 async def polls(event: Any, ctx: Ctx) -> Any:
     done = await ctx.poll(lambda n: n + 1, initial=0, until=lambda n: n >= 3, every=60)
     try:
