@@ -111,6 +111,11 @@ class AsyncDurableContext(BaseContext):
     def _checked(self, plan: StepPlan) -> StepPlan:
         return plan
 
+    def _watched(self, coroutine: Coroutine[object, None, T], what: str) -> Coroutine[object, None, T]:
+        """Without `await` its value would be a coroutine, which is always true."""
+        self._driver.forgotten.called(coroutine, what, self._scope(what).branch, coroutine)
+        return coroutine
+
     @overload
     def step(
         self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
@@ -177,7 +182,7 @@ class AsyncDurableContext(BaseContext):
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
         op = self._enter("callback", "callback", named(name, "callback"))
         promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
-        return done(AsyncCallback(promise, self))
+        return self._watched(done(AsyncCallback(promise, self)), f"callback {op.id!r}")
 
     @overload
     def wait_for_callback(
@@ -473,7 +478,7 @@ class AsyncDurableContext(BaseContext):
 
     def patched(self, change_id: str) -> Coroutine[object, None, bool]:
         """True for executions that reach this line first with the new code. Keep both paths until the old ones are done."""
-        return done(self._patched(change_id))
+        return self._watched(done(self._patched(change_id)), f"patched {change_id!r}")
 
     def continue_as_new(self, payload: object) -> NoReturn:
         """Never returns: do not catch BaseException around it. Same id, next generation, empty journal; unread signals and a

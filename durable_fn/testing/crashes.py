@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+from ..core.header import LIVE
 from ..handler import DurableFunction
+from .ledger import Ledger, LedgerStore
 from .runner import EPOCH, Execution, LocalRunner
 
 E = TypeVar("E")
@@ -15,9 +18,22 @@ R = TypeVar("R")
 
 _MOST_DRIVES: Final = 1000
 _REQUESTS: Final = frozenset(
-    {"acquire", "append", "complete", "create", "decide", "deliver", "expire", "keep", "renew", "suspend"}
+    {
+        "acquire",
+        "load",
+        "append",
+        "suspend",
+        "complete",
+        "create",
+        "renew",
+        "deliver",
+        "expire",
+        "decide",
+        "keep",
+        "get",
+    }
 )
-"""What an invocation writes. Around a read a death is the same as after the write before it."""
+"""What an invocation asks its journal for. One of them is one point before and one after."""
 
 
 class SimulatedDeath(BaseException):
@@ -25,20 +41,18 @@ class SimulatedDeath(BaseException):
 
 
 class DyingStore:
-    """A journal whose caller dies before or after one of its requests, and stays dead until `come_back`. Only an invocation
-    dies, not who looks at it from outside: `invoked` tells."""
+    """A journal whose caller dies before or after one of its requests, and stays dead until `come_back`."""
 
     def __init__(self, store: Any, die_at: int | None) -> None:
         self._store = store
         self._die_at = die_at
-        self.invoked = False
         self.requests = 0
         self.dead = False
         self.where = ""
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
-        if not self.invoked or name not in _REQUESTS:
+        if name not in _REQUESTS:
             return attribute
 
         def request(*args: Any, **kwargs: Any) -> Any:
@@ -87,7 +101,8 @@ class CrashReport:
 
 
 class _Run(LocalRunner[E, R]):
-    """A runner whose process dies at one point, and whose randomness is the same every time."""
+    """A runner whose invocations die at one point. What the test itself asks for, by `client` and the runner's methods, does
+    not."""
 
     def __init__(
         self,
@@ -98,20 +113,29 @@ class _Run(LocalRunner[E, R]):
     ) -> None:
         super().__init__(handler, *others, now=EPOCH + timedelta(hours=7 * late))
         self._late_ms = 1_000_000 * late
-        self.dying = DyingStore(self._journal, die_at)
-        self._backend.store = self.dying
+        self.ledger = Ledger()
+        watched: Any = LedgerStore(self._journal, self.ledger)
+        self._client._store = self._backend.store = watched
+        self.dying = DyingStore(watched, die_at)
+        dying: Any = self.dying
+        self._backend = replace(self._backend, store=dying, hooks=(*self._backend.hooks, self.ledger))
 
     def _wake(self, id: str) -> None:
         self._clock.advance_to(self._clock.now() + self._late_ms)
-        self.dying.invoked = True
         try:
             super()._wake(id)
-        except BaseException:  # a death in a step body may come wrapped in an exception group
-            if not self.dying.dead:
-                raise
+        except SimulatedDeath:
             self.dying.come_back()
-        finally:
-            self.dying.invoked = False
+
+
+class _Facts(NamedTuple):
+    """How a run came out. `interrupted`: steps that ended as StepInterrupted."""
+
+    compared: dict[str, Any]
+    ended: bool
+    interrupted: frozenset[str]
+    bodies: Counter[tuple[str, str, int]]
+    problems: list[str]
 
 
 def crash_everywhere(
@@ -122,34 +146,35 @@ def crash_everywhere(
     drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None = None,
     check: Callable[[Execution[R]], object] | None = None,
 ) -> CrashReport:
-    """Runs once for the reference, then once per crash point (before and after each write) with the process dying there,
-    and compares status, result and which steps succeeded how often.
+    """Runs once for the reference, then once per crash point (before and after each request of an invocation) with the process
+    dying there, and compares status, result, which steps succeeded how often, and how often their bodies ran.
 
-    What depends on time is not compared: it differs between two runs without a crash, too, when all wake-ups come late. `drive`
-    brings what comes from outside, each time the execution idles; it must tolerate being called again. `check` may
+    A body may run once more than in the reference, in the attempt that was in flight; never again once its success is
+    recorded; and one that is `at_most_once` never twice in an attempt. A crash at an `at_most_once` body ends that step as
+    StepInterrupted, rightly: such a run must end, its bodies are counted, and the rest is neither compared nor checked.
+    What depends on time is not compared: it differs between two runs without a crash, too, when all wake-ups come late.
+
+    `drive` brings what comes from outside, each time the execution idles; it must tolerate being called again. `check` may
     assert more. Steps must be idempotent or fake.
     """
 
-    def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], dict[str, Any]]:
+    def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], Execution[R], _Facts]:
         run = _Run(handler, others, die_at, late)
         with run:
             execution = _drive(run, event, id, drive)
-            if check is not None:
-                check(execution)
-            return run, _facts(execution)
+            facts = _facts(run, execution)
+            if check is not None and not (die_at and facts.interrupted - reference.interrupted):
+                _check(check, execution, facts if die_at else None)
+            return run, execution, facts
 
-    run, expected = once(None)
-    _, late = once(None, late=True)
-    comparable = [key for key in expected if expected[key] == late[key]]
-    points, failures = run.dying.requests, []
+    reference = _Facts({}, True, frozenset(), Counter(), [])
+    run, _, reference = once(None)
+    _, _, late = once(None, late=True)
+    points, failures = run.dying.requests, [f"without a crash: {problem}" for problem in reference.problems]
     for point in range(1, points + 1):
-        crashed, facts = once(point)
+        crashed, _, facts = once(point)
         where = crashed.dying.where or f"crash point {point} was not reached"
-        failures += [
-            f"dying {where}: {key} is {facts[key]!r} instead of {expected[key]!r}"
-            for key in comparable
-            if facts[key] != expected[key]
-        ]
+        failures += [f"dying {where}: {wrong}" for wrong in _differences(facts, reference, late)]
     return CrashReport(points, failures)
 
 
@@ -158,22 +183,48 @@ def _drive(
 ) -> Execution[R]:
     execution = run.run(event, id)
     for _ in range(_MOST_DRIVES):
-        if drive is None or execution.status not in ("PENDING", "RUNNING", "SUSPENDED"):
+        if drive is None or execution.status not in LIVE:
             return execution
         drive(run, execution)
         run.run_on(execution)
     raise RuntimeError(f"execution {execution.id!r} is not finished after {_MOST_DRIVES} calls of `drive`")
 
 
-def _facts(execution: Execution[Any]) -> dict[str, Any]:
-    info = execution._runner.client.describe(execution.id)
-    succeeded = Counter(
-        event.id for event in execution.history if event.status == "SUCCEEDED" and event.kind != "execution"
-    )
-    header = execution._runner._header(execution.id)
-    return {
+def _check(check: Callable[[Execution[R]], object], execution: Execution[R], facts: _Facts | None) -> None:
+    """What fails after a crash is a line of the report; without one it is the test's own failure."""
+    try:
+        check(execution)
+    except Exception as error:
+        if facts is None:
+            raise
+        facts.problems.append(f"check failed: {type(error).__name__}: {error}")
+
+
+def _facts(run: _Run[Any, Any], execution: Execution[Any]) -> _Facts:
+    info, history = run.client.describe(execution.id), execution.history
+    succeeded = Counter(e.id for e in history if e.status == "SUCCEEDED" and e.kind != "execution")
+    compared = {
         "the status": info.status,
-        "the result": header.result,
+        "the result": run._header(execution.id).result,
         "the error": (info.error or {}).get("error_type"),
         "the operations that succeeded": dict(succeeded),
     }
+    return _Facts(
+        compared, info.status not in LIVE, frozenset(run.ledger.interrupted), run.ledger.bodies, run.ledger.problems
+    )
+
+
+def _differences(facts: _Facts, reference: _Facts, late: _Facts) -> list[str]:
+    wrong = list(facts.problems)
+    for key, ran in facts.bodies.items():
+        usual = max(reference.bodies[key], late.bodies[key], 1)
+        if ran > usual + 1:
+            id, operation, attempt = key
+            wrong.append(f"the body of step {operation!r} of {id!r} ran {ran} times in attempt {attempt}")
+    if facts.interrupted - reference.interrupted:
+        return wrong if facts.ended or not reference.ended else [*wrong, "the execution did not end"]
+    return wrong + [
+        f"{key} is {facts.compared[key]!r} instead of {expected!r}"
+        for key, expected in reference.compared.items()
+        if expected == late.compared[key] and facts.compared[key] != expected
+    ]
