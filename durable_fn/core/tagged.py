@@ -150,6 +150,8 @@ def _refusal(value: Any) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     if isinstance(value, Enum):
         return f"the Enum member {value!s} would come back as a bare value; {_WAY_OUT}"
+    if name == "coroutine":
+        value.close()  # the error says it: no warning on top
     if name in ("generator", "coroutine", "async_generator"):
         return f"a {name} cannot be stored; return its items as a list" if "gen" in name else (
             "a coroutine cannot be stored; nobody awaited it: await it, in an async def function")  # fmt: skip
