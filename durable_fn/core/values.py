@@ -12,7 +12,7 @@ import json
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NoReturn, Protocol, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Protocol, Union, get_args, get_origin
 
 from ..errors import SerializationError
 from . import tagged
@@ -196,20 +196,27 @@ def to_plain_json(value: object, what: str = "the payload") -> str:
     if tagged.is_plain(value, 0):
         text = tagged.encode(value, what)
     else:
-        from pydantic_core import PydanticSerializationError, to_json
+        from pydantic_core import PydanticSerializationError, to_jsonable_python
 
         try:
-            text = to_json(value).decode()
-            json.loads(text, parse_constant=_refuse)  # pydantic writes NaN, which nobody else reads
+            jsonable = to_jsonable_python(
+                value
+            )  # not `to_json`: that writes a model's NaN as null, and any other as NaN
+            text = json.dumps(jsonable, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            text.encode()
         except (PydanticSerializationError, ValueError, RecursionError) as error:
-            raise SerializationError(f"{what} is not JSON: {_first_lines(error)}") from error
+            raise SerializationError(f"{what} is not JSON: {_why_no_json(error)}") from error
     if text.startswith('{"$durable"') or (isinstance(value, dict) and tagged.WRAPPER in value):
         raise SerializationError(f"{what} has the reserved key {tagged.WRAPPER!r} on top; rename it")
     return text
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"it holds the number {constant}, which JSON does not have; send None, or a text, in its place")
+def _why_no_json(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return f"it holds text with a lone surrogate ({error.object[error.start]!r}), which is not valid Unicode"
+    if "Out of range float" in str(error):
+        return "it holds NaN or an infinite number, which JSON does not have; send None, or a text, in its place"
+    return _first_lines(error)
 
 
 # -- annotations ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from ..core.header import LIVE
 from ..handler import DurableFunction
-from .ledger import Ledger, LedgerStore
+from .ledger import Body, Ledger, LedgerStore
 from .runner import EPOCH, Execution, LocalRunner
 
 E = TypeVar("E")
@@ -134,7 +134,7 @@ class _Facts(NamedTuple):
     compared: dict[str, Any]
     ended: bool
     interrupted: frozenset[str]
-    bodies: Counter[tuple[str, str, int]]
+    bodies: Counter[Body]
     problems: list[str]
 
 
@@ -181,6 +181,8 @@ def crash_everywhere(
 def _drive(
     run: _Run[E, R], event: E, id: str | None, drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None
 ) -> Execution[R]:
+    if id is None and run._handler.execution_id is None:
+        id = "crash-everywhere"  # the same in every run: other ids are made of it
     execution = run.run(event, id)
     for _ in range(_MOST_DRIVES):
         if drive is None or execution.status not in LIVE:
@@ -219,8 +221,7 @@ def _differences(facts: _Facts, reference: _Facts, late: _Facts) -> list[str]:
     for key, ran in facts.bodies.items():
         usual = max(reference.bodies[key], late.bodies[key], 1)
         if ran > usual + 1:
-            id, operation, attempt = key
-            wrong.append(f"the body of step {operation!r} of {id!r} ran {ran} times in attempt {attempt}")
+            wrong.append(f"the body of step {key.operation!r} of {key.id!r} ran {ran} times in attempt {key.attempt}")
     if facts.interrupted - reference.interrupted:
         return wrong if facts.ended or not reference.ended else [*wrong, "the execution did not end"]
     return wrong + [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core import failures
 from ..core.events import BEGUN, FAILED, RETRY, REWIND_ID, SUCCEEDED, Event, is_fence, parse_body
@@ -16,21 +16,32 @@ from ..hooks import AttemptInfo, Hooks
 _INTERRUPTED = "durable_fn.errors.StepInterrupted"
 
 
+class Body(NamedTuple):
+    """One attempt of a step."""
+
+    id: str
+    life: int
+    operation: str
+    attempt: int
+
+
 class Ledger(Hooks):
-    """Keys are (execution id, operation id), with the attempt where that matters. `problems`: in words."""
+    """Keys are (execution id, its life, operation id, attempt). A redrive, and the next generation, is another life: the same
+    operation id is another operation then. `problems`: in words."""
 
     def __init__(self) -> None:
-        self.bodies: Counter[tuple[str, str, int]] = Counter()
+        self.bodies: Counter[Body] = Counter()
         self.interrupted: set[str] = set()
         self.problems: list[str] = []
-        self._succeeded: set[tuple[str, str]] = set()
-        self._once: Counter[tuple[str, str, int]] = Counter()  # bodies of at-most-once attempts, by their markers
+        self._lives: Counter[str] = Counter()
+        self._succeeded: set[tuple[str, int, str]] = set()
+        self._once: Counter[Body] = Counter()  # of at-most-once attempts, by their markers
 
     def attempt(self, info: AttemptInfo, /) -> AbstractContextManager[object]:
         """A body begins."""
-        key = (info.execution_id, info.operation_id, info.attempt)
+        key = Body(info.execution_id, self._lives[info.execution_id], info.operation_id, info.attempt)
         self.bodies[key] += 1
-        if key[:2] in self._succeeded:
+        if key[:3] in self._succeeded:
             self._tell(key, "ran again though its success was recorded")
         if key in self._once:
             self._once[key] += 1
@@ -38,8 +49,8 @@ class Ledger(Hooks):
                 self._tell(key, "ran again though it is at_most_once")
         return contextlib.nullcontext()
 
-    def _tell(self, key: tuple[str, str, int], what: str) -> None:
-        self.problems.append(f"the body of step {key[1]!r} of {key[0]!r} {what} (attempt {key[2]})")
+    def _tell(self, body: Body, what: str) -> None:
+        self.problems.append(f"the body of step {body.operation!r} of {body.id!r} {what} (attempt {body.attempt})")
 
     def recorded_segment(self, id: str, segment: Segment) -> None:
         """It is durable now."""
@@ -48,14 +59,14 @@ class Ledger(Hooks):
                 if event.kind == "step":
                     self._step(id, event)
                 elif event.id == REWIND_ID:
-                    self.forget(id)
+                    self.begin_again(id)
 
     def _step(self, id: str, event: Event) -> None:
-        key = (id, event.id, event.attempt)
-        if event.status in (FAILED, RETRY, SUCCEEDED) and key[:2] in self._succeeded:
+        key = Body(id, self._lives[id], event.id, event.attempt)
+        if event.status in (FAILED, RETRY, SUCCEEDED) and key[:3] in self._succeeded:
             self._tell(key, "came to another end though its success was recorded")
         if event.status == SUCCEEDED:
-            self._succeeded.add(key[:2])
+            self._succeeded.add(key[:3])
         elif event.status == BEGUN:
             self._once.setdefault(key, 0)
         elif event.status == FAILED:
@@ -63,10 +74,9 @@ class Ledger(Hooks):
             if failure.own and failure.error_type == _INTERRUPTED:
                 self.interrupted.add(event.id)
 
-    def forget(self, id: str) -> None:
-        """Another generation, or a redrive: operations of the same ids are others now."""
-        self._succeeded = {key for key in self._succeeded if key[0] != id}
-        self._once = Counter({key: ran for key, ran in self._once.items() if key[0] != id})
+    def begin_again(self, id: str) -> None:
+        """Another generation, or a redrive."""
+        self._lives[id] += 1
 
 
 class LedgerStore:
@@ -94,11 +104,11 @@ class LedgerStore:
     def renew(self, header: Header, *args: Any) -> Any:
         reply = self._store.renew(header, *args)
         if isinstance(reply, Header):
-            self._ledger.forget(header.id)
+            self._ledger.begin_again(header.id)
         return reply
 
     def revive(self, header: Header, segment: Segment, now: int) -> Any:
         reply = self._store.revive(header, segment, now)
         if isinstance(reply, Header):
-            self._ledger.forget(header.id)
+            self._ledger.begin_again(header.id)
         return reply
