@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from durable_fn import DurableContext, Hooks, durable, wiring
 from durable_fn.backends.packed import PackedStore
 from durable_fn.client import DurableClient
-from durable_fn.errors import CallbackFailed, ExecutionCancelled, PayloadTooLarge, SerializationError
+from durable_fn.errors import CallbackFailed, ExecutionCancelled, ExecutionConflict, PayloadTooLarge, SerializationError
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from tests.fronts.both import one_call
@@ -247,3 +247,12 @@ def test_a_local_cloud_names_the_handler_that_is_missing() -> None:
         with pytest.raises(LookupError, match="needs the handler 'elsewhere'"):
             cloud.run(mine)
         assert cloud.client.describe(mine).status == "SUSPENDED", "it came as far as it could"
+
+
+# -- words ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_conflict_tells_a_time_that_people_can_read(world: World) -> None:
+    id = world.run(asks, 1, "x")
+    with pytest.raises(ExecutionConflict, match=r"was started with another payload, at 2026-01-01 00:00:00 UTC; the same id"):
+        world.client.start(asks, 2, id=id)

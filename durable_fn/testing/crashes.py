@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from ..core.header import LIVE
 from ..handler import DurableFunction
+from ..ports import Backend
 from .ledger import Body, Ledger, LedgerStore
 from .runner import EPOCH, Execution, LocalRunner
 
@@ -119,6 +120,11 @@ class _Run(LocalRunner[E, R]):
         self.dying = DyingStore(watched, die_at)
         dying: Any = self.dying
         self._backend = replace(self._backend, store=dying, hooks=(*self._backend.hooks, self.ledger))
+
+    @property
+    def backend(self) -> Backend:
+        """The test's."""
+        return self._client._backend
 
     def _wake(self, id: str) -> None:
         self._clock.advance_to(self._clock.now() + self._late_ms)
