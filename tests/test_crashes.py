@@ -31,7 +31,7 @@ def long(event: Any, ctx: DurableContext) -> None:
     ctx.wait_for_signal("never")
 
 
-def test_it_dies_at_every_kind_of_request_that_an_invocation_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_dies_at_every_kind_of_write_that_an_invocation_makes(monkeypatch: pytest.MonkeyPatch) -> None:
     """And at none that the test itself makes: `drive` cancels, signals and looks."""
     seen: set[str] = set()
     point = crashes.DyingStore._point
@@ -66,20 +66,8 @@ def test_it_dies_at_every_kind_of_request_that_an_invocation_makes(monkeypatch: 
 
     report = crash_everywhere(handler, 1, kid, long, drive=drive)
     assert report.ok, report
-    assert seen >= {
-        "acquire",
-        "load",
-        "append",
-        "suspend",
-        "complete",
-        "create",
-        "renew",
-        "expire",
-        "decide",
-        "get",
-        "deliver",
-    }
-    assert report.crash_points > 80
+    assert seen >= {"acquire", "append", "suspend", "complete", "create", "renew", "expire", "decide", "deliver"}
+    assert report.crash_points > 70
 
 
 def test_a_body_that_runs_again_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,5 +254,7 @@ def test_a_local_cloud_names_the_handler_that_is_missing() -> None:
 
 def test_a_conflict_tells_a_time_that_people_can_read(world: World) -> None:
     id = world.run(asks, 1, "x")
-    with pytest.raises(ExecutionConflict, match=r"was started with another payload, at 2026-01-01 00:00:00 UTC; the same id"):
+    with pytest.raises(
+        ExecutionConflict, match=r"was started with another payload, at 2026-01-01 00:00:00 UTC; the same id"
+    ):
         world.client.start(asks, 2, id=id)
