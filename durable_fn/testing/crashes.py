@@ -143,7 +143,8 @@ def crash_everywhere(
 
     A body may run once more than in the reference, in the attempt that was in flight; never again once its success is
     recorded; and one that is `at_most_once` never twice in an attempt. A crash at an `at_most_once` body ends that step as
-    StepInterrupted, rightly: such a run must end, its bodies are counted, and the rest is neither compared nor checked.
+    StepInterrupted, rightly: such a run must end, its bodies are counted, and the rest is not compared; `check` is called, and
+    may fail.
     What depends on time is not compared: it differs between two runs without a crash, too, when all wake-ups come late.
 
     `drive` brings what comes from outside, each time the execution idles; it must tolerate being called again. `check` may
@@ -155,8 +156,10 @@ def crash_everywhere(
         with run:
             execution = _drive(run, event, id, drive)
             facts = _facts(run, execution)
-            if check is not None and not (die_at and facts.interrupted - reference.interrupted):
-                _check(check, execution, facts if die_at else None)
+            if check is not None:
+                failure = _failure(check, execution, raises=die_at is None)
+                if failure and not facts.interrupted - reference.interrupted:
+                    facts.problems.append(failure)
             return run, execution, facts
 
     reference = _Facts({}, True, frozenset(), Counter(), [])
@@ -184,14 +187,15 @@ def _drive(
     raise RuntimeError(f"execution {execution.id!r} is not finished after {_MOST_DRIVES} calls of `drive`")
 
 
-def _check(check: Callable[[Execution[R]], object], execution: Execution[R], facts: _Facts | None) -> None:
+def _failure(check: Callable[[Execution[R]], object], execution: Execution[R], *, raises: bool) -> str | None:
     """What fails after a crash is a line of the report; without one it is the test's own failure."""
     try:
         check(execution)
     except Exception as error:
-        if facts is None:
+        if raises:
             raise
-        facts.problems.append(f"check failed: {type(error).__name__}: {error}")
+        return f"check failed: {type(error).__name__}: {error}"
+    return None
 
 
 def _facts(run: _Run[Any, Any], execution: Execution[Any]) -> _Facts:

@@ -144,8 +144,10 @@ def test_an_at_most_once_body_is_not_started_again_after_a_timeout() -> None:
     body = step(pays, semantics="at_most_once", timeout=0.02, retry=retry)
     for function in one_call("f", lambda ctx: ctx.step(body)):
         ran.clear()
-        assert isinstance(run(function).error, StepTimeout)
-        assert ran == [1]
+        error = run(function).error
+        assert isinstance(error, StepTimeout)
+        assert error.attempts == 1
+        assert len(ran) <= 1  # none, if its thread was too slow to begin
     release.set()
 
 
