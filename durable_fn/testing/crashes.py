@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 _MOST_DRIVES: Final = 1000
 _REQUESTS: Final = frozenset(
-    {"acquire", "append", "complete", "create", "decide", "deliver", "expire", "keep", "renew", "suspend"}
+    {"acquire", "adopt", "append", "complete", "create", "decide", "deliver", "expire", "keep", "renew", "suspend"}
 )
 """What an invocation writes. Around a read a death is the same as after the write before it."""
 
