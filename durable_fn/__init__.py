@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .client import DurableClient as DurableClient
     from .core.current import StepInfo as StepInfo
     from .core.current import current_step as current_step
+    from .core.retry import Retry as Retry
     from .core.retry import RetryPolicy as RetryPolicy
     from .core.steps import step as step
     from .errors import BatchError as BatchError
@@ -56,6 +57,7 @@ _HOME = {
     "DurableFunction": ".handler",
     "ExecutionCancelled": ".errors",
     "Hooks": ".hooks",
+    "Retry": ".core.retry",
     "RetryPolicy": ".core.retry",
     "Saga": ".fronts.sync",
     "SignalTimeout": ".errors",
@@ -85,6 +87,7 @@ __all__ = [
     "DurableFunction",
     "ExecutionCancelled",
     "Hooks",
+    "Retry",
     "RetryPolicy",
     "Saga",
     "SignalTimeout",

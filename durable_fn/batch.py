@@ -34,11 +34,11 @@ class Completion:
         max_failures: int | None = None,
         max_failure_ratio: float | None = None,
     ) -> None:
-        if min_successful is not None and (not isinstance(min_successful, int) or min_successful < 1):
+        if min_successful is not None and (not _is_count(min_successful) or min_successful < 1):
             raise ValueError(f"min_successful must be 1 or more, got {min_successful!r}")
-        if max_failures is not None and (not isinstance(max_failures, int) or max_failures < 0):
+        if max_failures is not None and (not _is_count(max_failures) or max_failures < 0):
             raise ValueError(f"max_failures must be 0 or more, got {max_failures!r}")
-        if max_failure_ratio is not None and not 0 <= max_failure_ratio <= 1:
+        if max_failure_ratio is not None and not _is_ratio(max_failure_ratio):
             raise ValueError(f"max_failure_ratio must be between 0.0 and 1.0, got {max_failure_ratio!r}")
         self.min_successful = min_successful
         self.max_failures = max_failures
@@ -61,6 +61,14 @@ class Completion:
     def __repr__(self) -> str:
         given = [f"{n}={getattr(self, n)!r}" for n in sorted(self.__slots__) if getattr(self, n) is not None]
         return f"Completion({', '.join(given)})"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_ratio(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 class BatchItem(Generic[T_co]):
@@ -160,11 +168,18 @@ class BatchResult(Generic[T]):
         """By position or by branch name. KeyError names the branches that exist."""
         self._looked_at = True
         if isinstance(key, int):
-            return self._items[key]
-        for item in self._items:
-            if item.name == key:
-                return item
-        raise KeyError(f"no branch {key!r}; there are {', '.join(repr(item.name) for item in self._items[:20])}")
+            if -len(self._items) <= key < len(self._items):
+                return self._items[key]
+        else:
+            for item in self._items:
+                if item.name == key:
+                    return item
+        raise KeyError(f"no branch {key!r}; there are {self._shown()}")
+
+    def _shown(self) -> str:
+        names = [f"{item.index} {item.name!r}" for item in self._items[:20]]
+        more = [f"and {len(self._items) - 20} more"] if len(self._items) > 20 else []
+        return ", ".join(names + more) or "none"
 
     def __len__(self) -> int:
         return len(self._items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import logging
 import secrets
 from collections.abc import Iterator
 from dataclasses import replace
@@ -48,6 +49,8 @@ from .launching import note_of
 from .ports import Backend, Loaded
 from .starting import check_fits, check_same, execution_id, new_header
 from .types import Duration, ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
+
+_log = logging.getLogger("durable_fn")
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -171,9 +174,10 @@ class DurableClient:
     # -- watching --------------------------------------------------------------------------------------------------
 
     def describe(self, id: str) -> ExecutionInfo:
-        """A snapshot. The custom status of a RUNNING execution is read from its log."""
+        """A snapshot. The custom status of a RUNNING execution, and of one that has just gone on as a new generation, is read
+        from its log."""
         header = self._header(id)
-        if header.status == "RUNNING":
+        if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
             loaded = self._store.load(header.key)
             if loaded is not None:
                 header.custom = Journal(loaded.segments).custom or header.custom
@@ -239,7 +243,12 @@ class DurableClient:
             raise ValueError(f"limit must be 0 or more, got {limit}")
         after = None if started_after is None else moment(started_after, "started_after")
         for header in self._store.executions(name, status, after, limit):
-            yield info(header)
+            try:
+                shown = info(header)
+            except Exception as error:  # one damaged item must not hide the others
+                _log.warning("execution %r is left out of the list: %s: %s", header.id, type(error).__name__, error)
+            else:
+                yield shown
 
     # -- steering --------------------------------------------------------------------------------------------------
 
@@ -265,7 +274,9 @@ class DurableClient:
 
     def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
         """The other side gives up: CallbackFailed is raised where the handler waits."""
-        failure = failures.Failure(str(error_type)[:200], str(message)[:4000], "", None, None)
+        failure = failures.Failure(
+            failures.readable(str(error_type), 200), failures.readable(str(message)), "", None, None
+        )
         self._settle(token, FAILURE + failures.encode(failure))
 
     def heartbeat_callback(self, token: str) -> None:
@@ -318,7 +329,10 @@ class DurableClient:
         found = parse_token(token)
         header = self._store.get(found.id) if found is not None else None
         if found is None or header is None or header.run != found.run or not is_genuine(found, header.secret):
-            raise CallbackError("unknown callback token")
+            raise CallbackError(
+                "unknown callback token: it was changed on its way, or its execution is gone; take it again from where it was "
+                "handed out"
+            )
         if header.gen != found.gen:
             raise CallbackError("the execution went on as a new generation, and the callback is closed")
         return header, found
@@ -332,11 +346,11 @@ class DurableClient:
     def cancel(self, id: str, reason: str | None = None) -> None:
         """Asks. Compensations run, then CANCELLED. Finished: no effect."""
         self._header(id)
-        request_cancel(self._backend, id, reason, self._writer())
+        request_cancel(self._backend, id, failures.readable(reason or "") or None, self._writer())
 
     def terminate(self, id: str, reason: str | None = None) -> None:
         """At once; no code of yours runs. Finished: no effect."""
-        message = f"terminated{f': {reason}' if reason else ''}"
+        message = failures.readable(f"terminated{f': {reason}' if reason else ''}")
         failure = failures.Failure("durable_fn.errors.ExecutionTerminated", message, "", None, None)
         ending = Ending("TERMINATED", self._clock.now(), error=failures.encode(failure))
         writer = self._writer()

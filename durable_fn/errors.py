@@ -173,6 +173,11 @@ class PayloadTooLarge(SerializationError):
         self.limit = limit
         """Bytes."""
 
+    @property
+    def data(self) -> dict[str, int]:
+        """The two as JSON shows them."""
+        return {"size": self.size, "limit": self.limit}
+
 
 class ExecutionNotFound(DurableError):
     """No execution has this id (or it was removed after its retention)."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from .core.durations import milliseconds
 from .core.events import component
-from .core.retry import DEFAULT_RETRY, RetryPolicy
+from .core.retry import DEFAULT_RETRY, Retry, checked_retry
+from .core.steps import is_async
 from .types import Duration, LambdaContext
 
 if TYPE_CHECKING:
@@ -52,18 +53,18 @@ class DurableFunction(Generic[E_contra, R_co]):
         execution_id: str | Callable[[Any], str] | None,
         execution_timeout: Duration | None,
         retention: Duration | None,
-        step_retry: RetryPolicy | None,
+        step_retry: Retry | None,
         envelope: bool,
         hooks: Sequence[Hooks],
     ) -> None:
         self.is_async = _checked_shape(fn)
         self.name: str = name if name is not None else _default_name(fn)
         component(self.name)
-        self.execution_id = execution_id
+        self.execution_id = _checked_rule(execution_id)
         self.retention_ms = milliseconds(_DEFAULT_RETENTION if retention is None else retention, "retention")
         self.timeout_ms = None if execution_timeout is None else milliseconds(execution_timeout, "execution_timeout")
-        self.hooks = tuple(hooks)
-        self.step_retry = DEFAULT_RETRY if step_retry is None else step_retry
+        self.hooks = _checked_hooks(hooks)
+        self.step_retry: Retry = checked_retry(step_retry, "step_retry") or DEFAULT_RETRY
         self.envelope = envelope
         self.__wrapped__: Callable[..., Any] = fn
         functools.update_wrapper(self, fn)
@@ -118,7 +119,7 @@ def durable(
     execution_id: str | Callable[[Any], str] | None = None,
     execution_timeout: Duration | None = None,
     retention: Duration | None = None,
-    step_retry: RetryPolicy | None = None,
+    step_retry: Retry | None = None,
     envelope: bool = True,
     hooks: Sequence[Hooks] = (),
 ) -> _DurableDecorator: ...
@@ -130,7 +131,7 @@ def durable(
     execution_id: str | Callable[[Any], str] | None = None,
     execution_timeout: Duration | None = None,
     retention: Duration | None = None,
-    step_retry: RetryPolicy | None = None,
+    step_retry: Retry | None = None,
     envelope: bool = True,
     hooks: Sequence[Hooks] = (),
 ) -> Any:
@@ -182,21 +183,48 @@ def _default_name(fn: Callable[..., Any]) -> str:
     return "lambda" if name == "<lambda>" else name
 
 
+def _checked_rule(rule: Any) -> str | Callable[[Any], str] | None:
+    """Raises TypeError or ValueError for what gives no execution id."""
+    if rule is None or (callable(rule) and not is_async(rule)):
+        return rule  # type: ignore[no-any-return]
+    if not isinstance(rule, str):
+        got = "an async function" if callable(rule) else type(rule).__name__
+        raise TypeError(f"execution_id must be a function of the event, or a JMESPath into it, not {got}")
+    import jmespath
+
+    try:
+        jmespath.compile(rule)
+    except jmespath.exceptions.JMESPathError as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"execution_id is no JMESPath: {rule!r}: {why}; a literal is written '`x`'") from None
+    return rule
+
+
+def _checked_hooks(hooks: Any) -> tuple[Hooks, ...]:
+    if hooks == () or hooks == []:
+        return ()
+    from .hooks import checked_hooks
+
+    return checked_hooks(hooks)
+
+
 def _checked_shape(fn: Any) -> bool:
     """Whether the handler is async. Raises TypeError for one that cannot be a handler."""
     if not callable(fn):
         raise TypeError(f"@durable takes a function, got {type(fn).__name__}")
+    if isinstance(fn, DurableFunction):
+        raise TypeError(f"@durable was given {fn.name!r}, which is durable already; apply it once")
     name = getattr(fn, "__qualname__", repr(fn))
     inner = inspect.unwrap(fn)
     if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
         raise TypeError(f"@durable handler {name} is a generator; return the result instead of yielding")
-    is_async = inspect.iscoroutinefunction(fn)
+    runs_async = is_async(fn)
     annotation = _context_annotation(inner)
-    if is_async and annotation == "DurableContext":
+    if runs_async and annotation == "DurableContext":
         raise TypeError(f"@durable handler {name} is async def: annotate its context as AsyncDurableContext")
-    if not is_async and annotation == "AsyncDurableContext":
+    if not runs_async and annotation == "AsyncDurableContext":
         raise TypeError(f"@durable handler {name} takes AsyncDurableContext: make it async def")
-    return is_async
+    return runs_async
 
 
 def _context_annotation(fn: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -114,6 +114,19 @@ class Hooks:
 
     def recorded(self, execution_id: str, event: HistoryEvent, /) -> None:
         return None
+
+
+def checked_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
+    """Raises TypeError for what cannot be told anything."""
+    if isinstance(hooks, Hooks) or not isinstance(hooks, Iterable):
+        raise TypeError(f"hooks must be a list or tuple of durable_fn.hooks.Hooks, got {type(hooks).__name__}")
+    listed = tuple(hooks)
+    for hook in listed:
+        whole = all(callable(getattr(hook, name, None)) for name in ("invocation", "attempt", "recorded"))
+        if isinstance(hook, type) or not whole:
+            shown = f"the class {hook.__name__}" if isinstance(hook, type) else type(hook).__name__
+            raise TypeError(f"hooks must be durable_fn.hooks.Hooks, got {shown}; subclass Hooks, and give objects")
+    return listed
 
 
 class HookChain(Hooks):

@@ -326,7 +326,7 @@ class Invocation:
         horizon = max(turn.header.horizon, first_horizon(now, turn.header.retention * 1000, limit))
         renewal = Renewal(
             text,
-            Segment(0, turn.writer, beginning(now)),
+            Segment(0, turn.writer, beginning(now, turn.custom)),
             tuple(turn.inbox.used),
             turn.closed_entries(),
             turn.seen,

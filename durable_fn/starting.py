@@ -7,6 +7,7 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from .core.durations import aware
 from .core.header import Header
 from .core.ids import checked_id, new_id
 from .core.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
@@ -131,8 +132,8 @@ def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter
     full = there if there.input is not None else backend.store.get(id)
     if full is None or full.input is None or not _same(adapter, full.input, wanted.input or ""):
         raise ExecutionConflict(
-            f"execution id {id!r} was started with another payload, at {there.started} (epoch ms); the same id must mean "
-            "the same work: use another id, or look at the running one with DurableClient.describe",
+            f"execution id {id!r} was started with another payload, at {aware(there.started):%Y-%m-%d %H:%M:%S} UTC; the same "
+            "id must mean the same work: use another id, or look at the running one with DurableClient.describe",
             execution_id=id,
         )
 

@@ -42,9 +42,12 @@ def backend() -> Backend:
 def configure(
     *, backend: object | None = None, codec: Codec | None = None, hooks: tuple[Hooks, ...] | None = None
 ) -> None:
-    """Process-wide, at import time, before the first invocation; later raises RuntimeError. The environment is the default. A
-    codec goes with the backend of the environment; clients and sweepers need the same one."""
+    """Process-wide, at import time, before the first invocation; later raises RuntimeError. The environment is the default.
+    Calls add up: what one leaves out stays as another one set it. Clients and sweepers need the same codec. TypeError for a
+    backend that cannot use it."""
     global _configured, _hooks, _codec
+    from .hooks import checked_hooks
+
     if backend is not None and not isinstance(backend, Backend):
         raise TypeError(
             f"backend must be a durable_fn Backend, not {type(backend).__name__}; see durable_fn.wiring.sqlite"
@@ -52,15 +55,36 @@ def configure(
     with _lock:
         if _used:
             raise RuntimeError("durable_fn.configure() must be called before the first invocation or client")
-        _configured = backend
-        _hooks, _codec = _checked(hooks or ()), codec
+        new_backend = _configured if backend is None else backend
+        new_codec = _codec if codec is None else _checked_codec(codec)
+        new_hooks = _hooks if hooks is None else checked_hooks(hooks)
+        if new_backend is not None and new_codec is not None:
+            _encode(new_backend, new_codec)
+        _configured, _codec, _hooks = new_backend, new_codec, new_hooks
 
 
-def _checked(hooks: tuple[Hooks, ...]) -> tuple[Hooks, ...]:
-    for hook in hooks:
-        if not all(callable(getattr(hook, name, None)) for name in ("invocation", "attempt", "recorded")):
-            raise TypeError(f"hooks must be durable_fn.hooks.Hooks, got {type(hook).__name__}; subclass Hooks")
-    return tuple(hooks)
+def extensions() -> tuple[tuple[Hooks, ...], Codec | None]:
+    """The hooks and the codec that this process was configured with: test runners use them too."""
+    return _hooks, _codec
+
+
+def _checked_codec(codec: Codec) -> Codec:
+    if isinstance(codec, type) or not all(callable(getattr(codec, name, None)) for name in ("encode", "decode")):
+        shown = f"the class {codec.__name__}" if isinstance(codec, type) else type(codec).__name__
+        raise TypeError(f"codec must be an object with encode(data, context) and decode(data, context), not {shown}")
+    return codec
+
+
+def _encode(backend: Backend, codec: Codec) -> None:
+    """Raises TypeError for a backend that would store values without the codec."""
+    from .backends.packed import PackedStore
+
+    if not isinstance(backend.store, PackedStore):
+        raise TypeError(
+            f"the codec cannot be used with this backend, whose store is a {type(backend.store).__name__}; wrap the store in "
+            "durable_fn.backends.packed.PackedStore"
+        )
+    backend.store.packing.codec = codec
 
 
 @contextlib.contextmanager

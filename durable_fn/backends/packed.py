@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,6 +26,8 @@ from ..types import ExecutionStatus
 
 if TYPE_CHECKING:
     from ..hooks import Codec
+
+_log = logging.getLogger("durable_fn")
 
 _MARK: Final = "\x02"
 _COMPRESS_AT: Final = 4096
@@ -232,7 +235,12 @@ class PackedStore:
         self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
     ) -> Iterator[Header]:
         for header in self.store.executions(name, status, started_after, limit):
-            yield self._out(header)
+            try:
+                opened: Header = self._out(header)
+            except Exception:  # one damaged value must not hide the other executions
+                _log.warning("execution %r cannot be read and is left out", header.id, exc_info=True)
+            else:
+                yield opened
 
     # Nothing of theirs is packed, and what is not needed is not unpacked.
 

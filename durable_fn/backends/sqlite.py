@@ -55,6 +55,7 @@ class SQLiteStore:
         self._synchronous = synchronous
         self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._inherited: list[sqlite3.Connection] = []
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -79,12 +80,18 @@ class SQLiteStore:
         with self._lock:
             self._db.close()
 
+    def _connection(self) -> sqlite3.Connection:
+        """Called with the lock held. A connection must not cross a fork: the child opens its own, and neither uses nor closes
+        the one it inherited."""
+        if os.getpid() != self._pid:
+            self._inherited.append(self._db)
+            self._pid, self._db = os.getpid(), self._open()
+        return self._db
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            if os.getpid() != self._pid:  # a connection must not cross a fork
-                self._pid, self._db = os.getpid(), self._open()
-            db = self._db
+            db = self._connection()
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -95,7 +102,7 @@ class SQLiteStore:
 
     def _read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock:
-            return self._db.execute(sql, values).fetchall()
+            return self._connection().execute(sql, values).fetchall()
 
     def fits(self, text: str) -> bool:
         return len(text.encode()) <= self.max_body
@@ -168,13 +175,14 @@ class SQLiteStore:
 
     def load(self, key: Key) -> Loaded | None:
         with self._lock:
-            header = _find(self._db, key.id)
+            db = self._connection()
+            header = _find(db, key.id)
             if header is None or header.key != key:
                 return None
-            log = self._db.execute(
+            log = db.execute(
                 "SELECT seq, writer, body FROM segments WHERE id = ? AND run = ? AND gen = ? ORDER BY seq", key
             )
-            inbox = self._db.execute("SELECT key, writer, digest, body FROM inbox WHERE id = ? AND run = ?", key[:2])
+            inbox = db.execute("SELECT key, writer, digest, body FROM inbox WHERE id = ? AND run = ?", key[:2])
             entries = {row[0]: Entry(*row) for row in inbox if belongs(row[0], key.gen)}
             return Loaded(header, [Segment(*row) for row in log], entries)
 

@@ -5,8 +5,9 @@ Both travel by contextvars, so they follow threads and tasks that copy the conte
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,16 @@ class FieldLogger(logging.LoggerAdapter[logging.Logger]):
 
 current_scope: ContextVar[Scope | None] = ContextVar("durable_fn_scope", default=None)
 running_step: ContextVar[StepInfo | None] = ContextVar("durable_fn_step", default=None)
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """Where no durable call has a place: functions of the user that are asked in the middle of an operation."""
+    token = current_scope.set(None)
+    try:
+        yield
+    finally:
+        current_scope.reset(token)
 
 
 def current_step() -> StepInfo:

@@ -90,9 +90,10 @@ def fence(at: int) -> str:
     return Event("", "fence", 0, BEGUN, 1, at).line()
 
 
-def beginning(at: int) -> str:
-    """The body of the first segment of a generation."""
-    return Event(GENERATION_ID, "generation", 0, SUCCEEDED, 1, at, 0, "").line()
+def beginning(at: int, custom: str | None = None) -> str:
+    """The body of the first segment of a generation. What `set_status` said last goes along."""
+    lines = [Event(GENERATION_ID, "generation", 0, SUCCEEDED, 1, at, 0, "")]
+    return body(lines if custom is None else [*lines, Event(STATUS_ID, "status", 0, SUCCEEDED, 1, at, 0, custom)])
 
 
 def blank(at: int) -> str:

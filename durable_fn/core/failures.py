@@ -20,7 +20,7 @@ _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("core/").rem
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A recorded error. `state` holds `args` and `__dict__`, encoded, where a class is to be rebuilt from them. `causes`: the
-    operations that an execution, a branch or a child ended by."""
+    operations that an execution, a branch or a child ended by. `own`: the SDK's word on a step, not what its body raised."""
 
     error_type: str
     message: str
@@ -28,6 +28,7 @@ class Failure:
     data: Any
     state: str | None
     causes: tuple[causes.Cause, ...] = ()
+    own: bool = False
 
 
 class OwnCancellation(Exception):
@@ -51,14 +52,15 @@ def own_cancellation(error: BaseException) -> OwnCancellation:
 NOTHING: Final = '{"type":"","message":""}'
 
 
-def capture(error: BaseException, *, keep_state: bool) -> Failure:
+def capture(error: BaseException, *, keep_state: bool, own: bool = False) -> Failure:
     """Never raises: an error whose own methods fail is recorded as well as can be."""
     return Failure(
         class_name(type(error)),
-        _text(_message(error), _MESSAGE),
+        readable(_message(error)),
         _text(_trace(error), _TRACE, keep_end=True),
         _data(error),
         _state(error) if keep_state else None,
+        own=own,
     )
 
 
@@ -72,6 +74,11 @@ def _message(error: BaseException) -> str:
         return str(error)
     except Exception as broken:
         return f"(its message cannot be read: {type(broken).__name__})"
+
+
+def readable(text: str, most: int = _MESSAGE) -> str:
+    """As it can be stored: of a bounded length, with a question mark for a lone surrogate."""
+    return _text(text, most)
 
 
 def _text(text: str, most: int, *, keep_end: bool = False) -> str:
@@ -121,6 +128,8 @@ def encode(failure: Failure) -> str:
         row["traceback"] = failure.traceback
     if failure.causes:
         row["causes"] = [cause.row() for cause in failure.causes]
+    if failure.own:
+        row["own"] = True
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -131,7 +140,8 @@ def decode(text: str) -> Failure:
         kind, message, trace, state = row["type"], row["message"], row.get("traceback", ""), row.get("state")
         if not all(isinstance(part, str) for part in (kind, message, trace, state or "")):
             raise TypeError("a field is not text")
-        return Failure(kind, message, trace, row.get("data"), state, causes.read(row.get("causes")))
+        found, own = causes.read(row.get("causes")), row.get("own") is True
+        return Failure(kind, message, trace, row.get("data"), state, found, own)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
 

@@ -104,7 +104,7 @@ class Fan:
         limits = self.completion
         if limits.max_failures is not None and self.failed > limits.max_failures:
             return True
-        if limits.max_failure_ratio is not None and self.failed > limits.max_failure_ratio * total:
+        if limits.max_failure_ratio is not None and self.failed / total > limits.max_failure_ratio:
             return True
         return limits.min_successful is not None and self.failed > total - limits.min_successful
 

@@ -7,7 +7,7 @@ its own earlier success after a lost reply included (`w is mine`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ..types import ExecutionStatus
@@ -42,7 +42,7 @@ class Header:
     id: str
     fn: str
     run: str
-    secret: str
+    secret: str = field(repr=False)
     status: ExecutionStatus
     started: int
     ttl: int

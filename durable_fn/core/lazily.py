@@ -9,10 +9,10 @@ from typing import Any
 _HOME = {
     "branch_adapter": ("planning", "branch_adapter"),
     "checker": ("planning", "checker"),
-    "every_policy": ("planning", "every_policy"),
     "map_fan": ("planning", "map_fan"),
     "of": ("planning", "of"),
     "optional_ms": ("planning", "optional_ms"),
+    "pace_of": ("planning", "pace_of"),
     "parallel_fan": ("planning", "parallel_fan"),
     "race_fan": ("planning", "race_fan"),
     "submitter": ("planning", "submitter"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..batch import Completion
 from ..types import Duration
@@ -11,10 +12,11 @@ from .durations import milliseconds
 from .events import component
 from .fan import Fan, Strand
 from .operations.calls import Target
-from .retry import RetryPolicy
-from .steps import StepOptions, StepPlan, callable_name, plan_of
+from .retry import Every, Retry, RetryPolicy, checked_retry
+from .steps import StepOptions, StepPlan, callable_name, is_async, plan_of
 from .values import UNTYPED, UNTYPED_ADAPTER, Adapter, adapter, return_annotation, to_plain_json
 
+Pace: TypeAlias = RetryPolicy | Callable[[Any, int], Duration | None]
 DEFAULT_EVERY = RetryPolicy(max_attempts=None, initial_delay=5, max_delay=300, jitter="none")
 
 
@@ -40,14 +42,16 @@ def parallel_fan(
     ctx: object,
     completion: Completion | None,
     max_concurrency: int | None,
+    what: str = "ctx.parallel",
 ) -> Fan:
     if isinstance(branches, Mapping):
         named = [(str(name), component(name), fn) for name, fn in branches.items()]
     else:
-        named = [(callable_name(fn), str(index), fn) for index, fn in enumerate(branches)]
+        listed = _listed(branches, f"{what} takes a list, a tuple or a dict of branches")
+        named = [(callable_name(fn), str(index), fn) for index, fn in enumerate(listed)]
     for _, _, fn in named:
         if not callable(fn):
-            raise TypeError(f"a branch must be a function of the context, got {type(fn).__name__}")
+            raise TypeError(f"a branch must be a function of the context, got {_shown(fn)}")
     strands = [Strand(i, name, part, fn, (ctx,), branch_adapter(fn)) for i, (name, part, fn) in enumerate(named)]
     return _fan(strands, completion or Completion.all_successful(), max_concurrency)
 
@@ -61,8 +65,9 @@ def map_fan(
     item_name: Callable[[Any], str] | None,
 ) -> Fan:
     if not callable(fn):
-        raise TypeError(f"ctx.map takes a function of the context and an item, got {type(fn).__name__}")
-    listed, kind, name = list(items), branch_adapter(fn), callable_name(fn)
+        raise TypeError(f"ctx.map takes a function of the context and an item, got {_shown(fn)}")
+    listed = _listed(items, "ctx.map takes a function and the items for it")
+    kind, name = branch_adapter(fn), callable_name(fn)
     if item_name is None:
         strands = [Strand(i, name, str(i), fn, (ctx, item), kind) for i, item in enumerate(listed)]
     else:
@@ -83,18 +88,40 @@ def _check_unique(names: list[str]) -> None:
         seen.add(name)
 
 
+def _listed(items: Any, what: str) -> list[Any]:
+    """Raises TypeError for what has no items."""
+    try:
+        return list(items)
+    except TypeError:
+        if hasattr(items, "__iter__"):
+            raise  # its own failure
+        raise TypeError(f"{what}, got {_shown(items)}; for a single one write a list of one") from None
+
+
+def _shown(value: object) -> str:
+    """What stands where a function or a list should: a coroutine is a function that was called too early."""
+    if inspect.iscoroutine(value):
+        value.close()  # nobody will await it: no warning on top of the error
+        return f"a coroutine; hand over the function {value.__name__!r} itself, without calling it"
+    return type(value).__name__
+
+
 def _fan(strands: list[Strand], completion: Completion, max_concurrency: int | None) -> Fan:
     if max_concurrency is not None and (not isinstance(max_concurrency, int) or max_concurrency < 1):
         raise ValueError(f"max_concurrency must be 1 or more, or None for no limit, got {max_concurrency!r}")
-    if strands and completion.min_successful is not None and completion.min_successful > len(strands):
+    if not isinstance(completion, Completion):
+        raise TypeError(f"completion must be a Completion, not {_shown(completion)}; Completion.all_settled(), say")
+    if completion.min_successful is not None and completion.min_successful > len(strands):
         raise ValueError(f"min_successful is {completion.min_successful}, but there are only {len(strands)} branches")
     return Fan(strands, completion, max_concurrency)
 
 
 def race_fan(branches: Any, ctx: object) -> Fan:
+    if not isinstance(branches, Mapping):
+        branches = _listed(branches, "ctx.race takes a list, a tuple or a dict of branches")
     if not branches:
         raise ValueError("ctx.race needs at least one branch: nobody could win")
-    return parallel_fan(branches, ctx, Completion.first_successful(), None)
+    return parallel_fan(branches, ctx, Completion.first_successful(), None, "ctx.race")
 
 
 # -- other executions ----------------------------------------------------------------------------------------------
@@ -119,24 +146,40 @@ def target_of(target: Any, payload: object, result_type: object = None) -> Targe
 # -- steps inside other operations ---------------------------------------------------------------------------------
 
 
-def submitter(submit: Callable[..., Any], retry: RetryPolicy | None) -> StepPlan:
+def submitter(submit: Callable[..., Any], retry: Retry | None) -> StepPlan:
     """A step that hands the token out. What it returns is of no interest."""
+    if not callable(submit):
+        raise TypeError(f"ctx.wait_for_callback takes a function of the token, got {_shown(submit)}")
+    checked_retry(retry, "the retry of ctx.wait_for_callback")
     plan = StepPlan(submit, StepOptions(name="submit", retry=retry, result_type=UNTYPED))
     plan.keeps_result = False
     return plan
 
 
-def checker(check: Callable[..., Any], retry: RetryPolicy | None) -> StepPlan:
+def checker(check: Callable[..., Any], until: Callable[..., Any], retry: Retry | None) -> StepPlan:
+    """The step of a poll."""
+    if not callable(check):
+        raise TypeError(f"ctx.poll takes a function of the state, got {_shown(check)}")
+    if not callable(until) or is_async(until):
+        got = "an async function" if callable(until) else _shown(until)
+        raise TypeError(
+            f"until of ctx.poll must be a plain function of the state that says whether it is good, got {got}"
+        )
+    checked_retry(retry, "the retry of ctx.poll")
     own = plan_of(check)
     if retry is None:
         return own
     return StepPlan(check, StepOptions(retry=retry))
 
 
-def every_policy(every: Duration | RetryPolicy | None) -> RetryPolicy:
-    if isinstance(every, RetryPolicy):
-        return every
+def pace_of(every: Every | None) -> Pace:
+    """Raises TypeError or ValueError for what says no time."""
     if every is None:
         return DEFAULT_EVERY
+    if isinstance(every, RetryPolicy):
+        return every
+    if callable(every):
+        checked_retry(every, "every")
+        return every
     fixed = milliseconds(every, "every") / 1000
     return RetryPolicy(max_attempts=None, initial_delay=fixed, backoff=1, max_delay=fixed, jitter="none")

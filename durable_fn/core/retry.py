@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import math
 import random
 from collections.abc import Callable
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from ..types import Duration
+from .current import outside
 from .durations import milliseconds
+
+_log = logging.getLogger("durable_fn")
 
 ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
 """A class, some classes, or a predicate (for boto's ClientError, where the code decides)."""
 
 Jitter: TypeAlias = Literal["full", "half", "none"]
+
+
+class _Unsaid(int):
+    """The default of `max_attempts`: a 3 that nobody wrote, which limits attempts and not the checks of a poll."""
+
+
+_THREE: Final = _Unsaid(3)
 
 
 class RetryPolicy:
@@ -25,9 +37,11 @@ class RetryPolicy:
     no retry; None means no limit. Raises TypeError or ValueError for arguments that make no policy.
     """
 
-    __slots__ = ("_give_up_on", "_retry_on", "backoff", "initial_ms", "jitter", "max_attempts", "max_ms")
+    __slots__ = ("_give_up_on", "_retry_on", "backoff", "checks", "initial_ms", "jitter", "max_attempts", "max_ms")
 
     max_attempts: int | None
+    checks: int | None
+    """`max_attempts` as it limits the checks of a poll: None unless it was given."""
     initial_ms: int
     backoff: float
     max_ms: int
@@ -38,7 +52,7 @@ class RetryPolicy:
     def __init__(
         self,
         *,
-        max_attempts: int | None = 3,
+        max_attempts: int | None = _THREE,
         initial_delay: Duration = 1,
         backoff: float = 2.0,
         max_delay: Duration = 300,
@@ -53,7 +67,8 @@ class RetryPolicy:
         if jitter not in ("full", "half", "none"):
             raise ValueError(f'jitter must be "full", "half" or "none", got {jitter!r}')
         set_ = object.__setattr__
-        set_(self, "max_attempts", max_attempts)
+        set_(self, "max_attempts", None if max_attempts is None else int(max_attempts))
+        set_(self, "checks", None if max_attempts is _THREE else max_attempts)
         set_(self, "initial_ms", milliseconds(initial_delay, "initial_delay"))
         set_(self, "backoff", float(backoff))
         set_(self, "max_ms", milliseconds(max_delay, "max_delay"))
@@ -110,3 +125,46 @@ def _matches(filter: ErrorFilter, error: Exception) -> bool:
 
 
 DEFAULT_RETRY = RetryPolicy()
+
+Retry: TypeAlias = RetryPolicy | Callable[[Exception, int], Duration | None]
+"""A policy, or a function of the error and of the attempt (from 1) that it ended: how long to wait before the next one, in
+seconds or as a timedelta; None gives up. It is asked once per failed attempt: what it says is recorded. One that raises, or
+returns something else, is logged, and gives up."""
+
+Every: TypeAlias = Duration | RetryPolicy | Callable[[Any, int], Duration | None]
+"""The time between the checks of a poll: fixed, growing, or a function of the state and of the number of checks so far."""
+
+
+def checked_retry(retry: Any, what: str) -> Retry | None:
+    """Raises TypeError for what is neither a policy nor a function that can be asked."""
+    if retry is None or isinstance(retry, RetryPolicy) or _is_function(retry):
+        return retry  # type: ignore[no-any-return]
+    shown = f"the class {retry.__name__}" if isinstance(retry, type) else type(retry).__name__
+    raise TypeError(
+        f"{what} must be a RetryPolicy or a function (error, attempt) -> delay or None, not {shown}; "
+        "RetryPolicy(max_attempts=1) is none"
+    )
+
+
+def _is_function(value: Any) -> bool:
+    """That gives its answer at once: a class makes objects, and nobody would await an `async def`."""
+    return callable(value) and not isinstance(value, type) and not inspect.iscoroutinefunction(value)
+
+
+def next_delay(retry: Retry, error: Exception, attempt: int) -> int | None:
+    """Milliseconds to wait after `attempt` (from 1) ended with `error`; None gives up. User code that fails here gives up: the
+    error of the body is what the user has to see, and it must be recorded."""
+    try:
+        with outside():
+            if isinstance(retry, RetryPolicy):
+                return retry.delay_ms(attempt) if retry.retries(error, attempt) else None
+            return asked(retry, error, attempt, "retry")
+    except Exception:
+        _log.exception("the retry of a step failed itself, so the step is not retried")
+        return None
+
+
+def asked(function: Callable[[Any, int], Duration | None], subject: Any, count: int, what: str) -> int | None:
+    """Milliseconds. Raises what the function raises, and for an answer that is no duration."""
+    delay = function(subject, count)
+    return None if delay is None else milliseconds(delay, f"what {what} returned")

@@ -84,9 +84,8 @@ class Scope:
             raise self.branch.closed
         position = self.operations
         self.operations = position + 1
-        count = self._names.get(component, 0) + 1
-        self._names[component] = count
-        id = f"{self.path}{component}" if count == 1 else f"{self.path}{component}#{count}"
+        id = self.next_id(component)
+        self._names[component] = self._names.get(component, 0) + 1
         journal = turn.journal
         record = journal.records.get(id)
         if record is not None:
@@ -100,6 +99,11 @@ class Scope:
         elif journal.untaken and journal.at_position(self.path, position) is not None:
             raise self._mismatch(kind, id, position)
         return Op(self, kind, id, position, record)
+
+    def next_id(self, component: str) -> str:
+        """Of the next operation with this name."""
+        count = self._names.get(component, 0) + 1
+        return f"{self.path}{component}" if count == 1 else f"{self.path}{component}#{count}"
 
     def task(self) -> Scope:
         """The scope of the next native task that is started here."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 from ..types import Duration, Semantics
 from .durations import milliseconds
 from .events import component
-from .retry import RetryPolicy
+from .retry import Retry, checked_retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +26,7 @@ class StepOptions(NamedTuple):
     """What `@step(...)` was given; None means not given."""
 
     name: str | None = None
-    retry: RetryPolicy | None = None
+    retry: Retry | None = None
     timeout_ms: int | None = None
     semantics: Semantics | None = None
     raises: tuple[type[Exception], ...] | None = None
@@ -36,6 +36,9 @@ class StepOptions(NamedTuple):
         """These options, and those of `base` where these are silent."""
         given = {name: value for name, value in self._asdict().items() if value is not None}
         return base._replace(**given)
+
+
+_KEYWORDS = frozenset({"name", "retry", "timeout", "semantics", "raises", "result_type"})
 
 
 class StepPlan:
@@ -49,7 +52,7 @@ class StepPlan:
     def __init__(self, fn: Callable[..., Any], given: StepOptions | None = None) -> None:
         from .values import adapter, return_annotation
 
-        options: StepOptions = getattr(fn, _OPTIONS, StepOptions())
+        options = options_of(fn)
         if given is not None:
             options = given.over(options)
         self.keeps_result = True
@@ -60,7 +63,7 @@ class StepPlan:
         self.timeout = None if options.timeout_ms is None else options.timeout_ms / 1000
         self.at_most_once = options.semantics == "at_most_once"
         self.raises = options.raises or ()
-        self.is_async = _is_async(fn)
+        self.is_async = is_async(fn)
         annotation = options.result_type if options.result_type is not None else return_annotation(fn)
         self.result_what = f"the result of step {self.name!r}"
         self.adapter = adapter(annotation)
@@ -82,6 +85,12 @@ def plan_of(fn: Callable[..., Any]) -> StepPlan:
     return plan
 
 
+def options_of(fn: Any) -> StepOptions:
+    """What `@step` gave it. A partial has those of the function in it, and may have its own."""
+    found: StepOptions = getattr(fn, _OPTIONS, StepOptions())
+    return found.over(options_of(fn.func)) if isinstance(fn, functools.partial) else found
+
+
 def _target(fn: Any) -> Any:
     return getattr(fn, "__func__", fn)
 
@@ -93,10 +102,31 @@ def callable_name(fn: Any) -> str:
     return "lambda" if name == "<lambda>" else str(name)
 
 
-def _is_async(fn: Any) -> bool:
+def is_async(fn: Any) -> bool:
     while isinstance(fn, functools.partial):
         fn = fn.func
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004
+
+
+def check_keywords(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raises TypeError for an option of the step that was given as if it were an argument of its function."""
+    options = kwargs.keys() & _KEYWORDS
+    if not options:
+        return
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # a built-in that does not say: it will
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        wrong = sorted(name for name in options if f"unexpected keyword argument '{name}'" in str(error))
+        if wrong:
+            name = callable_name(fn)
+            raise TypeError(
+                f"step {name!r} {error}; {wrong[0]} is an option of the step, not an argument of its function: write "
+                f"ctx.step(step({name}, {wrong[0]}=...), ...), or @step({wrong[0]}=...) at its definition"
+            ) from None
 
 
 class _StepDecorator:
@@ -116,7 +146,7 @@ def step(
     *,
     result_type: type[R],
     name: str | None = None,
-    retry: RetryPolicy | None = None,
+    retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
     raises: tuple[type[Exception], ...] = (),
@@ -128,7 +158,7 @@ def step(
     *,
     result_type: type[R],
     name: str | None = None,
-    retry: RetryPolicy | None = None,
+    retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
     raises: tuple[type[Exception], ...] = (),
@@ -139,7 +169,7 @@ def step(
     /,
     *,
     name: str | None = None,
-    retry: RetryPolicy | None = None,
+    retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
     raises: tuple[type[Exception], ...] = (),
@@ -149,7 +179,7 @@ def step(
 def step(
     *,
     name: str | None = None,
-    retry: RetryPolicy | None = None,
+    retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
     raises: tuple[type[Exception], ...] = (),
@@ -160,7 +190,7 @@ def step(
     /,
     *,
     name: str | None = None,
-    retry: RetryPolicy | None = None,
+    retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics | None = None,
     raises: tuple[type[Exception], ...] | None = None,
@@ -173,7 +203,8 @@ def step(
     still that function: called directly it just runs. It becomes a step in `ctx.step(fn, ...)`.
 
     name         journal name; default `fn.__name__`. Set it before you rename a function that live executions recorded.
-    retry        None takes the handler's `step_retry`, else RetryPolicy().
+    retry        a RetryPolicy, or a function (error, attempt) that gives the delay before the next attempt, or None to
+                 give up. None takes the handler's `step_retry`, else RetryPolicy().
     timeout      of one attempt; also visible as `current_step().deadline`. Ends as StepTimeout once attempts are used up.
     semantics    "at_most_once": after a crash in the body StepInterrupted is raised and the body is never started again;
                  retried only if `retry` is given here, and then only for errors that the body itself raised.
@@ -196,7 +227,7 @@ def step(
 
 def _checked(
     name: str | None,
-    retry: RetryPolicy | None,
+    retry: Retry | None,
     timeout: Duration | None,
     semantics: Semantics | None,
     raises: tuple[type[Exception], ...] | None,
@@ -204,8 +235,7 @@ def _checked(
 ) -> StepOptions:
     if name is not None:
         component(name)
-    if retry is not None and not isinstance(retry, RetryPolicy):
-        raise TypeError(f"retry must be a RetryPolicy, not {type(retry).__name__}; RetryPolicy(max_attempts=1) is none")
+    checked_retry(retry, "retry")
     if semantics not in (None, "at_least_once", "at_most_once"):
         raise ValueError(f'semantics must be "at_least_once" or "at_most_once", got {semantics!r}')
     if raises is not None:
@@ -220,7 +250,7 @@ def _checked(
 
 
 def _decorate(fn: F, options: StepOptions) -> F:
-    base: StepOptions = getattr(fn, _OPTIONS, StepOptions())
+    base = options_of(fn)
     fn.__dict__.pop(_PLAN, None)
     setattr(fn, _OPTIONS, options.over(base))
     return fn

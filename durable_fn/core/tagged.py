@@ -48,10 +48,10 @@ _CONTAINERS: Final = {"tuple": tuple, "set": set, "frozenset": frozenset}
 
 
 class _Unencodable(Exception):
+    """Its text says where in the value, why, and what to do."""
+
     def __init__(self, path: str, why: str) -> None:
-        super().__init__(path, why)
-        self.path = path
-        self.why = why
+        super().__init__(f"at {path}: {why}" if path else why)
 
 
 def encode(value: object, what: str) -> str:
@@ -64,7 +64,7 @@ def encode(value: object, what: str) -> str:
         if not text.isascii():
             text.encode()
     except _Unencodable as error:
-        raise SerializationError(f"{what} cannot be stored: {error.why} at {error.path or 'its top'}") from None
+        raise SerializationError(f"{what} cannot be stored: {error}") from None
     except UnicodeEncodeError as error:
         raise SerializationError(
             f"{what} cannot be stored: it holds text with a lone surrogate ({error.object[error.start]!r}), which is not "
@@ -150,9 +150,11 @@ def _refusal(value: Any) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     if isinstance(value, Enum):
         return f"the Enum member {value!s} would come back as a bare value; {_WAY_OUT}"
+    if name == "coroutine":
+        value.close()  # the error says it: no warning on top
     if name in ("generator", "coroutine", "async_generator"):
         return f"a {name} cannot be stored; return its items as a list" if "gen" in name else (
-            "a coroutine cannot be stored; the step returned it without awaiting it (make the step async def)")  # fmt: skip
+            "a coroutine cannot be stored; nobody awaited it: await it, in an async def function")  # fmt: skip
     return f"a value of class {name} has no JSON form that brings its class back; {_WAY_OUT}"
 
 

@@ -14,7 +14,7 @@ from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record
 from .retention import keep_at
-from .retry import DEFAULT_RETRY, RetryPolicy
+from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Turn:
         journal: Journal,
         writer: str,
         time: Callable[[], int],
-        step_retry: RetryPolicy = DEFAULT_RETRY,
+        step_retry: Retry = DEFAULT_RETRY,
         entries: dict[str, Entry] | None = None,
         max_body: int = 380_000,
         fits: Callable[[str], bool] | None = None,
@@ -79,7 +79,7 @@ class Turn:
         self.patches: dict[str, bool] = {}
         self._seed: str | None = None
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started
-        self.custom: str | None = None  # what `set_status` said in this turn
+        self.custom = journal.custom  # what `set_status` said last
         self.batches: list[BatchResult[Any]] = []
         self.notice()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import types
 import typing
 from collections.abc import Callable
@@ -180,7 +181,7 @@ def _tagged_any() -> Any:
         try:
             return tagged.tag(value, "", 0)
         except tagged._Unencodable as error:
-            raise ValueError(f"{error.why} at {error.path or 'its top'}") from None
+            raise ValueError(str(error)) from None
 
     return Annotated[Any, PlainValidator(read), PlainSerializer(write)]
 
@@ -190,20 +191,32 @@ def plain(text: str) -> Any:
     return tagged.plain(text)
 
 
-def to_plain_json(value: object) -> str:
+def to_plain_json(value: object, what: str = "the payload") -> str:
     """A payload for a target whose types are unknown here: JSON without tags, models and datetimes by pydantic's rules."""
     if tagged.is_plain(value, 0):
-        text = tagged.encode(value, "the payload")
+        text = tagged.encode(value, what)
     else:
-        from pydantic_core import PydanticSerializationError, to_json
+        from pydantic_core import PydanticSerializationError, to_jsonable_python
 
         try:
-            text = to_json(value).decode()
+            jsonable = to_jsonable_python(
+                value
+            )  # not `to_json`: that writes a model's NaN as null, and any other as NaN
+            text = json.dumps(jsonable, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            text.encode()
         except (PydanticSerializationError, ValueError, RecursionError) as error:
-            raise SerializationError(f"the payload is not JSON: {_first_lines(error)}") from error
+            raise SerializationError(f"{what} is not JSON: {_why_no_json(error)}") from error
     if text.startswith('{"$durable"') or (isinstance(value, dict) and tagged.WRAPPER in value):
-        raise SerializationError(f"the payload has the reserved key {tagged.WRAPPER!r} on top; rename it")
+        raise SerializationError(f"{what} has the reserved key {tagged.WRAPPER!r} on top; rename it")
     return text
+
+
+def _why_no_json(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return f"it holds text with a lone surrogate ({error.object[error.start]!r}), which is not valid Unicode"
+    if "Out of range float" in str(error):
+        return "it holds NaN or an infinite number, which JSON does not have; send None, or a text, in its place"
+    return _first_lines(error)
 
 
 # -- annotations ---------------------------------------------------------------------------------------------------

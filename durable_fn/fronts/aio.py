@@ -11,11 +11,10 @@ from ..core import lazily as ops
 from ..core.durations import milliseconds, moment
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
-from ..core.retry import RetryPolicy
-from ..core.steps import StepPlan, callable_name, plan_of
-from ..errors import StepError
+from ..core.retry import Retry, RetryPolicy
+from ..core.steps import StepPlan, callable_name, check_keywords, plan_of
 from ..types import Duration, LambdaContext
-from .context import BaseContext, BaseSaga
+from .context import BaseContext, BaseSaga, named
 from .loop import inline
 from .session import Session
 from .tasks import Driver, drive, execute
@@ -82,8 +81,8 @@ class AsyncSaga(BaseSaga):
             with self._shield():
                 try:
                     await self._ctx.step(fn, *args, **kwargs)
-                except StepError as error:
-                    self._failures.append(error)
+                except Exception as error:
+                    self._failed(fn, error)
         self._tell(exc)
 
 
@@ -112,6 +111,11 @@ class AsyncDurableContext(BaseContext):
     def _checked(self, plan: StepPlan) -> StepPlan:
         return plan
 
+    def _watched(self, coroutine: Coroutine[object, None, T], what: str) -> Coroutine[object, None, T]:
+        """Without `await` its value would be a coroutine, which is always true."""
+        self._driver.forgotten.called(coroutine, what, self._scope(what).branch, coroutine)
+        return coroutine
+
     @overload
     def step(
         self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
@@ -127,19 +131,21 @@ class AsyncDurableContext(BaseContext):
         a class named in `raises=`, SerializationError. The arguments are not recorded.
         """
         plan = plan_of(fn)
+        if kwargs:
+            check_keywords(fn, args, kwargs)
         op = self._scope("step").enter("step", plan.component)
         return drive(self._driver, op, step_operation(op, plan, fn, args, kwargs))
 
     def sleep(self, duration: Duration, *, name: str | None = None) -> Coroutine[object, None, None]:
         """Seconds or timedelta. Suspends, unless it is short (about a second)."""
         delay = milliseconds(duration, "the duration of ctx.sleep")
-        op = self._enter("sleep", "sleep", name or "sleep")
+        op = self._enter("sleep", "sleep", named(name, "sleep"))
         return self._drive(op, sleep_operation(op, self._turn.time() + delay))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> Coroutine[object, None, None]:
         """ValueError for a naive datetime; a past one returns at once."""
         due = moment(when, "the time of ctx.sleep_until")
-        op = self._enter("sleep_until", "sleep", name or "sleep_until")
+        op = self._enter("sleep_until", "sleep", named(name, "sleep_until"))
         return self._drive(op, sleep_operation(op, due))
 
     @overload
@@ -174,9 +180,9 @@ class AsyncDurableContext(BaseContext):
         messages. No `timeout`: waits for ever.
         """
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        op = self._enter("callback", "callback", name or "callback")
-        promise = ops.callback(op, name or "callback", ops.of(result_type), *limits)
-        return done(AsyncCallback(promise, self))
+        op = self._enter("callback", "callback", named(name, "callback"))
+        promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
+        return self._watched(done(AsyncCallback(promise, self)), f"callback {op.id!r}")
 
     @overload
     def wait_for_callback(
@@ -187,7 +193,7 @@ class AsyncDurableContext(BaseContext):
         result_type: type[T],
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
-        retry: RetryPolicy | None = None,
+        retry: Retry | None = None,
     ) -> Coroutine[object, None, T]: ...
     @overload
     def wait_for_callback(
@@ -198,7 +204,7 @@ class AsyncDurableContext(BaseContext):
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
-        retry: RetryPolicy | None = None,
+        retry: Retry | None = None,
     ) -> Coroutine[object, None, Any]: ...
     def wait_for_callback(
         self,
@@ -208,14 +214,14 @@ class AsyncDurableContext(BaseContext):
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
-        retry: RetryPolicy | None = None,
+        retry: Retry | None = None,
     ) -> Any:
         """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
         submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
         plan = self._checked(ops.submitter(submit, retry))
-        op = self._enter("wait_for_callback", "callback", name or "callback")
-        wait = ops.wait_for_callback(op, name or "callback", ops.of(result_type), *limits, plan, submit)
+        op = self._enter("wait_for_callback", "callback", named(name, "callback"))
+        wait = ops.wait_for_callback(op, named(name, "callback"), ops.of(result_type), *limits, plan, submit)
         return self._drive(op, wait)
 
     @overload
@@ -296,7 +302,7 @@ class AsyncDurableContext(BaseContext):
         at once.
         """
         fan = ops.parallel_fan(branches, self, completion, max_concurrency)
-        op = self._enter("parallel", "parallel", name or "parallel")
+        op = self._enter("parallel", "parallel", named(name, "parallel"))
         return self._drive(op, ops.fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
 
     def map(
@@ -316,7 +322,7 @@ class AsyncDurableContext(BaseContext):
         its record.
         """
         fan = ops.map_fan(fn, items, self, completion, max_concurrency, item_name)
-        op = self._enter("map", "map", name or "map")
+        op = self._enter("map", "map", named(name, "map"))
         return self._drive(op, ops.fan_out(op, fan, list))
 
     @overload
@@ -349,7 +355,7 @@ class AsyncDurableContext(BaseContext):
         """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
         sagas roll back; a step body that runs already runs to its end and its result is dropped."""
         fan = ops.race_fan(branches, self)
-        op = self._enter("race", "race", name or "race")
+        op = self._enter("race", "race", named(name, "race"))
         return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))
 
     @overload
@@ -366,7 +372,7 @@ class AsyncDurableContext(BaseContext):
         name = kwargs.pop("name", None)
         if not callable(fn):
             raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
-        op = self._enter("child", "child", name or callable_name(fn))
+        op = self._enter("child", "child", named(name, callable_name(fn)))
         return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
 
     @overload
@@ -418,7 +424,7 @@ class AsyncDurableContext(BaseContext):
         cancels the other, if this one made it. Raises CallError, CallTimeout.
         """
         wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
-        op = self._enter("call", "call", name or wanted.fn)
+        op = self._enter("call", "call", named(name, wanted.fn))
         return self._drive(op, ops.call(op, wanted, id, limit))
 
     @overload
@@ -441,23 +447,24 @@ class AsyncDurableContext(BaseContext):
         *,
         initial: T,
         until: Callable[[T], bool],
-        every: Duration | RetryPolicy | None = None,
-        retry: RetryPolicy | None = None,
+        every: Duration | RetryPolicy | Callable[[T, int], Duration | None] | None = None,
+        retry: Retry | None = None,
         timeout: Duration | None = None,
         name: str | None = None,
     ) -> Coroutine[object, None, T]:
         """`check(state)` runs as a step until `until(state)`, which must be pure.
 
-        `every`: time between checks; a RetryPolicy gives growing ones (default: 5 s, doubling to 5 min). `retry`: for a check
-        that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait;
-        `every.max_attempts` limits the checks.
+        `every`: time between checks; a RetryPolicy gives growing ones (default: 5 s, doubling to 5 min), and so does a
+        function of the state and of the number of checks so far, which may return None to give up. `retry`: for a check
+        that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait,
+        and for the last time at the end of `timeout`; a `max_attempts` that is given in `every` limits the checks.
         """
         plan, limit, pace = (
-            self._checked(ops.checker(check, retry)),
+            self._checked(ops.checker(check, until, retry)),
             ops.optional_ms(timeout, "timeout"),
-            ops.every_policy(every),
+            ops.pace_of(every),
         )
-        op = self._enter("poll", "poll", name or plan.name)
+        op = self._enter("poll", "poll", named(name, plan.name))
         return self._drive(op, ops.poll(op, plan, check, initial, until, pace, limit))
 
     def saga(self) -> AsyncSaga:
@@ -471,7 +478,7 @@ class AsyncDurableContext(BaseContext):
 
     def patched(self, change_id: str) -> Coroutine[object, None, bool]:
         """True for executions that reach this line first with the new code. Keep both paths until the old ones are done."""
-        return done(self._patched(change_id))
+        return self._watched(done(self._patched(change_id)), f"patched {change_id!r}")
 
     def continue_as_new(self, payload: object) -> NoReturn:
         """Never returns: do not catch BaseException around it. Same id, next generation, empty journal; unread signals and a

@@ -12,11 +12,13 @@ from uuid import UUID
 from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
 from ..core.events import component
+from ..core.failures import class_name
 from ..core.operations import draws
 from ..core.scope import Op, Scope
+from ..core.steps import StepPlan, callable_name, plan_of
 from ..core.turn import Turn
 from ..core.values import to_plain_json
-from ..errors import CompensationError, ExecutionCancelled, StepError
+from ..errors import CompensationError, ExecutionCancelled, NonDeterminismError, StepError
 from ..types import LambdaContext
 
 
@@ -37,6 +39,11 @@ class ReplaySilentLogger(FieldLogger):
         return msg, kwargs
 
 
+def named(name: str | None, default: str) -> str:
+    """The name that was given, also one that is none: it is refused where it is looked at."""
+    return default if name is None else name
+
+
 Undo = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
@@ -51,7 +58,23 @@ class BaseSaga:
     def _add(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not callable(fn):
             raise TypeError(f"a compensation is a function and its arguments, got {type(fn).__name__}")
+        self._context._checked(plan_of(fn))
         self._undo.append((fn, args, kwargs))
+
+    def _failed(self, fn: Callable[..., Any], error: Exception) -> None:
+        """The others still run. What is no StepError (a class in `raises=`, a result that cannot be stored) is told as one; a
+        mismatch or the end of the turn is no failure of the compensation."""
+        if self._context._turn.closed is not None or isinstance(error, NonDeterminismError):
+            raise error
+        if not isinstance(error, StepError):
+            told = StepError(
+                f"compensation {callable_name(fn)!r} failed: {type(error).__name__}: {error}",
+                error_type=class_name(type(error)),
+                message=str(error),
+            )
+            told.__cause__ = error
+            error = told
+        self._failures.append(error)
 
     def _to_undo(self, error: BaseException | None) -> list[Undo]:
         """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler."""
@@ -138,13 +161,19 @@ class BaseContext:
         """The next operation of the running branch."""
         return self._scope(method).enter(kind, component(name))
 
+    def _checked(self, plan: StepPlan) -> StepPlan:
+        """Raises TypeError for a step that this kind of handler cannot run."""
+        raise NotImplementedError
+
     def _set_status(self, value: object) -> None:
         """Only at the end of the journal: what is recorded was said before."""
         scope = self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.closed
         if self._turn.journal.over:
-            self._turn.set_status(scope, to_plain_json(value))
+            text = to_plain_json(value, "the status")
+            self._turn.check_size(text, "the status")
+            self._turn.set_status(scope, text)
 
     def _patched(self, change_id: str) -> bool:
         result: bool = lazily.patched(self._scope("patched"), change_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
 from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Room, Tell
 from ..core.failures import is_native_cancellation, own_cancellation
 from ..core.scope import Op
+from ..core.steps import callable_name
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
 from .session import Session
@@ -98,9 +100,20 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
 def _inside(effect: Inside) -> Any:
     token = current_scope.set(effect.scope)
     try:
-        return effect.fn(*effect.args, **effect.kwargs)
+        return plain(effect.fn(*effect.args, **effect.kwargs), "child", effect.fn)
     finally:
         current_scope.reset(token)
+
+
+def plain(value: T, what: str, fn: Callable[..., Any]) -> T:
+    """What handler code returned. Raises TypeError for a coroutine: nobody here would run it."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError(
+            f"{what} {callable_name(fn)!r} returned a coroutine, which a plain def handler cannot run: make the handler "
+            f"`async def` (with AsyncDurableContext), or the {what} a plain function"
+        )
+    return value
 
 
 def _room(session: Session, op: Op, timeout: float | None) -> None:

@@ -39,6 +39,7 @@ from ..core.operations.branches import inherit_doom, next_strand, strand_ended, 
 from ..core.scope import Branch, Doom, Op
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
 from .director import TurnDirector, Waiting
+from .forgotten import Forgotten
 from .loop import DurableLoop, inline
 from .session import Session
 
@@ -103,9 +104,17 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self.task.cancel()
 
 
+def drive(driver: Driver, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
+    """To be awaited once."""
+    coroutine = _drive(driver, op, operation)
+    driver.forgotten.called(operation, f"{op.kind} {op.id!r}", op.scope.branch, coroutine)
+    return coroutine
+
+
 @inline
-async def drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
+async def _drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
     """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
+    driver.forgotten.begun(operation)
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
     cleans_up = op.scope.branch.raised
@@ -179,6 +188,7 @@ class Driver:
         self.director = TurnDirector(session, loop)
         self.coroutines: dict[Branch, BranchCoroutine] = {}
         self._raising: dict[Branch, asyncio.Future[None]] = {}  # set when the branch's cancellation is recorded
+        self.forgotten = Forgotten()
         self._flusher: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._writing = asyncio.Lock()
@@ -526,6 +536,8 @@ class Driver:
             raise error
         if error is not None and self._unasked(strand, error):
             error = own_cancellation(error)
+        if error is not None and strand.branch is not None:
+            self.forgotten.ended(strand.branch)
         if strand.walk:
             strand_walked(op, strand, value, error if isinstance(error, Exception) else None)
             if strand.record is not None:
@@ -681,7 +693,15 @@ def _run(session: Session, handler: Handler) -> Any:
     try:
         main = driver.start_branch(handler(driver), inside, turn.branch)
         driver.director.give_up = driver.coroutines[turn.branch].cancel
-        return loop.run_until_complete(main)
+        value = loop.run_until_complete(main)
+    except Exception:
+        if turn.closed is None:
+            driver.forgotten.failed(loop)
+        raise
+    else:
+        if turn.closed is None:
+            driver.forgotten.check(loop)
+        return value
     finally:
         _close(loop, driver)
         loop.leave()

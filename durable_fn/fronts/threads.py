@@ -21,7 +21,7 @@ from ..core.operations.branches import inherit_doom, next_strand, strand_ended, 
 from ..core.scope import Doom, Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled
-from .drive import Parked, ready, wait_for
+from .drive import Parked, plain, ready, wait_for
 from .session import Session
 
 
@@ -269,7 +269,7 @@ class _Run:
     def _walk(self, scope: Any, strand: Strand) -> tuple[Any, BaseException | None]:
         current_scope.set(scope)
         try:
-            return strand.fn(*strand.args), None
+            return plain(strand.fn(*strand.args), "branch", strand.fn), None
         except BaseException as error:
             return None, own_cancellation(error) if is_native_cancellation(error) else error
 

@@ -30,7 +30,7 @@ from ..core.header import Header
 from ..handler import DurableFunction
 from ..ports import Backend
 from ..types import Duration
-from ..wiring import using
+from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext
 from .moto_wire import Request, Wire
 from .permissions import Permission, Place
@@ -114,7 +114,8 @@ class LocalCloud:
             sleep=self.clock.sleep,
         )
         blobs = S3Blobs(lambda: _client("s3"), BUCKET) if self._bucket else None
-        return Backend(PackedStore(self.store, blobs=blobs), wakeups, self.clock, "aws")
+        hooks, codec = extensions()
+        return Backend(PackedStore(self.store, codec, blobs), wakeups, self.clock, "aws", hooks)
 
     # -- functions -------------------------------------------------------------------------------------------------
 
@@ -172,7 +173,14 @@ class LocalCloud:
         """Whether any execution goes on by itself, without somebody outside or the end of its patience."""
         with self.wire.aside():
             live = [header for header in self.store.executions(None, None, None, None) if header.live]
-            return any(jumps_to(header, self.backend.store.load(header.key)) is not None for header in live)
+            going = [h for h in live if jumps_to(h, self.backend.store.load(h.key)) is not None]
+        stuck = next((header for header in going if header.fn not in self._functions), None)
+        if stuck is not None and all(header.fn not in self._functions for header in going):
+            raise LookupError(
+                f"execution {stuck.id!r} needs the handler {stuck.fn!r}; attach it to the LocalCloud. Attached: "
+                f"{', '.join(map(repr, self._functions)) or 'none'}"
+            )
+        return bool(going)
 
     def advance(self, duration: Duration) -> None:
         """Lets time pass: all that becomes due meanwhile happens, in order."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
+from ..core.header import LIVE
 from ..handler import DurableFunction
+from .ledger import Body, Ledger, LedgerStore
 from .runner import EPOCH, Execution, LocalRunner
 
 E = TypeVar("E")
@@ -15,7 +17,7 @@ R = TypeVar("R")
 
 _MOST_DRIVES: Final = 1000
 _REQUESTS: Final = frozenset(
-    {"acquire", "append", "complete", "create", "decide", "deliver", "expire", "keep", "renew", "suspend"}
+    {"acquire", "adopt", "append", "complete", "create", "decide", "deliver", "expire", "keep", "renew", "suspend"}
 )
 """What an invocation writes. Around a read a death is the same as after the write before it."""
 
@@ -87,7 +89,8 @@ class CrashReport:
 
 
 class _Run(LocalRunner[E, R]):
-    """A runner whose process dies at one point, and whose randomness is the same every time."""
+    """A runner whose invocations die at one point. What the test itself asks for, by `client` and the runner's methods, does
+    not."""
 
     def __init__(
         self,
@@ -98,8 +101,11 @@ class _Run(LocalRunner[E, R]):
     ) -> None:
         super().__init__(handler, *others, now=EPOCH + timedelta(hours=7 * late))
         self._late_ms = 1_000_000 * late
-        self.dying = DyingStore(self._journal, die_at)
-        self._backend.store = self.dying
+        self.ledger = Ledger()
+        watched: Any = LedgerStore(self._journal, self.ledger)
+        self._client._store = watched
+        self.dying: Any = DyingStore(watched, die_at)
+        self._backend.store, self._backend.hooks = self.dying, (*self._backend.hooks, self.ledger)
 
     def _wake(self, id: str) -> None:
         self._clock.advance_to(self._clock.now() + self._late_ms)
@@ -114,6 +120,16 @@ class _Run(LocalRunner[E, R]):
             self.dying.invoked = False
 
 
+class _Facts(NamedTuple):
+    """How a run came out. `interrupted`: steps that ended as StepInterrupted."""
+
+    compared: dict[str, Any]
+    ended: bool
+    interrupted: frozenset[str]
+    bodies: Counter[Body]
+    problems: list[str]
+
+
 def crash_everywhere(
     handler: DurableFunction[E, R],
     event: E,
@@ -122,58 +138,90 @@ def crash_everywhere(
     drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None = None,
     check: Callable[[Execution[R]], object] | None = None,
 ) -> CrashReport:
-    """Runs once for the reference, then once per crash point (before and after each write) with the process dying there,
-    and compares status, result and which steps succeeded how often.
+    """Runs once for the reference, then once per crash point (before and after each write of an invocation) with the process
+    dying there, and compares status, result, which steps succeeded how often, and how often their bodies ran.
 
-    What depends on time is not compared: it differs between two runs without a crash, too, when all wake-ups come late. `drive`
-    brings what comes from outside, each time the execution idles; it must tolerate being called again. `check` may
+    A body may run once more than in the reference, in the attempt that was in flight; never again once its success is
+    recorded; and one that is `at_most_once` never twice in an attempt. A crash at an `at_most_once` body ends that step as
+    StepInterrupted, rightly: such a run must end, its bodies are counted, and the rest is not compared; `check` is called, and
+    may fail.
+    What depends on time is not compared: it differs between two runs without a crash, too, when all wake-ups come late.
+
+    `drive` brings what comes from outside, each time the execution idles; it must tolerate being called again. `check` may
     assert more. Steps must be idempotent or fake.
     """
 
-    def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], dict[str, Any]]:
+    def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], Execution[R], _Facts]:
         run = _Run(handler, others, die_at, late)
         with run:
             execution = _drive(run, event, id, drive)
+            facts = _facts(run, execution)
             if check is not None:
-                check(execution)
-            return run, _facts(execution)
+                failure = _failure(check, execution, raises=die_at is None)
+                if failure and not facts.interrupted - reference.interrupted:
+                    facts.problems.append(failure)
+            return run, execution, facts
 
-    run, expected = once(None)
-    _, late = once(None, late=True)
-    comparable = [key for key in expected if expected[key] == late[key]]
-    points, failures = run.dying.requests, []
+    reference = _Facts({}, True, frozenset(), Counter(), [])
+    run, _, reference = once(None)
+    _, _, late = once(None, late=True)
+    points, failures = run.dying.requests, [f"without a crash: {problem}" for problem in reference.problems]
     for point in range(1, points + 1):
-        crashed, facts = once(point)
+        crashed, _, facts = once(point)
         where = crashed.dying.where or f"crash point {point} was not reached"
-        failures += [
-            f"dying {where}: {key} is {facts[key]!r} instead of {expected[key]!r}"
-            for key in comparable
-            if facts[key] != expected[key]
-        ]
+        failures += [f"dying {where}: {wrong}" for wrong in _differences(facts, reference, late)]
     return CrashReport(points, failures)
 
 
 def _drive(
     run: _Run[E, R], event: E, id: str | None, drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None
 ) -> Execution[R]:
+    if id is None and run._handler.execution_id is None:
+        id = "crash-everywhere"  # the same in every run: other ids are made of it
     execution = run.run(event, id)
     for _ in range(_MOST_DRIVES):
-        if drive is None or execution.status not in ("PENDING", "RUNNING", "SUSPENDED"):
+        if drive is None or execution.status not in LIVE:
             return execution
         drive(run, execution)
         run.run_on(execution)
     raise RuntimeError(f"execution {execution.id!r} is not finished after {_MOST_DRIVES} calls of `drive`")
 
 
-def _facts(execution: Execution[Any]) -> dict[str, Any]:
-    info = execution._runner.client.describe(execution.id)
-    succeeded = Counter(
-        event.id for event in execution.history if event.status == "SUCCEEDED" and event.kind != "execution"
-    )
-    header = execution._runner._header(execution.id)
-    return {
+def _failure(check: Callable[[Execution[R]], object], execution: Execution[R], *, raises: bool) -> str | None:
+    """What fails after a crash is a line of the report; without one it is the test's own failure."""
+    try:
+        check(execution)
+    except Exception as error:
+        if raises:
+            raise
+        return f"check failed: {type(error).__name__}: {error}"
+    return None
+
+
+def _facts(run: _Run[Any, Any], execution: Execution[Any]) -> _Facts:
+    info, history = run.client.describe(execution.id), execution.history
+    succeeded = Counter(e.id for e in history if e.status == "SUCCEEDED" and e.kind != "execution")
+    compared = {
         "the status": info.status,
-        "the result": header.result,
+        "the result": run._header(execution.id).result,
         "the error": (info.error or {}).get("error_type"),
         "the operations that succeeded": dict(succeeded),
     }
+    return _Facts(
+        compared, info.status not in LIVE, frozenset(run.ledger.interrupted), run.ledger.bodies, run.ledger.problems
+    )
+
+
+def _differences(facts: _Facts, reference: _Facts, late: _Facts) -> list[str]:
+    wrong = list(facts.problems)
+    for key, ran in facts.bodies.items():
+        usual = max(reference.bodies[key], late.bodies[key], 1)
+        if ran > usual + 1:
+            wrong.append(f"the body of step {key.operation!r} of {key.id!r} ran {ran} times in attempt {key.attempt}")
+    if facts.interrupted - reference.interrupted:
+        return wrong if facts.ended or not reference.ended else [*wrong, "the execution did not end"]
+    return wrong + [
+        f"{key} is {facts.compared[key]!r} instead of {expected!r}"
+        for key, expected in reference.compared.items()
+        if expected == late.compared[key] and facts.compared[key] != expected
+    ]

@@ -17,7 +17,7 @@ from ..handler import DurableFunction
 from ..invocation import Invocation
 from ..ports import Backend
 from ..types import Duration, ExecutionStatus, HistoryEvent
-from ..wiring import using
+from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext
 from .waits import jumps_to, open_callbacks
 
@@ -113,7 +113,8 @@ class LocalRunner(Generic[E, R]):
 
     Also a context manager. `run` = `start` + `run_until_idle`, and the clock jumps over sleeps and retry delays; it stops
     when the execution is finished, held up by a mismatch, or waits for something from outside. `always_suspend`: every
-    operation has an invocation of its own, so that all of them are replayed.
+    operation has an invocation of its own, so that all of them are replayed. Hooks and codec are those that `configure` was
+    given before.
     """
 
     def __init__(
@@ -133,8 +134,9 @@ class LocalRunner(Generic[E, R]):
             )
         self._clock = VirtualClock(moment(now or EPOCH, "now"))
         self._store = SQLiteStore(":memory:", synchronous="off")
-        self._journal = PackedStore(self._store, blobs=SQLiteBlobs(self._store))
-        self._backend = Backend(self._journal, PollingWakeups(), self._clock, "sqlite")
+        hooks, codec = extensions()
+        self._journal = PackedStore(self._store, codec, SQLiteBlobs(self._store))
+        self._backend = Backend(self._journal, PollingWakeups(), self._clock, "sqlite", hooks)
         self._client = DurableClient(self._backend)
         self._raised: dict[str, BaseException] = {}
 

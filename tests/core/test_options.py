@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_fn import RetryPolicy, durable, step
+from durable_fn import Completion, RetryPolicy, durable, step
 from durable_fn.core.durations import aware, milliseconds, moment
 from durable_fn.core.events import Event, body, component, operation_name, parse, parse_body
+from durable_fn.core.fan import Fan
 from durable_fn.core.hint import Hint, parse_hint
 from durable_fn.core.ids import checked_id, new_id
 from durable_fn.core.journal import Journal, Segment
@@ -203,7 +204,7 @@ def test_hints_come_back(id: str, run: str, fn: str, due: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"retry": 3}, "retry must be a RetryPolicy, not int"),
+        ({"retry": 3}, r"retry must be a RetryPolicy or a function \(error, attempt\) -> delay or None, not int"),
         ({"timeout": 0}, "timeout must be more than 0"),
         ({"timeout": -1}, "timeout must be 0 or more"),
         ({"semantics": "exactly_once"}, 'must be "at_least_once" or "at_most_once"'),
@@ -291,13 +292,71 @@ def test_handlers_that_cannot_be_durable() -> None:
             durable(fn)  # type: ignore[call-overload]
 
 
+async def _async_rule(event: Any) -> str:
+    return ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         ({"name": ""}, "an operation name must be"), ({"retention": -1}, "retention must be 0 or more"),
         ({"retention": "30d"}, "retention must be a timedelta"),
+        ({"step_retry": 3}, r"step_retry must be a RetryPolicy or a function \(error, attempt\) -> delay or None, not int"),
+        ({"step_retry": RetryPolicy}, "step_retry must be .* not the class RetryPolicy"),
+        ({"hooks": [5]}, "hooks must be durable_fn.hooks.Hooks, got int"), ({"hooks": 5}, "must be a list or tuple"),
+        ({"execution_id": 5}, "execution_id must be a function of the event, or a JMESPath into it, not int"),
+        ({"execution_id": _async_rule}, "into it, not an async function"),
+        ({"execution_id": "a..["}, r"execution_id is no JMESPath: 'a\.\.\['"), ({"execution_id": ""}, "is no JMESPath"),
     ],
 )  # fmt: skip
 def test_durable_options_that_make_no_sense(arguments: dict[str, Any], why: str) -> None:
     with pytest.raises((TypeError, ValueError), match=why):
         durable(**arguments)(lambda event, ctx: 1)
+
+
+def test_a_handler_is_made_durable_once() -> None:
+    with pytest.raises(TypeError, match="was given 'f', which is durable already; apply it once"):
+        durable(durable(name="f")(lambda event, ctx: 1))
+
+
+def test_an_object_with_an_async_call_is_an_async_handler() -> None:
+    from durable_fn import AsyncDurableContext, DurableContext
+    from durable_fn.testing import LocalRunner
+
+    class Handler:
+        async def __call__(self, event: int, ctx: AsyncDurableContext) -> int:
+            await ctx.sleep(5)
+            return event + 1
+
+    class Wrong:
+        async def __call__(self, event: int, ctx: DurableContext) -> None: ...
+
+    assert LocalRunner(durable(name="f")(Handler())).run(1).result == 2
+    with pytest.raises(TypeError, match="annotate its context as AsyncDurableContext"):
+        durable(name="f")(Wrong())  # type: ignore[type-var]
+
+
+# -- completions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"min_successful": 0}, {"min_successful": "1"}, {"min_successful": True}, {"max_failures": -1}, {"max_failures": 0.5},
+        {"max_failure_ratio": "x"}, {"max_failure_ratio": 1.5}, {"max_failure_ratio": math.nan}, {"max_failure_ratio": True},
+    ],
+)  # fmt: skip
+def test_completions_that_make_no_sense(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(arguments))} must be"):
+        Completion(**arguments)
+
+
+@given(st.integers(1, 500), st.data())
+def test_a_ratio_is_exceeded_only_above_it(total: int, data: st.DataObject) -> None:
+    """Also where the product of the two is not what it is on paper: 0.29 * 100 is below 29."""
+    failures = data.draw(st.integers(0, total))
+    fan = Fan([], Completion(max_failure_ratio=failures / total), None)
+    fan.failed = failures
+    assert not fan._too_many_failures(total)
+    fan.failed += 1
+    assert fan._too_many_failures(total)

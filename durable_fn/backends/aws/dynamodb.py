@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -61,6 +62,9 @@ _NAMES: Final = {
     "#input": "input",
     "#ttl": "ttl",
 }  # reserved words
+
+
+_log = logging.getLogger("durable_fn")
 
 
 class DynamoStore:
@@ -539,7 +543,7 @@ class DynamoStore:
         self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
     ) -> Iterator[Header]:
         """A scan: an index over starts would cost every execution a write, and is wanted only by people."""
-        items = self._scan(name, status, started_after)
+        items = filter(_is_whole, self._scan(name, status, started_after))
         order: Callable[[Item], Any] = lambda item: (int(item["started"]["N"]), item["pk"]["S"])
         newest = sorted(items, key=order, reverse=True) if limit is None else heapq.nlargest(limit, items, key=order)
         for item in newest:
@@ -722,6 +726,16 @@ def _item(failure: ConditionFailed) -> Item:
 
 def _old(item: Item | None) -> Header | None:
     return None if item is None else to_header(item)
+
+
+def _is_whole(item: Item) -> bool:
+    """One damaged header, which this version did not write, must not hide the other executions."""
+    try:
+        to_header(item)
+    except Exception as error:
+        _log.warning("execution %r is left out: its header cannot be read: %r", item.get("pk", {}).get("S"), error)
+        return False
+    return True
 
 
 def _explain(old: Header | None, transition: Callable[[Header | None], Header | Refusal]) -> Header | Refusal:

@@ -23,6 +23,11 @@ from ..values import Adapter
 from .step import step
 
 _LONGEST_NAME: Final = 240
+_NO_ANSWER = "no answer came in time. Wait longer with timeout="
+_NO_HEARTBEAT = (
+    "no heartbeat came in time. The other side must call heartbeat_callback(token) more often, or give it a longer "
+    "heartbeat_timeout="
+)
 _TIMED_OUT = "durable_fn.errors.CallbackTimeout"
 WAIT: Final = "wait"
 """Kind of the operation that waits. Its value is the callback's id, so that it takes no other one's outcome on replay."""
@@ -137,7 +142,7 @@ def _outcome(promise: Promise, body: str) -> str:
     if body[0] in (SUCCESS, FAILURE):
         return body[1:]
     beat = body[0] == NO_HEARTBEAT
-    text = f"callback {promise.name!r}: {'no heartbeat came in time' if beat else 'no answer came in time'}"
+    text = f"callback {promise.name!r}: {_NO_HEARTBEAT if beat else _NO_ANSWER}, or catch CallbackTimeout and go on without it"
     return failures.encode(failures.Failure(_TIMED_OUT, text, "", {"heartbeat": beat}, None))
 
 

@@ -1,19 +1,33 @@
-"""poll: a check that runs as a step, again and again, until its state is good. The state is what the last step recorded."""
+"""poll: a check that runs as a step, again and again, until its state is good. The state is what the last step recorded.
+
+Written to the log: that it began, with its deadline; each check and each wait, as steps and sleeps below it; that it gave up. A
+wait that is recorded has its due time, so a function that paces the checks is asked once for each.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...errors import PollTimeout
-from ..effects import Operation
-from ..events import BEGUN
-from ..retry import RetryPolicy
+from .. import failures
+from ..current import outside
+from ..effects import DELIVER, Operation, Take
+from ..events import BEGUN, FAILED, operation_name
+from ..retry import RetryPolicy, asked
 from ..scope import Op, Scope
 from ..steps import StepPlan
 from .callbacks import part
 from .sleep import sleep
 from .step import step
+
+if TYPE_CHECKING:
+    from ..planning import Pace
+
+_log = logging.getLogger("durable_fn")
+
+_TIMED_OUT = "durable_fn.errors.PollTimeout"
 
 
 def poll(
@@ -22,10 +36,11 @@ def poll(
     check: Callable[..., Any],
     state: Any,
     until: Callable[[Any], bool],
-    every: RetryPolicy,
+    every: Pace,
     timeout_ms: int | None,
 ) -> Operation[Any]:
     turn, inner = op.turn, op.scope.inside(op)
+    done = op.record.done if op.record is not None else None
     if op.record is None or op.record.begun is None:
         now = turn.time()
         turn.record(op, BEGUN, due=0 if timeout_ms is None else now + timeout_ms)
@@ -39,11 +54,58 @@ def poll(
         turn.pass_time(op.scope, inner.at)
         if until(state):
             return state
-        at = inner.at + every.delay_ms(checks, lambda: _jitter(inner, checks))  # noqa: B023  (called at once)
-        if (every.max_attempts is not None and checks >= every.max_attempts) or (due is not None and at > due):
-            name = plan.name
-            raise PollTimeout(f"poll {name!r} was not done after {checks} checks", state=state, checks=checks)
+        at = _next(op, inner, every, state, checks, due)
+        if at is None:
+            break
         yield from part(inner.enter("sleep", "wait"), sleep, at)
+    if done is not None and op.record is not None:
+        yield Take(op.record)
+        _give_up(op, turn.deliver(op, op.record).value, state, checks)
+    event = turn.record(op, FAILED, value=_failure(op, checks))
+    yield DELIVER
+    turn.show(op, event)
+    _give_up(op, event.value, state, checks)
+
+
+def _next(op: Op, inner: Scope, every: Pace, state: Any, checks: int, due: int | None) -> int | None:
+    """When the next check is due, at the latest when the time is over; None: there is none."""
+    wait = op.turn.journal.records.get(inner.next_id("wait"))
+    if wait is not None and wait.kind == "sleep" and wait.begun is not None:
+        return wait.begun.due
+    if due is not None and inner.at >= due:
+        return None
+    if op.record is not None and op.record.done is not None:
+        return None  # it gave up here
+    delay = _delay(op, inner, every, state, checks)
+    if delay is None:
+        return None
+    return inner.at + delay if due is None else min(inner.at + delay, due)
+
+
+def _delay(op: Op, inner: Scope, every: Pace, state: Any, checks: int) -> int | None:
+    """Milliseconds; None gives up. A function of the user's that fails gives up too: the poll has a state to show."""
+    if isinstance(every, RetryPolicy):
+        if every.checks is not None and checks >= every.checks:
+            return None
+        return every.delay_ms(checks, lambda: _jitter(inner, checks))
+    try:
+        with outside():
+            return asked(every, state, checks, "every")
+    except Exception:
+        _log.exception("every of poll %r failed, so it gives up", op.id)
+        return None
+
+
+def _failure(op: Op, checks: int) -> str:
+    text = (
+        f"poll {operation_name(op.id)!r} was not done after {checks} check{'s' * (checks > 1)}; give it more time (timeout=, "
+        "every=), or catch PollTimeout, whose `state` is the last one"
+    )
+    return failures.encode(failures.Failure(_TIMED_OUT, text, "", None, None))
+
+
+def _give_up(op: Op, value: str, state: Any, checks: int) -> NoReturn:
+    raise PollTimeout(failures.decode(value).message, state=state, checks=checks)
 
 
 def _jitter(inner: Scope, checks: int) -> float:

@@ -16,6 +16,10 @@ from ..inbox import signal_prefix
 from ..scope import Op
 from ..values import Adapter
 
+_LATE = (
+    "no signal {name} came in time; one that comes later stays buffered for the next wait. Wait longer with timeout=, or catch "
+    "SignalTimeout and go on without it"
+)
 _TIMED_OUT = "durable_fn.errors.SignalTimeout"
 
 
@@ -37,7 +41,7 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
             yield COMMIT
             break
         if due is not None and turn.time() >= due:
-            failure = failures.Failure(_TIMED_OUT, f"no signal {name!r} came in time", "", None, None)
+            failure = failures.Failure(_TIMED_OUT, _LATE.format(name=repr(name)), "", None, None)
             event = turn.draft(op, FAILED, value=failures.encode(failure))
             if (yield Decide(event)):
                 turn.recorded(op, event)

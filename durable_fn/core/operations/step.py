@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ...errors import ExecutionTimedOut, SerializationError, StepError, StepInterrupted, StepTimeout
+from ...errors import ExecutionTimedOut, PayloadTooLarge, SerializationError, StepError, StepInterrupted, StepTimeout
 from .. import failures
 from ..current import StepInfo
 from ..effects import COMMIT, Call, Operation, Room, until
 from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
-from ..retry import RetryPolicy
+from ..retry import Retry, next_delay
 from ..scope import Op
 from ..steps import StepPlan
 
-_INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None)
+_INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None, own=True)
 
 
 def step(
@@ -81,7 +81,7 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
         op.turn.check_size(text, plan.result_what)
     except SerializationError as error:
         # The effect has happened: running the body again would not make its result fit.
-        yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False), error)
+        yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False, own=True), error)
     event = op.turn.record(op, SUCCEEDED, attempt, value=text)
     yield COMMIT
     op.turn.show(op, event)
@@ -90,18 +90,21 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
 
 def _failed(op: Op, plan: StepPlan, attempt: int, error: Exception) -> Operation[None]:
     """Waits for the next attempt, or raises if there is none."""
-    policy = _policy(op, plan)
     failure = failures.capture(error, keep_state=bool(plan.raises))
-    if policy is None or not policy.retries(error, attempt):
+    retry = _retry(op, plan, error)
+    delay = None if retry is None else next_delay(retry, error, attempt)
+    if delay is None:
         yield from _fail(op, plan, attempt, failure, error)
     else:
-        due = op.turn.time() + policy.delay_ms(attempt)
+        due = op.turn.time() + delay
         op.turn.record(op, RETRY, attempt, due=due, value=failures.encode(failure))
         yield COMMIT
         yield from until(op.turn, due)
 
 
-def _policy(op: Op, plan: StepPlan) -> RetryPolicy | None:
+def _retry(op: Op, plan: StepPlan, error: Exception) -> Retry | None:
+    if plan.at_most_once and isinstance(error, StepTimeout):
+        return None  # the body may still be at work: its thread cannot be ended
     if plan.retry is not None:
         return plan.retry
     return None if plan.at_most_once else op.turn.step_retry
@@ -119,19 +122,19 @@ def _fail(
 def _raise(op: Op, plan: StepPlan, event: Event, cause: Exception | None) -> NoReturn:
     """Always from the recorded form, so that the first run and a replay raise the same."""
     failure = failures.decode(event.value)
-    if failure.error_type == _INTERRUPTED.error_type:
+    if failure.own and failure.error_type == _INTERRUPTED.error_type:
         raise StepInterrupted(
             f"step {op.id!r} was started (attempt {event.attempt}) and its process died: nobody knows whether it took "
             "effect, and at_most_once forbids running it again; look at the other system, then go on from here",
             error_type=failure.error_type,
             attempts=event.attempt,
         )
+    if failure.own:
+        raise _unstorable(failure) from cause
     known = failures.rebuild(failure, plan.raises)
     if known is not None:
         raise known from cause
     text = f"step {op.id!r} failed after {event.attempt} attempt{'s' * (event.attempt > 1)}: "
-    if failure.error_type in ("durable_fn.errors.SerializationError", "durable_fn.errors.PayloadTooLarge"):
-        raise SerializationError(failure.message) from cause
     timed_out = failure.error_type == "durable_fn.errors.StepTimeout"
     raise (StepTimeout if timed_out else StepError)(
         text + (failure.message if timed_out else f"{failure.error_type}: {failure.message}"),
@@ -141,3 +144,11 @@ def _raise(op: Op, plan: StepPlan, event: Event, cause: Exception | None) -> NoR
         data=failure.data,
         traceback=failure.traceback,
     ) from cause
+
+
+def _unstorable(failure: failures.Failure) -> SerializationError:
+    """The body did its work, and its result could not be stored."""
+    sizes = failure.data if isinstance(failure.data, dict) else {}
+    if failure.error_type == "durable_fn.errors.PayloadTooLarge" and sizes.keys() >= {"size", "limit"}:
+        return PayloadTooLarge(failure.message, size=sizes["size"], limit=sizes["limit"])
+    return SerializationError(failure.message)
