@@ -164,3 +164,14 @@ def test_the_environments_that_are_there(theatre: Theatre) -> None:
     assert (function.environments, environment.state) == ([], "over")
     again = function.invoke({})
     assert (again.cold, again.pid != pid, again.value["invocations"]) == (True, True, 1)
+
+
+def test_an_environment_is_for_the_invocation_that_started_it(theatre: Theatre) -> None:
+    """Many at once: each answer is its own, whoever's environment starts first."""
+    function = theatre.function("plain")
+    for _ in range(2):
+        futures = [function.invoke_later({}, request_id=f"r{n}") for n in range(6)]
+        answers = [future.result(60) for future in futures]
+        assert [answer.value["request_id"] for answer in answers] == [f"r{n}" for n in range(6)]
+    assert sum(answer.value["invocations"] for answer in answers) <= 12
+    assert function.starts <= 12
