@@ -59,7 +59,7 @@ check: $(STAMP)
 smoke: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
 	$(BIN)/python -m pytest -n 0 -s tests/deploy
 
-## bench: requests and capacity per scenario, CPU and wall per step, import times
+## bench: requests and capacity per scenario, CPU and wall per step, import times; cold starts where ministack is installed
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks --runtime

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.emulator import ministack, runtime
+from benchmarks.emulator import ministack
+from tests.deploy.emulator import runtime
 from tests.template.cloudformation import ROOT
 from tests.template.sam import SAM
 

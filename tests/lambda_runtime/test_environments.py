@@ -164,3 +164,15 @@ def test_the_environments_that_are_there(theatre: Theatre) -> None:
     assert (function.environments, environment.state) == ([], "over")
     again = function.invoke({})
     assert (again.cold, again.pid != pid, again.value["invocations"]) == (True, True, 1)
+
+
+def test_an_environment_is_for_the_invocation_that_started_it(theatre: Theatre) -> None:
+    """However soon it is up, and whoever looks for a free one meanwhile."""
+    function = theatre.function("plain")
+    started = function._take()
+    until(lambda: started.state != "starting", "the runtime asks for work")
+    other = function.invoke({})
+    assert (other.cold, other.pid != started.pid) == (True, True)
+    first = started.invoke("one", b"{}", function.arn, 20)
+    assert (first.cold, first.pid, first.value["invocations"]) == (True, started.pid, 1)
+    assert (function.invoke({}).cold, function.starts) == (False, 2)

@@ -24,7 +24,8 @@ from .runtime_api import Request, RuntimeApi
 INIT_S: Final = 10.0
 """Lambda gives the code outside the handler ten seconds."""
 
-State = Literal["starting", "idle", "busy", "over"]
+State = Literal["starting", "ready", "idle", "busy", "over"]
+"""`ready`: has started, for the invocation that it was started for."""
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Environment:
 
     def next(self) -> Request | None:
         with self._changed:
-            self._to("idle")
+            self._to("ready" if self._state == "starting" else "idle")
             self._invocation = None
             if self._freezes:
                 self._signal(signal.SIGSTOP)
@@ -185,6 +186,11 @@ class Environment:
         with self._changed:
             self._signal(signal.SIGKILL)
             self._changed.wait_for(lambda: self._state == "over")
+
+    def close(self) -> None:
+        """As `kill`, and its listener is gone as well."""
+        self.kill()
+        self._watcher.join()
 
     def terminate(self, patience: float = 2) -> None:
         """SIGTERM, and SIGKILL after two seconds: how Lambda shuts an environment with extensions down."""

@@ -79,7 +79,7 @@ class LambdaFunction:
         with self._lock:
             self._closed = True
         for environment in self._environments:
-            environment.kill()
+            environment.close()
         if self._guard is not None:
             self._guard.close()
         if self._own is not None:
@@ -125,12 +125,12 @@ class LambdaFunction:
     @property
     def environments(self) -> list[Environment]:
         """Those that are alive; the one that was used last comes last."""
-        return [environment for environment in self._environments if environment.state != "over"]
+        return [environment for environment in self._all() if environment.state != "over"]
 
     @property
     def busy(self) -> list[Environment]:
         """Those whose handler runs."""
-        return [environment for environment in self._environments if environment.request_id is not None]
+        return [environment for environment in self._all() if environment.request_id is not None]
 
     @property
     def starts(self) -> int:
@@ -139,7 +139,11 @@ class LambdaFunction:
 
     def logs(self) -> str:
         """What all environments, also the dead ones, have written."""
-        return "\n".join(environment.log.read_text(errors="replace") for environment in self._environments)
+        return "\n".join(environment.log.read_text(errors="replace") for environment in self._all())
+
+    def _all(self) -> list[Environment]:
+        with self._lock:
+            return list(self._environments)
 
     def _start(self) -> Environment:
         stream = f"{len(self._environments):04d}"
