@@ -366,7 +366,7 @@ def test_a_poll_that_gave_up_begins_anew(world: World) -> None:
 
     BROKEN.add("slow")
     id = world.run(polls, None)
-    assert (world.client.describe(id).status, len(EFFECTS)) == ("FAILED", 3)
+    assert (world.client.describe(id).status, len(EFFECTS)) == ("FAILED", 4)
     world.advance(100)
     assert again(world, id) == ["check", "check"]
     assert world.client.result(id) == 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import NonDeterminismError, PayloadTooLarge
@@ -68,7 +68,7 @@ class Turn:
         self.max_body = max_body
         self.fits = fits
         self.pending: list[Event] = []
-        self.lock = threading.RLock()  # what branches on threads may not do at the same time
+        self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.worked = False  # a body was run or a segment written, so yielding makes progress
         self.closed: BaseException | None = None  # what every further durable call raises

@@ -40,8 +40,8 @@ _GATHER_S: Final = 0.02
 """The longest that a commit waits for others to share it; a write to DynamoDB takes about 5 ms."""
 _LONG_BODY_S: Final = 0.005
 """A body that has run this long is not about to end."""
-_QUIET: Final = 5
-"""Looks in a row at which nobody new had come."""
+_QUIET: Final = 12
+"""Looks in a row at which nobody new had come: as long as a write to DynamoDB takes."""
 
 
 class Outage(BaseException):
@@ -132,6 +132,7 @@ class Session:
         self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
+        turn.lock = threading.RLock()
 
     # -- threads ---------------------------------------------------------------------------------------------------
 
