@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from ..core.journal import Record
 from ..core.scope import Branch
 from ..core.turn import Suspension
-from .loop import DurableLoop
+from .loop import DurableLoop, just_after
 from .session import Session
 
 _LONGEST_HOLD: Final = 0.1
@@ -207,7 +207,8 @@ class TurnDirector:
         if self.live:
             self._offset += seconds
         else:
-            self._floor = self.time() + seconds + 1e-6
+            moment = self.time() + seconds
+            self._floor = moment + just_after(moment)
 
     def _until_parked(self, timeout: float | None) -> float | None:
         """A branch whose time comes goes on without waiting for the bodies of its siblings."""

@@ -23,12 +23,15 @@ from typing import Any, Final, Protocol, TypeVar
 from ..core.current import current_scope
 
 T = TypeVar("T")
-_FINE: Final = 1e-6
-"""Seconds: timers that stand no further apart fire together."""
 _RESOLUTION: Final = time.get_clock_info("monotonic").resolution
 
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
+
+
+def just_after(moment: float) -> float:
+    """Seconds that take loop time past a moment, also where it has run so far that a float has no microseconds left."""
+    return max(1e-6, 4 * math.ulp(moment))
 
 
 class Director(Protocol):
@@ -108,10 +111,11 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def _clock_resolution(self) -> float:
         """What the base loop adds to the present to find the timers that are to fire. Of several that are late, each fires
         when what the one before set off has come to rest: that is how a replay fires them."""
-        late = self._scheduled[0].when() - self.time() if self._scheduled else 0.0
+        first = self._scheduled[0].when() if self._scheduled else math.inf
+        late = first - self.time()
         if late >= 0 or self.director is None or not self.director.one_by_one:
             return _RESOLUTION
-        return late + _FINE if not self._ready else -math.inf
+        return late + just_after(first) if not self._ready else -math.inf
 
     @_clock_resolution.setter
     def _clock_resolution(self, value: float) -> None:
