@@ -173,7 +173,8 @@ class Smoke:
         assert page[0] == 200, page
         assert "Please confirm" in page[1]
         refused = http("POST", self.stack.callbacks() + "whatever", {"verdict": "approve"})
-        assert refused == (404, '{"error": "unknown callback token"}'), refused
+        assert refused[0] == 404, refused
+        assert "unknown callback token" in refused[1]
         return "an unknown token is refused"
 
     def an_approval(self) -> str:
