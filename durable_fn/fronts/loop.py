@@ -113,7 +113,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         when what the one before set off has come to rest: that is how a replay fires them."""
         first = self._scheduled[0].when() if self._scheduled else math.inf
         late = first - self.time()
-        if late >= 0 or self.director is None or not self.director.one_by_one:
+        if late > 0 or self.director is None or not self.director.one_by_one:
             return _RESOLUTION
         return late + just_after(first) if not self._ready else -math.inf
 
