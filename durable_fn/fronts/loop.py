@@ -126,6 +126,10 @@ class DurableLoop(asyncio.SelectorEventLoop):
         """Whether a socket, a pipe or a call in another thread may bring something. One descriptor is the loop's own."""
         return self.threads > 0 or len(self._selector.get_map()) > 1
 
+    @property
+    def has_timers(self) -> bool:
+        return any(not timer.cancelled() for timer in self._scheduled)
+
     def late(self) -> bool:
         """Whether a timer's time is over that has not fired."""
         return bool(self._scheduled) and self._scheduled[0].when() <= self.time()
