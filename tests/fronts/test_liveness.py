@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -63,10 +64,8 @@ def test_a_cancellation_that_was_swallowed_before_is_not_taken_for_one_that_come
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            pass
         try:
             await ctx.step(step(cancels_itself, name="body", retry=ONCE))
         except StepError as error:
@@ -256,10 +255,8 @@ def test_late_timers_fire_in_their_order_however_far_loop_time_has_run(age: floa
     @durable(name="late")
     async def handler(event: Any, ctx: AsyncDurableContext) -> Any:
         async def limited(seconds: float) -> float:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ctx.sleep(1000), seconds)
-            except TimeoutError:
-                pass
             return seconds
 
         branches = [asyncio.create_task(limited(seconds)) for seconds in (7, 5, 6)]
