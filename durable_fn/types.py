@@ -71,6 +71,8 @@ class HistoryEvent:
     """As the journal has it, for `testing.replay`."""
     began: datetime | None = None
     """When the operation began, where that is recorded before its end: waits, calls, branches."""
+    origin: str = ""
+    """On the start of an execution: what `testing.replay` needs besides the entries. No secret is in it."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; entries without a value are left out."""
@@ -90,6 +92,8 @@ class HistoryEvent:
             row["due"] = self.due.isoformat()
         if self.entry:
             row["entry"] = self.entry
+        if self.origin:
+            row["origin"] = self.origin
         return row
 
 

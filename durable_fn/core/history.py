@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from typing import Final
@@ -9,10 +10,23 @@ from typing import Final
 from ..types import ErrorInfo, EventStatus, HistoryEvent
 from . import failures
 from .durations import aware
-from .events import BEGUN, CANCELLED, FAILED, NO_OPERATIONS, RAISED, RETRY, SUCCEEDED, Event, is_fence, parse_body
+from .events import (
+    BEGUN,
+    CANCELLED,
+    FAILED,
+    NO_OPERATIONS,
+    RAISED,
+    RETRY,
+    REWIND_ID,
+    STATUS_ID,
+    SUCCEEDED,
+    Event,
+    parse_body,
+)
 from .header import Header
 from .journal import Segment
 from .rewind import rewound
+from .turn import seed_of
 from .values import plain
 
 _STATUS: Final[dict[str, EventStatus]] = {
@@ -28,13 +42,7 @@ _STATUS: Final[dict[str, EventStatus]] = {
 def history(segments: Iterable[Segment], finished: int | None = None) -> list[HistoryEvent]:
     """All entries in journal order. The end of a sleep that nothing came after is not in the log: a finished execution
     shows it all the same."""
-    events = [
-        event
-        for segment in rewound(list(segments)).segments
-        if not is_fence(segment.body)
-        for event in parse_body(segment.body)
-        if event.id not in NO_OPERATIONS
-    ]
+    events = [event for event in _lines(segments) if not _aside(event)]
     if finished is not None:
         events += _last_sleeps(events, finished)
     begun = {event.id: event.at for event in events if event.status == BEGUN}
@@ -43,14 +51,36 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
 
 def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEvent]:
     """With the start and the end of the execution."""
-    found = [_of_execution(header, header.started, "STARTED", header.input or "null", None)]
-    found += history(segments, header.finished)
+    segments = list(segments)
+    start = _of_execution(header, header.started, "STARTED", header.input or "null", None)
+    found = [dataclasses.replace(start, origin=_origin(header, segments)), *history(segments, header.finished)]
     if header.finished is not None:
         succeeded = header.status == "SUCCEEDED"
         error = None if succeeded or header.error is None else failures.info(failures.decode(header.error))
         status: EventStatus = "SUCCEEDED" if succeeded else "FAILED"
         found.append(_of_execution(header, header.finished, status, header.result if succeeded else None, error))
     return found
+
+
+def _lines(segments: Iterable[Segment]) -> list[Event]:
+    return [event for segment in rewound(list(segments)).segments for event in parse_body(segment.body)]
+
+
+def _aside(event: Event) -> bool:
+    """A line that is no operation's."""
+    return not event.id or event.id in NO_OPERATIONS
+
+
+def _origin(header: Header, segments: Iterable[Segment]) -> str:
+    """The seed of what it draws, from which nobody finds the secret of its tokens; and the lines that no entry shows (new owners
+    after a death, generations, forks), each with the number of entries before it."""
+    shown_before, asides = 0, []
+    for event in _lines(segments):
+        if not _aside(event):
+            shown_before += 1
+        elif event.id not in (STATUS_ID, REWIND_ID):
+            asides.append([shown_before, event.line()])
+    return json.dumps({"seed": seed_of(header), "asides": asides}, ensure_ascii=False, separators=(",", ":"))
 
 
 def _of_execution(

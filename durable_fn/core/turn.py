@@ -77,7 +77,7 @@ class Turn:
         self.root = Scope(self, "", self.started, self.branch)
         self.at = max(self.started, journal.resumed)
         self.patches: dict[str, bool] = {}
-        self._seed: str | None = None
+        self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started
         self.custom = journal.custom  # what `set_status` said last
         self.batches: list[BatchResult[Any]] = []
@@ -261,9 +261,9 @@ class Turn:
         for seed, bounds in self.journal.seeds:
             if scope.operations <= bounds.get(scope.path, -1):
                 return drawn(seed, purpose)
-        if self._seed is None:
-            self._seed = seed_of(self.header)
-        return drawn(self._seed, purpose)
+        if self.seed is None:
+            self.seed = seed_of(self.header)
+        return drawn(self.seed, purpose)
 
 
 def derived(header: Header, purpose: str) -> bytes:

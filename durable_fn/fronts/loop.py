@@ -113,7 +113,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         when what the one before set off has come to rest: that is how a replay fires them."""
         first = self._scheduled[0].when() if self._scheduled else math.inf
         late = first - self.time()
-        if late >= 0 or self.director is None or not self.director.one_by_one:
+        if late > 0 or self.director is None or not self.director.one_by_one:
             return _RESOLUTION
         return late + just_after(first) if not self._ready else -math.inf
 
@@ -125,6 +125,10 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def expects_something(self) -> bool:
         """Whether a socket, a pipe or a call in another thread may bring something. One descriptor is the loop's own."""
         return self.threads > 0 or len(self._selector.get_map()) > 1
+
+    @property
+    def has_timers(self) -> bool:
+        return any(not timer.cancelled() for timer in self._scheduled)
 
     def late(self) -> bool:
         """Whether a timer's time is over that has not fired."""

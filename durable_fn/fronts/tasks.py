@@ -32,6 +32,7 @@ from ..core.effects import (
     Take,
     Tell,
 )
+from ..core.events import BEGUN
 from ..core.failures import own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.journal import Record
@@ -446,6 +447,9 @@ class Driver:
                 return
             if park.due is not None and park.due <= self.session.clock.now() and not self.loop._ready:
                 return
+        if op.kind == "wait" and op.record is None and self.loop.has_timers:
+            # A timer that began before this wait must begin then on replay, too: not now, where the log ends.
+            op.record = self.turn.journal.remember(self.turn.record(op, BEGUN))
         future = self.loop.create_future()
         self.director.parked[future] = Waiting(park.due, wake, op.scope.branch)
         try:

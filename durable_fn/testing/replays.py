@@ -13,10 +13,11 @@ from ..core import failures
 from ..core.durations import moment
 from ..core.header import Header
 from ..core.journal import Segment
+from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError
 from ..handler import DurableFunction
 from ..invocation import Invocation
-from ..ports import Backend
+from ..ports import Backend, Loaded
 from ..types import HistoryEvent
 from .lambda_context import FakeLambdaContext
 
@@ -27,6 +28,12 @@ _TIMEOUT_S: Final = 900
 
 class _Reading(Invocation):
     read_only = True
+    seed: str | None = None  # of a history that has none: other draws than the first time
+
+    def _turn(self, loaded: Loaded) -> Turn:
+        turn = super()._turn(loaded)
+        turn.seed = self.seed
+        return turn
 
 
 def replay(handler: DurableFunction[Any, R], history: Iterable[HistoryEvent | dict[str, Any]]) -> R:
@@ -49,13 +56,23 @@ def _read(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str], bool]:
     try:
         start = next(row for row in rows if row["kind"] == "execution" and row["status"] == "STARTED")
         lines = [str(row["entry"]) for row in rows if row["kind"] != "execution"]
+        for before, line in reversed(_origin(start).get("asides", [])):
+            lines.insert(int(before), str(line))
         ended = any(row["kind"] == "execution" and row["status"] != "STARTED" for row in rows)
-    except (StopIteration, KeyError, TypeError) as error:
+    except (StopIteration, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             "this is no history: give what DurableClient.history(id) returns, or a list of its to_json() rows "
             f"(with the row of kind 'execution' that has the input); {type(error).__name__}: {error}"
         ) from None
     return start, lines, ended
+
+
+def _origin(start: dict[str, Any]) -> dict[str, Any]:
+    """What a history has besides its entries; nothing, if it is of an earlier version."""
+    origin = json.loads(start.get("origin") or "{}")
+    if not isinstance(origin, dict):
+        raise TypeError(f"its origin is no object: {start['origin']!r}")
+    return origin
 
 
 def _run(
@@ -74,6 +91,8 @@ def _run(
     invocation = _Reading(
         handler, Backend(store, PollingWakeups(), clock, "sqlite"), FakeLambdaContext(clock, timeout=_TIMEOUT_S)
     )
+    seed = _origin(start).get("seed")
+    invocation.seed = None if seed is None else str(seed)
     invocation.resume(header.id)
     after = store.get(header.id)
     assert after is not None

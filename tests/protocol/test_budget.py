@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -210,3 +212,63 @@ def test_requests_grow_with_the_steps_and_no_faster(cloud: LocalCloud, steps: in
     direct(cloud, straight, steps)
     assert len(cloud.requests) == steps + 2
     assert sum(request.units for request in cloud.requests) == steps + 2
+
+
+@durable(name="fan")
+def fan(event: int, ctx: DurableContext) -> int:
+    def one(c: DurableContext, n: int) -> int:
+        return c.step(work, n)
+
+    return sum(ctx.map(one, range(event)).results)
+
+
+@durable(name="fan")
+async def a_fan(event: int, ctx: AsyncDurableContext) -> int:
+    async def one(c: AsyncDurableContext, n: int) -> int:
+        return await c.step(work, n)
+
+    return sum((await ctx.map(one, range(event))).results)
+
+
+@pytest.mark.parametrize("handler", [fan, a_fan])
+def test_a_map_of_a_thousand_items_takes_a_tenth_of_the_writes(
+    cloud: LocalCloud, handler: DurableFunction[int, int]
+) -> None:
+    direct(cloud, handler, 1000)
+    assert sum(request.is_write for request in cloud.requests) <= 100
+
+
+def test_a_commit_does_not_wait_for_bodies_that_run_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits while threads may come; one whose body has run for a while is none of them."""
+    from durable_fn.fronts.session import Activity
+
+    release, begun, looks = threading.Event(), threading.Semaphore(0), []
+    may_come = Activity.may_come
+
+    def seen(activity: Activity) -> int:
+        looks.append(may_come(activity))
+        return looks[-1]
+
+    def long() -> int:
+        begun.release()
+        release.wait(30)
+        return 0
+
+    @durable(name="long")
+    def handler(event: int, ctx: DurableContext) -> Any:
+        def quick(c: DurableContext) -> int:
+            for _ in range(3):
+                assert begun.acquire(timeout=30)
+            time.sleep(0.05)  # by now the others' bodies have run for a while
+            looks.clear()
+            c.step(work, 1)
+            release.set()
+            return 1
+
+        return ctx.parallel([quick, *[lambda c: c.step(long)] * 3]).results
+
+    monkeypatch.setattr(Activity, "may_come", seen)
+    with LocalCloud() as cloud:
+        direct(cloud, handler, 0)
+    assert looks
+    assert looks[0] == 1, "only itself"

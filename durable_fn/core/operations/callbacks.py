@@ -1,7 +1,8 @@
 """callback, wait_for_callback: a promise that somebody outside keeps.
 
 Written to the log: that it was opened, with its times; its outcome, once, when somebody first takes it; and each wait for it
-that is over, which is an operation of its own in the scope that waits ("approval.result"). All ride along. The outcome itself,
+that is over, which is an operation of its own in the scope that waits ("approval.result"), and has begun where a native timer
+runs beside it. All ride along. The outcome itself,
 also a timeout, is one write-once entry of the inbox, so that a completion and a timeout cannot both count.
 """
 
