@@ -273,12 +273,12 @@ class Session:
 
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
-    def decide(self, decision: Event) -> bool:
-        """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read
-        again, and what is pending is pending still."""
+    def decide(self, decision: Event, pending: list[Event] | None = None) -> bool:
+        """Commits what is pending (or was, when it was taken), on the condition that nothing has come which is not in hand.
+        False: the inbox was read again, and what is pending is pending still."""
         with self._alone():
             turn = self.turn
-            batch = [*self.take(), decision]
+            batch = [*(self.take() if pending is None else pending), decision]
             *first, last = _parts(batch, self.store.fits)
             for part in first:
                 self.append(part)

@@ -32,7 +32,7 @@ from ..core.effects import (
     Take,
     Tell,
 )
-from ..core.events import BEGUN
+from ..core.events import BEGUN, Event
 from ..core.failures import own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.journal import Record
@@ -332,7 +332,7 @@ class Driver:
         if isinstance(effect, Fork):
             return await self._fork(op, effect.fan)
         if isinstance(effect, Decide):
-            return await self._ask(lambda: self.session.decide(effect.event))
+            return await self._decide(effect.event)
         if isinstance(effect, Expire):
             return await self._ask(lambda: self.session.expire(effect.key, effect.body))
         if isinstance(effect, Launch):
@@ -340,12 +340,31 @@ class Driver:
         assert isinstance(effect, Tell)
         return await self._ask(lambda: self.session.tell(effect.id, effect.reason))
 
-    async def _ask(self, ask: Callable[[], T]) -> T:
+    async def _decide(self, decision: Event) -> bool:
+        """A decision that stands has its place in the log behind what is written with it."""
+        place: asyncio.Future[None] = self.loop.create_future()
+        pending: list[Event] = []
+
+        def begin() -> None:
+            self.director.line.append(place)
+            pending.extend(self.session.take())
+
+        try:
+            stands = await self._ask(lambda: self.session.decide(decision, pending), begin)
+            if stands:
+                await self._in_line(place)
+            return stands
+        finally:
+            place.cancel()
+
+    async def _ask(self, ask: Callable[[], T], begin: Callable[[], None] | None = None) -> T:
         """A request in the middle of a turn, and not while a segment is being written."""
         if self.turn.replaying and not self.director.live:
             await self._gate()
         self.director.go_live()
         if self.session.store.local:
+            if begin is not None:
+                begin()
             reply = ask()
         else:
             self.director.busy += 1
@@ -353,7 +372,9 @@ class Driver:
                 async with self._writing:
                     if self.turn.closed is not None:
                         raise self.turn.closed
-                    reply = await self.loop.run_in_executor(None, ask)
+                    if begin is not None:
+                        begin()
+                    reply = await _to_its_end(self.loop.run_in_executor(None, ask))
             finally:
                 self.director.busy -= 1
         self.director.news()
@@ -630,7 +651,7 @@ class Driver:
                     if self.turn.closed is not None:
                         raise self.turn.closed
                     async with self._writing:
-                        await self.loop.run_in_executor(None, self.session.write, batch)
+                        await _to_its_end(self.loop.run_in_executor(None, self.session.write, batch))
                 except BaseException as error:
                     _settle(waiters, error)
                 else:
@@ -638,6 +659,17 @@ class Driver:
         finally:
             self.director.busy -= 1
             self._flusher = None
+
+
+async def _to_its_end(request: asyncio.Future[T]) -> T:
+    """A task may be cancelled while it waits for a request in another thread; the request cannot. Nobody may write meanwhile."""
+    try:
+        return await asyncio.shield(request)
+    except asyncio.CancelledError:
+        while not request.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([request])
+        raise
 
 
 def _own(error: BaseException) -> bool:

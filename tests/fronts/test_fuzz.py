@@ -1,6 +1,7 @@
 """Random workflows with deaths, cancellations and signals: each ends, and its history replays to the same end.
 
-A few hundred on every run; `make fuzz SEEDS=0-20000` for more. A failing seed is shown with its program:
+A few hundred on every run; `make fuzz SEEDS=0-20000` for more. A failing seed is shown with the smallest program that
+fails like it:
 
     python -m tests.fronts.test_fuzz async 255
 """
@@ -18,25 +19,29 @@ from typing import Any
 import pytest
 
 from durable_fn.errors import ExecutionCancelled
+from durable_fn.fronts import director
 from durable_fn.testing import Execution, replay
 from durable_fn.testing.crashes import SimulatedDeath
 from tests.fronts.programs import Case, Program, a_program, calls, case, program
+from tests.fronts.shrinking import shrunk
 
 FRONTS = {"def": program, "async": a_program}
 CHUNKS = [range(first, first + 50) for first in range(0, 250, 50)]
+_SAME = 12
+"""Letters of a problem that tell its kind."""
 LIVE = ("PENDING", "RUNNING", "SUSPENDED")
 THEIRS = ("StepError", "BatchError", "ExceptionGroup", "CancelledError")
 """Errors that a program may end with. A native cancellation: up to Python 3.12 a TaskGroup that failed leaves a count in its
 task, by which a timeout around it does not know its own cancellation again."""
 
 
-def problems(seed: int, front: str, *, local: bool = True) -> list[str]:
+def problems(this: Case, front: str, *, local: bool = True) -> list[str]:
     """What is wrong with it; nothing, if all is well."""
-    this, handler = case(seed, native=front == "async"), FRONTS[front]
+    handler = FRONTS[front]
     Program.block = this.program
     calls.clear()
     with dying_runner(handler, this, local=local) as runner:
-        execution = runner.start(None, id=f"seed-{seed}")
+        execution = runner.start(None, id="random")
         _live(runner, execution, this)
         ended = outcome(lambda: execution.result)
         if execution.status in LIVE:
@@ -45,6 +50,10 @@ def problems(seed: int, front: str, *, local: bool = True) -> list[str]:
             return [f"it ended with {ended}"]
         again = outcome(lambda: replay(handler, execution.history))
         return [] if again == ended else [f"it ended with {ended}, and replays to {again}"]
+
+
+def of(seed: int, front: str) -> Case:
+    return case(seed, native=front == "async")
 
 
 def dying_runner(handler: Any, this: Case, *, local: bool) -> Any:
@@ -94,22 +103,32 @@ def outcome(ask: Callable[[], Any]) -> tuple[str, Any]:
 @pytest.mark.parametrize("front", FRONTS)
 def test_random_programs(front: str, seeds: range, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
-    found = {seed: wrong for seed in seeds if (wrong := problems(seed, front, local=seed % 4 != 3))}
+    found = {seed: wrong for seed in seeds if (wrong := problems(of(seed, front), front, local=seed % 4 != 3))}
     assert not found
+
+
+def smallest(seed: int, front: str, local: bool, wrong: str) -> Case:
+    """That goes wrong as this seed does."""
+    kind = wrong[:_SAME]
+    return shrunk(of(seed, front), lambda c: any(p[:_SAME] == kind for p in problems(c, front, local=local)))
 
 
 def main(front: str, seeds: str) -> int:
     """`seeds`: one, or "FIRST-LAST"."""
     logging.disable(logging.CRITICAL)
+    director._PATIENCE = 0.5  # type: ignore[misc]  # nothing here is slow
     first, _, last = seeds.partition("-")
     many, began, bad = range(int(first), int(last or first) + 1), time.monotonic(), 0
     for seed in many:
         for local in (True, False):
-            wrong = problems(seed, front, local=local)
+            wrong = problems(of(seed, front), front, local=local)
             bad += bool(wrong)
             if wrong or len(many) == 1:
-                print(f"{front} {seed} {'embedded' if local else 'remote'} journal: {wrong or 'all is well'}")
-                print(f"  {case(seed, native=front == 'async')}", flush=True)
+                print(
+                    f"{front} {seed} {'embedded' if local else 'remote'} journal: {wrong or 'all is well'}", flush=True
+                )
+            if wrong and len(many) == 1:
+                print(f"  {smallest(seed, front, local, wrong[0])}")
     print(f"{front}: {2 * len(many)} runs in {time.monotonic() - began:.0f} s, {bad} went wrong")
     return bad
 
