@@ -115,6 +115,9 @@ class TurnDirector:
             return self._wait_parked(timeout)
         return timeout if timeout is not None else self._limit()
 
+    def late(self) -> None:
+        self._next_in_line()
+
     def first_in_line(self, place: asyncio.Future[None]) -> bool:
         while self.line and self.line[0].done():
             self.line.popleft()

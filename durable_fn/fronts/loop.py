@@ -49,6 +49,9 @@ class Director(Protocol):
     def block(self, timeout: float | None) -> float | None:
         """The loop would block for `timeout` seconds (None: for ever). Returns how long it may; may raise to end it."""
 
+    def late(self) -> None:
+        """Nothing is ready, and a timer is late: what came before it goes first."""
+
     def blocked(self, events: int) -> None:
         """The wait is over, with so many I/O events."""
 
@@ -60,7 +63,11 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         director = self.loop.director
-        if director is None or (timeout is not None and timeout <= 0):
+        if director is None:
+            return super().select(timeout)
+        if timeout is not None and timeout <= 0:
+            if not self.loop._ready:
+                director.late()
             return super().select(timeout)
         ready = super().select(0)
         if not ready:
