@@ -204,22 +204,23 @@ class Driver:
             return False
         return bool(self.loop._ready) or record is not self.turn.journal.next_record() or record.cancelled
 
-    async def turn_of(self, op: Op, record: Record) -> None:
-        """Waits for its turn; an operation that was cancelled waits for that."""
+    async def turn_of(self, op: Op | None, record: Record) -> None:
+        """Waits for its turn; an operation that was cancelled waits for that. No operation: a branch's end."""
         queue = self.director.perishing if record.cancelled else self.director.waiting
         future = self.loop.create_future()
         queue.setdefault(record.id, []).append(future)
         try:
             await future
         except asyncio.CancelledError:
-            self.cancelled(op)
+            if op is not None:
+                self.cancelled(op)
             raise
         finally:
             queue[record.id].remove(future)
             if not queue[record.id]:
                 del queue[record.id]
 
-    async def take(self, op: Op, record: Record) -> None:
+    async def take(self, op: Op | None, record: Record) -> None:
         if self.out_of_turn(record):
             await self.turn_of(op, record)
 
@@ -506,7 +507,7 @@ class Driver:
                     break
                 for task in sorted(await ended.some(), key=lambda t: running[t].index):
                     self._forget_loser(running[task])
-                    await self._end_strand(op, fan, running.pop(task), task)
+                    self._end_strand(op, fan, running.pop(task), task)
         except BaseException:
             for task in running:
                 task.cancel()
@@ -547,10 +548,21 @@ class Driver:
         return self.start_branch(self._strand(strand), context, scope.branch)
 
     async def _strand(self, strand: Strand) -> Any:
-        value = strand.fn(*strand.args)
-        return await value if isinstance(value, collections.abc.Awaitable) else value
+        """One that is walked again ends when it is the turn of its record: in its own task, for others may end before it."""
+        try:
+            value = strand.fn(*strand.args)
+            value = await value if isinstance(value, collections.abc.Awaitable) else value
+        except Exception:
+            await self._take_end(strand)
+            raise
+        await self._take_end(strand)
+        return value
 
-    async def _end_strand(self, op: Op, fan: Fan, strand: Strand, task: asyncio.Task[Any]) -> None:
+    async def _take_end(self, strand: Strand) -> None:
+        if strand.walk and strand.record is not None:
+            await self.take(None, strand.record)
+
+    def _end_strand(self, op: Op, fan: Fan, strand: Strand, task: asyncio.Task[Any]) -> None:
         error: BaseException | None
         value: Any = None
         try:
@@ -566,7 +578,6 @@ class Driver:
         if strand.walk:
             strand_walked(op, strand, value, error if isinstance(error, Exception) else None)
             if strand.record is not None:
-                await self.take(op, strand.record)
                 self.turn.journal.skip(strand.record)
         elif fan.over or isinstance(error, asyncio.CancelledError):
             fan.end(strand, "CANCELLED")
