@@ -116,7 +116,9 @@ class TurnDirector:
         return timeout if timeout is not None else self._limit()
 
     def late(self) -> None:
-        self._next_in_line()
+        """What is recorded came before a timer that has not fired."""
+        if not self._next_in_line():
+            self._hand_out()
 
     def first_in_line(self, place: asyncio.Future[None]) -> bool:
         while self.line and self.line[0].done():
