@@ -656,12 +656,15 @@ class Driver:
         self.director.busy += 1
         try:
             while self._waiters:
-                batch, waiters = self.session.take(), self._waiters
-                self._waiters = []
+                waiters: list[asyncio.Future[None]] = []
                 try:
-                    if self.turn.closed is not None:
-                        raise self.turn.closed
-                    async with self._writing:
+                    async with (
+                        self._writing
+                    ):  # and then taken: a decision that is written before takes what was before it
+                        waiters, self._waiters = self._waiters, []
+                        if self.turn.closed is not None:
+                            raise self.turn.closed
+                        batch = self.session.take()
                         await _to_its_end(self.loop.run_in_executor(None, self.session.write, batch))
                 except BaseException as error:
                     _settle(waiters, error)
