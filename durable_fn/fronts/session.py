@@ -49,53 +49,53 @@ class Outage(BaseException):
 
 
 class Activity:
-    """What the threads of a turn are at, as far as a commit that would share its write wants to know."""
+    """The threads of a turn, and what they are at as far as a commit that would share its write wants to know."""
 
     def __init__(self) -> None:
-        self._branches: dict[int, int] = {}  # how deep in fans, by thread
+        self._helpers = 0  # besides the turn's own thread; fans of one turn share them
+        self._lock = threading.Lock()
+        self._resting: set[int] = set()
         self._bodies: dict[int, float] = {}  # since when in a body, by thread
 
     @property
     def count(self) -> int:
-        """Threads that run branches."""
-        return len(self._branches)
+        """Threads that run branches, and the turn's own."""
+        return self._helpers + 1
 
     def may_come(self) -> int:
-        """Threads that may soon have something to commit: not those in a body that has run for a while."""
+        """Threads that may soon have something to commit: also those between two branches, and those that are just being
+        started, but none that waits for others or is in a body that has run for a while."""
         long_ago = time.perf_counter() - _LONG_BODY_S
         bodies = tuple(self._bodies.values())
-        return len(self._branches) - sum(began < long_ago for began in bodies)
+        return self.count - len(self._resting) - sum(began < long_ago for began in bodies)
 
-    @contextlib.contextmanager
-    def branch(self) -> Iterator[None]:
-        """This thread runs a branch."""
-        me = threading.get_ident()
-        depth = self._branches.get(me, 0)
-        self._branches[me] = depth + 1
-        try:
-            yield
-        finally:
-            self._branches[me] = depth
-            if depth == 0:
-                del self._branches[me]
+    def take_helper(self) -> bool:
+        """One of the threads that a turn may have besides its own, if any is left."""
+        with self._lock:
+            if self._helpers >= MOST_HELPERS:
+                return False
+            self._helpers += 1
+            return True
+
+    def give_helper_back(self) -> None:
+        with self._lock:
+            self._helpers -= 1
 
     @contextlib.contextmanager
     def rest(self) -> Iterator[None]:
-        """This thread waits for the branches of a fan inside its branch."""
+        """This thread waits for others."""
         me = threading.get_ident()
-        depth = self._branches.pop(me, 0)
+        self._resting.add(me)
         try:
             yield
         finally:
-            if depth:
-                self._branches[me] = depth
+            self._resting.discard(me)
 
     def begin_body(self) -> bool:
-        """Whether it counts: only where there are branches."""
-        me = threading.get_ident()
-        if me not in self._branches:
+        """Whether it counts: only where there are other threads."""
+        if self._helpers == 0:
             return False
-        self._bodies[me] = time.perf_counter()
+        self._bodies[threading.get_ident()] = time.perf_counter()
         return True
 
     def end_body(self, began: bool) -> None:
@@ -126,27 +126,11 @@ class Session:
         self._arrivals = 0  # threads that came to commit since a batch was taken
         self._taken = self._written = 0  # batches
         self.activity = Activity()
-        self._helpers_left = MOST_HELPERS
-        self._helpers = threading.Lock()  # fans of one turn share them
         self.read_only = False  # a recorded history is walked: no body runs
         self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
         turn.lock = threading.RLock()
-
-    # -- threads ---------------------------------------------------------------------------------------------------
-
-    def take_helper(self) -> bool:
-        """One of the threads that a turn may have besides its own, if any is left."""
-        with self._helpers:
-            if self._helpers_left <= 0:
-                return False
-            self._helpers_left -= 1
-            return True
-
-    def give_helper_back(self) -> None:
-        with self._helpers:
-            self._helpers_left += 1
 
     # -- clocks ----------------------------------------------------------------------------------------------------
 

@@ -179,13 +179,13 @@ class _Run:
         """A helper, if there is more to run than this thread runs now."""
         if self.running + len(self.parked) >= min(self.fan.width, len(self.fan.strands)):
             return
-        if not self.session.take_helper():
+        if not self.session.activity.take_helper():
             return
         thread = threading.Thread(target=self._help, name=f"branch of {self.op.id}", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the process has no thread to spare: those that run do it all
-            self.session.give_helper_back()
+            self.session.activity.give_helper_back()
 
     def _help(self) -> None:
         with self.changed:
@@ -199,7 +199,7 @@ class _Run:
                     elif not self._keep_watch():
                         break
             finally:
-                self.session.give_helper_back()
+                self.session.activity.give_helper_back()
                 self.changed.notify_all()
 
     def _keep_watch(self) -> bool:
@@ -214,7 +214,8 @@ class _Run:
         ):
             return False
         self.watched = True
-        self.changed.wait(patience)
+        with self.session.activity.rest():
+            self.changed.wait(patience)
         self.watched = False
         return True
 
@@ -258,8 +259,7 @@ class _Run:
             inherit_doom(self.op, self.fan, branch)
         self.changed.release()
         try:
-            with self.session.activity.branch():
-                outcome = self.context.copy().run(self._walk, scope, strand)
+            outcome = self.context.copy().run(self._walk, scope, strand)
         finally:
             self.changed.acquire()
             self.running -= 1

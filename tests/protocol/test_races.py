@@ -84,12 +84,7 @@ async def a_wide(event: int, ctx: AsyncDurableContext) -> int:
     return sum((await ctx.map(a_item, range(event))).results)
 
 
-LATE = pytest.mark.xfail(
-    strict=False, reason="open: helper threads come too late to share writes of the in-process moto"
-)
-
-
-@pytest.mark.parametrize("function", [pytest.param(wide, marks=LATE), a_wide], ids=["sync", "async"])
+@pytest.mark.parametrize("function", [wide, a_wide], ids=["sync", "async"])
 def test_a_wide_map_shares_its_writes(function: DurableFunction[Any, Any]) -> None:
     """At most a tenth of what one write per step would be."""
     with LocalCloud() as cloud:
