@@ -7,9 +7,10 @@ SAM_STAMP := .venv-sam/.installed
 MINISTACK_STAMP := .venv-ministack/.installed
 DEMO ?=
 RUNS ?= 200
+SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-all check smoke bench sigkill mutations model wheel clean
+.PHONY: demo test test-all check smoke bench fuzz sigkill mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -67,6 +68,11 @@ bench: $(STAMP)
 ## sigkill: 200 orders whose workers are killed at random moments (RUNS=...)
 sigkill: $(STAMP)
 	$(BIN)/python -m benchmarks.sigkill $(RUNS)
+
+## fuzz: random workflows in both fronts with deaths, cancellations and signals (SEEDS=FIRST-LAST)
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fronts.test_fuzz def $(SEEDS)
+	$(BIN)/python -m tests.fronts.test_fuzz async $(SEEDS)
 
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)

@@ -181,21 +181,30 @@ class Scene:
         ]
 
     def _wrong_calls(self) -> list[str]:
-        """The last call for a step must come from the process that recorded its result: nobody called again."""
+        """The last call for a step must come from the process that recorded its result: nobody called again. And a process
+        calls once per attempt; once more for each time that it took its own execution over, whose lease it had lost: what was
+        in flight then is repeated."""
         calls = [
             Call(str(what), pid)
             for system in SYSTEMS
             for what, pid in self._rows(system.name, "SELECT what, pid FROM calls ORDER BY rowid")
         ]
-        found = []
+        found, takeovers = [], Counter[int]()
         for writer, body in self._segments():
-            for event in [] if is_fence(body) else parse_body(body):
+            if is_fence(body):
+                takeovers[self.pids[writer]] += self._had_a_turn_before(writer)
+                continue
+            for event in parse_body(body):
                 pids = [call.pid for call in calls if call.what == STEPS.get(event.name)]
                 if event.status == SUCCEEDED and event.kind == "step" and pids[-1] != self.pids[writer]:
                     found.append(f"{event.name} was called again after its result was recorded")
-                if pids.count(self.pids[writer]) > event.attempt:
+                if pids.count(self.pids[writer]) > event.attempt + takeovers[self.pids[writer]]:
                     found.append(f"{event.name} was called {len(pids)} times by one process")
         return found
+
+    def _had_a_turn_before(self, writer: str) -> bool:
+        """Whether the process did."""
+        return writer != next(first for first, pid in self.pids.items() if pid == self.pids[writer])
 
     def _rows(self, system: str, sql: str) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(self.directory / "systems" / f"{system}.sqlite")) as db:

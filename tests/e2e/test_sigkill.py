@@ -23,6 +23,12 @@ def test_a_repeated_step_would_be_seen(tmp_path: Path) -> None:
 
     scene = sigkill.Scene(tmp_path, random.Random(1), 1)
     assert scene.run().wrong == []
+    last = scene.pids[[writer for writer, _ in scene._segments()][-1]]
+    with sqlite3.connect(tmp_path / "systems" / "mail.sqlite") as db:
+        db.execute("INSERT INTO calls VALUES ('k', 'mail', ?)", (last,))
+    assert scene._wrong() == ["send_confirmation was called 2 times by one process"]
+    with sqlite3.connect(tmp_path / "systems" / "mail.sqlite") as db:
+        db.execute("DELETE FROM calls WHERE key = 'k'")
     with sqlite3.connect(tmp_path / "systems" / "payments.sqlite") as db:
         db.execute("INSERT INTO calls VALUES ('k', 'charge', 1)")
         db.execute("INSERT INTO effects VALUES ('k', 'charge', '', '', 1)")
