@@ -157,6 +157,29 @@ async def _drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
         driver.settle()
 
 
+class ThreadedBody:
+    """A `def` body in a thread, whose coroutine, if it returns one, somebody awaits or closes."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._made: list[Any] = []
+        self._forgotten = False
+
+    def run(self) -> Any:
+        value = self._call.fn(*self._call.args, **self._call.kwargs)
+        if asyncio.iscoroutine(value):
+            self._made.append(value)
+            if self._forgotten:
+                self.forget()
+        return value
+
+    def forget(self) -> None:
+        """Nobody waits any more; the thread may be done already or not."""
+        self._forgotten = True
+        with contextlib.suppress(IndexError):
+            self._made.pop().close()
+
+
 class Ended:
     """Tasks in the order in which they end. `asyncio.wait` looks at all of them each time."""
 
@@ -459,7 +482,12 @@ class Driver:
     async def _run(self, call: Call) -> Any:
         if call.is_async:
             return await call.fn(*call.args, **call.kwargs)
-        value = await asyncio.to_thread(call.fn, *call.args, **call.kwargs)
+        body = ThreadedBody(call)
+        try:
+            value = await asyncio.to_thread(body.run)
+        except asyncio.CancelledError:
+            body.forget()
+            raise
         return await value if asyncio.iscoroutine(value) else value
 
     async def _park(self, op: Op, park: Park) -> None:
