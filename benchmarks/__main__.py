@@ -38,18 +38,21 @@ def main() -> None:
         memory = times.steps(1000, in_memory=True)
         done()
         empty = times.empty_handler()
+        maps = times.wide_map(1000)
         done()
         loaded = times.imports()
         done()
     if machine:
         rows = {"requests": [dataclasses.asdict(c) | {"dollars_per_million": c.dollars} for c in costs]}
         rows |= {"sqlite": [dataclasses.asdict(t) for t in files], "machinery": [dataclasses.asdict(t) for t in memory]}
-        print(json.dumps(rows | {"empty_handler_ms": empty, "imports_ms": loaded}, indent=2))
+        print(json.dumps(rows | {"empty_handler_ms": empty, "map_of_1000_ms": maps, "imports_ms": loaded}, indent=2))
         return
     console.print(_requests(costs))
     console.print(_steps("Steps on a SQLite file (microseconds per step; peer: bare commits to a file)", files))
     console.print(_steps("Machinery alone (a journal in memory; microseconds per step)", memory))
     console.print(f"An empty handler, event to answer, on a SQLite file: {empty:.2f} ms\n")
+    figures = ", ".join(f"{front} {figure:.0f} ms" for front, figure in maps.items())
+    console.print(f"A map of 1,000 items with a step each, on a SQLite file: {figures}\n")
     console.print(_imports(loaded))
 
 

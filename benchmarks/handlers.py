@@ -37,6 +37,22 @@ async def straight_threads(event: int, ctx: AsyncDurableContext) -> int:
     return event
 
 
+@durable(name="wide")
+def wide(event: int, ctx: DurableContext) -> int:
+    def item(c: DurableContext, n: int) -> int:
+        return c.step(work, n)
+
+    return len(ctx.map(item, range(event)).results)
+
+
+@durable(name="wide-async")
+async def wide_async(event: int, ctx: AsyncDurableContext) -> int:
+    async def item(c: AsyncDurableContext, n: int) -> int:
+        return await c.step(work, n)
+
+    return len((await ctx.map(item, range(event))).results)
+
+
 @durable(name="sleepy")
 def sleepy(event: float, ctx: DurableContext) -> int:
     for n in range(5):

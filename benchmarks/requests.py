@@ -9,7 +9,7 @@ from typing import Any
 from durable_fn import DurableFunction
 from durable_fn.testing.cloud import LocalCloud
 
-from .handlers import retried, sleepy, straight
+from .handlers import retried, sleepy, straight, wide
 
 # US dollars per million in us-east-1, on demand, November 2026: DynamoDB write and read units, SQS requests (send, receive
 # and delete make three), Scheduler invocations. Lambda's own price is the same on both sides and left out.
@@ -50,6 +50,7 @@ def measure() -> list[Cost]:
         _cost("10 steps, 5 minutes' sleep between", 12, _direct(sleepy, 300)),
         _cost("10 steps, 2 hours' sleep between", 12, _direct(sleepy, 7200)),
         _cost("10 steps, one retried after 30 s", 12, _direct(retried, 0)),
+        _cost("a map of 1,000 items, a step each", 2002, _direct(wide, 1000)),
     ]
 
 
@@ -63,7 +64,7 @@ def _client(function: DurableFunction[Any, Any], event: Any) -> Callable[[LocalC
 
 def _cost(scenario: str, operations: int, start: Callable[[LocalCloud], str]) -> Cost:
     with LocalCloud() as cloud:
-        for function in (straight, sleepy, retried):
+        for function in (straight, sleepy, retried, wide):
             cloud.attach(function)
         cloud.client.start(straight, 0)  # a process that runs already knows the queues
         cloud.run_until_idle()

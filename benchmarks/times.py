@@ -22,7 +22,7 @@ from durable_fn.invocation import Invocation
 from durable_fn.ports import Backend
 from durable_fn.testing.lambda_context import FakeLambdaContext
 
-from .handlers import FRONTS
+from .handlers import FRONTS, wide, wide_async
 
 RUNS = 3
 
@@ -127,6 +127,22 @@ def empty_handler() -> float:
         wall = min(timed(lambda: _run(function, backend, 0, str(next(ids))))[0] for _ in range(20))
         backend.store.close()  # type: ignore[attr-defined]
         return wall * 1000
+
+
+def wide_map(items: int) -> dict[str, float]:
+    """Milliseconds for a map with one trivial step per item, on a file."""
+    found = {}
+    for front, function in (("def", wide), ("async def", wide_async)):
+        with tempfile.TemporaryDirectory() as directory:
+            backend = Backend(
+                SQLiteStore(str(Path(directory) / "journal.db")), PollingWakeups(), SystemClock(), "sqlite"
+            )
+            ids = iter(range(1000))
+            found[front] = (
+                min(timed(lambda: _run(function, backend, items, str(next(ids))))[0] for _ in range(3)) * 1000
+            )  # noqa: B023
+            backend.store.close()  # type: ignore[attr-defined]
+    return found
 
 
 # -- imports -------------------------------------------------------------------------------------------------------
