@@ -140,7 +140,7 @@ def wide_map(items: int) -> dict[str, float]:
             ids = iter(range(1000))
             found[front] = (
                 min(timed(lambda: _run(function, backend, items, str(next(ids))))[0] for _ in range(3)) * 1000
-            )  # noqa: B023
+            )
             backend.store.close()  # type: ignore[attr-defined]
     return found
 
