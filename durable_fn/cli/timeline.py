@@ -95,10 +95,10 @@ def details_of(event: HistoryEvent, speed: float) -> dict[str, Any] | None:
             "error": error,
             "again_in": again,
         }
-    if event.status == "STARTED" and event.kind == "callback":
-        return row | {"what": "asks", "until": wait}
-    if event.status == "STARTED" and event.kind == "sleep":
-        return row | {"what": "sleeps", "until": wait}
+    if event.status == "STARTED" and event.kind in ("callback", "sleep"):
+        # to a tenth: the line may be written some milliseconds after the time was reckoned
+        until = None if wait is None else round(wait, 1)
+        return row | {"what": "asks" if event.kind == "callback" else "sleeps", "until": until}
     if event.kind in ("callback", "signal") and event.status != "STARTED":
         return row | {"what": "unanswered" if error else "answered", "result": _brief(event.result), "error": error}
     return None

@@ -19,6 +19,7 @@ from unittest import mock
 from xml.sax.saxutils import unescape
 
 from moto.core.models import botocore_stubber
+from moto.core.serialize import ResponseSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 
@@ -74,6 +75,7 @@ class Wire:
         seconds = lambda *_: self._clock.now() / 1000
         with (
             mock.patch.object(botocore_stubber, "process_request", lambda request: self._pass(process, request)),
+            mock.patch.object(ResponseSerializer, "_serialize_structure_member", _member),
             mock.patch("moto.sqs.models.unix_time", seconds),
             mock.patch("moto.sqs.models.unix_time_millis", lambda *_: float(self._clock.now())),  # noqa: PT008
         ):
@@ -120,6 +122,17 @@ class Wire:
             if not getattr(self._silent, "on", False) and reply is not None:
                 self.requests.append(Request(service, action, units, index_units, reply[0]))
             return reply
+
+
+_serialize_member: Final = ResponseSerializer._serialize_structure_member
+
+
+def _member(self: ResponseSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
+    """moto looks for each of the ten members of an attribute's value under all the names that it may have: a quarter of the
+    time of a request."""
+    if type(value) is dict and key not in value and shape.parent.name == "AttributeValue":
+        return
+    _serialize_member(self, serialized, value, shape, key)
 
 
 def _parsed(request: Any) -> tuple[str, str, dict[str, Any]]:

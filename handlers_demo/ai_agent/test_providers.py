@@ -33,7 +33,7 @@ class Provider:
         self.answers: list[Answer] = []
         self.requests: list[tuple[str, dict[str, str], Any]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

@@ -19,7 +19,7 @@ from durable_fn.ports import JournalStore
 from .contract import StoreContract
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kms() -> Iterator[Any]:
     with mock_aws():
         session = botocore.session.get_session()
@@ -27,7 +27,7 @@ def kms() -> Iterator[Any]:
         yield session.create_client("kms", region_name="eu-central-1")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def key(kms: Any) -> str:
     return str(kms.create_key()["KeyMetadata"]["KeyId"])
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
+import botocore.endpoint
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto.core.models import botocore_stubber
@@ -167,13 +169,18 @@ def test_a_lost_reply_is_recognised_as_a_success(cloud: LocalCloud, write: str, 
     ],
     ids=["capacity", "throttled", "500", "503"],
 )
-def test_an_overloaded_table_is_asked_again(cloud: LocalCloud, write: str, fault: Any) -> None:
+def test_an_overloaded_table_is_asked_again(
+    cloud: LocalCloud, write: str, fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=pauses.append))
     store = cloud.store
     store.create(header("idle"))
     owned = TestDynamoDB().owned(store)
     with network(fault) as calls:
         assert WRITES[write](store, owned)
     assert len(calls) >= 2
+    assert len(pauses) == 1
 
 
 def test_a_transaction_conflict_is_tried_again_with_jitter(cloud: LocalCloud) -> None:
