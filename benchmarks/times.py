@@ -129,6 +129,10 @@ def empty_handler() -> float:
         return wall * 1000
 
 
+def _timed_run(function: DurableFunction[int, object], backend: Backend, event: int, id: str) -> float:
+    return timed(lambda: _run(function, backend, event, id))[0]
+
+
 def wide_map(items: int) -> dict[str, float]:
     """Milliseconds for a map with one trivial step per item, on a file."""
     found = {}
@@ -137,10 +141,7 @@ def wide_map(items: int) -> dict[str, float]:
             backend = Backend(
                 SQLiteStore(str(Path(directory) / "journal.db")), PollingWakeups(), SystemClock(), "sqlite"
             )
-            ids = iter(range(1000))
-            found[front] = (
-                min(timed(lambda: _run(function, backend, items, str(next(ids))))[0] for _ in range(3)) * 1000
-            )
+            found[front] = min(_timed_run(function, backend, items, str(n)) for n in range(3)) * 1000
             backend.store.close()  # type: ignore[attr-defined]
     return found
 
