@@ -99,7 +99,7 @@ def sentence(row: Row) -> Text:
         "outside": f"✉ {row.result}",
         "asks": f"… waits for an answer ({row.step}), up to {_span(row.until)}; nothing runs meanwhile",
         "sleeps": f"… {row.step}: sleeps for {_span(row.until)}",
-        "unanswered": f"⏱ {row.step}: {(row.error or '').rpartition(': ')[2]}",
+        "unanswered": f"⏱ {row.step}: {(row.error or '').partition(': ')[2].partition('. ')[0]}",
         "cancelled": f"⊘ cancelled at {row.step}: {row.error}",
         "finished": "■ finished",
     }
