@@ -15,9 +15,10 @@ from ..core.retry import Retry, RetryPolicy
 from ..core.steps import StepPlan, callable_name, check_keywords, plan_of
 from ..types import Duration, LambdaContext
 from .context import BaseContext, BaseSaga, named
+from .driver import Driver, drive
 from .loop import inline
+from .runs import execute
 from .session import Session
-from .tasks import Driver, drive, execute
 
 if TYPE_CHECKING:
     from ..batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4

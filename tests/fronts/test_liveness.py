@@ -10,7 +10,7 @@ import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, RetryPolicy, StepError, durable, step
 from durable_fn.errors import ExecutionCancelled
-from durable_fn.fronts import tasks
+from durable_fn.fronts import runs
 from durable_fn.testing import LocalRunner, replay
 
 ONCE = RetryPolicy(max_attempts=1)
@@ -266,7 +266,7 @@ def test_late_timers_fire_in_their_order_however_far_loop_time_has_run(age: floa
         await asyncio.gather(*rest, return_exceptions=True)
         return [task.result() for task in done]
 
-    tasks._loop()._last = age
+    runs.own_loop()._last = age
     try:
         with LocalRunner(handler) as runner:
             execution = runner.start(None)
@@ -276,4 +276,4 @@ def test_late_timers_fire_in_their_order_however_far_loop_time_has_run(age: floa
             assert execution.result == [5]
             assert replay(handler, execution.history) == [5]
     finally:
-        tasks._loop()._last = 0.0
+        runs.own_loop()._last = 0.0

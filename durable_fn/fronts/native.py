@@ -1,0 +1,98 @@
+"""Native cancellations: how those of asyncio are told from ours, and how ours are raised in a branch as asyncio's are."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import contextvars
+import sys
+from collections.abc import Callable, Generator
+from typing import Any
+
+from ..core.scope import Branch
+from ..errors import ExecutionCancelled
+
+
+class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
+    """What native code takes for a cancellation of the task, and handlers for one of the execution. Journals and logs call it
+    by the name that handlers know."""
+
+
+AsyncExecutionCancelled.__module__, AsyncExecutionCancelled.__qualname__ = "durable_fn.errors", "ExecutionCancelled"
+
+
+def _let_through_groups() -> None:
+    """Up to Python 3.12 a TaskGroup whose body is cancelled looks whether the error IS a CancelledError, and wraps a subclass
+    into an exception group. Ours comes out of it as it does since 3.13: after its tasks have ended, unwrapped."""
+    known: Callable[[asyncio.TaskGroup, BaseException], bool] = asyncio.TaskGroup._is_base_error  # type: ignore[attr-defined]
+
+    def is_base_error(group: asyncio.TaskGroup, error: BaseException) -> bool:
+        return isinstance(error, AsyncExecutionCancelled) or known(group, error)
+
+    asyncio.TaskGroup._is_base_error = is_base_error  # type: ignore[attr-defined]
+
+
+if sys.version_info < (3, 13):
+    _let_through_groups()
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether it is a native cancellation, and none of ours."""
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, ExecutionCancelled)
+
+
+def cancellations() -> int:
+    """How often this task was asked to end, as far as it knows of it: a request that is on its way counts when it arrives."""
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling() - bool(getattr(task, "_must_cancel", False))
+
+
+class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
+    """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `doom`, so that
+    `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations."""
+
+    def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any]) -> None:
+        self.inner = inner
+        self.doom: BaseException | None = None
+        self.task: asyncio.Task[Any] | None = None
+
+    def send(self, value: Any) -> Any:
+        return self.inner.send(value)
+
+    def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
+        error = type if value is None else value
+        if self.doom is not None and isinstance(error, asyncio.CancelledError):
+            error, self.doom = self.doom, None
+            assert self.task is not None
+            self.task.uncancel()
+        return self.inner.throw(error)
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.inner.__await__()
+
+    def cancel(self, error: BaseException) -> None:
+        self.doom = error
+        assert self.task is not None
+        self.task.cancel()
+
+
+class BranchTasks:
+    """The own tasks of a turn's branches, the handler's included."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._coroutines: dict[Branch, BranchCoroutine] = {}
+
+    def start(self, inner: Any, context: contextvars.Context, branch: Branch) -> asyncio.Task[Any]:
+        coroutine = BranchCoroutine(inner)
+        coroutine.task = task = asyncio.Task(coroutine, loop=self._loop, context=context)
+        self._coroutines[branch] = coroutine
+        return task
+
+    def cancel(self, branch: Branch, error: BaseException) -> None:
+        """Raises `error` in it, where its task waits."""
+        self._coroutines[branch].cancel(error)
