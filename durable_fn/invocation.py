@@ -9,21 +9,18 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from .core import causes, failures
-from .core.events import beginning
-from .core.header import Ending, Header, Lease, Note, Parking, Refusal, Renewal
-from .core.hint import Hint
+from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
-from .core.journal import Journal, Segment
-from .core.retention import OF_FUNCTION, SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
+from .core.journal import Journal
+from .core.retention import OF_FUNCTION
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
 from .fronts.session import Session
-from .hints import send, send_hint
-from .launching import note_of
 from .ports import Backend, Loaded
+from .settlement import Outcome, Settlement
 from .starting import check_same
 from .types import ExecutionStatus, LambdaContext
 
@@ -38,17 +35,6 @@ WAIT_IN_PLACE_MS: Final = 3000
 _FIRST_STRIKE_MS: Final = 30_000
 _LONGEST_STRIKE_MS: Final = 3_600_000
 _RELOADS: Final = 20
-
-
-class Outcome(NamedTuple):
-    """How the handler's run ended. `ending` None: it waits, and `due` says for what time; `renewal`: what it goes on with as the
-    next generation."""
-
-    ending: Ending | None
-    due: int | None = None
-    error: BaseException | None = None
-    strikes: int = 0
-    renewal: Renewed | None = None
 
 
 class Invocation:
@@ -142,21 +128,21 @@ class Invocation:
                 self.info.follow(TurnProgress(turn, loaded.segments, header.prev_lease != 0))
             session = Session(turn, self.backend, lease.end, self.remaining_ms(), self.hooks)
             session.read_only, session.always_suspend = self.read_only, self.always_suspend
+            settlement = Settlement(session, self.function)
             try:
                 if took_over:
                     if turn.journal.fences >= STALL_LIMIT:
-                        return self._end(session, _stalled(turn))
+                        return settlement.end(_stalled(turn))
                     session.fence()
                     took_over = False
-                outcome = self._handler(session, loaded.header)
-                header = self._settle(session, outcome)
+                header = self._settle(settlement, turn, self._handler(session, loaded.header))
             except Fenced as fenced:
                 if took_over:
                     continue  # the stale owner was faster: read again, fence again
-                return self._fenced(session, str(fenced))
+                return settlement.make_way(str(fenced))
             if header.status != "RUNNING":
                 return header
-        return self._fenced(session, f"the inbox of {header.id!r} moved {_RELOADS} times")
+        return settlement.make_way(f"the inbox of {header.id!r} moved {_RELOADS} times")
 
     def _load(self, header: Header) -> Loaded | None:
         """No read where the header shows that nothing can be there yet."""
@@ -277,154 +263,26 @@ class Invocation:
 
     # -- how it stands ---------------------------------------------------------------------------------------------
 
-    def _settle(self, session: Session, outcome: Outcome) -> Header:
-        if outcome.renewal is not None:
-            return self._renew(session, outcome.renewal)
-        if outcome.ending is None:
-            session.write(session.take())
-            return self._park(session, outcome)
-        session.turn.report_batches()
-        unwritten = session.take() if session.turn.only_woke() else []
-        session.write(session.take())
-        after = self._end(session, outcome.ending)
-        if not after.live and after.own == self.writer:
-            session.report(unwritten)  # the end of the execution says that they are over
-        return after
+    def _settle(self, settlement: Settlement, turn: Turn, outcome: Outcome) -> Header:
+        return settlement.settle(outcome) if outcome.renewal is None else self._renew(settlement, turn, outcome.renewal)
 
-    def _end(self, session: Session, ending: Ending) -> Header:
-        """Completes. A cancel that came meanwhile is looked at first: RUNNING comes back, and the turn is run again."""
-        turn = session.turn
-        while True:
-            note = _note(turn.header, turn.writer, ending)
-            reply = self.backend.store.complete(turn.header, turn.writer, ending, note)
-            if not isinstance(reply, Refusal) or reply.reason != "moved" or reply.header is None:
-                break
-            turn.header.parent = reply.header.parent  # somebody began to wait for this end meanwhile
-        if isinstance(reply, Refusal):
-            if reply.reason == "cancelled" and reply.header is not None:
-                return reply.header
-            return self._fenced(session, f"could not complete: {reply.reason}")
-        if note is not None:
-            waiting = Hint(note.waiting.id, note.waiting.run, note.fn, note.now)
-            send(self.backend, waiting, self.backend.clock.now())
-        if reply.status == ending.status:  # a store may keep large values elsewhere, and does not read them back
-            reply.result, reply.error = ending.result, ending.error
-        return reply
-
-    def _renew(self, session: Session, renewed: Renewed) -> Header:
-        """The next generation. What came meanwhile goes along, so it must be counted: the turn is run again."""
-        turn, function, now = session.turn, self.function, self.backend.clock.now()
-        what = f"the payload for {function.name!r}"
+    def _renew(self, settlement: Settlement, turn: Turn, renewed: Renewed) -> Header:
+        """With a payload that the next generation could not read the execution fails."""
+        function, what = self.function, f"the payload for {self.function.name!r}"
         try:
             text = function.event_adapter.encode(renewed.payload, what)
             function.event_adapter.decode(text, what)
             turn.check_size(text, what)
         except SerializationError as error:
             turn.closed = None
-            return self._settle(session, self._raised(turn, error))
-        limit = function.timeout_ms
-        horizon = max(turn.header.horizon, first_horizon(now, turn.header.retention * 1000, limit))
-        renewal = Renewal(
-            text,
-            Segment(0, turn.writer, beginning(now, turn.custom)),
-            tuple(turn.inbox.used),
-            turn.closed_entries(),
-            turn.seen,
-            now,
-            None if limit is None else now + limit,
-            horizon,
-            uncancelled=turn.branch.raised,
-        )
-        self._stamp(turn, Edition("", 0, horizon), [])
-        reply = self.backend.store.renew(turn.header, turn.writer, renewal)
-        if isinstance(reply, Refusal):
-            if reply.reason == "moved" and reply.header is not None:
-                return reply.header
-            return self._fenced(session, f"could not continue as new: {reply.reason}")
-        session.report(session.take())  # that there is a next generation says that these are over
-        self._hint(reply, already=None)
-        return reply
-
-    def _park(self, session: Session, outcome: Outcome) -> Header:
-        """Suspends; a moved inbox means something arrived: RUNNING comes back, and the turn is run again."""
-        turn = session.turn
-        error = None
-        if outcome.error is not None:
-            error = failures.encode(failures.capture(outcome.error, keep_state=False))
-        edition = self._keep(turn)
-        keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
-        if outcome.due is None or outcome.due > keep:  # it is only to be woken so that its items live on: no message
-            due, hint, timer = keep, None, outcome.due or 0
-        else:
-            due, hint, timer = outcome.due, outcome.due, None
-        # A yield waits for nothing: to go on in this invocation because something came would begin a body with no time left.
-        seen = turn.seen if due > self.backend.clock.now() else None
-        parking = Parking(due, hint, seen, error, outcome.strikes, turn.custom, timer, edition)
-        reply = self.backend.store.suspend(turn.header, turn.writer, parking)
-        if isinstance(reply, Refusal):
-            if reply.reason == "moved" and reply.header is not None:
-                return reply.header
-            return self._fenced(session, f"could not suspend: {reply.reason}")
-        self._hint(reply, already=turn.header.hint)
-        return reply
-
-    def _fenced(self, session: Session, why: str) -> Header:
-        """Makes way. If the header still says that this invocation owns it, the next one need not wait for the lease."""
-        _log.info("execution %r makes way: %s", session.turn.header.id, why)
-        turn, now = session.turn, self.backend.clock.now()
-        reply = self.backend.store.suspend(turn.header, turn.writer, Parking(now, now, None))
-        if isinstance(reply, Header):
-            self._hint(reply, already=None)
-            return reply
-        return reply.header or turn.header
-
-    def _keep(self, turn: Turn) -> Edition | None:
-        """An execution that lives long writes its log anew before it is removed, large items of few; what came late from
-        outside, with the stamp of an older horizon, is stamped by itself."""
-        header, now = turn.header, self.backend.clock.now()
-        if keep_at(turn.log_horizon) > now:
-            if turn.keep_at() <= now:
-                self._stamp(turn, Edition("", 0, header.horizon), [])
-            return None
-        loaded = self.backend.store.load(header.key)
-        if loaded is None:
-            return None
-        horizon = next_horizon(now, header.started, header.retention * 1000)
-        edition = Edition(secrets.token_hex(4), turn.journal.next_seq, horizon)
-        self._stamp(turn, edition, folded([s for s in loaded.segments if s.seq < edition.base]))
-        return edition
-
-    def _stamp(self, turn: Turn, edition: Edition, chunks: list[str]) -> None:
-        """The entries that would not last until the edition's horizon, and the copy."""
-        now = self.backend.clock.now()
-        due = edition.horizon if chunks else now // 1000 + SPARE_MS // 1000
-        entries = [e for e in turn.inbox.entries.values() if 0 < e.horizon <= due]
-        if chunks or entries:
-            self.backend.store.keep(turn.header, edition, chunks, entries)
-            turn.inbox.stamp(entries, edition.horizon)
-
-    def _hint(self, header: Header, already: int | None) -> None:
-        """Sent after the state is written, and once per due time: a message for a time that is still ahead is out."""
-        if header.due is None or header.timer is not None:
-            return
-        now = self.backend.clock.now()
-        if already == header.due and header.due > now:
-            return
-        send_hint(self.backend, header, now)
+            return settlement.settle(self._raised(turn, error))
+        return settlement.renew(text)
 
 
 def _complete(loaded: Loaded) -> bool:
     """Whether all that the header counts is in hand."""
     header, missing = loaded.header, loaded.header.n - loaded.header.gone - len(loaded.inbox)
     return missing <= 0 or in_hand(loaded.inbox, Journal(loaded.segments).used) + header.gone >= header.n
-
-
-def _note(header: Header, writer: str, ending: Ending) -> Note | None:
-    """For the execution that waits for this one's end."""
-    if header.parent is None:
-        return None
-    ended = replace(header, status=ending.status, result=ending.result, error=ending.error)
-    return note_of(ended, writer, ending.finished)
 
 
 def _stalled(turn: Turn) -> Ending:

@@ -30,7 +30,8 @@ ALLOWED = {
     "codecs": {"backends"},
     "wiring": {"ports", "clocks", "backends", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
-    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "launching", "hooks"},
+    "settlement": {"core", "fronts", "handler", "hints", "launching"},  # fronts, handler: for checkers only
+    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "settlement", "hooks"},
     "http_events": set(),
     "triggers": {
         "errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "invocation", "http_events", "wiring",

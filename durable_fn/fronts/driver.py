@@ -37,7 +37,6 @@ from .loop import DurableLoop, inline
 from .native import BranchTasks
 from .order import ResultOrder
 from .session import Session
-from .tasks import Fans
 from .writer import Writer
 
 _WALKED: Final = frozenset({"child", "parallel", "map", "race", "poll"})
@@ -113,7 +112,6 @@ class Driver:
         self.writer = Writer(self.director, self.order)
         self.dooms = Dooms(self.director, self.order, self.tasks, self.perform)
         self.bodies = Bodies(self.director, self.order, self.writer, self.dooms)
-        self.fans = Fans(self.director, self.order, self.tasks, self.dooms, self.forgotten)
 
     async def perform(self, op: Op, effect: Effect) -> Any:
         if isinstance(effect, Call):
@@ -131,7 +129,9 @@ class Driver:
         if isinstance(effect, Inside):
             return await _inside(effect)
         if isinstance(effect, Fork):
-            return await self.fans.run(op, effect.fan)
+            from .tasks import run_fan
+
+            return await run_fan(self, op, effect.fan)
         if isinstance(effect, Decide):
             return await self.writer.decide(effect.event)
         if isinstance(effect, Expire):

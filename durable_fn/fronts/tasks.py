@@ -9,50 +9,35 @@ import asyncio
 import collections.abc
 import contextvars
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.current import current_scope
 from ..core.failures import own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Doom, Op
-from .director import TurnDirector
-from .dooms import Dooms
-from .forgotten import Forgotten
-from .native import BranchTasks, is_foreign
-from .order import ResultOrder
+from .native import is_foreign
+
+if TYPE_CHECKING:
+    from .driver import Driver
 
 
-class Fans:
-    """Those of one turn, and what they need of it."""
-
-    def __init__(
-        self, director: TurnDirector, order: ResultOrder, tasks: BranchTasks, dooms: Dooms, forgotten: Forgotten
-    ) -> None:
-        self.director = director
-        self.order = order
-        self.tasks = tasks
-        self.dooms = dooms
-        self.forgotten = forgotten
-
-    async def run(self, op: Op, fan: Fan) -> None:
-        """Until every branch has ended. Raises a cancellation that came meanwhile."""
-        await _Run(self, op, fan).run()
+async def run_fan(driver: Driver, op: Op, fan: Fan) -> None:
+    """Until every branch has ended. Raises what ends the turn, or a cancellation that came meanwhile."""
+    await _Run(driver, op, fan).run()
 
 
 class _Run:
     """One fan while it runs."""
 
-    def __init__(self, fans: Fans, op: Op, fan: Fan) -> None:
-        self.director = fans.director
-        self.order = fans.order
-        self.tasks = fans.tasks
-        self.dooms = fans.dooms
-        self.forgotten = fans.forgotten
+    def __init__(self, driver: Driver, op: Op, fan: Fan) -> None:
+        self.driver = driver
+        self.director = driver.director
+        self.dooms = driver.dooms
         self.op = op
         self.fan = fan
         self.running: dict[asyncio.Task[Any], Strand] = {}
-        self.ended = _Ended(fans.director.loop)
+        self.ended = _Ended(driver.loop)
 
     async def run(self) -> None:
         try:
@@ -114,7 +99,7 @@ class _Run:
             inherit_doom(self.op, self.fan, scope.branch)
         context = contextvars.copy_context()
         context.run(current_scope.set, scope)
-        return self.tasks.start(self._walk(strand), context, scope.branch)
+        return self.driver.tasks.start(self._walk(strand), context, scope.branch)
 
     async def _walk(self, strand: Strand) -> Any:
         """One that is walked again ends when it is the turn of its record: in its own task, for others may end before it."""
@@ -129,12 +114,12 @@ class _Run:
 
     async def _take_end(self, strand: Strand) -> None:
         if strand.walk and strand.record is not None:
-            await self.order.take(None, strand.record)
+            await self.driver.order.take(None, strand.record)
 
     def _end(self, strand: Strand, task: asyncio.Task[Any]) -> None:
         value, error = self._outcome(strand, task)
         if error is not None and strand.branch is not None:
-            self.forgotten.ended(strand.branch)
+            self.driver.forgotten.ended(strand.branch)
         if strand.walk:
             strand_walked(self.op, strand, value, error if isinstance(error, Exception) else None)
             if strand.record is not None:

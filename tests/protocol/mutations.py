@@ -25,7 +25,7 @@ TESTS: Final = [
 ]
 """One after the other, the quickest first, until one fails."""
 HEADER, DYNAMO, SQLITE = "core/header.py", "backends/aws/dynamodb.py", "backends/sqlite.py"
-INVOCATION, SESSION, STEP = "invocation.py", "fronts/session.py", "core/operations/step.py"
+INVOCATION, SETTLEMENT, SESSION, STEP = "invocation.py", "settlement.py", "fronts/session.py", "core/operations/step.py"
 
 
 class Mutation(NamedTuple):
@@ -67,7 +67,7 @@ MUTATIONS: Final = [
     Mutation("an end overlooks who began to wait (SQLite)", HEADER,
              'return Refusal("cancelled", header)\n    if header.parent != parent:', 'return Refusal("cancelled", header)\n    if False:'),
     Mutation("two may begin to wait for one", HEADER, 'return replace(header, parent=parent) if header.parent == seen else', 'return replace(header, parent=parent) if True else'),
-    Mutation("seen is taken from the counter", INVOCATION, "seen = turn.seen if due", "seen = turn.header.n if due"),
+    Mutation("seen is taken from the counter", SETTLEMENT, "seen = turn.seen if due", "seen = turn.header.n if due"),
     Mutation("an incomplete inbox is good enough", INVOCATION, "return missing <= 0 or ", "return True or "),
     Mutation("no fence after a takeover", INVOCATION, "                    session.fence()\n", ""),
     Mutation("no look at the clocks before a body (def)", "fronts/drive.py", "        raise _doom(op)\n    session.look_at_lease()\n", "        raise _doom(op)\n"),
@@ -96,12 +96,12 @@ MUTATIONS: Final = [
     Mutation("a start that somebody took over runs all the same", INVOCATION, " and reply.own == self.writer:", ":"),
     Mutation("the input is not compared", "starting.py", "if there.input_hash == wanted.input_hash:", "if True:"),
     Mutation("the function is not compared", "starting.py", "if there.fn != wanted.fn:", "if False:"),
-    Mutation("a hint for every turn", INVOCATION, "if already == header.due and header.due > now:", "if False:"),
-    Mutation("once per due time without reading the clock", INVOCATION, "if already == header.due and header.due > now:", "if already == header.due:"),
-    Mutation("the hint is sent before the state", INVOCATION,
-             "        reply = self.backend.store.suspend(turn.header, turn.writer, parking)\n",
-             "        self.backend.wakeups.send(Hint(turn.header.id, turn.header.run, turn.header.fn, outcome.due or 0), 0)\n"
-             "        reply = self.backend.store.suspend(turn.header, turn.writer, parking)\n"),
+    Mutation("a hint for every turn", SETTLEMENT, "if already == header.due and header.due > now:", "if False:"),
+    Mutation("once per due time without reading the clock", SETTLEMENT, "if already == header.due and header.due > now:", "if already == header.due:"),
+    Mutation("the hint is sent before the state", SETTLEMENT,
+             "        reply = self._store.suspend(turn.header, turn.writer, parking)\n",
+             "        self._backend.wakeups.send(Hint(turn.header.id, turn.header.run, turn.header.fn, outcome.due or 0), 0)\n"
+             "        reply = self._store.suspend(turn.header, turn.writer, parking)\n"),
     Mutation("the sweeper sends nothing", "sweeper.py", "        send_hint(backend, reply, now)\n", ""),
     Mutation("the sweeper does not claim", HEADER, "    return replace(header, due=due, hint=due, timer=None)", "    return header"),
     Mutation("the sweeper trusts a stale index", DYNAMO, 'f"due = :seen AND lease < :now AND {_LIVE}"', 'f"lease < :now AND {_LIVE}"'),
@@ -127,16 +127,16 @@ MUTATIONS: Final = [
              '            event = turn.record(op, SUCCEEDED, value=f"{there.key}\\t{there.body}")\n            yield COMMIT\n', '            event = turn.record(op, SUCCEEDED, value=f"{there.key}\\t{there.body}")\n'),
     Mutation("a cancellation is raised before it is recorded", "core/dooms.py", "value=value)\n        yield COMMIT\n", "value=value)\n"),
     Mutation("a fan over an unseen signal goes on as new", HEADER, "    if header.n != renewal.seen:", "    if False:"),
-    Mutation("a parent is not told", "invocation.py", "        note = _note(turn.header, turn.writer, ending)\n", "        note = None\n"),
+    Mutation("a parent is not told", SETTLEMENT, "        note = _note(turn.header, turn.writer, ending)\n", "        note = None\n"),
     Mutation("a child insists on a live parent", DYNAMO, "            if not failure.failed[0]:\n                return None\n", "            if not failure.failed[0]:\n                return Refusal(\"fenced\", None)\n"),
     Mutation("a child is marked before its header", "core/operations/calls.py",
              "            child, outcome = yield from _begin(op, target, child, earlier)\n            turn.record(op, BEGUN, due=due or 0, value=child)\n",
              "            turn.record(op, BEGUN, due=due or 0, value=child)\n            from ..effects import COMMIT\n            yield COMMIT\n            child, outcome = yield from _begin(op, target, child, earlier)\n"),
     Mutation("a race is decided again after a death", "core/operations/branches.py", "    if done is None and fan.early:\n        yield COMMIT", "    if False:\n        yield COMMIT"),
-    Mutation("a long life copies nothing", INVOCATION, "        if keep_at(turn.log_horizon) > now:\n", "        if True:\n"),
+    Mutation("a long life copies nothing", SETTLEMENT, "        if keep_at(turn.log_horizon) > now:\n", "        if True:\n"),
     Mutation("an old stamp is not looked for", "core/turn.py",
              "keep_at(min([self.log_horizon, *(e.horizon for e in self.inbox.entries.values() if e.horizon)]))", "keep_at(self.log_horizon)"),
-    Mutation("a copy has a counted name", INVOCATION, "edition = Edition(secrets.token_hex(4), ", 'edition = Edition("copy", '),
+    Mutation("a copy has a counted name", SETTLEMENT, "edition = Edition(secrets.token_hex(4), ", 'edition = Edition("copy", '),
     Mutation("a copy does not stand for the log", DYNAMO, "if segment.seq >= header.copied]", "if True]"),
     Mutation("what the log names does not count", "core/inbox.py", "    return len(entries) + sum(key not in entries for key in used)", "    return len(entries)"),
     Mutation("an older generation's entries are read", "core/inbox.py", "return kind not in _OF_A_GENERATION or rest", "return True or rest"),
@@ -148,7 +148,7 @@ MUTATIONS: Final = [
     Mutation("a purge that repeats removes the next execution", DYNAMO, 'ConditionExpression="run = :run AND #status = :purged",', 'ConditionExpression="run <> :run OR #status <> :purged",'),
     Mutation("a purged one is redriven", HEADER, "    if header.status == PURGED:\n", "    if False:\n"),
     Mutation("a stale owner's value stands", "backends/aws/items.py", "return hashlib.sha256(value.encode()).hexdigest()[:24]", 'return "value"'),
-    Mutation("a yield waits for the inbox", INVOCATION, "seen = turn.seen if due > self.backend.clock.now() else None", "seen = turn.seen"),
+    Mutation("a yield waits for the inbox", SETTLEMENT, "seen = turn.seen if due > self._backend.clock.now() else None", "seen = turn.seen"),
     Mutation("a message runs any function's code", DYNAMO, " AND fn = :fn", ""),
     Mutation("a cancellation that meets a new generation is dropped", "launching.py", '        elif reply.reason == "unknown":\n            continue', '        elif reply.reason == "unknown":\n            return reply'),
     Mutation("an at-most-once body is put off after its marker", STEP, "            yield Room(plan.timeout)\n", ""),
