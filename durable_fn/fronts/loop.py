@@ -18,11 +18,12 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from types import CodeType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from ..core.current import current_scope
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _RESOLUTION: Final = time.get_clock_info("monotonic").resolution
 
 INLINE: set[CodeType] = set()
@@ -38,6 +39,8 @@ class Director(Protocol):
     """Who decides what the loop does when nothing is ready."""
 
     base: float
+    live: bool
+    """Whether time runs; in a replay it stands where the log is."""
 
     @property
     def one_by_one(self) -> bool:
@@ -91,6 +94,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self.director: Director | None = None
         self.threads = 0  # calls in executors that have not ended
         self._last = 0.0
+        self._set, self._set_at = 0, 0.0  # timers that were set while loop time stood there
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
@@ -104,6 +108,17 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def leave(self) -> None:
         self._last = self.time()
         self.director = None
+
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Timers that are set one after the other for one delay fire one after the other. In a replay, where time stands, they
+        would all be for the same moment: each is set apart by more than what makes a timer late."""
+        if self.director is not None and not self.director.live:
+            now = self.time()
+            self._set, self._set_at = (self._set + 1, now) if now == self._set_at else (0, now)
+            when += self._set * 4 * just_after(when)
+        return super().call_at(when, callback, *args, context=context)
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)

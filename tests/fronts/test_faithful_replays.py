@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -107,3 +108,50 @@ def test_a_damaged_origin_is_no_history(origin: str) -> None:
         rows = [e.to_json() for e in runner.run(None).history]
         with pytest.raises(ValueError, match="no history"):
             replay(draws, [rows[0] | {"origin": origin}, *rows[1:]])
+
+
+@durable(name="limits")
+async def six_limits(event: Any, ctx: AsyncDurableContext) -> Any:
+    """All of one length, set one right after the other."""
+    late: list[int] = []
+
+    async def limited(n: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ctx.sleep(1000), 0.3)
+        late.append(n)
+
+    await asyncio.gather(*(limited(n) for n in range(6)))
+    return late
+
+
+@durable(name="limits")
+async def lifted_limits(event: Any, ctx: AsyncDurableContext) -> Any:
+    """The first that is late lifts the others."""
+    limits: list[asyncio.Timeout] = []
+    ends: list[str] = []
+
+    async def limited(n: int) -> None:
+        try:
+            async with asyncio.timeout(0.3) as limit:
+                limits.append(limit)
+                await ctx.sleep(0.5)
+            ends.append(f"{n} slept")
+        except TimeoutError:
+            ends.append(f"{n} was late")
+            for other in limits:
+                if other is not limit:
+                    other.reschedule(None)
+
+    await asyncio.gather(*(limited(n) for n in range(3)))
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("handler", "ends"), [(six_limits, [0, 1, 2, 3, 4, 5]), (lifted_limits, ["0 was late", "1 slept", "2 slept"])]
+)
+def test_equal_timeouts_fire_as_they_did(handler: Any, ends: list[Any]) -> None:
+    """In a replay they are all set at one time, for the log's time stands, and are all late at once."""
+    with LocalRunner(handler) as runner:
+        execution = runner.run(None)
+        assert execution.result == ends
+        assert replay(handler, execution.history) == ends
