@@ -32,9 +32,11 @@ class Bodies:
     async def room(self, op: Op, timeout: float | None) -> None:
         """Whether a body may begin now, of an execution that is still ours and not cancelled. Without Lambda time enough it
         never does: the turn suspends as soon as the bodies of other branches are done."""
-        await self._order.after_replay()
+        if self._order.waits_for_replay:
+            await self._order.gate()
         self._director.go_live()
-        await self._order.after_timeouts()
+        if self._order.waits_for_timeouts:
+            await self._order.gate()
         if self._turn.closed is not None:
             raise self._turn.closed
         if self._session.news_are_old:
@@ -58,7 +60,12 @@ class Bodies:
         scope, step = current_scope.set(None), running_step.set(call.info)
         asked = cancellations()
         try:
-            return await self._attempt(call)
+            if not self._session.hooks:
+                return await _in_time(call)
+            from .hooking import attempt
+
+            with attempt(self._session.hooks, call.info):
+                return await _in_time(call)
         except BaseException as death:
             if is_foreign(death) and self._turn.closed is None and cancellations() == asked:
                 raise own_cancellation(death) from death
@@ -69,14 +76,6 @@ class Bodies:
             running_step.reset(step)
             current_scope.reset(scope)
             self._director.busy -= 1
-
-    async def _attempt(self, call: Call) -> Any:
-        if not self._session.hooks:
-            return await _in_time(call)
-        from .hooking import attempt
-
-        with attempt(self._session.hooks, call.info):
-            return await _in_time(call)
 
 
 async def _in_time(call: Call) -> Any:

@@ -57,8 +57,10 @@ class Dooms:
         doom = op.scope.branch.doom
         assert doom is not None
         try:
-            await self._order.after_replay()
-            await self._order.after_timeouts()
+            if self._order.waits_for_replay:
+                await self._order.gate()
+            if self._order.waits_for_timeouts:
+                await self._order.gate()
             if operation is not None:
                 await self.unwind(op, operation)
             await self._record(op)

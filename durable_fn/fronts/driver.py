@@ -60,7 +60,8 @@ async def _drive(driver: Driver, op: Op, operation: Operation[Any]) -> Any:
     try:
         record = _whole(op)
         if record is not None:
-            await driver.order.take(op, record)
+            if driver.order.out_of_turn(record):
+                await driver.order.turn_of(op, record)
             if record.raised:
                 operation.close()
                 await driver.dooms.raise_in_branch(op, replayed_at(op))

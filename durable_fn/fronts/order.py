@@ -72,17 +72,17 @@ class ResultOrder:
 
     # -- what happens for the first time ---------------------------------------------------------------------------
 
-    async def after_replay(self) -> None:
-        """What is recorded came before what happens now."""
-        if self._turn.replaying and not self._director.live:
-            await self._gate()
+    @property
+    def waits_for_replay(self) -> bool:
+        """Whether what happens now must wait at the gate: what is recorded came before it."""
+        return self._turn.replaying and not self._director.live
 
-    async def after_timeouts(self) -> None:
-        """And so does a timeout that passed while nothing ran: always, not by chance."""
-        if self._loop.late():
-            await self._gate()
+    @property
+    def waits_for_timeouts(self) -> bool:
+        """And a timeout that passed while nothing ran came before it: always, not by chance."""
+        return self._loop.late()
 
-    async def _gate(self) -> None:
+    async def gate(self) -> None:
         gate = self._loop.create_future()
         self._director.gate.append(gate)
         await gate

@@ -33,7 +33,8 @@ class Writer:
 
     async def ask(self, ask: Callable[[], T], begin: Callable[[], None] | None = None) -> T:
         """A request in the middle of a turn, and not while a segment is being written. `begin`: just before it."""
-        await self._order.after_replay()
+        if self._order.waits_for_replay:
+            await self._order.gate()
         self._director.go_live()
         if self._session.store.local:
             if begin is not None:
