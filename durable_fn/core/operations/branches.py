@@ -116,6 +116,8 @@ def recorded(op: Op, fan: Fan, *, over: bool) -> None:
         if strand.status is None and (over or (fan.over and not journal.has_below(f"{op.id}/{strand.component}/"))):
             journal.skip_below(f"{op.id}/{strand.component}/")
             strand.status = "CANCELLED"
+    if over and not fan.over:
+        fan.reason = "ALL_COMPLETED"  # branches that were cancelled from above have no end of their own in the log
     if fan.over and any(strand.status is None for strand in fan.strands):
         fan.early = True
 
