@@ -180,7 +180,7 @@ def test_one_damaged_header_hides_no_other(caplog: pytest.LogCaptureFixture) -> 
     with LocalCloud() as cloud:
         cloud.attach(asks)
         cloud.client.start(asks, 1, id="x")
-        good = cloud.store._get({"pk": {"S": "x"}, "sk": {"S": "H"}})
+        good = cloud.store.table.get({"pk": {"S": "x"}, "sk": {"S": "H"}})
         assert good is not None
         for id, item in {
             "bare": {},
@@ -188,7 +188,7 @@ def test_one_damaged_header_hides_no_other(caplog: pytest.LogCaptureFixture) -> 
             "torn": {**good, "status": {"S": "FAILED"}, "error": {"S": "{"}},
             "foreign": {**good, "input": {"S": "\x02q:???"}},
         }.items():
-            cloud.store._request("put_item", TableName="durable-fn", Item={**item, "pk": {"S": id}, "sk": {"S": "H"}})
+            cloud.store.table.put({**item, "pk": {"S": id}, "sk": {"S": "H"}})
         for limit in (None, 10):
             caplog.clear()
             with caplog.at_level(logging.WARNING, "durable_fn"):
