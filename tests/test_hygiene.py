@@ -214,7 +214,7 @@ def test_a_child_process_reads_with_a_connection_of_its_own(first: str, tmp_path
     client = DurableClient(wiring.sqlite(str(tmp_path / "j.db"), synchronous="off"))
     id = client.start("asks", None)
     store: Any = client._store
-    inherited = store.store._db
+    inherited = store.store.database._db
     ask: dict[str, Callable[[], Any]] = {
         "describe": lambda: client.describe(id).id == id,
         "history": lambda: len(client.history(id)) == 1,
@@ -224,11 +224,11 @@ def test_a_child_process_reads_with_a_connection_of_its_own(first: str, tmp_path
     if pid == 0:
         right = False
         try:
-            right = ask[first]() and store.store._db is not inherited
+            right = ask[first]() and store.store.database._db is not inherited
         finally:
             os._exit(0 if right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert store.store._db is inherited
+    assert store.store.database._db is inherited
     assert ask[first]()
 
 

@@ -24,7 +24,8 @@ TESTS: Final = [
     ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
-HEADER, SQLITE = "core/header.py", "backends/sqlite.py"
+HEADER = "core/header.py"
+SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
 INVOCATION, SETTLEMENT, SESSION, STEP = "invocation.py", "settlement.py", "fronts/session.py", "core/operations/step.py"
 
@@ -39,7 +40,7 @@ class Mutation(NamedTuple):
 MUTATIONS: Final = [
     Mutation("a segment is put over another (DynamoDB)", DYNAMO,
              "self.table.put_new(from_segment(header, segment))", "self.table.put(from_segment(header, segment))"),
-    Mutation("a segment is put over another (SQLite)", SQLITE,
+    Mutation("a segment is put over another (SQLite)", ROWS,
              '(?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"', '(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"'),
     Mutation("acquire ignores the lease (SQLite)", HEADER, "if header.lease >= lease.now:", "if False:"),
     Mutation("acquire ignores the lease (DynamoDB)", TRANSITIONS, '"lease < :now AND due <= :now"', '"due <= :now"'),
