@@ -213,7 +213,7 @@ def test_no_secret_in_the_repr_of_a_header(asking: Any) -> None:
 def test_a_child_process_reads_with_a_connection_of_its_own(first: str, tmp_path: Path) -> None:
     client = DurableClient(wiring.sqlite(str(tmp_path / "j.db"), synchronous="off"))
     id = client.start("asks", None)
-    store: Any = client._store
+    store: Any = client._executions.store
     inherited = store.store.database._db
     ask: dict[str, Callable[[], Any]] = {
         "describe": lambda: client.describe(id).id == id,

@@ -144,7 +144,7 @@ MUTATIONS: Final = [
     Mutation("an older generation's entries are read", "core/inbox.py", "return kind not in _OF_A_GENERATION or rest", "return True or rest"),
     Mutation("a generation over a death forgets what it consumed", DYNAMO,
              '        for used in renewal.used:\n            self.table.delete(entry_key(key, used))\n', ""),
-    Mutation("a lost log is redriven", "client.py", "- DAY_MS > 0:", "- DAY_MS > 1 << 60:"),
+    Mutation("a lost log is redriven", "client/executions.py", "- DAY_MS > 0:", "- DAY_MS > 1 << 60:"),
     Mutation("a finished one stays as long as its log", HEADER,
              "        ttl=removal(ending.finished, ending.retention or header.retention),\n", ""),
     Mutation("a purge that repeats removes the next execution", "backends/aws/retention.py", ", **expressed(retired(header.run))", ""),
