@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from ...core.inbox import CANCEL, Entry
@@ -34,10 +35,12 @@ from .items import (
 )
 from .reading import Reading
 from .requests import ConditionFailed
-from .retention import Retention
 from .table import Table, new
 from .transitions import Transition
 from .values import LargeValues, lost
+
+if TYPE_CHECKING:
+    from .retention import Retention
 
 
 class DynamoStore:
@@ -54,7 +57,6 @@ class DynamoStore:
         self.table = Table(client, table, sleep)
         self.shards = shards
         self._values = LargeValues(self.table)
-        self._retention = Retention(self.table)
 
     def fits(self, text: str) -> bool:
         return len(text.encode()) <= self.max_body
@@ -84,7 +86,7 @@ class DynamoStore:
     def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
         self._put_values(header, ending)
         transition = transitions.complete(header, writer, ending)
-        return self._make(transition) if note is None else self._make_known(transition, header, note)
+        return self._make(transition) if note is None else self._make_and_tell(transition, header, note)
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         return self._make(transitions.adopt(header, parent))
@@ -103,8 +105,8 @@ class DynamoStore:
             return transition.refused(failure.items[0])
         return to_header(reply["Attributes"])
 
-    def _make_known(self, transition: Transition, header: Header, note: Note) -> Header | Refusal:
-        """Alone where only the part of the waiting execution is refused."""
+    def _make_and_tell(self, transition: Transition, header: Header, note: Note) -> Header | Refusal:
+        """And tells whoever waits for it; alone where only the telling is refused."""
         try:
             self.table.transact(transition.part, *_told(header, note))
         except ConditionFailed as failure:
@@ -228,6 +230,13 @@ class DynamoStore:
         return self._standing(key.id)
 
     # -- retention -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _retention(self) -> Retention:
+        """Most invocations need it not, and a cold start pays for each import."""
+        from .retention import Retention
+
+        return Retention(self.table)
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         self._retention.keep(header, edition, chunks, entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from .items import Item, inline, number, text
 
@@ -10,11 +10,12 @@ _RESERVED: Final = ("#status", "#error", "#result", "#input", "#ttl")
 """Fields that are written with a # in expressions, because DynamoDB keeps these words for itself."""
 
 
-class Condition(NamedTuple):
+class Condition:
     """An expression and the values it names."""
 
-    text: str
-    values: Item
+    def __init__(self, text: str, values: Item) -> None:
+        self.text = text
+        self.values = values
 
     def __and__(self, other: Condition) -> Condition:
         return Condition(f"{self.text} AND {other.text}", self.values | other.values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ...core import header as rules
 from ...core.header import Ending, Header, Key, Lease, Parking, Refusal, Renewal
@@ -28,13 +28,14 @@ _NOT_RETIRED: Final = Condition("#status <> :purged", {":purged": text(rules.PUR
 Rule: TypeAlias = Callable[[Header | None], Header | Refusal]
 
 
-class Transition(NamedTuple):
+class Transition:
     """Without a change it is a mere look."""
 
-    id: str
-    condition: Condition
-    change: Change | None
-    rule: Rule
+    def __init__(self, id: str, condition: Condition, change: Change | None, rule: Rule) -> None:
+        self.id = id
+        self.condition = condition
+        self.change = change
+        self.rule = rule
 
     @property
     def arguments(self) -> dict[str, Any]:
