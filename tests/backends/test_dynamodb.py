@@ -225,6 +225,18 @@ def test_cancel_keeps_a_completion_out_until_it_was_seen(cloud: LocalCloud) -> N
     accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW, cancel_seen=True)))
 
 
+def test_a_finished_one_is_not_acquired_even_where_a_due_time_was_left(cloud: LocalCloud) -> None:
+    store = cloud.store
+    accepted(store.complete(TestDynamoDB().owned(store), "w", Ending("SUCCEEDED", NOW)))
+    store.table.client.update_item(
+        TableName=store.table.name,
+        Key={"pk": {"S": "x"}, "sk": {"S": "H"}},
+        UpdateExpression="SET due = :due",
+        ExpressionAttributeValues={":due": {"N": str(NOW)}},
+    )
+    assert reason(store.acquire("x", Lease("late", NOW + 60_000, NOW + 120_000))) == "finished"
+
+
 # -- hostile and foreign items -------------------------------------------------------------------------------------
 
 
