@@ -98,7 +98,7 @@ def _replay(function: DurableFunction[int, object], backend: Backend, id: str) -
     store = backend.store
     assert isinstance(store, SQLiteStore)
     now = backend.clock.now()
-    with store._transaction() as db:
+    with store.database.transaction() as db:
         db.execute(
             "UPDATE executions SET status = 'SUSPENDED', lease = 0, due = ?, result = NULL WHERE id = ?", (now, id)
         )

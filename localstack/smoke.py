@@ -235,8 +235,8 @@ class Smoke:
         return self.stack.callbacks() + tokens[name]
 
     def _load(self, id: str) -> Any:
-        header = self.client._store.get(id)
-        return None if header is None else self.client._store.load(header.key)
+        header = self.client._executions.store.get(id)
+        return None if header is None else self.client._executions.store.load(header.key)
 
     def nothing_in_the_dead_letters(self) -> str:
         for function in ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "AuditPipeline"):

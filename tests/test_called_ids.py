@@ -387,10 +387,10 @@ def test_a_large_value_whose_item_is_gone_is_an_error_not_null(aws_world: AwsWor
 
     id = aws_world.run(big, [str(n**9) for n in range(2000)])
     assert aws_world.client.result(id) == aws_world.client.describe(id).input
-    store = aws_world.cloud.store
-    for item in list(store._partition(id)):
+    table = aws_world.cloud.store.table
+    for item in list(table.partition(id)):
         if f"#{what}#" in item["sk"]["S"]:
-            store._delete({"pk": item["pk"], "sk": item["sk"]})
+            table.delete({"pk": item["pk"], "sk": item["sk"]})
     for ask in (aws_world.client.result, aws_world.client.describe, aws_world.client.history):
         with pytest.raises(ExecutionNotFound, match=f"the {what} of execution '{id}' is not there any more"):
             ask(id)

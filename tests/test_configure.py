@@ -92,7 +92,7 @@ with LocalCloud() as cloud:
     cloud.attach(handler)
     cloud.client.start(handler, None, id="x")
     cloud.run("x")
-    print(cloud.client.result("x"), "SECRETVALUE" in repr(cloud.store._partition("x")), told)
+    print(cloud.client.result("x"), "SECRETVALUE" in repr(list(cloud.store.table.partition("x"))), told)
 """
     assert said(code, tmp_path).splitlines() == [
         "SECRETVALUE False ['lambda']",

@@ -180,7 +180,7 @@ def test_one_damaged_header_hides_no_other(caplog: pytest.LogCaptureFixture) -> 
     with LocalCloud() as cloud:
         cloud.attach(asks)
         cloud.client.start(asks, 1, id="x")
-        good = cloud.store._get({"pk": {"S": "x"}, "sk": {"S": "H"}})
+        good = cloud.store.table.get({"pk": {"S": "x"}, "sk": {"S": "H"}})
         assert good is not None
         for id, item in {
             "bare": {},
@@ -188,7 +188,7 @@ def test_one_damaged_header_hides_no_other(caplog: pytest.LogCaptureFixture) -> 
             "torn": {**good, "status": {"S": "FAILED"}, "error": {"S": "{"}},
             "foreign": {**good, "input": {"S": "\x02q:???"}},
         }.items():
-            cloud.store._request("put_item", TableName="durable-fn", Item={**item, "pk": {"S": id}, "sk": {"S": "H"}})
+            cloud.store.table.put({**item, "pk": {"S": id}, "sk": {"S": "H"}})
         for limit in (None, 10):
             caplog.clear()
             with caplog.at_level(logging.WARNING, "durable_fn"):
@@ -213,8 +213,8 @@ def test_no_secret_in_the_repr_of_a_header(asking: Any) -> None:
 def test_a_child_process_reads_with_a_connection_of_its_own(first: str, tmp_path: Path) -> None:
     client = DurableClient(wiring.sqlite(str(tmp_path / "j.db"), synchronous="off"))
     id = client.start("asks", None)
-    store: Any = client._store
-    inherited = store.store._db
+    store: Any = client._executions.store
+    inherited = store.store.database._db
     ask: dict[str, Callable[[], Any]] = {
         "describe": lambda: client.describe(id).id == id,
         "history": lambda: len(client.history(id)) == 1,
@@ -224,11 +224,11 @@ def test_a_child_process_reads_with_a_connection_of_its_own(first: str, tmp_path
     if pid == 0:
         right = False
         try:
-            right = ask[first]() and store.store._db is not inherited
+            right = ask[first]() and store.store.database._db is not inherited
         finally:
             os._exit(0 if right else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert store.store._db is inherited
+    assert store.store.database._db is inherited
     assert ask[first]()
 
 

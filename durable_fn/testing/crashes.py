@@ -103,7 +103,7 @@ class _Run(LocalRunner[E, R]):
         self._late_ms = 1_000_000 * late
         self.ledger = Ledger()
         watched: Any = LedgerStore(self._journal, self.ledger)
-        self._client._store = watched
+        self._client._executions.store = watched
         self.dying: Any = DyingStore(watched, die_at)
         self._backend.store, self._backend.hooks = self.dying, (*self._backend.hooks, self.ledger)
 

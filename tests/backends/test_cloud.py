@@ -309,8 +309,8 @@ def test_a_damaged_item_does_not_stop_the_sweep(cloud: LocalCloud, caplog: pytes
     ids = [cloud.client.start(two, n) for n in range(20)]
     for url in cloud._queues.values():
         cloud._moto_queue(url)._messages.clear()
-    cloud.store.client.update_item(
-        TableName=cloud.store.table,
+    cloud.store.table.client.update_item(
+        TableName=cloud.store.table.name,
         Key={"pk": {"S": ids[0]}, "sk": {"S": "H"}},
         UpdateExpression="SET turns = :junk REMOVE run",
         ExpressionAttributeValues={":junk": {"S": "many"}},

@@ -44,8 +44,8 @@ class TestDynamoDB(StoreContract):
 
     def test_shards_may_grow(self, cloud: LocalCloud) -> None:
         """Rows that were written with fewer are still found by readers that look at more."""
-        client = cloud.store.client
-        few, many = (DynamoStore(client, cloud.store.table, shards=n) for n in (4, 16))
+        client = cloud.store.table.client
+        few, many = (DynamoStore(client, cloud.store.table.name, shards=n) for n in (4, 16))
         few.create(header("old"))
         many.create(header("new"))
         found = sorted(row.id for shard in range(16) for row in many.due(shard, NOW, 10))
@@ -185,7 +185,7 @@ def test_an_overloaded_table_is_asked_again(
 
 def test_a_transaction_conflict_is_tried_again_with_jitter(cloud: LocalCloud) -> None:
     slept: list[float] = []
-    store = DynamoStore(cloud.store.client, cloud.store.table, sleep=slept.append)
+    store = DynamoStore(cloud.store.table.client, cloud.store.table.name, sleep=slept.append)
     owned = TestDynamoDB().owned(store)
     cancelled = answers(
         400, "TransactionCanceledException", CancellationReasons=[{"Code": "None"}, {"Code": "TransactionConflict"}]
@@ -202,7 +202,7 @@ def test_a_transaction_conflict_is_tried_again_with_jitter(cloud: LocalCloud) ->
 
 def test_a_conflict_that_does_not_end_is_an_error(cloud: LocalCloud) -> None:
     slept: list[float] = []
-    store = DynamoStore(cloud.store.client, cloud.store.table, sleep=slept.append)
+    store = DynamoStore(cloud.store.table.client, cloud.store.table.name, sleep=slept.append)
     owned = TestDynamoDB().owned(store)
     with pytest.MonkeyPatch.context() as patch:
         conflict = answers(400, "TransactionConflictException")
@@ -215,14 +215,26 @@ def test_a_conflict_that_does_not_end_is_an_error(cloud: LocalCloud) -> None:
 def test_cancel_keeps_a_completion_out_until_it_was_seen(cloud: LocalCloud) -> None:
     store = cloud.store
     owned = TestDynamoDB().owned(store)
-    store.client.update_item(
-        TableName=store.table,
+    store.table.client.update_item(
+        TableName=store.table.name,
         Key={"pk": {"S": "x"}, "sk": {"S": "H"}},
         UpdateExpression="SET cancel = :yes",
         ExpressionAttributeValues={":yes": {"BOOL": True}},
     )
     assert reason(store.complete(owned, "w", Ending("SUCCEEDED", NOW))) == "cancelled"
     accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW, cancel_seen=True)))
+
+
+def test_a_finished_one_is_not_acquired_even_where_a_due_time_was_left(cloud: LocalCloud) -> None:
+    store = cloud.store
+    accepted(store.complete(TestDynamoDB().owned(store), "w", Ending("SUCCEEDED", NOW)))
+    store.table.client.update_item(
+        TableName=store.table.name,
+        Key={"pk": {"S": "x"}, "sk": {"S": "H"}},
+        UpdateExpression="SET due = :due",
+        ExpressionAttributeValues={":due": {"N": str(NOW)}},
+    )
+    assert reason(store.acquire("x", Lease("late", NOW + 60_000, NOW + 120_000))) == "finished"
 
 
 # -- hostile and foreign items -------------------------------------------------------------------------------------
@@ -235,7 +247,9 @@ def test_items_of_others_in_the_partition_are_left_out(cloud: LocalCloud) -> Non
     store.append(header(run="r0"), Segment(0, "w", "an earlier run's"))
     store.append(header(gen=2), Segment(0, "w", "another generation's"))
     for sk in ("ZZZ", "L#", "I#r0#k", "H2"):
-        store.client.put_item(TableName=store.table, Item={"pk": {"S": "x"}, "sk": {"S": sk}, "junk": {"N": "1"}})
+        store.table.client.put_item(
+            TableName=store.table.name, Item={"pk": {"S": "x"}, "sk": {"S": sk}, "junk": {"N": "1"}}
+        )
     loaded = store.load(owned.key)
     assert loaded is not None
     assert ([s.body for s in loaded.segments], loaded.inbox) == (["mine"], {})
@@ -245,7 +259,7 @@ def test_items_of_others_in_the_partition_are_left_out(cloud: LocalCloud) -> Non
 
 
 def test_a_missing_table_is_named(cloud: LocalCloud) -> None:
-    store = DynamoStore(cloud.store.client, "nowhere")
+    store = DynamoStore(cloud.store.table.client, "nowhere")
     with pytest.raises(RuntimeError, match=r"'nowhere' \(DURABLE_FN_TABLE\).*does not exist"):
         store.get("x")
 

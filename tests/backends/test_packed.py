@@ -66,7 +66,7 @@ class TestEncryptedSQLite(StoreContract):
         owned = self.owned(store, input='"card 4111"')
         store.append(owned, Segment(0, "w", "card 4111"))
         inner: SQLiteStore = store.store
-        assert "4111" not in "".join(inner._db.iterdump())
+        assert "4111" not in "".join(inner.database._db.iterdump())
 
 
 class TestPackedDynamoDB(StoreContract):

@@ -68,7 +68,7 @@ class _Death(BaseException):
 def _dies(cloud: LocalCloud, point: int) -> None:
     """At one request of its invocations: before an odd one, after an even one."""
     store: Any = cloud.store
-    request, invoke = store._request, cloud.invoke
+    request, invoke = store.table.request, cloud.invoke
     left = [point // 2]
 
     def asked(action: str, **arguments: Any) -> Any:
@@ -81,11 +81,11 @@ def _dies(cloud: LocalCloud, point: int) -> None:
         return reply
 
     def invoked(*args: Any, **kwargs: Any) -> Any:
-        store._request = asked
+        store.table.request = asked
         try:
             return invoke(*args, **kwargs)
         finally:
-            store._request = request
+            store.table.request = request
 
     cloud.invoke = invoked  # type: ignore[method-assign]
 

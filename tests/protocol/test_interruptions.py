@@ -114,8 +114,8 @@ def test_a_renewal_that_is_refused_or_dies_loses_nothing() -> None:
                 cloud.client.signal("x", "s", n)
             cloud.run_until_idle()
             cloud.client.complete_callback(TOKENS[0])
-            left, real = [die_at], cloud.store._delete
-            transact = cloud.store._transact
+            left, real = [die_at], cloud.store.table.delete
+            transact = cloud.store.table.transact
 
             def counted(then: Callable[..., Any], left: list[int] = left) -> Callable[..., Any]:
                 def request(*args: Any) -> Any:
@@ -123,16 +123,16 @@ def test_a_renewal_that_is_refused_or_dies_loses_nothing() -> None:
                     if left[0] == 0:
                         raise Death
                     if left[0] == 1:  # something comes from outside meanwhile
-                        cloud.store._delete, cloud.store._transact = real, transact  # type: ignore[method-assign]
+                        cloud.store.table.delete, cloud.store.table.transact = real, transact  # type: ignore[method-assign]
                         cloud.client.signal("x", "s", "meanwhile")
-                        cloud.store._delete, cloud.store._transact = counted(real), counted(transact)  # type: ignore[method-assign]
+                        cloud.store.table.delete, cloud.store.table.transact = counted(real), counted(transact)  # type: ignore[method-assign]
                     return then(*args)
 
                 return request
 
-            cloud.store._delete, cloud.store._transact = counted(real), counted(transact)  # type: ignore[method-assign]
+            cloud.store.table.delete, cloud.store.table.transact = counted(real), counted(transact)  # type: ignore[method-assign]
             cloud.run_until_idle()
-            cloud.store._delete, cloud.store._transact = real, transact  # type: ignore[method-assign]
+            cloud.store.table.delete, cloud.store.table.transact = real, transact  # type: ignore[method-assign]
             cloud.advance(600)
             header = cloud.store.get("x")
             assert header is not None

@@ -192,7 +192,7 @@ def test_a_copy_that_is_cut_short_changes_nothing(monkeypatch: pytest.MonkeyPatc
         cloud.run_until_idle()
         cloud.clock.advance_to(header(cloud).due or 0)
         left = [die_at]
-        real, invoke = cloud.store._request, cloud.invoke
+        real, invoke = cloud.store.table.request, cloud.invoke
 
         def dying(action: str, **arguments: Any) -> Any:
             left[0] -= 1
@@ -201,11 +201,11 @@ def test_a_copy_that_is_cut_short_changes_nothing(monkeypatch: pytest.MonkeyPatc
             return real(action, **arguments)
 
         def invoked(*args: Any, **kwargs: Any) -> Any:
-            monkeypatch.setattr(cloud.store, "_request", dying)
+            monkeypatch.setattr(cloud.store.table, "request", dying)
             try:
                 return invoke(*args, **kwargs)
             finally:
-                monkeypatch.setattr(cloud.store, "_request", real)
+                monkeypatch.setattr(cloud.store.table, "request", real)
 
         monkeypatch.setattr(cloud, "invoke", invoked)
         cloud.advance(timedelta(days=200))
@@ -242,7 +242,7 @@ def test_all_of_it_goes_in_the_end(cloud: LocalCloud) -> None:
     writes = len(cloud.requests)
     cloud.advance(timedelta(days=20))
     assert len(cloud.requests) == writes, "nobody writes for it"
-    assert list(cloud.store._scan(None, None, None)) == []
+    assert list(cloud.store.executions(None, None, None, None)) == []
     from moto.dynamodb.models import dynamodb_backends
 
     left = dynamodb_backends["123456789012"]["eu-central-1"].tables["durable-fn"].all_items()

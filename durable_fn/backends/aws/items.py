@@ -87,6 +87,10 @@ def inbox_prefix(key: Key) -> str:
     return f"I#{key.run}#"
 
 
+def entry_key(key: Key, name: str) -> Item:
+    return {"pk": text(key.id), "sk": text(inbox_prefix(key) + name)}
+
+
 def from_header(header: Header, shards: int) -> Item:
     item: Item = {**header_key(header.id), "shard": number(shard_of(header.id, shards))}
     for name in _TEXT:
@@ -152,8 +156,7 @@ def to_segment(item: Item) -> Segment:
 
 def from_entry(header: Header, entry: Entry) -> Item:
     return {
-        "pk": text(header.id),
-        "sk": text(inbox_prefix(header.key) + entry.key),
+        **entry_key(header.key, entry.key),
         "w": text(entry.writer),
         "d": text(entry.digest),
         "b": text(entry.body),

@@ -1,0 +1,74 @@
+"""A partition as it is read, item by item."""
+
+from __future__ import annotations
+
+from ...core.header import Header, Key
+from ...core.inbox import Entry, belongs
+from ...ports import Loaded
+from .items import (
+    HEADER,
+    Item,
+    body_of,
+    edition_prefix,
+    horizon_of,
+    inbox_prefix,
+    large_values,
+    segment_prefix,
+    to_entry,
+    to_header,
+    to_segment,
+    value_key,
+)
+
+
+class Reading:
+    """The items of a partition, in the order of their keys, as one execution. Copies of the log come before the header, that
+    before the inbox, that before the log."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+        self._header: Header | None = None
+        self._large: dict[str, str] = {}
+        self._values: dict[str, Item] = {}
+        self._copies: dict[str, list[Item]] = {}
+        self._tail: list[Item] = []
+        self._inbox: dict[str, Entry] = {}
+        self._log, self._entries = segment_prefix(key), inbox_prefix(key)
+        self._copied, self._named = edition_prefix(key), value_key(key, "")["sk"]["S"]
+
+    def add(self, item: Item) -> None:
+        sk = item["sk"]["S"]
+        if sk.startswith(self._log):
+            self._tail.append(item)
+        elif sk.startswith(self._entries):
+            entry = to_entry(self._key, item)
+            if belongs(entry.key, self._key.gen):
+                self._inbox[entry.key] = entry
+        elif sk.startswith(self._copied):
+            self._copies.setdefault(sk.removeprefix(self._copied).partition("#")[0], []).append(item)
+        elif sk.startswith(self._named):
+            self._values[sk.removeprefix(self._named)] = item
+        elif sk == HEADER:
+            self._header, self._large = to_header(item), large_values(item)
+
+    def lost(self) -> str | None:
+        """The name of a value that the header says is there, and is not."""
+        if self._header is None or self._header.key != self._key:
+            return None
+        return next((name for name, called in self._large.items() if called not in self._values), None)
+
+    def loaded(self) -> Loaded | None:
+        header = self._header
+        if header is None or header.key != self._key:
+            return None
+        tail = [(to_segment(item), item) for item in self._tail]
+        tail = [(segment, item) for segment, item in tail if segment.seq >= header.copied]
+        copied = self._copies.get(header.edition, []) if header.edition else []
+        large = [self._values[called] for called in self._large.values()]
+        for name, called in self._large.items():
+            setattr(header, name, body_of(self._values[called]))
+        stamps = [horizon_of(item) for item in (*copied, *(item for _, item in tail), *large)]
+        horizon = min((stamp for stamp in stamps if stamp), default=0)
+        return Loaded(
+            header, [segment for segment, _ in tail], self._inbox, [body_of(item) for item in copied], horizon
+        )

@@ -1,0 +1,229 @@
+"""The transitions of the header as requests: each function is the one of the same name in `core.header`.
+
+A condition stands here a second time, for the table to look at. When it fails, the function in `core.header` says what the
+header that stands there means, the writer's own success after a lost reply included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from ...core import header as rules
+from ...core.header import Ending, Header, Key, Lease, Parking, Refusal, Renewal
+from ...core.retention import removal
+from .expressions import Change, Condition, expressed
+from .items import Item, header_key, number, text, to_header
+
+_LIVE: Final = Condition(
+    "#status IN (:pending, :running, :suspended)",
+    {f":{status.lower()}": text(status) for status in sorted(rules.LIVE)},
+)
+_FINISHED: Final = Condition(f"NOT ({_LIVE.text})", _LIVE.values)
+_NOT_CANCELLED: Final = Condition("attribute_not_exists(cancel)", {})
+_RETIRED: Final = Condition("#status = :purged", {":purged": text(rules.PURGED)})
+_NOT_RETIRED: Final = Condition("#status <> :purged", {":purged": text(rules.PURGED)})
+
+Rule: TypeAlias = Callable[[Header | None], Header | Refusal]
+
+
+class Transition:
+    """Without a change it is a mere look."""
+
+    def __init__(self, id: str, condition: Condition, change: Change | None, rule: Rule) -> None:
+        self.id = id
+        self.condition = condition
+        self.change = change
+        self.rule = rule
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "Key": header_key(self.id),
+            **expressed(self.condition, self.change),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+
+    @property
+    def part(self) -> dict[str, dict[str, Any]]:
+        """Of a transaction."""
+        return {"ConditionCheck" if self.change is None else "Update": self.arguments}
+
+    def refused(self, item: Item | None) -> Header | Refusal:
+        """Why, by what stands there; or the header, where the change was made before."""
+        old = None if item is None else to_header(item)
+        reply = self.rule(old)
+        if isinstance(reply, Header) and reply is not old:
+            raise RuntimeError(
+                f"the table refused a change of {old!r} that should be allowed; is another version at work?"
+            )
+        return reply
+
+
+# -- an invocation -----------------------------------------------------------------------------------------------------
+
+
+def acquire(id: str, lease: Lease) -> Transition:
+    """[live, lease over, due, the function's own]."""
+    condition = _LIVE & Condition("lease < :now AND due <= :now", {":now": number(lease.now)})
+    if lease.fn is not None:
+        condition &= Condition("fn = :fn", {":fn": text(lease.fn)})
+    change = Change().set("#status", text("RUNNING")).set("own", text(lease.writer)).copy("prev_lease", "lease")
+    change.set("lease", number(lease.end)).add("turns", 1)
+    return Transition(id, condition, change, partial(rules.acquire, lease=lease))
+
+
+def suspend(header: Header, writer: str, parking: Parking) -> Transition:
+    """[owner, lease not released, nothing unseen in the inbox]."""
+    condition = _owned(header.key, writer) & Condition("lease > :zero", {":zero": number(0)})
+    if parking.seen is not None:
+        condition &= _seen(parking.seen)
+    change = Change().set("#status", text("SUSPENDED")).set("lease", number(0))
+    change.set("strikes", number(parking.strikes)).number("due", parking.due).number("hint", parking.hint)
+    change.number("timer", parking.timer)
+    if parking.edition is not None:
+        name, base, horizon = parking.edition
+        change.set("edition", text(name)).set("copied", number(base))
+        change.set("horizon", number(horizon)).set("#ttl", number(horizon))
+    change.value("#error", parking.error).text("custom", parking.custom)
+    return Transition(
+        header.id, condition, change, partial(rules.suspend, key=header.key, writer=writer, parking=parking)
+    )
+
+
+def complete(header: Header, writer: str, ending: Ending) -> Transition:
+    """[owner, nobody waits for it who is not told, no cancel that was not seen]."""
+    condition = _owned(header.key, writer) & _waited_for_by(header.parent)
+    if not ending.cancel_seen:
+        condition &= _NOT_CANCELLED
+    rule = partial(rules.complete, key=header.key, writer=writer, ending=ending, parent=header.parent)
+    return Transition(header.id, condition, _end(header, ending), rule)
+
+
+def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
+    """[owner, nothing unseen in the inbox]."""
+    change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("gen", number(header.gen + 1))
+    gone = header.gone + len(renewal.used) + len(renewal.closed)
+    change.set("gone", number(gone)).value("#input", renewal.input)
+    change.set("#ttl", number(renewal.horizon)).set("horizon", number(renewal.horizon))
+    change.number("due", renewal.now).number("hint", renewal.now).number("deadline", renewal.deadline)
+    change.remove("prev_lease", "#error", "strikes", "timer", "edition", "copied")
+    if renewal.uncancelled:
+        change.remove("cancel")
+    condition = _owned(header.key, writer) & _seen(renewal.seen)
+    return Transition(
+        header.id, condition, change, partial(rules.renew, key=header.key, writer=writer, renewal=renewal)
+    )
+
+
+# -- the inbox ---------------------------------------------------------------------------------------------------------
+
+
+def deliver(header: Header, now: int, *, cancel: bool = False) -> Transition:
+    """[live]. The entry goes along."""
+    change = Change().add("n", 1).number("due", now).remove("timer")
+    if cancel:
+        change.set("cancel", {"BOOL": True})
+    rule = partial(rules.deliver, key=header.key, now=now, cancel=cancel)
+    return Transition(header.id, _generation(header.key) & _LIVE, change, rule)
+
+
+def expire(header: Header, writer: str, seen: int | None) -> Transition:
+    """[owner, nothing unseen in the inbox]. The entry goes along."""
+    condition = _owned(header.key, writer)
+    if seen is not None:
+        condition &= _seen(seen)
+    rule = partial(rules.expire, key=header.key, writer=writer, seen=seen)
+    return Transition(header.id, condition, Change().add("n", 1), rule)
+
+
+def decide(header: Header, writer: str, seen: int) -> Transition:
+    """[owner, nothing unseen in the inbox]. The segment goes along."""
+    rule = partial(rules.decide, key=header.key, writer=writer, seen=seen)
+    return Transition(header.id, _owned(header.key, writer) & _seen(seen), None, rule)
+
+
+# -- from outside ------------------------------------------------------------------------------------------------------
+
+
+def adopt(header: Header, parent: str) -> Transition:
+    """[this run, live, waited for by whom I saw]: its end, which looks at that too, comes before or after."""
+    rule = partial(rules.adopt, run=header.run, seen=header.parent, parent=parent)
+    condition = _run(header.run) & _LIVE & _waited_for_by(header.parent)
+    return Transition(header.id, condition, Change().set("parent", text(parent)), rule)
+
+
+def terminate(header: Header, ending: Ending) -> Transition:
+    """[live, nobody waits for it who is not told]. The tombstone goes along."""
+    condition = _generation(header.key) & _LIVE & _waited_for_by(header.parent)
+    rule = partial(rules.terminate, key=header.key, ending=ending, parent=header.parent)
+    return Transition(header.id, condition, _end(header, ending), rule)
+
+
+def revive(header: Header, now: int) -> Transition:
+    """[finished, not retired]. The segment goes along."""
+    change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
+    change.number("due", now).number("hint", now).number("turns", max(1, header.turns))
+    change.remove("prev_lease", "deadline", "finished", "strikes", "#result", "#error", "cancel")
+    condition = _generation(header.key) & _FINISHED & _NOT_RETIRED
+    return Transition(header.id, condition, change, partial(rules.revive, key=header.key, now=now))
+
+
+def retire(header: Header) -> Transition:
+    """[finished]: a status that nothing goes on from."""
+    change = Change().set("#status", text(rules.PURGED))
+    return Transition(header.id, _run(header.run) & _FINISHED, change, partial(rules.retire, key=header.key))
+
+
+def postpone(id: str, seen_due: int, now: int, due: int) -> Transition:
+    """[due as seen, lease over, live]."""
+    condition = Condition("due = :seen AND lease < :now", {":seen": number(seen_due), ":now": number(now)}) & _LIVE
+    change = Change().number("due", due).number("hint", due).remove("timer")
+    return Transition(id, condition, change, partial(rules.postpone, seen_due=seen_due, now=now, due=due))
+
+
+def wait_for_lease(id: str, seen_due: int, lease: int) -> Transition:
+    """[due and lease as seen, live]."""
+    seen = Condition("due = :seen AND lease = :lease", {":seen": number(seen_due), ":lease": number(lease)})
+    rule = partial(rules.wait_for_lease, seen_due=seen_due, seen_lease=lease)
+    return Transition(id, seen & _LIVE, Change().number("due", lease + 1), rule)
+
+
+# -- what they are made of ---------------------------------------------------------------------------------------------
+
+
+def retired(run: str) -> Condition:
+    """This run, and on its way out."""
+    return _run(run) & _RETIRED
+
+
+def _run(run: str) -> Condition:
+    return Condition("run = :run", {":run": text(run)})
+
+
+def _generation(key: Key) -> Condition:
+    return _run(key.run) & Condition("gen = :gen", {":gen": number(key.gen)})
+
+
+def _owned(key: Key, writer: str) -> Condition:
+    return _generation(key) & Condition("own = :own", {":own": text(writer)}) & _LIVE
+
+
+def _seen(entries: int) -> Condition:
+    """Nothing has come into the inbox since."""
+    return Condition("n = :seen", {":seen": number(entries)})
+
+
+def _waited_for_by(parent: str | None) -> Condition:
+    """By nobody else since the header was read."""
+    if parent is None:
+        return Condition("attribute_not_exists(parent)", {})
+    return Condition("parent = :parent", {":parent": text(parent)})
+
+
+def _end(header: Header, ending: Ending) -> Change:
+    change = Change().set("#status", text(ending.status)).set("lease", number(0)).number("finished", ending.finished)
+    change.set("#ttl", number(removal(ending.finished, ending.retention or header.retention)))
+    change.remove("due", "hint").value("#result", ending.result).value("#error", ending.error)
+    return change.text("custom", ending.custom)

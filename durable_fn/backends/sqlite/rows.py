@@ -1,0 +1,82 @@
+"""Headers, segments and inbox entries as rows. All within a transaction of the caller's."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+from ...core.header import Header, Key
+from ...core.inbox import Entry
+from ...core.journal import Segment
+from .database import COLUMNS
+
+SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM executions"
+_INSERT: Final = f"INSERT INTO executions ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_ENTRIES: Final = "SELECT key, writer, digest, body FROM inbox"
+
+
+def to_header(row: tuple[Any, ...]) -> Header:
+    header = Header(*row)
+    header.cancel = bool(header.cancel)
+    return header
+
+
+def find(db: sqlite3.Connection, id: str) -> Header | None:
+    row = db.execute(f"{SELECT} WHERE id = ?", (id,)).fetchone()
+    return None if row is None else to_header(row)
+
+
+def insert(db: sqlite3.Connection, header: Header) -> None:
+    db.execute(_INSERT, tuple(getattr(header, name) for name in COLUMNS))
+
+
+def update(db: sqlite3.Connection, old: Header | None, new: Header) -> None:
+    changed = [name for name in COLUMNS if getattr(old, name) != getattr(new, name)]
+    if changed:
+        values = [getattr(new, name) for name in changed]
+        db.execute(f"UPDATE executions SET {', '.join(f'{c} = ?' for c in changed)} WHERE id = ?", (*values, new.id))
+
+
+def remove(db: sqlite3.Connection, id: str) -> None:
+    """With all that belongs to it."""
+    for table in ("segments", "inbox", "executions"):
+        db.execute(f"DELETE FROM {table} WHERE id = ?", (id,))
+
+
+def put_segment(db: sqlite3.Connection, key: Key, segment: Segment) -> bool:
+    """False if its sequence number is taken."""
+    put = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    return bool(db.execute(put, (*key, *segment)).rowcount)
+
+
+def segments(db: sqlite3.Connection, key: Key) -> list[Segment]:
+    """The log."""
+    log = "SELECT seq, writer, body FROM segments WHERE id = ? AND run = ? AND gen = ? ORDER BY seq"
+    return [Segment(*row) for row in db.execute(log, key)]
+
+
+def writer_at(db: sqlite3.Connection, key: Key, seq: int) -> str | None:
+    find = "SELECT writer FROM segments WHERE id = ? AND run = ? AND gen = ? AND seq = ?"
+    row = db.execute(find, (*key, seq)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def put_entry(db: sqlite3.Connection, key: Key, entry: Entry) -> None:
+    db.execute("INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?)", (key.id, key.run, *entry[:4]))
+
+
+def entries(db: sqlite3.Connection, key: Key) -> list[Entry]:
+    """Of all generations."""
+    return [Entry(*row) for row in db.execute(f"{_ENTRIES} WHERE id = ? AND run = ?", key[:2])]
+
+
+def entry_at(db: sqlite3.Connection, key: Key, name: str) -> Entry | None:
+    row = db.execute(f"{_ENTRIES} WHERE id = ? AND run = ? AND key = ?", (key.id, key.run, name)).fetchone()
+    return None if row is None else Entry(*row)
+
+
+def forget(db: sqlite3.Connection, key: Key, read: tuple[str, ...]) -> None:
+    """The log up to this generation, and the entries that it read."""
+    entries = [(key.id, key.run, name) for name in read]
+    db.executemany("DELETE FROM inbox WHERE id = ? AND run = ? AND key = ?", entries)
+    db.execute("DELETE FROM segments WHERE id = ? AND run = ? AND gen <= ?", key)

@@ -1,0 +1,249 @@
+"""The embedded journal: one SQLite file, or memory for tests.
+
+Each store method is one transaction that applies a transition of `core.header` to the row it read, so the conditions are
+the same code that DynamoDB's refusals are explained with. WAL lets readers go on while one writes; `synchronous=FULL`
+(the default) makes a commit survive a power cut, `?synchronous=normal` only a killed process, for a third of the time.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from ...core import header as transitions
+from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from ...core.inbox import CANCEL, Entry, belongs
+from ...core.journal import Segment
+from ...core.retention import Edition
+from ...ports import Due, Loaded, blob_prefix
+from ...types import ExecutionStatus
+from . import rows
+from .database import Database
+
+Rule: TypeAlias = Callable[[Header | None], Header | Refusal]
+
+
+class SQLiteStore:
+    """A JournalStore in a file that several threads and processes may share. `path=":memory:"` is private to the object."""
+
+    local = True
+    max_body = 380_000  # DynamoDB's room, so that what runs here runs there
+    skew_ms = 50
+    shards = 1
+
+    def __init__(self, path: str, *, synchronous: str = "full") -> None:
+        self.database = Database(path, synchronous)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def fits(self, text: str) -> bool:
+        return len(text.encode()) <= self.max_body
+
+    # -- header ----------------------------------------------------------------------------------------------------
+
+    def create(self, header: Header) -> Header | Refusal:
+        with self.database.transaction() as db:
+            old = rows.find(db, header.id)
+            if old is None:
+                rows.insert(db, header)
+                return header
+            return old if old.run == header.run else Refusal("held", old)
+
+    def get(self, id: str) -> Header | None:
+        with self.database.connection() as db:
+            return rows.find(db, id)
+
+    def acquire(self, id: str, lease: Lease) -> Header | Refusal:
+        return self._change(id, lambda old: transitions.acquire(old, lease))
+
+    def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.suspend(old, header.key, writer, parking))
+
+    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+        return self._change(
+            header.id, lambda old: transitions.complete(old, header.key, writer, ending, header.parent), note
+        )
+
+    def adopt(self, header: Header, parent: str) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.adopt(old, header.run, header.parent, parent))
+
+    def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
+        reply = self._change(id, lambda old: transitions.postpone(old, seen_due, now, due))
+        if isinstance(reply, Refusal) and reply.reason == "held" and reply.header is not None:
+            lease = reply.header.lease
+            self._change(id, lambda old: transitions.wait_for_lease(old, seen_due, lease))
+        return reply
+
+    def _change(self, id: str, transition: Rule, note: Note | None = None) -> Header | Refusal:
+        with self.database.transaction() as db:
+            old = rows.find(db, id)
+            new = transition(old)
+            if isinstance(new, Header):
+                _update(db, old, new, note)
+            return new
+
+    # -- log and inbox ---------------------------------------------------------------------------------------------
+
+    def load(self, key: Key) -> Loaded | None:
+        with self.database.connection() as db:
+            header = rows.find(db, key.id)
+            if header is None or header.key != key:
+                return None
+            inbox = {entry.key: entry for entry in rows.entries(db, key) if belongs(entry.key, key.gen)}
+            return Loaded(header, rows.segments(db, key), inbox)
+
+    def append(self, header: Header, segment: Segment) -> bool:
+        with self.database.transaction() as db:
+            key = header.key
+            return rows.put_segment(db, key, segment) or rows.writer_at(db, key, segment.seq) == segment.writer
+
+    def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
+        with self.database.transaction() as db:
+            key, old = header.key, rows.find(db, header.id)
+            if rows.writer_at(db, key, segment.seq) == segment.writer and old is not None:
+                return old
+            new = transitions.decide(old, key, segment.writer, seen)
+            return new if isinstance(new, Refusal) or rows.put_segment(db, key, segment) else Refusal("fenced", new)
+
+    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        with self.database.transaction() as db:
+            return _deliver(db, header.key, entry, now)
+
+    def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
+        with self.database.transaction() as db:
+            old = rows.find(db, header.id)
+            there = rows.entry_at(db, header.key, entry.key)
+            if there is not None and old is not None:
+                return old if there.writer == entry.writer else Refusal("moved", old)
+            new = transitions.expire(old, header.key, writer, seen)
+            if isinstance(new, Header):
+                rows.put_entry(db, header.key, entry)
+                rows.update(db, old, new)
+            return new
+
+    # -- ends and new beginnings -----------------------------------------------------------------------------------
+
+    def terminate(
+        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+    ) -> Header | Refusal:
+        return self._with_segment(
+            header, tombstone, lambda old: transitions.terminate(old, header.key, ending, header.parent), note
+        )
+
+    def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
+        return self._with_segment(header, segment, lambda old: transitions.revive(old, header.key, now))
+
+    def _with_segment(
+        self, header: Header, segment: Segment, transition: Rule, note: Note | None = None
+    ) -> Header | Refusal:
+        """Header and segment together; Refusal("moved") if the sequence number is taken."""
+        with self.database.transaction() as db:
+            old = rows.find(db, header.id)
+            if rows.writer_at(db, header.key, segment.seq) == segment.writer and old is not None:
+                return old
+            new = transition(old)
+            if isinstance(new, Header):
+                if not rows.put_segment(db, header.key, segment):
+                    return Refusal("moved", old)
+                _update(db, old, new, note)
+            return new
+
+    def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
+        with self.database.transaction() as db:
+            old = rows.find(db, header.id)
+            if old is not None and old.run == header.run and old.gen == header.gen + 1:
+                return old  # my own earlier success: nobody else makes this generation
+            new = transitions.renew(old, header.key, writer, renewal)
+            if isinstance(new, Header):
+                rows.put_segment(db, new.key, renewal.segment)
+                rows.update(db, old, new)
+                rows.forget(db, header.key, (*renewal.used, *renewal.closed))
+            return new
+
+    def leave(self, header: Header, entries: list[Entry]) -> None:
+        with self.database.transaction() as db:
+            for entry in entries:
+                rows.put_entry(db, header.key, entry)
+
+    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+        """Nothing: `remove_expired` looks at the header alone."""
+
+    def remove_expired(self, now: int) -> int:
+        """What DynamoDB's TTL does: finished executions whose retention is over. Returns how many."""
+        with self.database.transaction() as db:
+            old = db.execute("SELECT id, run FROM executions WHERE finished IS NOT NULL AND ttl * 1000 < ?", (now,))
+            expired = old.fetchall()
+            for id, run in expired:
+                rows.remove(db, id)
+                db.execute("DELETE FROM blobs WHERE key GLOB ?", (f"{blob_prefix(id, run)}*",))
+        return len(expired)
+
+    def retire(self, header: Header) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.retire(old, header.key))
+
+    def remove(self, header: Header) -> None:
+        with self.database.transaction() as db:
+            there = rows.find(db, header.id)
+            if there is not None and there.run == header.run and there.status == transitions.PURGED:
+                rows.remove(db, header.id)
+
+    # -- index -----------------------------------------------------------------------------------------------------
+
+    def due(self, shard: int, now: int, limit: int) -> list[Due]:
+        return [Due(*row) for row in self.database.read(
+            "SELECT id, due FROM executions WHERE due <= ? AND lease < ? ORDER BY due LIMIT ?", (now, now, limit)
+        )]  # fmt: skip
+
+    def next_due(self, now: int) -> int | None:
+        """The earliest due time, a lease that is held counted as its end. For pollers that can wait."""
+        found = self.database.read("SELECT min(max(due, CASE WHEN lease > 0 THEN lease + 1 ELSE 0 END)) FROM executions "
+                                   "WHERE due IS NOT NULL")  # fmt: skip
+        return found[0][0] if found else None
+
+    def executions(
+        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
+    ) -> Iterator[Header]:
+        where = [(f"{column} {sign} ?", value) for column, sign, value in
+                 (("fn", "=", name), ("status", "=", status), ("started", ">=", started_after)) if value is not None]  # fmt: skip
+        page = f"{rows.SELECT} WHERE {' AND '.join([w for w, _ in where] + ['(started, id) < (?, ?)'])} " \
+               "ORDER BY started DESC, id DESC LIMIT 100"  # fmt: skip
+        last: tuple[Any, str] = (1 << 62, "")
+        found = 0
+        while seen := self.database.read(page, (*(v for _, v in where), *last)):
+            for row in seen:
+                if found == limit:
+                    return
+                found += 1
+                header = rows.to_header(row)
+                last = (header.started, header.id)
+                yield header
+
+    def register(self, fn: str, queue: str) -> None:
+        with self.database.transaction() as db:
+            db.execute(
+                "INSERT INTO functions VALUES (?, ?) ON CONFLICT DO UPDATE SET queue = excluded.queue", (fn, queue)
+            )
+
+    def locate(self, fn: str) -> str | None:
+        found = self.database.read("SELECT queue FROM functions WHERE fn = ?", (fn,))
+        return str(found[0][0]) if found else None
+
+
+def _update(db: sqlite3.Connection, old: Header | None, new: Header, note: Note | None) -> None:
+    rows.update(db, old, new)
+    if note is not None:
+        _deliver(db, note.waiting, note.entry, note.now)
+
+
+def _deliver(db: sqlite3.Connection, key: Key, entry: Entry, now: int) -> Header | Refusal:
+    old = rows.find(db, key.id)
+    there = rows.entry_at(db, key, entry.key)
+    if there is not None and old is not None:
+        return old if entry.writer == there.writer or entry.digest == there.digest else Refusal("moved", old)
+    new = transitions.deliver(old, key, now, cancel=entry.key.startswith(CANCEL))
+    if isinstance(new, Header):
+        rows.put_entry(db, key, entry)
+        rows.update(db, old, new)
+    return new

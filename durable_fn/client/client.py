@@ -1,0 +1,193 @@
+"""The client: one method for each thing that can be done from outside."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, TypeVar, overload
+
+from ..core import failures
+from ..core.durations import milliseconds
+from ..core.events import component
+from ..core.header import Header
+from ..core.history import whole_history
+from ..core.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
+from ..core.values import to_plain_json
+from ..errors import ExecutionConflict
+from ..handler import DurableFunction
+from ..launching import cancel as request_cancel
+from ..ports import Backend
+from ..starting import check_fits
+from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
+from . import endings, reruns, starts, views
+from .callbacks import Callbacks
+from .executions import Executions, writer
+
+E = TypeVar("E")
+T = TypeVar("T")
+
+
+class DurableClient:
+    """Blocking and thread-safe; in asyncio use `asyncio.to_thread`. Not for use in a handler body (use `ctx`), but fine in
+    a step. Every method with an id raises ExecutionNotFound."""
+
+    def __init__(self, backend: object) -> None:
+        if not isinstance(backend, Backend):
+            raise TypeError(
+                f"DurableClient takes a Backend, not {type(backend).__name__}; use DurableClient.from_env(), or "
+                "durable_fn.wiring.sqlite(path)"
+            )
+        self._executions = Executions(backend)
+        self._callbacks = Callbacks(self._executions)
+
+    @classmethod
+    def from_env(cls) -> DurableClient:
+        """By DURABLE_FN_*. RuntimeError names the variable that is missing."""
+        from ..wiring import backend
+
+        return cls(backend())
+
+    # -- starting --------------------------------------------------------------------------------------------------
+
+    @overload
+    def start(
+        self,
+        name: DurableFunction[E, Any],
+        payload: E,
+        *,
+        id: str | None = None,
+        delay: Duration | None = None,
+        if_exists: IfExists = "attach",
+    ) -> str: ...
+    @overload
+    def start(
+        self,
+        name: str,
+        payload: object,
+        *,
+        id: str | None = None,
+        delay: Duration | None = None,
+        if_exists: IfExists = "attach",
+    ) -> str: ...
+    def start(
+        self,
+        name: DurableFunction[Any, Any] | str,
+        payload: object,
+        *,
+        id: str | None = None,
+        delay: Duration | None = None,
+        if_exists: IfExists = "attach",
+    ) -> str:
+        """The execution id. It runs soon, in the function's own Lambda; this only writes it down and sends a message.
+
+        "attach": an id in use is returned as it is, in whatever status, if the payload is the same; another payload is
+        ExecutionConflict. "reject": an id in use is always ExecutionConflict. So is an id of another durable function.
+        Without `id`: by the function's own `execution_id` rule, else a new one. A function given by name is found through
+        the registry row it writes in the table, else behind DURABLE_FN_QUEUE_URL. Raises SerializationError,
+        PayloadTooLarge, ValueError for an id or delay that is none.
+        """
+        return starts.start(self._executions.backend, name, payload, id, delay, if_exists)
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    def describe(self, id: str) -> ExecutionInfo:
+        """A snapshot. The custom status of a RUNNING execution, and of one that has just gone on as a new generation, is read
+        from its log."""
+        return views.snapshot(self._executions, id)
+
+    @overload
+    def result(self, id: str, *, wait: Duration | None = None, result_type: type[T]) -> T: ...
+    @overload
+    def result(self, id: str, *, wait: Duration | None = None, result_type: object = None) -> Any: ...
+    def result(self, id: str, *, wait: Duration | None = None, result_type: object = None) -> Any:
+        """The result, decoded by `result_type`, else as plain JSON values (types the SDK tagged come back).
+
+        `wait=None` does not wait. Not finished (in time): CallTimeout. Ended otherwise: CallError, with `.status`.
+        """
+        wait_ms = 0 if wait is None else milliseconds(wait, "wait")
+        return views.result(views.waited_for(self._executions, id, wait_ms), result_type)
+
+    def history(self, id: str) -> builtins.list[HistoryEvent]:
+        """All journal entries, in journal order, between the start and the end of the execution (kind "execution")."""
+        header = self._executions.header(id)
+        loaded = self._executions.store.load(header.key)
+        return whole_history(header, loaded.segments) if loaded is not None else []
+
+    def list(
+        self,
+        *,
+        name: str | None = None,
+        status: ExecutionStatus | None = None,
+        started_after: datetime | None = None,
+        limit: int | None = None,
+    ) -> Iterator[ExecutionInfo]:
+        """Newest first. `limit=None`: all of them. On DynamoDB this reads the whole table (there is no index for it, so
+        that running an execution stays cheap): for people and nightly jobs, not for a hot path."""
+        return views.listed(self._executions, name, status, started_after, limit)
+
+    # -- steering --------------------------------------------------------------------------------------------------
+
+    def signal(self, id: str, name: str, payload: object = None) -> None:
+        """Durable when it returns. A finished execution: ExecutionConflict."""
+        component(name)
+        text = to_plain_json(payload)
+        check_fits(self._executions.store, text, f"the payload of signal {name!r}")
+        by = writer()
+        while True:
+            header = self._executions.header(id)
+            reply = self._executions.deliver(header, entry(numbered(signal_prefix(name), header.n, by), by, text))
+            if isinstance(reply, Header):
+                return
+            if reply.reason != "unknown":  # else it went on as the next generation meanwhile
+                raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
+
+    def complete_callback(self, token: str, result: object = None) -> None:
+        """Once. The same result again is accepted quietly; a completed, expired or unknown token is a CallbackError."""
+        text = to_plain_json(result)
+        check_fits(self._executions.store, text, "the result of the callback")
+        self._callbacks.settle(token, SUCCESS + text)
+
+    def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
+        """The other side gives up: CallbackFailed is raised where the handler waits."""
+        failure = failures.Failure(
+            failures.readable(str(error_type), 200), failures.readable(str(message)), "", None, None
+        )
+        self._callbacks.settle(token, FAILURE + failures.encode(failure))
+
+    def heartbeat_callback(self, token: str) -> None:
+        """The other side is still at it: `heartbeat_timeout` begins anew."""
+        self._callbacks.beat(token)
+
+    def cancel(self, id: str, reason: str | None = None) -> None:
+        """Asks. Compensations run, then CANCELLED. Finished: no effect."""
+        self._executions.header(id)
+        request_cancel(self._executions.backend, id, failures.readable(reason or "") or None, writer())
+
+    def terminate(self, id: str, reason: str | None = None) -> None:
+        """At once; no code of yours runs. Finished: no effect."""
+        endings.terminate(self._executions, id, reason)
+
+    def redrive(self, id: str, *, from_step: str | None = None) -> None:
+        """A FAILED, TIMED_OUT, CANCELLED or TERMINATED execution goes on.
+
+        From where it ended: what made it fail is tried again, with fresh attempts, and what came after it (compensations, say)
+        is forgotten; what ran beside it, or before it, stays done. Was the error the handler's own, only its code runs again. A
+        called execution that failed is started anew, unless it was redriven itself. Or with everything from that operation id
+        on forgotten. An execution that is held up by a mismatch is tried again at once. A running or succeeded one:
+        ExecutionConflict; an unknown operation id: ValueError.
+        """
+        reruns.redrive(self._executions, id, from_step)
+
+    def fork(self, id: str, *, from_step: str, new_id: str | None = None) -> str:
+        """A copy that has everything before that operation behind it and goes on from there, with the code of today. Its id.
+
+        What was drawn before (`uuid4`, `random`, `now`) is the same there; idempotency keys of steps are its own. Unread signals,
+        and outcomes that nobody has taken, go along. A call under way is started anew, an open callback is asked anew.
+        ValueError for an unknown operation, and where other operations before it handed out the token of an open callback.
+        """
+        return reruns.fork(self._executions, id, from_step, new_id)
+
+    def purge(self, id: str) -> None:
+        """Removes a finished one with all it stored. Running: ExecutionConflict."""
+        endings.purge(self._executions, id)

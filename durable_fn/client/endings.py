@@ -1,0 +1,49 @@
+"""Executions that end, or are removed, because somebody outside says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..core import failures
+from ..core.events import fence
+from ..core.header import Ending, Header, Note, Refusal
+from ..core.hint import Hint
+from ..core.journal import Segment
+from ..errors import ExecutionConflict
+from ..hints import send
+from ..launching import note_of
+from .executions import TRIES, Executions, writer
+
+
+def terminate(executions: Executions, id: str, reason: str | None) -> None:
+    message = failures.readable(f"terminated{f': {reason}' if reason else ''}")
+    failure = failures.Failure("durable_fn.errors.ExecutionTerminated", message, "", None, None)
+    ending = Ending("TERMINATED", executions.clock.now(), error=failures.encode(failure))
+    by = writer()
+    for _ in range(TRIES):
+        loaded = executions.loaded(id)
+        header, segments = loaded.header, loaded.segments
+        tombstone = Segment(len(segments), by, fence(ending.finished))
+        ended = replace(header, status=ending.status, error=ending.error)
+        note = None if header.parent is None else note_of(ended, by, executions.clock.now())
+        reply = executions.store.terminate(header, ending, tombstone, note)
+        if not isinstance(reply, Refusal):
+            if note is not None:
+                _wake(executions, note)
+            return
+        if reply.reason == "finished":
+            return
+    raise RuntimeError(f"execution {id!r} makes progress too quickly to be terminated; try again")
+
+
+def _wake(executions: Executions, note: Note) -> None:
+    waiting = Hint(note.waiting.id, note.waiting.run, note.fn, note.now)
+    send(executions.backend, waiting, executions.clock.now())
+
+
+def purge(executions: Executions, id: str) -> None:
+    reply = executions.store.retire(executions.header(id))
+    if isinstance(reply, Header):
+        executions.store.remove(reply)
+    elif reply.reason == "live":
+        raise ExecutionConflict(f"execution {id!r} is under way; cancel or terminate it first", execution_id=id)

@@ -1,0 +1,65 @@
+"""Executions as somebody outside finds them."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from ..core.durations import aware
+from ..core.header import Header, Refusal
+from ..core.ids import checked_id
+from ..core.inbox import Entry
+from ..core.retention import DAY_MS
+from ..errors import ExecutionConflict, ExecutionNotFound
+from ..hints import send_hint
+from ..ports import Backend, Loaded
+
+TRIES = 20
+"""Of what another writer can be in the way of."""
+
+
+class Executions:
+    """What the client's parts have in common. Every method with an id raises ExecutionNotFound."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.store = backend.store
+        self.clock = backend.clock
+
+    def header(self, id: str) -> Header:
+        checked_id(id)
+        header = self.store.get(id)
+        if header is None:
+            raise ExecutionNotFound(f"there is no execution {id!r}; it was never started, or its retention is over")
+        return header
+
+    def loaded(self, id: str) -> Loaded:
+        while True:  # it may go on as the next generation between the two
+            loaded = self.store.load(self.header(id).key)
+            if loaded is not None:
+                return loaded
+
+    def kept(self, id: str) -> Loaded:
+        """Of which nothing can have been removed yet: going on without a part of it would do things twice."""
+        loaded = self.loaded(id)
+        horizon = loaded.header.horizon
+        if self.clock.now() > horizon * 1000 - DAY_MS > 0:
+            raise ExecutionConflict(
+                f"the steps of execution {id!r} are recorded until {aware(horizon * 1000):%Y-%m-%d %H:%M} UTC, which is "
+                "over or nearly so: it cannot go on from them any more. Start it anew under another id",
+                execution_id=id,
+            )
+        return loaded
+
+    def deliver(self, header: Header, new: Entry) -> Header | Refusal:
+        """Into the inbox, and wakes it."""
+        now = self.clock.now()
+        reply = self.store.deliver(header, new, now)
+        if isinstance(reply, Header):
+            send_hint(self.backend, replace(reply, due=now), now)
+        return reply
+
+
+def writer() -> str:
+    """The id of a writer that is none of the invocations."""
+    return secrets.token_hex(6)

@@ -1,0 +1,80 @@
+"""Executions that go on from what they have done: themselves, or a copy of them."""
+
+from __future__ import annotations
+
+from ..core.forks import Copy, copied, limit_of
+from ..core.header import Header, Refusal
+from ..core.ids import checked_id
+from ..core.ids import new_id as fresh_id
+from ..core.inbox import entry, numbered
+from ..core.journal import Segment
+from ..core.retention import OF_FUNCTION
+from ..core.rewind import rewinding
+from ..core.turn import seed_of
+from ..errors import ExecutionConflict
+from ..hints import send_hint
+from ..ports import Loaded
+from ..starting import new_header
+from .executions import TRIES, Executions, writer
+
+
+def redrive(executions: Executions, id: str, from_step: str | None) -> None:
+    by = writer()
+    for _ in range(TRIES):
+        loaded = executions.kept(id)
+        header, segments = loaded.header, loaded.segments
+        now = executions.clock.now()
+        if header.live and header.strikes:
+            executions.deliver(header, entry(numbered("redrive/", header.n, by), by, ""))
+            return
+        if header.live or (header.status == "SUCCEEDED" and from_step is None):
+            raise ExecutionConflict(
+                f"execution {id!r} is {header.status}: there is nothing to redrive", execution_id=id
+            )
+        doomed = header.status in ("CANCELLED", "TIMED_OUT")
+        line = rewinding(segments, from_step, now, header.error, doomed=doomed)
+        reply = executions.store.revive(header, Segment(len(segments), by, line), now)
+        if not isinstance(reply, Refusal):
+            send_hint(executions.backend, reply, now)
+            return
+    raise RuntimeError(f"execution {id!r} could not be redriven; try again")
+
+
+def fork(executions: Executions, id: str, from_step: str, new_id: str | None) -> str:
+    loaded = executions.kept(id)
+    header, now = loaded.header, executions.clock.now()
+    copy = copied(header, loaded.segments, loaded.inbox, from_step, seed_of(header), now)
+    wanted = _wanted(executions, loaded, new_id)
+    if executions.store.get(wanted.id) is not None:
+        raise _in_use(wanted.id)
+    _write(executions, wanted, copy)
+    reply = executions.store.create(wanted)
+    if isinstance(reply, Refusal):
+        raise _in_use(wanted.id)
+    send_hint(executions.backend, reply, now)
+    return wanted.id
+
+
+def _wanted(executions: Executions, loaded: Loaded, new_id: str | None) -> Header:
+    header = loaded.header
+    return new_header(
+        executions.backend,
+        fresh_id() if new_id is None else checked_id(new_id, "new_id"),
+        header.fn,
+        header.input or "null",
+        retention_ms=header.retention * 1000 if header.retention != OF_FUNCTION else None,
+        timeout_ms=limit_of(header, loaded.segments),
+    )
+
+
+def _write(executions: Executions, wanted: Header, copy: Copy) -> None:
+    """All but the header, which goes last: without it nobody sees the rest."""
+    for segment in copy.segments:
+        executions.store.append(wanted, segment._replace(writer=wanted.run))
+    executions.store.leave(wanted, copy.entries)
+    wanted.n, wanted.gone = copy.seen, copy.gone
+    wanted.turns = 1  # there is a log to read, though nobody ran this one yet
+
+
+def _in_use(id: str) -> ExecutionConflict:
+    return ExecutionConflict(f"execution id {id!r} is in use", execution_id=id)

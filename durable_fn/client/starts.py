@@ -1,0 +1,87 @@
+"""A start, and what it means when the id is in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.durations import milliseconds
+from ..core.events import component
+from ..core.header import Header
+from ..core.ids import checked_id, new_id
+from ..core.values import UNTYPED, adapter, plain, to_plain_json
+from ..errors import ExecutionConflict
+from ..handler import DurableFunction
+from ..hints import send_hint
+from ..ports import Backend
+from ..starting import check_same, execution_id, new_header
+from ..types import Duration, IfExists
+
+
+def start(
+    backend: Backend,
+    name: DurableFunction[Any, Any] | str,
+    payload: object,
+    id: str | None,
+    delay: Duration | None,
+    if_exists: IfExists,
+) -> str:
+    if if_exists not in ("attach", "reject"):
+        raise ValueError(f'if_exists must be "attach" or "reject", got {if_exists!r}')
+    function = name if isinstance(name, DurableFunction) else None
+    wanted = _wanted(backend, function, str(name) if function is None else function.name, payload, id, delay)
+    reply = backend.store.create(wanted)
+    if isinstance(reply, Header):
+        send_hint(backend, reply, backend.clock.now())
+        return reply.id
+    assert reply.header is not None
+    _attach(backend, reply.header, wanted, function, if_exists)
+    return wanted.id
+
+
+def _wanted(
+    backend: Backend,
+    function: DurableFunction[Any, Any] | None,
+    fn: str,
+    payload: object,
+    id: str | None,
+    delay: Duration | None,
+) -> Header:
+    component(fn)
+    input = _encoded(function, fn, payload)
+    return new_header(
+        backend,
+        _id(function, input, id),
+        fn,
+        input,
+        retention_ms=function.retention_ms if function else None,
+        timeout_ms=function.timeout_ms if function else None,
+        delay_ms=0 if delay is None else milliseconds(delay, "delay"),
+    )
+
+
+def _encoded(function: DurableFunction[Any, Any] | None, fn: str, payload: object) -> str:
+    if function is None:
+        return to_plain_json(payload)
+    what = f"the payload for {fn!r}"
+    text = function.event_adapter.encode(payload, what)
+    function.event_adapter.decode(text, what)
+    return text
+
+
+def _id(function: DurableFunction[Any, Any] | None, input: str, id: str | None) -> str:
+    if id is not None:
+        return checked_id(id)
+    if function is None or function.execution_id is None:
+        return new_id()
+    return execution_id(function, plain(input), input, None)
+
+
+def _attach(
+    backend: Backend, there: Header, wanted: Header, function: DurableFunction[Any, Any] | None, if_exists: IfExists
+) -> None:
+    if if_exists == "reject":
+        raise ExecutionConflict(
+            f"execution id {there.id!r} is in use (status {there.status}), and if_exists is 'reject'",
+            execution_id=there.id,
+        )
+    check_same(backend, there, wanted, function.event_adapter if function else adapter(UNTYPED))

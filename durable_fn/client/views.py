@@ -1,0 +1,111 @@
+"""Executions as people are shown them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from ..core import failures
+from ..core.durations import aware, moment
+from ..core.header import Header
+from ..core.journal import Journal
+from ..core.values import UNTYPED, adapter, plain
+from ..errors import CallError, CallTimeout
+from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
+from .executions import Executions
+
+_log = logging.getLogger("durable_fn")
+
+_FIRST_LOOK_S = 0.05
+_LONGEST_LOOK_S = 2.0
+
+
+def snapshot(executions: Executions, id: str) -> ExecutionInfo:
+    header = executions.header(id)
+    if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
+        loaded = executions.store.load(header.key)
+        if loaded is not None:
+            header.custom = Journal(loaded.segments).custom or header.custom
+    return _info(header)
+
+
+def listed(
+    executions: Executions,
+    name: str | None,
+    status: ExecutionStatus | None,
+    started_after: datetime | None,
+    limit: int | None,
+) -> Iterator[ExecutionInfo]:
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit must be 0 or more, got {limit}")
+    after = None if started_after is None else moment(started_after, "started_after")
+    for header in executions.store.executions(name, status, after, limit):
+        try:
+            shown = _info(header)
+        except Exception as error:  # one damaged item must not hide the others
+            _log.warning("execution %r is left out of the list: %s: %s", header.id, type(error).__name__, error)
+        else:
+            yield shown
+
+
+def waited_for(executions: Executions, id: str, wait_ms: int) -> Header:
+    """Looks again and again, a little later each time, until it has ended or the time is over."""
+    clock = executions.clock
+    until = clock.now() + wait_ms
+    pause = _FIRST_LOOK_S
+    while True:
+        header = executions.header(id)
+        left = (until - clock.now()) / 1000
+        if not header.live or left <= 0:
+            return header
+        clock.sleep(min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_LOOK_S)
+
+
+def result(header: Header, result_type: object) -> Any:
+    """Raises CallTimeout while it is live, CallError if it ended otherwise."""
+    id = header.id
+    if header.status == "SUCCEEDED":
+        kind = adapter(UNTYPED if result_type is None else result_type)
+        return kind.decode(header.result or "null", f"the result of execution {id!r}")
+    if header.live:
+        raise CallTimeout(
+            f"execution {id!r} is {header.status} and has no result yet; it goes on, ask again later",
+            execution_id=id,
+            status=header.status,
+        )
+    failure = failures.decode(header.error or failures.NOTHING)
+    raise CallError(
+        f"execution {id!r} ended {header.status}: {failure.error_type}: {failure.message}",
+        execution_id=id,
+        status=header.status,
+        error_type=failure.error_type or None,
+        message=failure.message,
+    )
+
+
+def _info(header: Header) -> ExecutionInfo:
+    error: ErrorInfo | None = failures.info(failures.decode(header.error)) if header.error is not None else None
+    return ExecutionInfo(
+        id=header.id,
+        name=header.fn,
+        status=header.status,
+        custom_status=None if header.custom is None else plain(header.custom),
+        started_at=aware(header.started),
+        finished_at=None if header.finished is None else aware(header.finished),
+        next_due_at=_next_due(header),
+        parent_id=None if header.parent is None else json.loads(header.parent)["id"],
+        generation=header.gen,
+        invocations=header.turns,
+        input=plain(header.input or "null"),
+        error=error,
+    )
+
+
+def _next_due(header: Header) -> datetime | None:
+    """The earliest timer; that items have to be stamped anew is nobody's business."""
+    due = header.due if header.timer is None else header.timer
+    return None if not due or header.status == "RUNNING" else aware(due)
