@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from durable_fn import DurableContext, RetryPolicy, current_step, durable, step, sweeper
+from durable_fn.backends.aws.items import Item
 from durable_fn.core.hint import Hint, parse_hint
 from durable_fn.errors import SerializationError
 from durable_fn.testing.cloud import REGION, LocalCloud, _client
@@ -321,3 +322,34 @@ def test_a_damaged_item_does_not_stop_the_sweep(cloud: LocalCloud, caplog: pytes
     assert repr(ids[0]) in caplog.text
     cloud.advance(30)
     assert all(cloud.client.describe(id).status == "SUCCEEDED" for id in ids[1:])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda item: item.pop("run"),
+        lambda item: [item.pop(name) for name in ("fn", "started")],
+        lambda item: item.update(gen={"S": "many"}),
+        lambda item: item.update(n={"N": "0.5"}),
+        lambda item: item.update(status={"M": {}}),
+        lambda item: item.update(input={"N": "3"}),
+        lambda item: item.update(input={"L": []}),
+    ],
+)
+def test_a_damaged_header_is_named(cloud: LocalCloud, damage: Callable[[Item], object]) -> None:
+    id = cloud.client.start(two, 1, id="broken")
+    other = cloud.client.start(two, 2, id="whole")
+    key = {"pk": {"S": id}, "sk": {"S": "H"}}
+    item = cloud.store.table.get(key)
+    assert item is not None
+    damage(item)
+    cloud.store.table.put({**item, **key})
+    for ask in (
+        cloud.client.describe,
+        cloud.client.result,
+        cloud.client.history,
+        lambda id: cloud.client.signal(id, "s"),
+    ):
+        with pytest.raises(SerializationError, match=r"header of execution 'broken' in the table is damaged"):
+            ask(id)
+    assert [info.id for info in cloud.client.list()] == [other]

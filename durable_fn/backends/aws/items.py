@@ -20,6 +20,7 @@ from ...core.header import Header, Key
 from ...core.inbox import Entry
 from ...core.journal import Segment
 from ...core.retention import Edition
+from ...errors import SerializationError
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -111,7 +112,19 @@ def from_header(header: Header, shards: int) -> Item:
 
 
 def to_header(item: Item) -> Header:
-    """Values in items of their own are None: `large_values` names them."""
+    """Values in items of their own are None: `large_values` names them. Raises SerializationError for an item that nobody here
+    wrote."""
+    try:
+        return _header(item)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        id = item.get("pk", {}).get("S")
+        raise SerializationError(
+            f"the header of execution {id!r} in the table is damaged: {type(error).__name__}: {error}. Restore the item "
+            '(sort key "H") from a backup, or delete it, to start anew under this id'
+        ) from error
+
+
+def _header(item: Item) -> Header:
     fields: dict[str, Any] = {"id": item["pk"]["S"]}
     for name in _TEXT:
         if name in item:
@@ -119,9 +132,10 @@ def to_header(item: Item) -> Header:
     for name in _NUMBERS:
         if name in item:
             fields[name] = int(item[name]["N"])
+    large = large_values(item)
     for name in VALUES:
-        if name in item:
-            fields[name] = item[name].get("S")
+        if name in item and name not in large:
+            fields[name] = item[name]["S"]
     fields["cancel"] = "cancel" in item and bool(item["cancel"].get("BOOL"))
     return Header(**fields)
 
