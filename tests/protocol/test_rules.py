@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
+from durable_fn import AsyncDurableContext, Completion, DurableContext, DurableFunction, durable, step
 from durable_fn.core.events import fence, is_fence
 from durable_fn.core.header import Ending, Header, Lease, Parking, Refusal
 from durable_fn.core.inbox import Entry, entry, numbered, signal_prefix
@@ -486,6 +486,51 @@ def test_what_is_seen_is_counted_from_entries_in_hand(function: DurableFunction[
 
 
 # -- start and complete --------------------------------------------------------------------------------------------
+
+
+class _Gone(BaseException):
+    """The process, in the middle of a handler."""
+
+
+def _told(winner: int) -> None:
+    BODIES.append(str(winner))
+    if len(BODIES) == 1:
+        raise _Gone
+
+
+def _answers(n: int) -> int:
+    """Branches that do nothing durable: the first one fails, but would not if it were asked again."""
+    if n == 0 and not BODIES:
+        raise OSError("not now")
+    return n
+
+
+_FIRST: dict[str, Any] = {"max_concurrency": 1, "completion": Completion(min_successful=1)}
+
+
+@durable(name="raced")
+def sync_raced(event: Any, ctx: DurableContext) -> None:
+    _told(ctx.map(lambda _, n: _answers(n), range(3), **_FIRST).succeeded[0].index)
+
+
+@durable(name="raced")
+async def async_raced(event: Any, ctx: AsyncDurableContext) -> None:
+    async def answers(_: AsyncDurableContext, n: int) -> int:
+        return _answers(n)
+
+    _told((await ctx.map(answers, range(3), **_FIRST)).succeeded[0].index)
+
+
+@pytest.mark.parametrize("function", [sync_raced, async_raced], ids=["sync", "async"])
+def test_who_was_first_is_not_decided_again(function: DurableFunction[Any, Any]) -> None:
+    """The handler may have told somebody before it died."""
+    bench = Bench(function)
+    bench.start()
+    with pytest.raises(_Gone):
+        bench.resume()
+    expire(bench)
+    assert bench.resume().status == "SUCCEEDED"
+    assert BODIES == ["1", "1"]
 
 
 @two
