@@ -175,11 +175,16 @@ def survives(tree: Path, mutation: Mutation) -> str | None:
 
 def _failure(tree: Path, tests: list[str]) -> str | None:
     """None if a test failed, "" if none did, else what went wrong."""
-    command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "--no-header", "--timeout", "60", *tests]
+    limit = [
+        "--timeout=60",
+        "--timeout-method=thread",
+    ]  # ends the process: a local cloud takes an exception for a death
+    command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "--no-header", *limit, *tests]
     run = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=_environment(tree))
     if run.returncode == 0:
         return ""
-    return None if "\nFAILED tests" in run.stdout else run.stdout[-500:]
+    noticed = "\nFAILED tests" in run.stdout or "+ Timeout +" in run.stderr  # a mutation may make an endless loop
+    return None if noticed else run.stdout[-500:] or f"pytest ended with {run.returncode}"
 
 
 def _environment(tree: Path) -> dict[str, str]:
