@@ -183,7 +183,9 @@ def _failure(tree: Path, tests: list[str]) -> str | None:
     run = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=_environment(tree))
     if run.returncode == 0:
         return ""
-    noticed = "\nFAILED tests" in run.stdout or "+ Timeout +" in run.stderr  # a mutation may make an endless loop
+    noticed = (
+        "\nFAILED tests" in run.stdout or "+ Timeout +" in run.stdout + run.stderr
+    )  # a mutation may make an endless loop
     return None if noticed else run.stdout[-500:] or f"pytest ended with {run.returncode}"
 
 
