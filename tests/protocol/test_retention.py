@@ -180,6 +180,31 @@ def test_unread_signals_outlive_generations(cloud: LocalCloud) -> None:
     assert header(cloud).gen == 11
 
 
+def test_a_copy_that_comes_late_changes_nothing(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each copy has a name of its own: a stale owner's must not be taken for the one that stands."""
+    copies: list[Any] = []
+    put = cloud.store.table.put
+
+    def seen(item: Any) -> None:
+        if item["sk"]["S"].startswith("C#"):
+            copies.append(item)
+        put(item)
+
+    monkeypatch.setattr(cloud.store.table, "put", seen)
+    cloud.attach(patient)
+    cloud.client.start(patient, LARGE, id="x")
+    cloud.advance(timedelta(days=100))
+    assert EFFECTS == ["first", "second"]
+    assert len(copies) >= 2
+    put(copies[0])
+    cloud.client.complete_callback(_token(header(cloud), "late"), 1)
+    cloud.client.signal("x", "go", 2)
+    cloud.client.signal("x", "go", 3)
+    cloud.run("x")
+    assert cloud.client.result("x") == [5000, "first", 1, 2, 3]
+    assert EFFECTS == ["first", "second"]
+
+
 @pytest.mark.parametrize("die_at", range(1, 9))
 def test_a_copy_that_is_cut_short_changes_nothing(monkeypatch: pytest.MonkeyPatch, die_at: int) -> None:
     """The process dies at each request of the turn that copies."""
