@@ -153,7 +153,7 @@ MUTATIONS: Final = [
     Mutation("a yield waits for the inbox", SETTLEMENT, "seen = turn.seen if due > self._backend.clock.now() else None", "seen = turn.seen"),
     Mutation("a message runs any function's code", TRANSITIONS, "if lease.fn is not None:", "if False:"),
     Mutation("a cancellation that meets a new generation is dropped", "launching.py", '        elif reply.reason == "unknown":\n            continue', '        elif reply.reason == "unknown":\n            return reply'),
-    Mutation("an at-most-once body is put off after its marker", STEP, "            yield Room(plan.timeout)\n", ""),
+    Mutation("an at-most-once body begins with too little time", STEP, "            yield Room(plan.timeout)\n", ""),
     Mutation("a deadline is seen in waits only", "core/turn.py", "        if self.branch.doom is None and self.late:\n", "        if False:\n"),
 ]  # fmt: skip
 

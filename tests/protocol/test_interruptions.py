@@ -20,6 +20,7 @@ from durable_fn import (
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
+from durable_fn.types import Semantics
 from tests.effects import EFFECTS, effect
 
 ONCE = RetryPolicy(max_attempts=1)
@@ -177,8 +178,9 @@ def test_a_heartbeat_that_came_in_time_counts() -> None:
         assert execution.status == "FAILED"
 
 
+@pytest.mark.parametrize("semantics", ["at_least_once", "at_most_once"])
 @pytest.mark.parametrize("signal", [False, True])
-def test_a_turn_that_yields_makes_way_whatever_came_meanwhile(signal: bool) -> None:
+def test_a_turn_that_yields_makes_way_whatever_came_meanwhile(signal: bool, semantics: Semantics) -> None:
     left: list[int] = []
     contexts: list[FakeLambdaContext] = []
 
@@ -191,7 +193,8 @@ def test_a_turn_that_yields_makes_way_whatever_came_meanwhile(signal: bool) -> N
     def busy(event: Any, ctx: DurableContext) -> None:
         ctx.step(works, 6)
         ctx.step(works, 3.9)
-        ctx.step(step(lambda: left.append(contexts[-1].get_remaining_time_in_millis()), name="last"))
+        last = step(lambda: left.append(contexts[-1].get_remaining_time_in_millis()), name="last", semantics=semantics)
+        ctx.step(last)
 
     def context(function: DurableFunction[Any, Any]) -> FakeLambdaContext:
         contexts.append(FakeLambdaContext(runner._clock, timeout=10, function_name=function.name))
