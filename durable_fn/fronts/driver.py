@@ -166,6 +166,8 @@ class Driver:
             await future
         finally:
             del self.director.parked[future]
+        if self.director.unsettled:
+            await self.director.settled()
 
 
 async def _inside(effect: Inside) -> Any:

@@ -7,11 +7,14 @@ queues stand in the director, which moves them on when every task has come to re
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from ..core.effects import Commit, Deliver, Effect, Take
 from ..core.journal import Record
 from ..core.scope import Op
 from .director import TurnDirector
+
+FANS: Final = frozenset({"parallel", "map", "race"})
 
 
 class ResultOrder:
@@ -59,6 +62,8 @@ class ResultOrder:
             self.ended and (effect is None or isinstance(effect, Commit | Deliver | Take))
         ):
             record = op.record
+            if op.kind in FANS:  # ends of branches that were written when it was cancelled, and what came after them
+                self._turn.journal.skip_below(f"{op.id}/")
             if record is not None and record.done is not None and (record.raised or not record.handed_out):
                 self._turn.journal.hand_out(record)
                 self._turn.pass_time(op.scope, max(record.done.at, record.resumed))
