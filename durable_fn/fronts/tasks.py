@@ -114,7 +114,7 @@ class _Run:
 
     async def _take_end(self, strand: Strand) -> None:
         if strand.walk and strand.record is not None:
-            await self.driver.order.take(None, strand.record)
+            await self.driver.order.take(strand.record)
 
     def _end(self, strand: Strand, task: asyncio.Task[Any]) -> None:
         value, error = self._outcome(strand, task)
