@@ -72,6 +72,10 @@ class TurnDirector:
     def time(self) -> float:
         if self.live:
             return time.monotonic() + self._offset
+        return self.stands()
+
+    def stands(self) -> float:
+        """What `time` gives in a replay: where the log stands, or the last timer that fired since."""
         return max(self._floor, self.base + (self.turn.at - self.turn.started) / 1000)
 
     def go_live(self) -> None:
@@ -142,7 +146,8 @@ class TurnDirector:
     def _fire(self) -> None:
         self._restless = self._writing = 0.0
         self.unsettled = True
-        self.loop.fire()
+        moment = self.loop.fire()
+        self._floor = max(self._floor, moment + just_after(moment))
 
     async def settled(self) -> None:
         """Until what a timer set off has come to rest: a result that is recorded meanwhile would stand in the log before the

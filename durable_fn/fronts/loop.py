@@ -27,6 +27,9 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _RESOLUTION: Final = time.get_clock_info("monotonic").resolution
 
+_MOST_LAG: Final = 1.0
+"""Seconds that the handler's code may have run since the last result, for a timer to count from that all the same."""
+
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
 
@@ -34,6 +37,17 @@ INLINE: set[CodeType] = set()
 def just_after(moment: float) -> float:
     """Seconds that take loop time past a moment, also where it has run so far that a float has no microseconds left."""
     return max(1e-6, 4 * math.ulp(moment))
+
+
+def _rounded(delay: float) -> float:
+    """Up, as a delay was before a moment passed between the caller's look at the time and ours."""
+    grid = 0.01 if delay >= 1 else 0.001
+    return math.ceil(delay / grid - 1e-3) * grid
+
+
+def _apart(moment: float) -> float:
+    """Seconds by which two timers for one moment are told apart."""
+    return max(1e-8, 8 * math.ulp(moment))
 
 
 class Director(Protocol):
@@ -47,6 +61,9 @@ class Director(Protocol):
 
     def time(self) -> float:
         """Loop time in seconds, `base` at the start of the turn."""
+
+    def stands(self) -> float:
+        """Loop time that a replay shows here."""
 
     def block(self, timeout: float | None) -> float | None:
         """The loop would block for `timeout` seconds (None: for ever). Returns how long it may; may raise to end it."""
@@ -113,7 +130,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self.threads = 0  # calls in executors that have not ended
         self.held: collections.deque[_Late] = collections.deque()  # until it is their turn
         self._last = 0.0
-        self._set, self._set_at = 0, 0.0  # timers that were set while loop time stood there
+        self._set = 0  # timers that the handler has set in this turn
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
@@ -123,6 +140,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         """A turn begins. Loop time goes on from where it stands: timers of module-level clients are in it."""
         director.base = self._last
         self.director = director
+        self._set = 0
 
     def leave(self) -> None:
         self.held.clear()
@@ -132,21 +150,18 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        """Timers that are set one after the other for one delay fire one after the other. In a replay, where time stands, they
-        would all be for the same moment: each is set apart by more than what makes a timer late.
-
-        A timer of the handler is held when its time is over: it fires when it is its turn among all that moves the handler.
-        Those of step bodies and of clients are not."""
-        if self.director is None:
+        """A timer of the handler counts from where the log stands, live as in a replay, and of two for one moment the one that
+        was set first is the first. It is held when its time is over, and fires when it is its turn among all that moves the
+        handler. Timers of step bodies and of clients are asyncio's own."""
+        director = self.director
+        if director is None or (current_scope.get() if context is None else context.get(current_scope)) is None:
             return super().call_at(when, callback, *args, context=context)
-        if not self.director.live:
-            now = self.time()
-            self._set, self._set_at = (self._set + 1, now) if now == self._set_at else (0, now)
-            when += self._set * 4 * just_after(when)
-        if (current_scope.get() if context is None else context.get(current_scope)) is None:
-            return super().call_at(when, callback, *args, context=context)
+        now, stands = self.time(), director.stands()
+        if now - stands <= min(_MOST_LAG, (when - now) / 4):
+            when = stands + _rounded(when - now)
+        self._set += 1
         inside = contextvars.copy_context() if context is None else context
-        timer = super().call_at(when, lambda: self._hold(late), context=inside)
+        timer = super().call_at(when + self._set * _apart(when), lambda: self._hold(late), context=inside)
         late = _Late(timer, partial(callback, *args), inside)
         return timer
 
@@ -156,13 +171,14 @@ class DurableLoop(asyncio.SelectorEventLoop):
         else:
             self.held.append(late)
 
-    def fire(self) -> None:
-        """The first timer that is held."""
+    def fire(self) -> float:
+        """The first timer that is held. Gives the loop time that it was set for, 0 if all were cancelled."""
         while self.held:
             late = self.held.popleft()
             if not late.timer.cancelled():
                 self.call_soon(late.fire, context=late.context)
-                return
+                return late.timer.when()
+        return 0.0
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
