@@ -162,7 +162,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self._set += 1
         inside = contextvars.copy_context() if context is None else context
         timer = super().call_at(when + self._set * _apart(when), lambda: self._hold(late), context=inside)
-        late = _Late(timer, partial(callback, *args), inside)
+        late: _Late = _Late(timer, partial(callback, *args), inside)
         return timer
 
     def _hold(self, late: _Late) -> None:

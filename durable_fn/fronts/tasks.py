@@ -41,8 +41,8 @@ class _Run:
         self.past = self._past()
 
     def _past(self) -> collections.deque[Strand]:
-        """Of a fan of limited width: branches that ended before this turn and are not walked. Each keeps its place until it is the
-        turn of its end, for the next one began then: native timers in that one are set at that time."""
+        """Of a fan of limited width: branches that ended before this turn and are not walked. Each keeps its place until it is
+        the turn of its end, for the next one began then: native timers in that one are set at that time."""
         past: collections.deque[Strand] = collections.deque()
         if self.fan.width >= len(self.fan.strands) or self.fan.next_new() is None:
             return past
