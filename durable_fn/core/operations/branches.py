@@ -119,8 +119,6 @@ def recorded(op: Op, fan: Fan, *, over: bool) -> None:
         fan.reason = "ALL_COMPLETED"  # branches that were cancelled from above have no end of their own in the log
     if fan.over and any(strand.status is None for strand in fan.strands):
         fan.early = True
-    if over and fan.reason is None:  # branches that were cancelled from above have no end in the log
-        fan.reason = "ALL_COMPLETED"
 
 
 def next_strand(op: Op, fan: Fan) -> Strand | None:
