@@ -91,10 +91,11 @@ def _of_execution(
 
 
 def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
+    """In the order in which they were over."""
     ended = {event.id for event in events if event.status != BEGUN}
     return [
         Event(event.id, event.kind, event.position, SUCCEEDED, event.attempt, event.due, 0, "null")
-        for event in events
+        for event in sorted(events, key=lambda event: event.due)
         if event.kind == "sleep" and event.status == BEGUN and event.id not in ended and event.due <= finished
     ]
 

@@ -183,6 +183,8 @@ class Journal:
         if any(r.done is not None and r.done.status == CANCELLED for r in self.deliveries):
             last = {record.id: index for index, record in enumerate(self.deliveries)}
             self.deliveries = [r for index, r in enumerate(self.deliveries) if last[r.id] == index]
+            for index, record in enumerate(self.deliveries):
+                record.order = index
 
     @property
     def replaying(self) -> bool:
@@ -209,6 +211,12 @@ class Journal:
         if not record.handed_out:
             record.handed_out = True
             self.left.discard(record.id)
+
+    def take_back(self, record: Record) -> None:
+        """A result that was to be passed over has its turn after all, if that has not come yet."""
+        if record.order >= self.cursor:
+            record.handed_out = False
+            self.left.add(record.id)
 
     def remember(self, event: Event) -> Record:
         """A live event, so that a branch which is walked again in this turn finds it."""

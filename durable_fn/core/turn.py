@@ -76,6 +76,7 @@ class Turn:
         self.started = journal.origin or header.started  # journal time begins then
         self.root = Scope(self, "", self.started, self.branch)
         self.at = max(self.started, journal.resumed)
+        self.told = 0  # the latest time that the handler was told
         self.patches: dict[str, bool] = {}
         self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started
@@ -221,8 +222,14 @@ class Turn:
 
     def only_woke(self) -> bool:
         """Whether all that is pending is the end of recorded sleeps. At the end of an execution that needs no write: no
-        replay comes after it, and the due time tells."""
-        return all(e.kind == "sleep" and e.status == SUCCEEDED and e.id in self.journal.records for e in self.pending)
+        replay comes after it, and the due time tells. It does not where one woke late and the handler looked at the time."""
+        return all(e.kind == "sleep" and e.status == SUCCEEDED and self._due_tells(e) for e in self.pending)
+
+    def _due_tells(self, end: Event) -> bool:
+        record = self.journal.records.get(end.id)
+        if record is None:
+            return False
+        return end.at > self.told or record.begun is None or end.at == record.begun.due
 
     def mismatch(
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str

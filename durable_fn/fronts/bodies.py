@@ -61,12 +61,18 @@ class Bodies:
         asked = cancellations()
         try:
             if not self._session.hooks:
-                return await _in_time(call)
-            from .hooking import attempt
+                value = await _in_time(call)
+            else:
+                from .hooking import attempt
 
-            with attempt(self._session.hooks, call.info):
-                return await _in_time(call)
+                with attempt(self._session.hooks, call.info):
+                    value = await _in_time(call)
+            if self._director.unsettled:
+                await self._director.settled()
+            return value
         except BaseException as death:
+            if self._director.unsettled and isinstance(death, Exception):
+                await self._director.settled()
             if is_foreign(death) and self._turn.closed is None and cancellations() == asked:
                 raise own_cancellation(death) from death
             if not isinstance(death, Exception | asyncio.CancelledError | GeneratorExit) and self._turn.closed is None:

@@ -15,7 +15,9 @@ from .loop import DurableLoop, just_after
 from .session import Session
 
 _LONGEST_HOLD: Final = 0.1
-"""Seconds that a late timer waits for the tasks to come to rest."""
+"""Seconds that a late timer waits for the tasks to come to rest: one may go round and round."""
+_LONGEST_WRITE: Final = 5.0
+"""Seconds that a late timer waits for what is being written: its thread may have to wait for those of bodies."""
 _MOMENT: Final = 1.0
 """Seconds for a foreign thread to wake the loop, when nothing that is known of can."""
 _NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpartition("director")[0])
@@ -60,23 +62,21 @@ class TurnDirector:
         self._patient = False
         self._limited = False
         self._passed = 0  # recorded results whose time is over
-        self._held = 0.0  # real time since which a late timer waits
+        self._restless = 0.0  # real time since which a late timer waits for the tasks to come to rest
+        self._writing = 0.0  # and since which one waits for a write
+        self.unsettled = False  # a timer has fired, and what it set off has not come to rest
+        self._settling: list[asyncio.Future[None]] = []
 
     # -- time ------------------------------------------------------------------------------------------------------
 
     def time(self) -> float:
         if self.live:
             return time.monotonic() + self._offset
-        return max(self._floor, self.base + (self.turn.at - self.turn.started) / 1000)
+        return self.stands()
 
-    @property
-    def one_by_one(self) -> bool:
-        """Not for the timers of bodies, and not for ever: a task may go round and round without resting."""
-        if self.busy or not self.loop._ready:
-            self._held = 0.0
-            return not self.busy
-        self._held = self._held or time.monotonic()
-        return time.monotonic() - self._held < _LONGEST_HOLD
+    def stands(self) -> float:
+        """What `time` gives in a replay: where the log stands, or the last timer that fired since."""
+        return max(self._floor, self.base + (self.turn.at - self.turn.started) / 1000)
 
     def go_live(self) -> None:
         """Replay is over, or handler code waits for something that is not ours: time runs, from the real present on."""
@@ -99,6 +99,8 @@ class TurnDirector:
     def block(self, timeout: float | None) -> float | None:
         if self.closing:
             raise asyncio.CancelledError  # nobody waits for what the tasks of a closed turn still want
+        if self._rested():
+            return 0
         if self._strike() or self._next_in_line() or (self.live and self._open_gate()) or self._hand_out():
             return 0
         if self._end_losers() or self._catch_up(timeout):
@@ -115,10 +117,51 @@ class TurnDirector:
             return self._wait_parked(timeout)
         return timeout if timeout is not None else self._limit()
 
-    def late(self) -> None:
-        """What is recorded came before a timer that has not fired."""
-        if not self._next_in_line():
-            self._hand_out()
+    def late(self, timeout: float | None) -> float | None:
+        """What is recorded came before a timer that has not fired, and so does what is being written: a replay, whose time
+        stands where the log is, hands that out first. Timers fire one at a time."""
+        if self.closing:
+            raise asyncio.CancelledError
+        if self._rested() or self._next_in_line() or self._hand_out():
+            self._writing = 0.0
+            return 0
+        if self.line:
+            now = time.monotonic()
+            self._writing = self._writing or now
+            left = self._writing + _LONGEST_WRITE - now
+            if left > 0:
+                return left if timeout is None else min(left, timeout)
+        self._fire()
+        return 0
+
+    def restless(self) -> None:
+        """Not for ever."""
+        now = time.monotonic()
+        self._restless = self._restless or now
+        if now - self._restless > _LONGEST_HOLD:
+            self._rested()
+            if self.loop.held:
+                self._fire()
+
+    def _fire(self) -> None:
+        self._restless = self._writing = 0.0
+        self.unsettled = True
+        moment = self.loop.fire()
+        self._floor = max(self._floor, moment + just_after(moment))
+
+    async def settled(self) -> None:
+        """Until what a timer set off has come to rest: a result that is recorded meanwhile would stand in the log before the
+        cancellations that the timer brought."""
+        future = self.loop.create_future()
+        self._settling.append(future)
+        await future
+
+    def _rested(self) -> bool:
+        self._restless, self.unsettled = 0.0, False
+        settling, self._settling = self._settling, []
+        for future in settling:
+            _wake(future)
+        return bool(settling)
 
     def first_in_line(self, place: asyncio.Future[None]) -> bool:
         while self.line and self.line[0].done():

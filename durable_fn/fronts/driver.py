@@ -124,7 +124,7 @@ class Driver:
         if isinstance(effect, Park):
             return await self._park(op, effect)
         if isinstance(effect, Take):
-            return await self.order.take(op, effect.record)
+            return await self.order.take(effect.record)
         if isinstance(effect, Deliver):
             return await self.order.reach(self.order.join())
         if isinstance(effect, Inside):
@@ -166,6 +166,8 @@ class Driver:
             await future
         finally:
             del self.director.parked[future]
+        if self.director.unsettled:
+            await self.director.settled()
 
 
 async def _inside(effect: Inside) -> Any:

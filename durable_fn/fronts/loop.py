@@ -17,14 +17,18 @@ import selectors
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import CodeType
-from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
 from ..core.current import current_scope
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _RESOLUTION: Final = time.get_clock_info("monotonic").resolution
+
+_MOST_LAG: Final = 1.0
+"""Seconds that the handler's code may have run since the last result, for a timer to count from that all the same."""
 
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
@@ -35,25 +39,40 @@ def just_after(moment: float) -> float:
     return max(1e-6, 4 * math.ulp(moment))
 
 
+def _rounded(delay: float) -> float:
+    """Up, as a delay was before a moment passed between the caller's look at the time and ours."""
+    grid = 0.01 if delay >= 1 else 0.001
+    return math.ceil(delay / grid - 1e-3) * grid
+
+
+def _apart(moment: float) -> float:
+    """Seconds by which two timers for one moment are told apart."""
+    return max(1e-8, 8 * math.ulp(moment))
+
+
 class Director(Protocol):
     """Who decides what the loop does when nothing is ready."""
 
     base: float
     live: bool
     """Whether time runs; in a replay it stands where the log is."""
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether late timers wait for each other."""
+    unsettled: bool
+    """Whether a timer of the handler has fired, and what it set off has not come to rest."""
 
     def time(self) -> float:
         """Loop time in seconds, `base` at the start of the turn."""
 
+    def stands(self) -> float:
+        """Loop time that a replay shows here."""
+
     def block(self, timeout: float | None) -> float | None:
         """The loop would block for `timeout` seconds (None: for ever). Returns how long it may; may raise to end it."""
 
-    def late(self) -> None:
-        """Nothing is ready, and a timer is late: what came before it goes first."""
+    def late(self, timeout: float | None) -> float | None:
+        """Nothing is ready, and a timer of the handler is late: what came before it goes first. As `block`."""
+
+    def restless(self) -> None:
+        """A timer of the handler is late or has fired, and something is ready still."""
 
     def blocked(self, events: int) -> None:
         """The wait is over, with so many I/O events."""
@@ -68,15 +87,31 @@ class _Selector(selectors.DefaultSelector):
         director = self.loop.director
         if director is None:
             return super().select(timeout)
+        held = bool(self.loop.held)
         if timeout is not None and timeout <= 0:
-            if not self.loop._ready:
-                director.late()
+            if self.loop._ready and (held or director.unsettled):
+                director.restless()
             return super().select(timeout)
         ready = super().select(0)
+        if not ready and held:
+            return super().select(director.late(timeout))
         if not ready:
             ready = super().select(director.block(timeout))
             director.blocked(len(ready))
         return ready
+
+
+class _Late(NamedTuple):
+    """A timer of the handler whose time is over, and what it calls."""
+
+    timer: asyncio.TimerHandle
+    call: Callable[[], object]
+    context: contextvars.Context
+
+    def fire(self) -> None:
+        """Unless it was cancelled since."""
+        if not self.timer.cancelled():
+            self.call()
 
 
 class DurableLoop(asyncio.SelectorEventLoop):
@@ -93,8 +128,9 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.director: Director | None = None
         self.threads = 0  # calls in executors that have not ended
+        self.held: collections.deque[_Late] = collections.deque()  # until it is their turn
         self._last = 0.0
-        self._set, self._set_at = 0, 0.0  # timers that were set while loop time stood there
+        self._set = 0  # timers that the handler has set in this turn
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
@@ -104,21 +140,45 @@ class DurableLoop(asyncio.SelectorEventLoop):
         """A turn begins. Loop time goes on from where it stands: timers of module-level clients are in it."""
         director.base = self._last
         self.director = director
+        self._set = 0
 
     def leave(self) -> None:
+        self.held.clear()
         self._last = self.time()
         self.director = None
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        """Timers that are set one after the other for one delay fire one after the other. In a replay, where time stands, they
-        would all be for the same moment: each is set apart by more than what makes a timer late."""
-        if self.director is not None and not self.director.live:
-            now = self.time()
-            self._set, self._set_at = (self._set + 1, now) if now == self._set_at else (0, now)
-            when += self._set * 4 * just_after(when)
-        return super().call_at(when, callback, *args, context=context)
+        """A timer of the handler counts from where the log stands, live as in a replay, and of two for one moment the one that
+        was set first is the first. It is held when its time is over, and fires when it is its turn among all that moves the
+        handler. Timers of step bodies and of clients are asyncio's own."""
+        director = self.director
+        if director is None or (current_scope.get() if context is None else context.get(current_scope)) is None:
+            return super().call_at(when, callback, *args, context=context)
+        now, stands = self.time(), director.stands()
+        if now - stands <= min(_MOST_LAG, (when - now) / 4):
+            when = stands + _rounded(when - now)
+        self._set += 1
+        inside = contextvars.copy_context() if context is None else context
+        timer = super().call_at(when + self._set * _apart(when), lambda: self._hold(late), context=inside)
+        late: _Late = _Late(timer, partial(callback, *args), inside)
+        return timer
+
+    def _hold(self, late: _Late) -> None:
+        if self.director is None:
+            late.fire()
+        else:
+            self.held.append(late)
+
+    def fire(self) -> float:
+        """The first timer that is held. Gives the loop time that it was set for, 0 if all were cancelled."""
+        while self.held:
+            late = self.held.popleft()
+            if not late.timer.cancelled():
+                self.call_soon(late.fire, context=late.context)
+                return late.timer.when()
+        return 0.0
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
@@ -131,13 +191,8 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     @property
     def _clock_resolution(self) -> float:
-        """What the base loop adds to the present to find the timers that are to fire. Of several that are late, each fires
-        when what the one before set off has come to rest: that is how a replay fires them."""
-        first = self._scheduled[0].when() if self._scheduled else math.inf
-        late = first - self.time()
-        if late > 0 or self.director is None or not self.director.one_by_one:
-            return _RESOLUTION
-        return late + just_after(first) if not self._ready else -math.inf
+        """What the base loop adds to the present to find the timers that are late: enough for a float to tell the difference."""
+        return just_after(self._scheduled[0].when()) if self._scheduled else _RESOLUTION
 
     @_clock_resolution.setter
     def _clock_resolution(self, value: float) -> None:
@@ -150,11 +205,13 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     @property
     def has_timers(self) -> bool:
-        return any(not timer.cancelled() for timer in self._scheduled)
+        return any(not timer.cancelled() for timer in (*self._scheduled, *(late.timer for late in self.held)))
 
     def late(self) -> bool:
         """Whether a timer's time is over that has not fired."""
-        return bool(self._scheduled) and self._scheduled[0].when() <= self.time()
+        while self.held and self.held[0].timer.cancelled():
+            self.held.popleft()
+        return bool(self.held) or (bool(self._scheduled) and self._scheduled[0].when() <= self.time())
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Silent about tasks that were unwound by a suspension, a fence or an outage: that is no error of the handler."""

@@ -7,11 +7,15 @@ queues stand in the director, which moves them on when every task has come to re
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from ..core.effects import Commit, Deliver, Effect, Take
 from ..core.journal import Record
 from ..core.scope import Op
 from .director import TurnDirector
+
+_MADE_OF_OTHERS: Final = frozenset({"parallel", "map", "race", "callback", "poll"})
+"""Operations that end what is inside them before they end. A child's code is asked itself."""
 
 
 class ResultOrder:
@@ -33,7 +37,8 @@ class ResultOrder:
         return bool(self._loop._ready) or record is not self._turn.journal.next_record() or record.cancelled
 
     async def turn_of(self, op: Op | None, record: Record) -> None:
-        """Waits for its turn; an operation that was cancelled waits for that. No operation: a branch's end."""
+        """Waits for its turn; an operation that was cancelled waits for that. No operation: the end of a
+        branch, or of a part of an operation."""
         queue = self._director.perishing if record.cancelled else self._director.waiting
         future = self._loop.create_future()
         queue.setdefault(record.id, []).append(future)
@@ -48,9 +53,9 @@ class ResultOrder:
             if not queue[record.id]:
                 del queue[record.id]
 
-    async def take(self, op: Op | None, record: Record) -> None:
+    async def take(self, record: Record) -> None:
         if self.out_of_turn(record):
-            await self.turn_of(op, record)
+            await self.turn_of(None, record)
 
     def cancelled(self, op: Op, effect: Effect | None = None) -> None:
         """Native cancellation reached this operation before its result reached the handler. When the handler has ended, that
@@ -59,6 +64,8 @@ class ResultOrder:
             self.ended and (effect is None or isinstance(effect, Commit | Deliver | Take))
         ):
             record = op.record
+            if op.kind in _MADE_OF_OTHERS:  # what was written and had not reached it when it was cancelled
+                self._turn.journal.skip_below(f"{op.id}/")
             if record is not None and record.done is not None and (record.raised or not record.handed_out):
                 self._turn.journal.hand_out(record)
                 self._turn.pass_time(op.scope, max(record.done.at, record.resumed))

@@ -38,6 +38,20 @@ class _Run:
         self.fan = fan
         self.running: dict[asyncio.Task[Any], Strand] = {}
         self.ended = _Ended(driver.loop)
+        self.past = self._past()
+
+    def _past(self) -> collections.deque[Strand]:
+        """Of a fan of limited width: branches that ended before this turn and are not walked. Each keeps its place until it is
+        the turn of its end, for the next one began then: native timers in that one are set at that time."""
+        past: collections.deque[Strand] = collections.deque()
+        if self.fan.width >= len(self.fan.strands) or self.fan.next_new() is None:
+            return past
+        journal = self.op.turn.journal
+        for strand in self.fan.strands:
+            if strand.record is not None and not strand.walk:
+                journal.take_back(strand.record)
+                past.append(strand)
+        return past
 
     async def run(self) -> None:
         try:
@@ -54,7 +68,7 @@ class _Run:
         while True:
             if self.fan.over:
                 self._cancel_losers()
-            while len(self.running) < self.fan.width and (strand := next_strand(self.op, self.fan)) is not None:
+            while len(self.running) < self.fan.width and (strand := self._next()) is not None:
                 task = self._start(strand)
                 task.add_done_callback(self.ended.add)
                 self.running[task] = strand
@@ -63,6 +77,12 @@ class _Run:
             for task in sorted(await self.ended.some(), key=lambda t: self.running[t].index):
                 self._forget_loser(self.running[task])
                 self._end(self.running.pop(task), task)
+
+    def _next(self) -> Strand | None:
+        new = self.fan.next_new()
+        if self.past and (new is None or self.past[0].index < new.index):
+            return self.past.popleft()
+        return next_strand(self.op, self.fan)
 
     async def _cancel(self) -> None:
         """A native cancellation of the fan reaches its branches natively."""
@@ -92,6 +112,8 @@ class _Run:
     # -- one branch ------------------------------------------------------------------------------------------------
 
     def _start(self, strand: Strand) -> asyncio.Task[Any]:
+        if self._is_past(strand):
+            return asyncio.Task(self._pass(strand), loop=self.driver.loop)
         scope = self.op.scope.fork(self.op, strand.component)
         strand.started, strand.branch = True, scope.branch
         if not strand.walk:
@@ -100,6 +122,18 @@ class _Run:
         context = contextvars.copy_context()
         context.run(current_scope.set, scope)
         return self.driver.tasks.start(self._walk(strand), context, scope.branch)
+
+    @staticmethod
+    def _is_past(strand: Strand) -> bool:
+        return strand.record is not None and not strand.walk
+
+    async def _pass(self, strand: Strand) -> None:
+        record, turn = strand.record, self.op.turn
+        assert record is not None
+        assert record.done is not None
+        await self.driver.order.take(record)
+        turn.journal.hand_out(record)
+        turn.at = max(turn.at, record.done.at)
 
     async def _walk(self, strand: Strand) -> Any:
         """One that is walked again ends when it is the turn of its record: in its own task, for others may end before it."""
@@ -114,9 +148,12 @@ class _Run:
 
     async def _take_end(self, strand: Strand) -> None:
         if strand.walk and strand.record is not None:
-            await self.driver.order.take(None, strand.record)
+            await self.driver.order.take(strand.record)
 
     def _end(self, strand: Strand, task: asyncio.Task[Any]) -> None:
+        if self._is_past(strand):
+            task.result()
+            return
         value, error = self._outcome(strand, task)
         if error is not None and strand.branch is not None:
             self.driver.forgotten.ended(strand.branch)

@@ -57,14 +57,15 @@ def _read(adapter: Adapter | None, text: str, what: str) -> Any:
     return (adapter or UNTYPED_ADAPTER).decode(text, what)
 
 
-def _end(op: Op, done: Event | None, status: str, value: str) -> Operation[None]:
+def _end(op: Op, done: Event | None, status: str, value: str, *, durable: bool = False) -> Operation[None]:
+    """`durable`: written before anybody knows of it. In one wait, for a replay waits once."""
     turn = op.turn
     if done is not None and op.record is not None:
         yield Take(op.record)
         turn.deliver(op, op.record)
     else:
         event = turn.record(op, status, value=value)
-        yield DELIVER
+        yield COMMIT if durable else DELIVER
         turn.show(op, event)
 
 
@@ -75,9 +76,7 @@ def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
         turn.record(op, BEGUN)
     recorded(op, fan, over=done is not None)
     yield Fork(op.scope, fan)
-    yield from _end(op, done, SUCCEEDED, "")
-    if done is None and fan.early:
-        yield COMMIT  # which branches were first must not be decided again
+    yield from _end(op, done, SUCCEEDED, "", durable=fan.early)  # which were first must not be decided again
     for strand in fan.strands:
         if strand.error is not None:  # also of one that was walked again
             causes.blame(turn, strand.error, f"{op.id}/{strand.component}")

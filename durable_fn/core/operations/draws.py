@@ -13,6 +13,7 @@ from ..scope import Scope
 
 
 def now(scope: Scope) -> datetime:
+    scope.turn.told = max(scope.turn.told, scope.at)
     return aware(scope.at)
 
 
