@@ -134,7 +134,7 @@ MUTATIONS: Final = [
     Mutation("a child is marked before its header", "core/operations/calls.py",
              "            child, outcome = yield from _begin(op, target, child, earlier)\n            turn.record(op, BEGUN, due=due or 0, value=child)\n",
              "            turn.record(op, BEGUN, due=due or 0, value=child)\n            from ..effects import COMMIT\n            yield COMMIT\n            child, outcome = yield from _begin(op, target, child, earlier)\n"),
-    Mutation("a race is decided again after a death", "core/operations/branches.py", "    if done is None and fan.early:\n        yield COMMIT", "    if False:\n        yield COMMIT"),
+    Mutation("who was first in a fan is decided again after a death", "core/operations/branches.py", "durable=fan.early", "durable=False"),
     Mutation("a long life copies nothing", SETTLEMENT, "        if keep_at(turn.log_horizon) > now:\n", "        if True:\n"),
     Mutation("an old stamp is not looked for", "core/turn.py",
              "keep_at(min([self.log_horizon, *(e.horizon for e in self.inbox.entries.values() if e.horizon)]))", "keep_at(self.log_horizon)"),
