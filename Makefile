@@ -35,7 +35,7 @@ demo: $(STAMP)
 
 ## test: the whole suite on this Python
 test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 ## test-all: the suite on every Python from 3.11 to 3.13 that is installed
 test-all:

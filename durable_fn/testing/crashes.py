@@ -150,6 +150,19 @@ def crash_everywhere(
     `drive` brings what comes from outside, each time the execution idles; it must tolerate being called again. `check` may
     assert more. Steps must be idempotent or fake.
     """
+    return crash_at(lambda _: True, handler, event, *others, id=id, drive=drive, check=check)
+
+
+def crash_at(
+    chosen: Callable[[int], bool],
+    handler: DurableFunction[E, R],
+    event: E,
+    *others: DurableFunction[Any, Any],
+    id: str | None = None,
+    drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None = None,
+    check: Callable[[Execution[R]], object] | None = None,
+) -> CrashReport:
+    """`crash_everywhere` at the crash points that are chosen, by their numbers from 1 on."""
 
     def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], Execution[R], _Facts]:
         run = _Run(handler, others, die_at, late)
@@ -166,7 +179,7 @@ def crash_everywhere(
     run, _, reference = once(None)
     _, _, late = once(None, late=True)
     points, failures = run.dying.requests, [f"without a crash: {problem}" for problem in reference.problems]
-    for point in range(1, points + 1):
+    for point in filter(chosen, range(1, points + 1)):
         crashed, _, facts = once(point)
         where = crashed.dying.where or f"crash point {point} was not reached"
         failures += [f"dying {where}: {wrong}" for wrong in _differences(facts, reference, late)]

@@ -8,6 +8,7 @@ capacity it would consume, and SQS lives on the clock it is given.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import threading
@@ -18,6 +19,7 @@ from typing import Any, Final
 from unittest import mock
 from xml.sax.saxutils import unescape
 
+from moto.core import responses, utils
 from moto.core.models import botocore_stubber
 from moto.core.serialize import ResponseSerializer
 from moto.dynamodb.models import dynamodb_backends
@@ -76,6 +78,8 @@ class Wire:
         with (
             mock.patch.object(botocore_stubber, "process_request", lambda request: self._pass(process, request)),
             mock.patch.object(ResponseSerializer, "_serialize_structure_member", _member),
+            mock.patch.object(responses, "method_names_from_class", _method_names),
+            mock.patch.object(responses, "camelcase_to_underscores", _underscores),
             mock.patch("moto.sqs.models.unix_time", seconds),
             mock.patch("moto.sqs.models.unix_time_millis", lambda *_: float(self._clock.now())),  # noqa: PT008
         ):
@@ -124,6 +128,9 @@ class Wire:
             return reply
 
 
+_method_names: Final = functools.cache(utils.method_names_from_class)
+_underscores: Final = functools.cache(utils.camelcase_to_underscores)
+"""moto asks for the same few again and again."""
 _serialize_member: Final = ResponseSerializer._serialize_structure_member
 
 

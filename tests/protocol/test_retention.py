@@ -233,7 +233,7 @@ def test_a_copy_that_is_cut_short_changes_nothing(monkeypatch: pytest.MonkeyPatc
                 monkeypatch.setattr(cloud.store.table, "request", real)
 
         monkeypatch.setattr(cloud, "invoke", invoked)
-        cloud.advance(timedelta(days=200))
+        cloud.advance(timedelta(days=60))
         assert len(cloud.deaths) == (1 if die_at < 8 else len(cloud.deaths))
         cloud.client.complete_callback(_token(header(cloud), "late"), 1)
         cloud.client.signal("x", "go", 2)
