@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from .core.header import Header
+from .core.header import Header, Note
 from .core.hint import Hint
 from .ports import Backend
 
@@ -14,6 +14,11 @@ _log = logging.getLogger("durable_fn")
 def send_hint(backend: Backend, header: Header, now: int) -> None:
     """For the header's due time."""
     send(backend, Hint(header.id, header.run, header.fn, header.due or now), now)
+
+
+def send_told(backend: Backend, note: Note, now: int) -> None:
+    """For the execution that an end was told to."""
+    send(backend, Hint(note.waiting.id, note.waiting.run, note.fn, note.now), now)
 
 
 def send(backend: Backend, hint: Hint, now: int) -> None:

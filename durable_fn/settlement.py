@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .core import failures
 from .core.events import beginning
 from .core.header import Ending, Header, Note, Parking, Refusal, Renewal
-from .core.hint import Hint
 from .core.journal import Segment
 from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
-from .hints import send, send_hint
+from .hints import send_hint, send_told
 
 if TYPE_CHECKING:
     from .core.turn import Renewed
@@ -75,8 +74,7 @@ class Settlement:
                 return reply.header
             return self.make_way(f"could not complete: {reply.reason}")
         if note is not None:
-            waiting = Hint(note.waiting.id, note.waiting.run, note.fn, note.now)
-            send(self._backend, waiting, self._backend.clock.now())
+            send_told(self._backend, note, self._backend.clock.now())
         if reply.status == ending.status:  # a store may keep large values elsewhere, and does not read them back
             reply.result, reply.error = ending.result, ending.error
         return reply

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from ..core import failures
 from ..core.events import fence
-from ..core.header import Ending, Header, Note, Refusal
-from ..core.hint import Hint
+from ..core.header import Ending, Header, Refusal
 from ..core.journal import Segment
 from ..errors import ExecutionConflict
-from ..hints import send
+from ..hints import send_told
 from ..launching import note_of
 from .executions import TRIES, Executions, writer
 
@@ -29,16 +28,11 @@ def terminate(executions: Executions, id: str, reason: str | None) -> None:
         reply = executions.store.terminate(header, ending, tombstone, note)
         if not isinstance(reply, Refusal):
             if note is not None:
-                _wake(executions, note)
+                send_told(executions.backend, note, executions.clock.now())
             return
         if reply.reason == "finished":
             return
     raise RuntimeError(f"execution {id!r} makes progress too quickly to be terminated; try again")
-
-
-def _wake(executions: Executions, note: Note) -> None:
-    waiting = Hint(note.waiting.id, note.waiting.run, note.fn, note.now)
-    send(executions.backend, waiting, executions.clock.now())
 
 
 def purge(executions: Executions, id: str) -> None:
