@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ..errors import ExecutionCancelled, ExecutionTimedOut
-from .effects import COMMIT, Call, Decide, Effect, Expire, Launch, Operation, Park, Room
+from .effects import Call, Decide, Effect, Expire, Launch, Operation, Park, Room, Settle
 from .events import RAISED
 from .scope import Doom, Op
 
@@ -42,7 +42,7 @@ def raised_at(op: Op) -> Operation[None]:
             pass
     else:
         event = op.turn.record(op, RAISED, value=value)
-        yield COMMIT
+        yield Settle(event, durable=True)
     op.record = op.turn.journal.remember(event)
     op.scope.branch.raised = True
     op.turn.show(op, event)

@@ -51,9 +51,20 @@ class Room:
 
 
 class Commit:
-    """Make all that is pending durable before anything else happens."""
+    """Make what is pending durable before the operation goes on: a marker, a failed attempt."""
 
     __slots__ = ()
+
+
+class Settle:
+    """The operation's last word, which moves the handler. Sent back: the entry, when it reaches the handler. `durable`: it is
+    written before; else it rides along with the next write."""
+
+    __slots__ = ("durable", "event")
+
+    def __init__(self, event: Event, *, durable: bool = False) -> None:
+        self.event = event
+        self.durable = durable
 
 
 class Park:
@@ -68,9 +79,9 @@ class Park:
 
 
 class Decide:
-    """Commit, if nothing has come that is not in hand: what is pending was decided because something did not come. Sent
-    back: True, or False after the inbox was read again. `event` is the decision; it is never pending, so no other commit
-    can write it without the condition."""
+    """As `Settle`, durable, if nothing has come that is not in hand: it was decided because something did not come. Sent back:
+    True, or False after the inbox was read again. The event is never pending, so no other commit can write it without the
+    condition."""
 
     __slots__ = ("event",)
 
@@ -141,13 +152,6 @@ class Take:
         self.record = record
 
 
-class Deliver:
-    """The result that was recorded just now is about to reach the handler: wait until all that was recorded before it
-    did, and whatever that set off has come to rest."""
-
-    __slots__ = ()
-
-
 class Inside:
     """Run handler code in a scope of its own, in the same thread or task. Sent back or thrown in: as Call."""
 
@@ -174,7 +178,6 @@ NOT_THERE: Final = ""
 """No execution to attach to: none, or one that is over without a result."""
 
 COMMIT: Final = Commit()
-DELIVER: Final = Deliver()
 
 
 def until(turn: Turn, due: int) -> Operation[None]:
@@ -185,5 +188,5 @@ def until(turn: Turn, due: int) -> Operation[None]:
         yield Park(due)
 
 
-Effect: TypeAlias = Call | Room | Commit | Park | Decide | Expire | Launch | Tell | Take | Deliver | Inside | Fork
+Effect: TypeAlias = Call | Room | Commit | Settle | Park | Decide | Expire | Launch | Tell | Take | Inside | Fork
 Operation: TypeAlias = Generator[Effect, Any, T]

@@ -20,7 +20,8 @@ RETRY: Final = "R"
 SUCCEEDED: Final = "S"
 FAILED: Final = "F"
 CANCELLED: Final = "C"
-"""Native asyncio cancellation reached the operation before its result reached the handler."""
+"""A branch was cancelled. Of any other operation: the handler's own code cancelled its wait natively, for who reads the history;
+a replay finds that out by itself."""
 RAISED: Final = "X"
 """A cancellation or timeout of the execution, or of a losing branch, was raised at the operation."""
 
@@ -99,6 +100,17 @@ def beginning(at: int, custom: str | None = None) -> str:
 def blank(at: int) -> str:
     """The body of a segment that says nothing: no owner died for it."""
     return Event("", "blank", 0, BEGUN, 1, at).line()
+
+
+_ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
+"""Kinds whose entries move nobody: what they are made of does, or the code asks for them by their id."""
+
+
+def moves(event: Event) -> bool:
+    """Whether an async handler goes on by this entry: an operation's last word, the end of a branch, a timer that fired."""
+    if event.status == CANCELLED:
+        return event.kind == "branch"
+    return event.status in (SUCCEEDED, FAILED) and event.kind not in _ASIDE and event.id not in NO_OPERATIONS
 
 
 def is_outcome(event: Event) -> bool:

@@ -21,6 +21,7 @@ from .events import (
     Event,
     is_fence,
     is_outcome,
+    moves,
     parse,
 )
 
@@ -42,6 +43,7 @@ class Record:
     retry: Event | None = None
     done: Event | None = None
     outcome: Event | None = None  # of a callback: known, and perhaps not awaited yet
+    given_up: Event | None = None  # the handler's own code cancelled the wait natively
     taken = False
     handed_out = False
     resumed = 0
@@ -59,12 +61,10 @@ class Record:
             self.retry = event
         elif event.kind == "callback" and is_outcome(event):
             self.outcome = event
+        elif event.status == CANCELLED and event.kind != "branch":
+            self.given_up = event
         else:
             self.done = event
-
-    @property
-    def cancelled(self) -> bool:
-        return self.done is not None and self.done.status == CANCELLED
 
     @property
     def raised(self) -> bool:
@@ -82,7 +82,8 @@ class Journal:
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self.records: dict[str, Record] = {}
         self.deliveries: list[Record] = []
-        self.cursor = 0
+        self.line: list[Event] = []  # what moves an async handler, in order
+        self.marks: dict[int, int] = {}  # by place in the line: when a new owner went on behind it
         # Ids that nobody asked for, and whose result was not handed out. Sets, because branches on threads change them and
         # a set's own operations are atomic.
         self.untaken: set[str] = set()
@@ -110,10 +111,9 @@ class Journal:
             log, self.epochs, self.reopened, self.ends = rewound(log)
         for segment in log:
             self._add(segment)
-        self.untaken = set(self.records)
-        self._drop_overruled()
         self._orders = itertools.count(len(self.deliveries))
-        self.left = {record.id for record in self.deliveries}
+        self.untaken = {id for id, record in self.records.items() if record.kind != "patch"}  # code may drop a patch
+        self.left = {record.id for record in self.deliveries if record.kind != "patch"}
 
     def _add(self, segment: Segment) -> None:
         if segment.seq != self.next_seq:
@@ -134,14 +134,10 @@ class Journal:
             record = records.get(event.id)
             if record is None:
                 record = records[event.id] = Record(event)
-            if event.status == BEGUN:
-                record.begun = event
-            elif event.status == RETRY:
-                record.retry = event
-            elif event.kind == "callback" and is_outcome(event):
-                record.outcome = event
-            else:
-                record.done = event
+            record.add(event)
+            if moves(event):
+                self.line.append(event)
+            if record.done is event:
                 record.order = len(self.deliveries)
                 self.deliveries.append(record)
                 if event.kind == "signal" and event.status == SUCCEEDED:
@@ -173,18 +169,11 @@ class Journal:
 
     def _mark(self, at: int) -> None:
         """What follows the last result was done again by a new owner, from this time on."""
+        self.marks[len(self.line) - 1] = at
         if self.deliveries:
             self.deliveries[-1].resumed = at
         else:
             self.resumed = at
-
-    def _drop_overruled(self) -> None:
-        """A result may be followed by a cancellation that overtook it on its way to the handler: the last word counts."""
-        if any(r.done is not None and r.done.status == CANCELLED for r in self.deliveries):
-            last = {record.id: index for index, record in enumerate(self.deliveries)}
-            self.deliveries = [r for index, r in enumerate(self.deliveries) if last[r.id] == index]
-            for index, record in enumerate(self.deliveries):
-                record.order = index
 
     @property
     def replaying(self) -> bool:
@@ -196,27 +185,12 @@ class Journal:
         """Whether the code has come to the end of the log: every result handed out, every waiting operation called."""
         return not self.untaken and not self.left
 
-    def next_record(self) -> Record | None:
-        """The first in the log whose result was not handed out."""
-        while self.cursor < len(self.deliveries):
-            record = self.deliveries[self.cursor]
-            if not record.handed_out:
-                return record
-            self.cursor += 1
-        return None
-
     def hand_out(self, record: Record) -> None:
         """The result reached the handler, or never will. A branch that is walked a second time in the same turn gets its
         results again: they count once."""
         if not record.handed_out:
             record.handed_out = True
             self.left.discard(record.id)
-
-    def take_back(self, record: Record) -> None:
-        """A result that was to be passed over has its turn after all, if that has not come yet."""
-        if record.order >= self.cursor:
-            record.handed_out = False
-            self.left.add(record.id)
 
     def remember(self, event: Event) -> Record:
         """A live event, so that a branch which is walked again in this turn finds it."""
@@ -270,8 +244,8 @@ class Journal:
     def first_left(self) -> Record | None:
         """The first record that nobody asked for, or whose result nobody took."""
         if self.untaken:
-            return next((r for r in self.records.values() if not r.taken), None)
-        return next((r for r in self.deliveries if not r.handed_out and not r.cancelled), None)
+            return next((r for r in self.records.values() if r.id in self.untaken), None)
+        return next((r for r in self.deliveries if not r.handed_out and r.kind != "patch"), None)
 
 
 def scope_of(id: str) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Op:
     """One call of an operation: its id, its place, and what the journal holds for it."""
 
-    __slots__ = ("id", "kind", "position", "record", "scope", "turn")
+    __slots__ = ("begun", "id", "kind", "position", "record", "scope", "turn")
 
     def __init__(self, scope: Scope, kind: str, id: str, position: int, record: Record | None) -> None:
         self.scope = scope
@@ -24,6 +24,7 @@ class Op:
         self.id = id
         self.position = position
         self.record = record
+        self.begun = record is not None and record.begun is not None  # that it began is written, or about to be
 
 
 class Branch:
@@ -63,7 +64,7 @@ class Doom(NamedTuple):
 class Scope:
     """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12."""
 
-    __slots__ = ("_names", "at", "branch", "drawn", "operations", "path", "tasks", "turn")
+    __slots__ = ("_names", "at", "branch", "drawn", "operations", "path", "tasks", "threads", "timers", "turn")
 
     def __init__(self, turn: Turn, path: str, at: int, branch: Branch) -> None:
         self.turn = turn
@@ -71,7 +72,7 @@ class Scope:
         self.branch = branch
         self.at = at  # journal time of the last result this scope saw: what ctx.now() gives
         self.operations = 0
-        self.tasks = 0
+        self.tasks = self.timers = self.threads = 0  # native ones that were set and started here
         self.drawn = 0  # random values
         self._names: dict[str, int] = {}
 
@@ -94,7 +95,7 @@ class Scope:
             if not record.taken:
                 record.taken = True
                 journal.untaken.discard(id)
-                if record.done is None and record.begun is not None:
+                if turn.front is None and record.done is None and record.begun is not None:
                     turn.at = max(turn.at, record.begun.at)
         elif journal.untaken and journal.at_position(self.path, position) is not None:
             raise self._mismatch(kind, id, position)

@@ -6,10 +6,10 @@ import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, CANCELLED, RETRY, STATUS_ID, SUCCEEDED, Event
+from .events import BEGUN, RETRY, STATUS_ID, SUCCEEDED, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
     from ..batch import BatchResult
 
 _log = logging.getLogger("durable_fn")
+
+
+class Front(Protocol):
+    """Who moves an async handler. A `def` handler moves itself."""
+
+    def present(self) -> int:
+        """From when on a wait counts that begins now: epoch milliseconds."""
+
+    def replays(self) -> bool:
+        """Whether the handler has not come to the end of what is recorded."""
+
+    def leftover(self) -> NonDeterminismError | None:
+        """The error of a handler that ended without asking for everything that is recorded."""
 
 
 class Suspension(BaseException):
@@ -82,11 +95,16 @@ class Turn:
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started
         self.custom = journal.custom  # what `set_status` said last
         self.batches: list[BatchResult[Any]] = []
+        self.front: Front | None = None
         self.notice()
 
-    @property
-    def replaying(self) -> bool:
-        return self.journal.replaying
+    def replays(self) -> bool:
+        """Whether the code runs over what is recorded."""
+        return not self.journal.over if self.front is None else self.front.replays()
+
+    def present(self) -> int:
+        """From when on a wait counts that begins here, in epoch milliseconds: now, or in an async replay the journal's time."""
+        return self.time() if self.front is None else self.front.present()
 
     def resume(self, at: int) -> None:
         """A new owner takes over: the code after the last result runs again, now."""
@@ -151,7 +169,9 @@ class Turn:
         return Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value)
 
     def recorded(self, op: Op, event: Event) -> None:
-        if op.scope.branch is not self.branch:
+        if event.status == BEGUN:
+            op.begun = True
+        if self.front is None and op.scope.branch is not self.branch:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
 
     def set_status(self, scope: Scope, value: str) -> None:
@@ -197,14 +217,6 @@ class Turn:
         """Hands out a recorded result."""
         event = record.done
         assert event is not None
-        if event.status == CANCELLED:  # the async driver waits for the cancellation instead of asking
-            raise self.mismatch(
-                f"{record.kind} {record.id!r} (cancelled by an async handler)",
-                f"{op.kind} {op.id!r}",
-                op.position,
-                op.scope.path,
-                "an async def handler became a def handler",
-            )
         self.journal.hand_out(record)
         at, scope = event.at, op.scope
         if at > scope.at:
@@ -214,11 +226,6 @@ class Turn:
         if record.resumed > self.at:
             self.at = record.resumed
         return event
-
-    def abandon(self, op: Op) -> None:
-        """The operation was cancelled natively before its result reached the handler: replay must do the same."""
-        self.drop_pending(op.id)
-        self.show(op, self.record(op, CANCELLED))
 
     def only_woke(self) -> bool:
         """Whether all that is pending is the end of recorded sleeps. At the end of an execution that needs no write: no
@@ -248,6 +255,8 @@ class Turn:
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""
+        if self.front is not None:
+            return self.front.leftover()
         record = None if self.journal.over else self.journal.first_left()
         if record is None:
             return None

@@ -30,7 +30,7 @@ class ReplaySilentLogger(FieldLogger):
         self._turn = turn
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802
-        return self._turn.journal.over and self.logger.isEnabledFor(level)
+        return not self._turn.replays() and self.logger.isEnabledFor(level)
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         scope = current_scope.get()
@@ -125,7 +125,7 @@ class BaseContext:
     @property
     def is_replaying(self) -> bool:
         """For logs and metrics only; branching on it is a NonDeterminismError to come."""
-        return not self._turn.journal.over
+        return self._turn.replays()
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -170,7 +170,7 @@ class BaseContext:
         scope = self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.closed
-        if self._turn.journal.over:
+        if not self._turn.replays():
             text = to_plain_json(value, "the status")
             self._turn.check_size(text, "the status")
             self._turn.set_status(scope, text)

@@ -11,7 +11,21 @@ from typing import Any, TypeVar
 from ..core.causes import blame
 from ..core.current import current_scope, running_step
 from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
-from ..core.effects import Call, Commit, Decide, Effect, Expire, Fork, Inside, Launch, Operation, Park, Room, Tell
+from ..core.effects import (
+    Call,
+    Commit,
+    Decide,
+    Effect,
+    Expire,
+    Fork,
+    Inside,
+    Launch,
+    Operation,
+    Park,
+    Room,
+    Settle,
+    Tell,
+)
 from ..core.failures import is_native_cancellation, own_cancellation
 from ..core.scope import Op
 from ..core.steps import callable_name
@@ -76,6 +90,10 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
         return _call(session, op, effect)
     if isinstance(effect, Room):
         return _room(session, op, effect.timeout)
+    if isinstance(effect, Settle):
+        if effect.durable:
+            session.commit()
+        return effect.event
     if isinstance(effect, Commit):
         return session.commit()
     if isinstance(effect, Park):

@@ -29,7 +29,7 @@ class TurnProgress:
 
     @property
     def is_replaying(self) -> bool:
-        return not self._turn.journal.over
+        return self._turn.replays()
 
     @property
     def replayed_steps(self) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from ...batch import BatchResult
 from ...errors import BatchError
 from .. import causes, failures
-from ..effects import COMMIT, DELIVER, Fork, Inside, Operation, Take
+from ..effects import Fork, Inside, Operation, Settle, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..fan import Fan, Strand
 from ..scope import Branch, Doom, Op
@@ -65,7 +65,7 @@ def _end(op: Op, done: Event | None, status: str, value: str, *, durable: bool =
         turn.deliver(op, op.record)
     else:
         event = turn.record(op, status, value=value)
-        yield COMMIT if durable else DELIVER
+        yield Settle(event, durable=durable)
         turn.show(op, event)
 
 
@@ -74,7 +74,8 @@ def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
     done = op.record.done if op.record is not None else None
     if op.record is None or op.record.begun is None:
         turn.record(op, BEGUN)
-    recorded(op, fan, over=done is not None)
+    if turn.front is None:
+        recorded(op, fan, over=done is not None)
     yield Fork(op.scope, fan)
     yield from _end(op, done, SUCCEEDED, "", durable=fan.early)  # which were first must not be decided again
     for strand in fan.strands:

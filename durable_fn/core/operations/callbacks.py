@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ...errors import CallbackFailed, CallbackTimeout
 from .. import failures, tokens
-from ..effects import DELIVER, Expire, Operation, Park, Take
+from ..effects import Expire, Operation, Park, Settle, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event, component
 from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
 from ..journal import Record
@@ -74,7 +74,7 @@ def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartb
     """Opens it. Nothing is written yet: the token is the same after a death."""
     record = op.record
     if record is None or record.begun is None:
-        now = op.turn.time()
+        now = op.turn.present()
         due = None if timeout_ms is None else now + timeout_ms
         event = op.turn.record(op, BEGUN, due=due or 0, value="" if heartbeat_ms is None else str(heartbeat_ms))
         op.record = op.turn.journal.remember(event)
@@ -108,7 +108,7 @@ def result(op: Op, promise: Promise) -> Operation[Any]:
         late = at is not None and due is not None and at >= due  # it came while nobody waited
         _settle(promise, promise.patience(due) if late else body)
     event = turn.record(op, SUCCEEDED, value=promise.op.id)
-    yield DELIVER
+    yield Settle(event)
     turn.show(op, event)
     return _unwrap(promise, _recorded(promise))
 

@@ -19,7 +19,7 @@ from ...errors import (
     PayloadTooLarge,
 )
 from .. import failures
-from ..effects import DELIVER, NOT_THERE, Decide, Launch, Operation, Park, Tell
+from ..effects import NOT_THERE, Decide, Launch, Operation, Park, Settle, Tell
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..ids import checked_id
 from ..inbox import SUCCESS, TIMEOUT, short
@@ -64,7 +64,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
     else:
         again = turn.journal.epochs.get(op.id, "")
         child = derived_id(op, len(again)) if id is None else checked_id(id, "the id of ctx.call")
-        due = None if timeout_ms is None else turn.time() + timeout_ms
+        due = None if timeout_ms is None else turn.present() + timeout_ms
     outcome: str | None = None
     try:
         if begun is None:
@@ -85,7 +85,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
     except (ExecutionConflict, PayloadTooLarge) as refused:
         event, decided = turn.record(op, FAILED, value=failures.encode(_refusal(refused))), False
     if not decided:
-        yield DELIVER
+        yield Settle(event)
     turn.show(op, event)
     return _unwrap(op, target, event)
 
@@ -132,7 +132,7 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
             event = turn.record(op, SUCCEEDED, value=child)
         except (ExecutionConflict, PayloadTooLarge) as refused:
             event = turn.record(op, FAILED, value=failures.encode(_refusal(refused)))
-        yield DELIVER
+        yield Settle(event)
         turn.show(op, event)
     if event.status == SUCCEEDED:
         return event.value

@@ -13,8 +13,10 @@ from ..scope import Scope
 
 
 def now(scope: Scope) -> datetime:
-    scope.turn.told = max(scope.turn.told, scope.at)
-    return aware(scope.at)
+    turn = scope.turn
+    at = scope.at if turn.front is None else turn.at
+    turn.told = max(turn.told, at)
+    return aware(at)
 
 
 def uuid4(scope: Scope) -> UUID:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ...errors import PollTimeout
 from .. import failures
 from ..current import outside
-from ..effects import DELIVER, Operation, Take
+from ..effects import Operation, Settle, Take
 from ..events import BEGUN, FAILED, operation_name
 from ..retry import RetryPolicy, asked
 from ..scope import Op, Scope
@@ -42,7 +42,7 @@ def poll(
     turn, inner = op.turn, op.scope.inside(op)
     done = op.record.done if op.record is not None else None
     if op.record is None or op.record.begun is None:
-        now = turn.time()
+        now = turn.present()
         turn.record(op, BEGUN, due=0 if timeout_ms is None else now + timeout_ms)
         due = None if timeout_ms is None else now + timeout_ms
     else:
@@ -62,7 +62,7 @@ def poll(
         yield Take(op.record)
         _give_up(op, turn.deliver(op, op.record).value, state, checks)
     event = turn.record(op, FAILED, value=_failure(op, checks))
-    yield DELIVER
+    yield Settle(event)
     turn.show(op, event)
     _give_up(op, event.value, state, checks)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import SignalTimeout
 from .. import failures
-from ..effects import COMMIT, Decide, Operation, Park
+from ..effects import Decide, Operation, Park, Settle
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..inbox import signal_prefix
 from ..scope import Op
@@ -30,7 +30,7 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
     if record is not None and record.begun is not None:
         due = record.begun.due or None
     else:
-        due = None if timeout_ms is None else turn.time() + timeout_ms
+        due = None if timeout_ms is None else turn.present() + timeout_ms
         turn.record(op, BEGUN, due=due or 0)
     prefix = signal_prefix(name)
     yield Park(due, prefix)
@@ -38,7 +38,7 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
         there = turn.inbox.take(prefix)
         if there is not None:
             event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{there.body}")
-            yield COMMIT
+            yield Settle(event)
             break
         if due is not None and turn.time() >= due:
             failure = failures.Failure(_TIMED_OUT, _LATE.format(name=repr(name)), "", None, None)

@@ -6,7 +6,7 @@ suspension, so a sleep has no write of its own.
 
 from __future__ import annotations
 
-from ..effects import DELIVER, Operation, until
+from ..effects import Operation, Settle, until
 from ..events import BEGUN, SUCCEEDED
 from ..scope import Op
 
@@ -23,5 +23,5 @@ def sleep(op: Op, due: int) -> Operation[None]:
         turn.record(op, BEGUN, due=due)
     yield from until(turn, due)
     event = turn.record(op, SUCCEEDED, value="null")
-    yield DELIVER
+    yield Settle(event)
     turn.show(op, event)

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from ...errors import ExecutionTimedOut, PayloadTooLarge, SerializationError, StepError, StepInterrupted, StepTimeout
 from .. import failures
 from ..current import StepInfo
-from ..effects import COMMIT, Call, Operation, Room, until
+from ..effects import COMMIT, Call, Operation, Room, Settle, until
 from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..retry import Retry, next_delay
 from ..scope import Op
@@ -83,7 +83,7 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
         # The effect has happened: running the body again would not make its result fit.
         yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False, own=True), error)
     event = op.turn.record(op, SUCCEEDED, attempt, value=text)
-    yield COMMIT
+    yield Settle(event, durable=True)
     op.turn.show(op, event)
     return value
 
@@ -114,7 +114,7 @@ def _fail(
     op: Op, plan: StepPlan, attempt: int, failure: failures.Failure, cause: Exception | None
 ) -> Operation[NoReturn]:
     event = op.turn.record(op, FAILED, attempt, value=failures.encode(failure))
-    yield COMMIT
+    yield Settle(event, durable=True)
     op.turn.show(op, event)
     _raise(op, plan, event, cause)
 
