@@ -46,6 +46,11 @@ class Branch:
     def doomed(self) -> bool:
         return self.doom is not None and not self.raised and not self.shields
 
+    @property
+    def sheltered(self) -> bool:
+        """Whether a shielded block runs in it, or in a branch inside."""
+        return self.shields > 0 or any(branch.sheltered for branch in self.inner)
+
     def condemn(self, doom: Doom) -> None:
         """Also the branches inside. The first reason stays."""
         if self.doom is None:
@@ -64,7 +69,7 @@ class Doom(NamedTuple):
 class Scope:
     """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12."""
 
-    __slots__ = ("_names", "at", "branch", "drawn", "operations", "path", "tasks", "threads", "timers", "turn")
+    __slots__ = ("_names", "at", "branch", "drawn", "made", "operations", "path", "tasks", "threads", "timers", "turn")
 
     def __init__(self, turn: Turn, path: str, at: int, branch: Branch) -> None:
         self.turn = turn
@@ -72,7 +77,7 @@ class Scope:
         self.branch = branch
         self.at = at  # journal time of the last result this scope saw: what ctx.now() gives
         self.operations = 0
-        self.tasks = self.timers = self.threads = 0  # native ones that were set and started here
+        self.tasks = self.timers = self.threads = self.made = 0  # native ones that were started, set and made here
         self.drawn = 0  # random values
         self._names: dict[str, int] = {}
 

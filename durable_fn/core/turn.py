@@ -29,6 +29,9 @@ class Front(Protocol):
     def present(self) -> int:
         """From when on a wait counts that begins now: epoch milliseconds."""
 
+    def unshielded(self) -> None:
+        """A shielded block is over."""
+
     def replays(self) -> bool:
         """Whether the handler has not come to the end of what is recorded."""
 
@@ -93,6 +96,7 @@ class Turn:
         self.patches: dict[str, bool] = {}
         self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started
+        self.shields = 0  # shielded blocks that run
         self.custom = journal.custom  # what `set_status` said last
         self.batches: list[BatchResult[Any]] = []
         self.front: Front | None = None

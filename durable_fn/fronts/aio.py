@@ -15,7 +15,8 @@ from ..core.retry import Retry, RetryPolicy
 from ..core.steps import StepPlan, callable_name, check_keywords, plan_of
 from ..types import Duration, LambdaContext
 from .context import BaseContext, BaseSaga, named
-from .driver import Driver, drive
+from .operation import drive
+from .pump import Pump
 from .loop import inline
 from .runs import execute
 from .session import Session
@@ -78,8 +79,8 @@ class AsyncSaga(BaseSaga):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        for fn, args, kwargs in self._to_undo(exc):
-            with self._shield():
+        with self._shield():
+            for fn, args, kwargs in self._to_undo(exc):
                 try:
                     await self._ctx.step(fn, *args, **kwargs)
                 except Exception as error:
@@ -102,19 +103,19 @@ class AsyncDurableContext(BaseContext):
     continue_as_new (it raises). A durable call inside a step body raises RuntimeError.
     """
 
-    def __init__(self, driver: Driver, lambda_context: LambdaContext) -> None:
-        super().__init__(driver.session.turn, lambda_context)
-        self._driver = driver
+    def __init__(self, pump: Pump, lambda_context: LambdaContext) -> None:
+        super().__init__(pump.turn, lambda_context)
+        self._pump = pump
 
     def _drive(self, op: Op, operation: Operation[T]) -> Coroutine[object, None, T]:
-        return drive(self._driver, op, operation)
+        return drive(self._pump, op, operation)
 
     def _checked(self, plan: StepPlan) -> StepPlan:
         return plan
 
     def _watched(self, coroutine: Coroutine[object, None, T], what: str) -> Coroutine[object, None, T]:
         """Without `await` its value would be a coroutine, which is always true."""
-        self._driver.forgotten.called(coroutine, what, self._scope(what).branch, coroutine)
+        self._pump.unawaited.called(coroutine, what, self._scope(what).branch, coroutine)
         return coroutine
 
     @overload
@@ -135,13 +136,13 @@ class AsyncDurableContext(BaseContext):
         if kwargs:
             check_keywords(fn, args, kwargs)
         op = self._scope("step").enter("step", plan.component)
-        return drive(self._driver, op, step_operation(op, plan, fn, args, kwargs))
+        return drive(self._pump, op, step_operation(op, plan, fn, args, kwargs))
 
     def sleep(self, duration: Duration, *, name: str | None = None) -> Coroutine[object, None, None]:
         """Seconds or timedelta. Suspends, unless it is short (about a second)."""
         delay = milliseconds(duration, "the duration of ctx.sleep")
         op = self._enter("sleep", "sleep", named(name, "sleep"))
-        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
+        return self._drive(op, sleep_operation(op, self._turn.present() + delay))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> Coroutine[object, None, None]:
         """ValueError for a naive datetime; a past one returns at once."""
@@ -489,4 +490,4 @@ class AsyncDurableContext(BaseContext):
 
 def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
     """The handler's return value, or what it raised. Also from a thread that already runs a loop of its own."""
-    return execute(session, lambda driver: handler(event, AsyncDurableContext(driver, lambda_context)))
+    return execute(session, lambda pump: handler(event, AsyncDurableContext(pump, lambda_context)))

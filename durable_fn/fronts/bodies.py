@@ -1,113 +1,190 @@
-"""Step bodies in an async turn: what is looked at before one runs, and how it runs."""
+"""Step bodies and requests of an async turn. They wait at the gate: none begins before the replay is over, and before what led to
+it is durable where a death could make it be decided otherwise. So no effect follows from a decision that can be revoked."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+import contextvars
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from ..core.current import current_scope, running_step
-from ..core.effects import Call
+from ..core.current import running_step
+from ..core.effects import Call, Effect, Expire, Launch, Room, Tell
 from ..core.failures import own_cancellation
-from ..core.scope import Op
 from ..errors import StepTimeout
-from .director import TurnDirector
-from .dooms import Dooms
-from .native import cancellations, is_foreign
-from .order import ResultOrder
-from .writer import Writer
+from .native import is_foreign
+
+if TYPE_CHECKING:
+    from .operation import RunningOperation
+    from .pump import Pump
 
 
 class Bodies:
-    """Those of one turn. While one runs the turn does not suspend."""
+    """Those of one turn. `yielding`: too little Lambda time is left for another one."""
 
-    def __init__(self, director: TurnDirector, order: ResultOrder, writer: Writer, dooms: Dooms) -> None:
-        self._director = director
-        self._order = order
-        self._writer = writer
-        self._dooms = dooms
-        self._session = director.session
-        self._turn = director.turn
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self._session = pump.session
+        self._gate: list[tuple[RunningOperation, Effect]] = []
+        self._farewells: list[tuple[RunningOperation, Effect]] = []  # requests of operations that were left
+        self.running: dict[RunningOperation, asyncio.Task[Any]] = {}
+        self._unwinding = 0  # bodies whose operation was left
+        self.yielding = False
 
-    async def room(self, op: Op, timeout: float | None) -> None:
-        """Whether a body may begin now, of an execution that is still ours and not cancelled. Without Lambda time enough it
-        never does: the turn suspends as soon as the bodies of other branches are done."""
-        if self._order.waits_for_replay:
-            await self._order.gate()
-        self._director.go_live()
-        if self._order.waits_for_timeouts:
-            await self._order.gate()
-        if self._turn.closed is not None:
-            raise self._turn.closed
-        if self._session.news_are_old:
-            await self._writer.ask(self._session.look_for_news)
-        if not self._session.read_only:
-            self._turn.look_at_deadline()
-        if op.scope.branch.doomed and await self._dooms.claims(op):
-            await self._dooms.strike(op)
+    def queue(self, operation: RunningOperation, effect: Effect) -> None:
+        (self._farewells if operation.gone else self._gate).append((operation, effect))
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._gate or self._farewells)
+
+    @property
+    def takes_leave(self) -> bool:
+        """Whether a request is still to be made for an operation that was left."""
+        return bool(self._farewells)
+
+    def say_farewell(self) -> bool:
+        """Makes the next such request. False: it cannot begin now."""
+        return self._request(*self._farewells.pop(0)) if not self._pump.commits.busy else False
+
+    @property
+    def at_work(self) -> bool:
+        return bool(self.running) or self._unwinding > 0
+
+    def may_share(self) -> bool:
+        """Whether bodies run that may end in this round of the loop."""
+        return bool(self.running)
+
+    def drop(self, operation: RunningOperation) -> None:
+        """The handler left this operation: its body unwinds in the background, and its result is dropped."""
+        self._gate = [row for row in self._gate if row[0] is not operation]
+        body = self.running.pop(operation, None)
+        if body is not None:
+            self._unwinding += 1
+            body.cancel()
+
+    def left(self) -> list[asyncio.Task[Any]]:
+        """Bodies that run when the turn is over."""
+        return [*self.running.values()]
+
+    # -- the gate --------------------------------------------------------------------------------------------------
+
+    def open(self) -> bool:
+        """Begins what waits. False: nothing could begin now."""
+        if self._farewells:
+            return self.say_farewell()
+        if self._unwinding or self.yielding:
+            return False
+        gate, self._gate = self._gate, []
+        for place, (operation, effect) in enumerate(gate):
+            if not self._begin(operation, effect):
+                self._gate = [*gate[place:], *self._gate]
+                return place > 0
+        return True
+
+    def _begin(self, operation: RunningOperation, effect: Effect) -> bool:
+        """False: not now."""
+        if isinstance(effect, Launch | Expire | Tell):
+            return self._request(operation, effect)
+        assert isinstance(effect, Call | Room)
+        begun = isinstance(effect, Call) and effect.begun  # a marker says so: it is not put off any more
+        if not begun and not self._has_room(effect.timeout):
+            return False
         self._session.look_at_lease()
-        if self._session.must_yield(timeout):
-            self._director.yielding = True
-            await self._director.loop.create_future()
-
-    async def call(self, op: Op, call: Call) -> Any:
-        """A native cancellation that nobody asked for is the body's own failure."""
-        if call.begun:
-            self._session.look_at_lease()
+        if isinstance(effect, Room):
+            operation.resume()
         else:
-            await self.room(op, call.timeout)
-        self._director.busy += 1
-        scope, step = current_scope.set(None), running_step.set(call.info)
-        asked = cancellations()
+            self._start(operation, effect)
+        return True
+
+    def _has_room(self, timeout: float | None) -> bool:
+        """Whether a body may begin now, of an execution that is still ours. Without Lambda time enough none does any more."""
+        if self._session.must_yield(timeout):
+            self.yielding = True
+        return not self.yielding
+
+    def _request(self, operation: RunningOperation, effect: Launch | Expire | Tell) -> bool:
+        if self._pump.commits.busy:
+            return False
+        session = self._session
+        if isinstance(effect, Launch):
+            ask: Any = partial(session.launch, effect)
+        elif isinstance(effect, Expire):
+            ask = partial(session.expire, effect.key, effect.body)
+        else:
+            ask = partial(session.tell, effect.id, effect.reason)
+        self._pump.commits.ask(ask, operation.answer())
+        return True
+
+    # -- bodies ----------------------------------------------------------------------------------------------------
+
+    def _start(self, operation: RunningOperation, call: Call) -> None:
+        assert operation.context is not None
+        body = asyncio.Task(self._attempt(operation, call), loop=self._pump.loop, context=operation.context.copy())
+        self.running[operation] = body
+        body.add_done_callback(partial(self._ended, operation), context=self._pump.loop.engine)
+
+    async def _attempt(self, operation: RunningOperation, call: Call) -> tuple[Any, BaseException | None]:
+        """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
+        running_step.set(call.info)
         try:
             if not self._session.hooks:
-                value = await _in_time(call)
-            else:
-                from .hooking import attempt
+                return await self._in_time(operation, call), None
+            from .hooking import attempt
 
-                with attempt(self._session.hooks, call.info):
-                    value = await _in_time(call)
-            if self._director.unsettled:
-                await self._director.settled()
-            return value
-        except BaseException as death:
-            if self._director.unsettled and isinstance(death, Exception):
-                await self._director.settled()
-            if is_foreign(death) and self._turn.closed is None and cancellations() == asked:
-                raise own_cancellation(death) from death
-            if not isinstance(death, Exception | asyncio.CancelledError | GeneratorExit) and self._turn.closed is None:
-                self._turn.closed = death  # like a death: nothing more is committed, also not by `finally` blocks
+            with attempt(self._session.hooks, call.info):
+                return await self._in_time(operation, call), None
+        except GeneratorExit:
             raise
-        finally:
-            running_step.reset(step)
-            current_scope.reset(scope)
-            self._director.busy -= 1
+        except BaseException as error:
+            return None, error
 
+    async def _in_time(self, operation: RunningOperation, call: Call) -> Any:
+        if call.timeout is None:
+            return await self._run(operation, call)
+        limit = asyncio.timeout(call.timeout)
+        try:
+            async with limit:
+                return await self._run(operation, call)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            info = call.info
+            raise StepTimeout(
+                f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s"
+            ) from None
 
-async def _in_time(call: Call) -> Any:
-    if call.timeout is None:
-        return await _run(call)
-    limit = asyncio.timeout(call.timeout)
-    try:
-        async with limit:
-            return await _run(call)
-    except TimeoutError:
-        if not limit.expired():
+    async def _run(self, operation: RunningOperation, call: Call) -> Any:
+        if call.is_async:
+            return await call.fn(*call.args, **call.kwargs)
+        body = _ThreadedBody(call)
+        thread = self._pump.loop.run_in_executor(None, contextvars.copy_context().run, body.run)
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            body.forget()
+            if operation.gone:  # a thread cannot be ended, and no other body begins before it has
+                await asyncio.wait([thread])
             raise
-        info = call.info
-        raise StepTimeout(f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s") from None
+        value = body.outcome()
+        return await value if asyncio.iscoroutine(value) else value
+
+    def _ended(self, operation: RunningOperation, body: asyncio.Task[Any]) -> None:
+        dropped = self.running.pop(operation, None) is None
+        self._unwinding -= dropped
+        value, error = (None, asyncio.CancelledError()) if body.cancelled() else body.result()
+        if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
+            self._pump.die(error)
+        elif dropped:
+            self._pump.stir(_nothing)
+        else:
+            failure = own_cancellation(error) if error is not None and is_foreign(error) else error
+            self._pump.stir(partial(operation.resume, value, failure))
 
 
-async def _run(call: Call) -> Any:
-    if call.is_async:
-        return await call.fn(*call.args, **call.kwargs)
-    body = _ThreadedBody(call)
-    try:
-        value = await asyncio.to_thread(body.run)
-    except asyncio.CancelledError:
-        body.forget()
-        raise
-    return await value if asyncio.iscoroutine(value) else value
+def _nothing() -> None:
+    """What a body that was dropped has to say."""
 
 
 class _ThreadedBody:
@@ -116,18 +193,29 @@ class _ThreadedBody:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._made: list[Any] = []
+        self._error: BaseException | None = None
         self._forgotten = False
 
-    def run(self) -> Any:
-        value = self._call.fn(*self._call.args, **self._call.kwargs)
-        if asyncio.iscoroutine(value):
-            self._made.append(value)
-            if self._forgotten:
-                self.forget()
-        return value
+    def run(self) -> None:
+        """Keeps what it raises: a future takes no StopIteration."""
+        try:
+            value = self._call.fn(*self._call.args, **self._call.kwargs)
+        except BaseException as error:
+            self._error = error
+            return
+        self._made.append(value)
+        if self._forgotten:
+            self.forget()
+
+    def outcome(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._made.pop()
 
     def forget(self) -> None:
         """Nobody waits any more; the thread may be done already or not."""
         self._forgotten = True
         with contextlib.suppress(IndexError):
-            self._made.pop().close()
+            value = self._made.pop()
+            if asyncio.iscoroutine(value):
+                value.close()

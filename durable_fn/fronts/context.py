@@ -88,12 +88,16 @@ class BaseSaga:
     @contextlib.contextmanager
     def _shield(self) -> Iterator[None]:
         """A cancellation that comes now waits until the compensation is done."""
-        branch = self._context._scope("saga").branch
+        turn, branch = self._context._turn, self._context._scope("saga").branch
         branch.shields += 1
+        turn.shields += 1
         try:
             yield
         finally:
             branch.shields -= 1
+            turn.shields -= 1
+            if turn.front is not None:
+                turn.front.unshielded()
 
     def _tell(self, error: BaseException | None) -> None:
         if self._failures:

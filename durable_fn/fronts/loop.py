@@ -1,241 +1,199 @@
-"""The event loop of async handlers: native tasks get scopes of their own, time follows the journal while it replays, and
-the moment at which the loop would block is where an execution suspends.
+"""The event loop of async handlers: the standard one, except for what belongs to the handler.
 
-Three facts shape it. Raising a suspension inside a task would cancel its siblings in `gather` and `TaskGroup`, so a
-waiting operation only parks on a future. A task that two branches make has to number its operations by itself, so every
-task started by handler code gets a child scope. And `asyncio.timeout` sets loop timers: while replaying, `time()` is the
-journal's time, so such a timer stands at the same moment on every replay and ends a durable wait at its due time.
+A callback, timer, task or future is the handler's if it was made where a scope of the turn is current. Such callbacks never enter
+the base loop's queue: they go to the turn's own, so that "the handler rests" is exact. Such timers are durable timers of the
+turn. Everything else (step bodies, clients) is plain asyncio: real time, real sockets. One loop a thread, reused by all its
+invocations, so that clients made at module level keep working.
 """
 
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
-import math
-import selectors
 import sys
-import time
+import threading
+import zlib
 from collections.abc import Callable, Coroutine
-from functools import partial
 from types import CodeType
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from ..core.current import current_scope
 
+if TYPE_CHECKING:
+    from ..core.scope import Scope
+    from .pump import Pump
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-_RESOLUTION: Final = time.get_clock_info("monotonic").resolution
-
-_MOST_LAG: Final = 1.0
-"""Seconds that the handler's code may have run since the last result, for a timer to count from that all the same."""
 
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
 
 
-def just_after(moment: float) -> float:
-    """Seconds that take loop time past a moment, also where it has run so far that a float has no microseconds left."""
-    return max(1e-6, 4 * math.ulp(moment))
+def inline(fn: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Marks a coroutine function of ours as one operation, not a branch."""
+    INLINE.add(fn.__code__)
+    return fn
 
 
-def _rounded(delay: float) -> float:
-    """Up, as a delay was before a moment passed between the caller's look at the time and ours."""
-    grid = 0.01 if delay >= 1 else 0.001
-    return math.ceil(delay / grid - 1e-3) * grid
+def number(scope: Scope) -> int:
+    """Stands for the place in the program of what the handler makes next, the same in every process."""
+    scope.made += 1
+    return zlib.crc32(f"{scope.path}\0{scope.made}".encode())
 
 
-def _apart(moment: float) -> float:
-    """Seconds by which two timers for one moment are told apart."""
-    return max(1e-8, 8 * math.ulp(moment))
+class HandlerTask(asyncio.Task[T]):
+    """Its hash is its place in the program, so that sets of tasks (a TaskGroup's, `asyncio.wait`'s) have one order in every
+    process."""
+
+    def __init__(self, coro: Any, *, number: int, **kwargs: Any) -> None:
+        self.number = number
+        super().__init__(coro, **kwargs)
+
+    def __hash__(self) -> int:
+        return self.number
 
 
-class Director(Protocol):
-    """Who decides what the loop does when nothing is ready."""
+class HandlerFuture(asyncio.Future[T]):
+    """As `HandlerTask`: `asyncio.shield` and the like give futures, and these stand in sets, too."""
 
-    base: float
-    live: bool
-    """Whether time runs; in a replay it stands where the log is."""
-    unsettled: bool
-    """Whether a timer of the handler has fired, and what it set off has not come to rest."""
+    def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
+        self.number = number
+        super().__init__(loop=loop)
 
-    def time(self) -> float:
-        """Loop time in seconds, `base` at the start of the turn."""
-
-    def stands(self) -> float:
-        """Loop time that a replay shows here."""
-
-    def block(self, timeout: float | None) -> float | None:
-        """The loop would block for `timeout` seconds (None: for ever). Returns how long it may; may raise to end it."""
-
-    def late(self, timeout: float | None) -> float | None:
-        """Nothing is ready, and a timer of the handler is late: what came before it goes first. As `block`."""
-
-    def restless(self) -> None:
-        """A timer of the handler is late or has fired, and something is ready still."""
-
-    def blocked(self, events: int) -> None:
-        """The wait is over, with so many I/O events."""
+    def __hash__(self) -> int:
+        return self.number
 
 
-class _Selector(selectors.DefaultSelector):
-    """Asks the director before every wait."""
-
-    loop: DurableLoop
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        director = self.loop.director
-        if director is None:
-            return super().select(timeout)
-        held = bool(self.loop.held)
-        if timeout is not None and timeout <= 0:
-            if self.loop._ready and (held or director.unsettled):
-                director.restless()
-            return super().select(timeout)
-        ready = super().select(0)
-        if not ready and held:
-            return super().select(director.late(timeout))
-        if not ready:
-            ready = super().select(director.block(timeout))
-            director.blocked(len(ready))
-        return ready
+def _hash_of_gathered(future: Any) -> int:
+    """`asyncio.gather` makes its future by itself: it has the hash of what it gathers."""
+    return hash(tuple(map(hash, future._children)))
 
 
-class _Late(NamedTuple):
-    """A timer of the handler whose time is over, and what it calls."""
-
-    timer: asyncio.TimerHandle
-    call: Callable[[], object]
-    context: contextvars.Context
-
-    def fire(self) -> None:
-        """Unless it was cancelled since."""
-        if not self.timer.cancelled():
-            self.call()
+asyncio.tasks._GatheringFuture.__hash__ = _hash_of_gathered  # type: ignore[attr-defined]
 
 
 class DurableLoop(asyncio.SelectorEventLoop):
-    """One per thread, reused by all its invocations, so that clients made at module level keep working.
-
-    `_ready` and `_scheduled`, the base loop's queues of callbacks and of timers, tell whether any other task can run now;
-    they have had these names and meanings since Python 3.4, and a test holds them.
-    """
-
-    _ready: collections.deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
-    _selector: selectors.BaseSelector
+    """`pump`: of the turn that runs, or None between turns."""
 
     def __init__(self) -> None:
-        self.director: Director | None = None
+        self.pump: Pump | None = None
         self.threads = 0  # calls in executors that have not ended
-        self.held: collections.deque[_Late] = collections.deque()  # until it is their turn
-        self._last = 0.0
-        self._set = 0  # timers that the handler has set in this turn
-        selector = _Selector()
-        selector.loop = self
-        super().__init__(selector)
-        self.set_task_factory(_scoped_task)
+        self.engine = contextvars.Context()  # in which everything runs that is ours
+        super().__init__()
 
-    def enter(self, director: Director) -> None:
-        """A turn begins. Loop time goes on from where it stands: timers of module-level clients are in it."""
-        director.base = self._last
-        self.director = director
-        self._set = 0
+    def scope_of(self, context: contextvars.Context | None) -> Scope | None:
+        """The handler's scope that a context belongs to; None for what is not the handler's."""
+        pump = self.pump
+        if pump is None:
+            return None
+        scope = current_scope.get() if context is None else context.get(current_scope)
+        return scope if scope is not None and scope.turn is pump.turn else None
 
-    def leave(self) -> None:
-        self.held.clear()
-        self._last = self.time()
-        self.director = None
+    # -- the handler's callbacks, timers, tasks and futures ---------------------------------------------------------
+
+    def time(self) -> float:
+        """In handler code seconds of journal time since the execution started: it stands between two entries of the log."""
+        scope = self.scope_of(None)
+        if scope is None:
+            return super().time()
+        turn = scope.turn
+        return (turn.at - turn.started) / 1000
+
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        if self.scope_of(context) is None:
+            return super().call_soon(callback, *args, context=context)
+        assert self.pump is not None
+        handle = asyncio.Handle(callback, args, self, context)
+        self.pump.wake(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        if threading.get_ident() == getattr(self, "_thread_id", None) and self.scope_of(context) is not None:
+            return self.call_soon(callback, *args, context=context)
+        return super().call_soon_threadsafe(callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        """A timer of the handler counts from where the log stands, live as in a replay, and of two for one moment the one that
-        was set first is the first. It is held when its time is over, and fires when it is its turn among all that moves the
-        handler. Timers of step bodies and of clients are asyncio's own."""
-        director = self.director
-        if director is None or (current_scope.get() if context is None else context.get(current_scope)) is None:
+        scope = self.scope_of(context)
+        if scope is None:
             return super().call_at(when, callback, *args, context=context)
-        now, stands = self.time(), director.stands()
-        if now - stands <= min(_MOST_LAG, (when - now) / 4):
-            when = stands + _rounded(when - now)
-        self._set += 1
-        inside = contextvars.copy_context() if context is None else context
-        timer = super().call_at(when + self._set * _apart(when), lambda: self._hold(late), context=inside)
-        late: _Late = _Late(timer, partial(callback, *args), inside)
-        return timer
+        assert self.pump is not None
+        if self.pump.over:
+            return super().call_at(super().time() + when - self.time(), callback, *args, context=context)
+        return self.pump.set_timer(scope, when, callback, args, context)
 
-    def _hold(self, late: _Late) -> None:
-        if self.director is None:
-            late.fire()
-        else:
-            self.held.append(late)
+    def create_future(self) -> asyncio.Future[Any]:
+        scope = self.scope_of(None)
+        return super().create_future() if scope is None else HandlerFuture(number(scope), self)
 
-    def fire(self) -> float:
-        """The first timer that is held. Gives the loop time that it was set for, 0 if all were cancelled."""
-        while self.held:
-            late = self.held.popleft()
-            if not late.timer.cancelled():
-                self.call_soon(late.fire, context=late.context)
-                return late.timer.when()
-        return 0.0
+    def create_task(self, coro: Any, *, name: Any = None, context: Any = None, **kwargs: Any) -> asyncio.Task[Any]:
+        """A task that handler code starts runs in a child scope, numbered in the order of creation."""
+        scope = self.scope_of(context)
+        if scope is None:
+            return super().create_task(coro, name=name, context=context, **kwargs)
+        inside = contextvars.copy_context() if context is None else context.copy()
+        if getattr(coro, "cr_code", None) not in INLINE:
+            _refuse_shuffled()
+            inside.run(current_scope.set, scope.task())
+        if sys.version_info >= (3, 12) and self.get_task_factory() is asyncio.eager_task_factory:
+            kwargs["eager_start"] = True
+        return HandlerTask(coro, number=number(scope), loop=self, name=name, context=inside, **kwargs)
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        scope = self.scope_of(None)
         future = super().run_in_executor(executor, func, *args)
         self.threads += 1
-        future.add_done_callback(self._thread_done)
-        return future
+        future.add_done_callback(self._thread_done, context=self.engine)
+        if scope is None or self.pump is None or self.pump.over:
+            return future
+        return self.pump.outside(scope, future)
 
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self.threads -= 1
 
-    @property
-    def _clock_resolution(self) -> float:
-        """What the base loop adds to the present to find the timers that are late: enough for a float to tell the difference."""
-        return just_after(self._scheduled[0].when()) if self._scheduled else _RESOLUTION
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        """Whenever the garbage collector likes: never as a part of the handler."""
+        self._asyncgens.discard(agen)  # type: ignore[attr-defined]
+        if not self.is_closed():
+            super().call_soon_threadsafe(self.create_task, agen.aclose(), context=self.engine)
 
-    @_clock_resolution.setter
-    def _clock_resolution(self, value: float) -> None:
-        """The base loop's own."""
+    # -- ours ------------------------------------------------------------------------------------------------------
+
+    def ours(self, callback: Callable[[*Ts], object], *args: *Ts) -> None:
+        """In the base loop, after what can run now."""
+        super().call_soon(callback, *args, context=self.engine)
+
+    def ours_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+        return super().call_at(super().time() + max(0.0, seconds), callback, context=self.engine)
+
+    def real_time(self) -> float:
+        return super().time()
+
+    def plain_future(self) -> asyncio.Future[Any]:
+        """One that never stands in a set of the handler's."""
+        return asyncio.Future(loop=self)
 
     @property
     def expects_something(self) -> bool:
         """Whether a socket, a pipe or a call in another thread may bring something. One descriptor is the loop's own."""
-        return self.threads > 0 or len(self._selector.get_map()) > 1
+        return self.threads > 0 or len(self._selector.get_map()) > 1  # type: ignore[attr-defined]
 
     @property
-    def has_timers(self) -> bool:
-        return any(not timer.cancelled() for timer in (*self._scheduled, *(late.timer for late in self.held)))
-
-    def late(self) -> bool:
-        """Whether a timer's time is over that has not fired."""
-        while self.held and self.held[0].timer.cancelled():
-            self.held.popleft()
-        return bool(self.held) or (bool(self._scheduled) and self._scheduled[0].when() <= self.time())
+    def is_idle(self) -> bool:
+        """Whether no callback of the base loop's can run now, seen from the one that runs. `_ready` is its queue since Python 3.4."""
+        return not self._ready  # type: ignore[attr-defined]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Silent about tasks that were unwound by a suspension, a fence or an outage: that is no error of the handler."""
         error = context.get("exception")
         if error is None or isinstance(error, Exception):
             super().call_exception_handler(context)
-
-    def time(self) -> float:
-        director = self.director
-        return self._last if director is None else director.time()
-
-
-def _scoped_task(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
-    """A task started by handler code runs in a child scope, numbered in the order of creation."""
-    scope = current_scope.get()
-    if scope is not None and getattr(coro, "cr_code", None) not in INLINE:
-        context = kwargs.get("context") or contextvars.copy_context()
-        inner = context.get(current_scope)
-        if inner is scope:
-            _refuse_shuffled()
-            context = context.copy()
-            context.run(current_scope.set, scope.task())
-            kwargs["context"] = context
-    return asyncio.Task(coro, loop=loop, **kwargs)
 
 
 def _as_completed() -> CodeType:
@@ -262,9 +220,3 @@ def _refuse_shuffled() -> None:
                 "asyncio.as_completed starts coroutines in an order that differs from run to run, so their durable "
                 "operations cannot be replayed; hand it tasks: as_completed([asyncio.create_task(c) for c in ...])"
             )
-
-
-def inline(fn: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Marks a coroutine function of ours as one operation, not a branch."""
-    INLINE.add(fn.__code__)
-    return fn

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
-import contextvars
 import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
-from ..core.scope import Branch
 from ..errors import ExecutionCancelled
 
 
@@ -41,16 +39,17 @@ def is_foreign(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and not isinstance(error, ExecutionCancelled)
 
 
-def cancellations() -> int:
-    """How often this task was asked to end, as far as it knows of it: a request that is on its way counts when it arrives."""
-    task = asyncio.current_task()
-    assert task is not None
-    return task.cancelling() - bool(getattr(task, "_must_cancel", False))
+def native(error: BaseException) -> BaseException:
+    """An error of ours as native code is to see it."""
+    if isinstance(error, ExecutionCancelled) and not isinstance(error, AsyncExecutionCancelled):
+        return AsyncExecutionCancelled(str(error), reason=error.reason)
+    return error
 
 
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `doom`, so that
-    `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations."""
+    `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations. Where what the branch awaited
+    took the cancellation for itself, it arrives when the branch goes on."""
 
     def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any]) -> None:
         self.inner = inner
@@ -58,6 +57,8 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self.task: asyncio.Task[Any] | None = None
 
     def send(self, value: Any) -> Any:
+        if self.doom is not None and not getattr(self.task, "_must_cancel", False):
+            return self.throw(asyncio.CancelledError())
         return self.inner.send(value)
 
     def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
@@ -78,21 +79,3 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self.doom = error
         assert self.task is not None
         self.task.cancel()
-
-
-class BranchTasks:
-    """The own tasks of a turn's branches, the handler's included."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._coroutines: dict[Branch, BranchCoroutine] = {}
-
-    def start(self, inner: Any, context: contextvars.Context, branch: Branch) -> asyncio.Task[Any]:
-        coroutine = BranchCoroutine(inner)
-        coroutine.task = task = asyncio.Task(coroutine, loop=self._loop, context=context)
-        self._coroutines[branch] = coroutine
-        return task
-
-    def cancel(self, branch: Branch, error: BaseException) -> None:
-        """Raises `error` in it, where its task waits."""
-        self._coroutines[branch].cancel(error)

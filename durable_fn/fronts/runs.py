@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
-from ..core.current import current_scope
-from .driver import Driver
-from .loop import DurableLoop
+from .loop import DurableLoop, HandlerTask
+from .places import waiting_places
+from .pump import Pump
 from .session import Session
 
-Handler = Callable[[Driver], Any]
+Handler = Callable[[Pump], Any]
+
+_log = logging.getLogger("durable_fn")
 
 _loops = threading.local()
 
@@ -48,65 +50,61 @@ def own_loop() -> DurableLoop:
 
 def _run(session: Session, handler: Handler) -> Any:
     loop = own_loop()
-    driver = Driver(session, loop)
+    pump = Pump(session, loop)
     turn = session.turn
-    inside = contextvars.copy_context()
-    inside.run(current_scope.set, turn.root)
-    loop.enter(driver.director)
-    driver.order.settle()
     try:
-        main = driver.tasks.start(handler(driver), inside, turn.branch)
-        driver.director.give_up = partial(driver.tasks.cancel, turn.branch)
-        value = loop.run_until_complete(main)
+        value = pump.run(handler(pump))
     except Exception:
         if turn.closed is None:
-            driver.forgotten.failed(loop)
+            pump.unawaited.failed(loop)
         raise
     else:
         if turn.closed is None:
-            driver.forgotten.check(loop)
+            pump.unawaited.check(loop)
         return value
     finally:
-        _close(loop, driver)
-        loop.leave()
+        _close(loop, pump)
+        loop.pump = None
 
 
-def _close(loop: DurableLoop, driver: Driver) -> None:
-    """Cancels what is left of a turn, so that `async with` blocks of the handler clean up; whoever still waits for
+def _close(loop: DurableLoop, pump: Pump) -> None:
+    """Cancels what is left of a turn, in one order, so that `async with` blocks of the handler clean up. Whoever still waits for
     something then is dropped."""
-    if not asyncio.all_tasks(loop):
+    left = [task for task in asyncio.all_tasks(loop) if isinstance(task, HandlerTask)]
+    left.sort(key=hash)
+    bodies = pump.bodies.left()
+    if not left and not bodies:
         return
-    turn, reason = driver.turn, driver.turn.closed
+    turn, reason = pump.turn, pump.turn.closed
     if reason is None:
         turn.closed = RuntimeError(
             f"a task of execution {turn.header.id!r} made a durable call after the handler returned; await the task, or "
             "use asyncio.TaskGroup"
         )
-        driver.order.ended = True
-        if not driver.session.store.local:
-            _rest(loop, driver)
-    driver.director.closing = True
+        if any(not task.done() for task in left):
+            _log.warning(
+                "execution %r returned while tasks of its handler still ran, which are cancelled: %s",
+                turn.header.id,
+                ", ".join(sorted(waiting_places(loop))),
+            )
+    pump.over = True
     try:
-        _cancel_tasks(loop)
+        for task in (*left, *bodies):
+            task.cancel()
+        loop.call_soon(_unwind, loop, pump, context=loop.engine)
+        loop.run_forever()
     finally:
         turn.closed = reason
-        driver.order.ended = False
+        for task in (*left, *bodies):
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-def _rest(loop: DurableLoop, driver: Driver) -> None:
-    """What ends this turn meanwhile is found out by the next request."""
+def _unwind(loop: DurableLoop, pump: Pump) -> None:
+    """Round after round of the loop, until nothing can run without waiting."""
     with contextlib.suppress(BaseException):
-        loop.run_until_complete(loop.create_task(driver.writer.rest(), context=contextvars.Context()))
-
-
-def _cancel_tasks(loop: DurableLoop) -> None:
-    tasks = asyncio.all_tasks(loop)
-    if not tasks:
-        return
-    for task in tasks:
-        task.cancel()
-    try:
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-    except BaseException:
-        for task in asyncio.all_tasks(loop):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        pump.run_ready()
+    if loop.is_idle and not pump.ready:
+        loop.stop()
+    else:
+        loop.call_soon(_unwind, loop, pump, context=loop.engine)

@@ -127,6 +127,7 @@ class Session:
         self._taken = self._written = 0  # batches
         self.activity = Activity()
         self.read_only = False  # a recorded history is walked: no body runs
+        self.took_over = False  # from an owner that died
         self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
@@ -223,11 +224,11 @@ class Session:
             arrived = self._arrivals
             seen, quiet = arrived, 0 if arrived > seen else quiet + 1
 
-    def take(self) -> list[Event]:
-        """What is pending, now this caller's to write. Safe beside other threads' `record`."""
+    def take(self, count: int | None = None) -> list[Event]:
+        """What is pending, or the first of it, now this caller's to write. Safe beside other threads' `record`."""
         pending = self.turn.pending
         with self.turn.lock:
-            batch = pending[:]
+            batch = pending[:count]
             del pending[: len(batch)]
         return batch
 
@@ -257,29 +258,36 @@ class Session:
 
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
-    def decide(self, decision: Event, pending: list[Event] | None = None) -> bool:
-        """Commits what is pending (or was, when it was taken), on the condition that nothing has come which is not in hand.
-        False: the inbox was read again, and what is pending is pending still."""
+    def decide(self, decision: Event) -> bool:
+        """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read again,
+        and what is pending is pending still."""
         with self._alone():
-            turn = self.turn
-            batch = [*(self.take() if pending is None else pending), decision]
-            *first, last = _parts(batch, self.store.fits)
-            for part in first:
-                self.append(part)
-            self.look_at_lease()
-            segment = Segment(turn.journal.next_seq, turn.writer, last)
-            reply = self._asked(lambda: self.store.decide(turn.header, segment, turn.seen))
-            if isinstance(reply, Header):
-                turn.journal.next_seq += 1
-                turn.worked = True
-                self.report(batch)
-                return True
-            if reply.reason != "moved":
-                raise self._fenced(f"could not decide: {reply.reason}")
-            with turn.lock:
-                turn.pending[:0] = batch[-last.count("\n") - 1 : -1]
-            self.reload()
-            return False
+            back = self.decide_on(self.take(), decision)
+            if back:
+                with self.turn.lock:
+                    self.turn.pending[:0] = back
+            return back is None
+
+    def decide_on(self, batch: list[Event], decision: Event) -> list[Event] | None:
+        """Writes the batch and the decision, if nothing has come which is not in hand. None: it stands. Else the inbox was read
+        again, and the entries that come back have to be written once more."""
+        turn = self.turn
+        batch = [*batch, decision]
+        *first, last = _parts(batch, self.store.fits)
+        for part in first:
+            self.append(part)
+        self.look_at_lease()
+        segment = Segment(turn.journal.next_seq, turn.writer, last)
+        reply = self._asked(lambda: self.store.decide(turn.header, segment, turn.seen))
+        if isinstance(reply, Header):
+            turn.journal.next_seq += 1
+            turn.worked = True
+            self.report(batch)
+            return None
+        if reply.reason != "moved":
+            raise self._fenced(f"could not decide: {reply.reason}")
+        self.reload()
+        return batch[-last.count("\n") - 1 : -1]
 
     def expire(self, key: str, body: str) -> None:
         """A timeout, unless a completion was first. Whatever stands there is in hand then."""
@@ -350,6 +358,7 @@ class Session:
     def fence(self) -> None:
         """A new owner's first write: the dead one may still have an append under way."""
         now = self.turn.time()
+        self.took_over = True
         self._put(fence(now))
         self.turn.resume(now)
 

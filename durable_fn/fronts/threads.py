@@ -299,5 +299,5 @@ class _Run:
             self.fan.end(strand, "CANCELLED")
         else:
             assert error is None or isinstance(error, Exception)
-            value, failure = strand_ended(self.op, strand, value, error)
-            self.fan.end(strand, "FAILED" if failure else "SUCCEEDED", value, failure)
+            strand_ended(self.op, strand, value, error)
+            self.fan.end(strand, "FAILED" if strand.error else "SUCCEEDED", strand.value, strand.error)

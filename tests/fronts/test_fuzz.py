@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from durable_fn.errors import ExecutionCancelled
-from durable_fn.fronts import director
 from durable_fn.testing import Execution, replay
 from durable_fn.testing.crashes import SimulatedDeath
 from tests.fronts.programs import Case, Program, a_program, calls, case, program
@@ -116,7 +115,6 @@ def smallest(seed: int, front: str, local: bool, wrong: str) -> Case:
 def main(front: str, seeds: str) -> int:
     """`seeds`: one, or "FIRST-LAST"."""
     logging.disable(logging.CRITICAL)
-    director._PATIENCE = 0.5  # type: ignore[misc]  # nothing here is slow
     first, _, last = seeds.partition("-")
     many, began, bad = range(int(first), int(last or first) + 1), time.monotonic(), 0
     for seed in many:

@@ -7,6 +7,7 @@ original. What a cancelled branch did before it was cancelled stays recorded and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,7 @@ from ...batch import BatchResult
 from ...errors import BatchError
 from .. import causes, failures
 from ..effects import Fork, Inside, Operation, Settle, Take
-from ..events import BEGUN, FAILED, SUCCEEDED, Event
+from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event
 from ..fan import Fan, Strand
 from ..scope import Branch, Doom, Op
 from ..values import Adapter
@@ -157,12 +158,19 @@ def strand_walked(op: Op, strand: Strand, value: Any, error: Exception | None) -
     _, strand.value, strand.error = _told(op, strand, value, error)
 
 
-def strand_ended(op: Op, strand: Strand, value: Any, error: Exception | None) -> tuple[Any, Exception | None]:
-    """Records the end of a live branch. Returns what a replay will give."""
+def strand_ended(op: Op, strand: Strand, value: Any, error: Exception | None) -> Event:
+    """Records the end of a live branch. The strand has what a replay will give."""
     status = SUCCEEDED
-    text, value, error = _told(op, strand, value, error)
-    if error is not None:
-        status, text = FAILED, _failure(op, error, f"{op.id}/{strand.component}")
-    end = Op(op.scope, "branch", f"{op.id}/{strand.component}", strand.index, None)
-    op.turn.record(end, status, value=text)
-    return value, error
+    text, strand.value, strand.error = _told(op, strand, value, error)
+    if strand.error is not None:
+        status, text = FAILED, _failure(op, strand.error, f"{op.id}/{strand.component}")
+    return op.turn.record(_end_of(op, strand), status, value=text)
+
+
+def branch_cancelled(op: Op, strand: Strand, by: str) -> Event:
+    """Records that a branch was cancelled and has unwound. `by`: the line that led to it."""
+    return op.turn.record(_end_of(op, strand), CANCELLED, value=json.dumps(by, ensure_ascii=False))
+
+
+def _end_of(op: Op, strand: Strand) -> Op:
+    return Op(op.scope, "branch", f"{op.id}/{strand.component}", strand.index, None)

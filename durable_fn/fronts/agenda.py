@@ -1,0 +1,149 @@
+"""What the operations and timers of an async turn wait for: a time, or something in the inbox."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..core.events import Event
+from ..core.inbox import Inbox
+
+if TYPE_CHECKING:
+    from .operation import RunningOperation
+
+
+class Timer(asyncio.TimerHandle):
+    """A native timer of handler code: a durable one. Its line fires it. A cancelled one leaves nothing."""
+
+    __slots__ = ("agenda", "due", "fired", "id", "written")
+
+    def __init__(
+        self, agenda: Agenda, id: str, due: int, when: float, callback: Callable[..., object], args: Any,
+        loop: asyncio.AbstractEventLoop, context: contextvars.Context | None,
+    ) -> None:  # fmt: skip
+        super().__init__(when, callback, args, loop, context)
+        self.agenda = agenda
+        self.id = id
+        self.due = due  # epoch milliseconds
+        self.fired = False
+        self.written = False  # its due time is in the log, or about to be
+
+    @property
+    def armed(self) -> bool:
+        return not self._cancelled and not self.fired  # type: ignore[attr-defined]
+
+    def cancel(self) -> None:
+        if self.armed:
+            self.agenda.armed -= 1
+        super().cancel()
+
+    def hand(self, event: Event) -> bool:
+        """Its line: it fires, unless the handler cancelled it before, here as in every replay."""
+        if not self.armed:
+            return False
+        self.fired = True
+        self.agenda.armed -= 1
+        self.agenda.fire(self)
+        return True
+
+
+class Agenda:
+    """`waiting`: how many operations are parked; `armed`: how many timers are set."""
+
+    def __init__(self, inbox: Inbox, fire: Callable[[Timer], None]) -> None:
+        self._inbox = inbox
+        self.fire = fire
+        self._order = itertools.count(1)
+        self._heap: list[tuple[int, int, RunningOperation | Timer]] = []
+        self._waiters: dict[str, collections.deque[tuple[int, RunningOperation]]] = {}
+        self._fresh: list[str] = []  # inbox keys to look at
+        self._present: list[tuple[int, str]] = []  # a heap: keys of which something is there, by their oldest waiter
+        self._version = inbox.version
+        self.waiting = 0
+        self.armed = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self.waiting and not self.armed
+
+    # -- what waits ------------------------------------------------------------------------------------------------
+
+    def set(self, timer: Timer) -> None:
+        self.armed += 1
+        heapq.heappush(self._heap, (timer.due, next(self._order), timer))
+
+    def park(self, operation: RunningOperation, due: int | None, wake: str | None) -> None:
+        """Until `unpark`."""
+        order = next(self._order)
+        operation.parked = order
+        self.waiting += 1
+        if due is not None:
+            heapq.heappush(self._heap, (due, order, operation))
+        if wake is not None:
+            self._waiters.setdefault(wake, collections.deque()).append((order, operation))
+            self._fresh.append(wake)
+
+    def unpark(self, operation: RunningOperation) -> None:
+        if operation.parked:
+            operation.parked = 0
+            self.waiting -= 1
+
+    # -- what comes ------------------------------------------------------------------------------------------------
+
+    def arrived(self) -> RunningOperation | None:
+        """Of the operations for which something is in the inbox, the one that has waited longest."""
+        if self._inbox.version is not self._version:
+            self._version = self._inbox.version
+            self._fresh = list(self._waiters)
+            self._present = []
+        fresh, self._fresh = self._fresh, []
+        for wake in dict.fromkeys(fresh):
+            self._look(wake)
+        while self._present:
+            order, wake = heapq.heappop(self._present)
+            first = self._first(wake)
+            if first is not None and first[0] == order and self._inbox.waits_for(wake):
+                self._fresh.append(wake)  # there may be more of it
+                return first[1]
+            if first is not None:
+                self._look(wake)
+        return None
+
+    def _look(self, wake: str) -> None:
+        first = self._first(wake)
+        if first is not None and self._inbox.waits_for(wake):
+            heapq.heappush(self._present, (first[0], wake))
+
+    def _first(self, wake: str) -> tuple[int, RunningOperation] | None:
+        queue = self._waiters.get(wake)
+        while queue:
+            order, operation = queue[0]
+            if operation.parked == order:
+                return queue[0]
+            queue.popleft()
+        if queue is not None:
+            del self._waiters[wake]
+        return None
+
+    def next_due(self) -> int | None:
+        """Epoch milliseconds."""
+        while self._heap:
+            due, order, what = self._heap[0]
+            if what.armed if isinstance(what, Timer) else what.parked == order:
+                return due
+            heapq.heappop(self._heap)
+        return None
+
+    def late(self, now: int) -> RunningOperation | Timer | None:
+        """The first whose time is over."""
+        due = self.next_due()
+        return heapq.heappop(self._heap)[2] if due is not None and due <= now else None
+
+    def timers(self) -> Iterator[Timer]:
+        """Those that are set, in the order of their times."""
+        return (what for _, _, what in sorted(self._heap, key=lambda row: row[:2]) if isinstance(what, Timer) and what.armed)

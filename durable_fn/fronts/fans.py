@@ -1,0 +1,225 @@
+"""Branches of `async def` handlers: a task each, and a fan that waits for their lines.
+
+The counterpart of `threads`. The end of a branch is a line. Handing it out wakes the fan: when it is over, who is cancelled and who
+begins next are consequences of lines, so they need none of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import collections.abc
+import contextvars
+from typing import TYPE_CHECKING, Any
+
+from ..core.current import current_scope
+from ..core.dooms import error_of
+from ..core.events import CANCELLED, FAILED, SUCCEEDED, Event
+from ..core.failures import own_cancellation
+from ..core.fan import Fan, Strand
+from ..core.operations.branches import branch_cancelled, strand_ended, strand_walked
+from ..core.scope import Branch, Doom, Op, Scope
+from ..errors import ExecutionCancelled
+from .loop import HandlerTask
+from .native import is_foreign, native
+
+if TYPE_CHECKING:
+    from .pump import Pump
+
+
+async def run_fan(pump: Pump, op: Op, fan: Fan) -> None:
+    """Until every branch that began has ended. Raises a cancellation that came meanwhile."""
+    await _Run(pump, op, fan).run()
+
+
+class _Run:
+    """One fan while it runs."""
+
+    def __init__(self, pump: Pump, op: Op, fan: Fan) -> None:
+        self.pump = pump
+        self.op = op
+        self.fan = fan
+        self._new = iter(fan.strands)
+        self._running: dict[int, _Lane] = {}
+        self._ended: collections.deque[_Lane] = collections.deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        cancelled: BaseException | None = None
+        while True:
+            while cancelled is None and not self.fan.over and len(self._running) < self.fan.width:
+                if not self._start_next():
+                    break
+            if not self._running:
+                break
+            try:
+                await self._some_end()
+            except BaseException as error:
+                if self.pump.over:
+                    raise
+                cancelled = error
+                self._cancel_all(error)
+            while self._ended:
+                self._end(self._ended.popleft())
+        for strand in self.fan.strands:
+            strand.status = strand.status or "CANCELLED"
+        if cancelled is not None:
+            raise cancelled
+
+    async def _some_end(self) -> None:
+        if not self._ended:
+            self._waiter = self.pump.loop.plain_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def ended(self, lane: _Lane) -> None:
+        """The line of its end was handed out."""
+        self._ended.append(lane)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _start_next(self) -> bool:
+        strand = next(self._new, None)
+        if strand is None:
+            return False
+        lane = _Lane(self, strand)
+        self._running[strand.index] = lane
+        lane.start()
+        return True
+
+    def _end(self, lane: _Lane) -> None:
+        del self._running[lane.strand.index]
+        self.op.scope.branch.inner.discard(lane.branch)
+        strand = lane.strand
+        was_over = self.fan.over
+        if strand.status == "CANCELLED":
+            self.fan.end(strand, "CANCELLED")
+        else:
+            self.fan.end(strand, "FAILED" if strand.error else "SUCCEEDED", strand.value, strand.error)
+        if self.fan.over and not was_over:
+            for other in self._running.values():
+                other.cancel(Doom("lost", f"the fan is over: {self.fan.reason}"))
+
+    def _cancel_all(self, error: BaseException) -> None:
+        """The fan itself is cancelled: natively, or with the branch that it is in."""
+        above = self.op.scope.branch
+        for lane in self._running.values():
+            if above.raised and above.doom is not None:
+                doom = above.doom
+                lane.cancel(doom if doom.kind != "timed out" else Doom("cancelled", None))
+            else:
+                lane.cancel_natively()
+
+
+class _Lane:
+    """One branch while it runs."""
+
+    def __init__(self, run: _Run, strand: Strand) -> None:
+        self.run = run
+        self.strand = strand
+        self.id = f"{run.op.id}/{strand.component}"
+        self.branch = Branch()
+        self.task: HandlerTask[Any] | None = None
+        self._asked = False
+        self._by = ""  # the line by which it was cancelled
+
+    @property
+    def gone(self) -> bool:
+        return False
+
+    def start(self) -> None:
+        pump, op, strand = self.run.pump, self.run.op, self.strand
+        pump.targets[self.id] = self
+        strand.started = True
+        record = pump.turn.journal.records.get(self.id)
+        end = record.done if record is not None else None
+        if end is not None and strand.adapter is not None and end.status != FAILED:
+            pump.turn.journal.skip_below(f"{self.id}/")  # its result is recorded: it is not walked again
+            return
+        scope = Scope(pump.turn, f"{self.id}/", pump.turn.at, self.branch)
+        op.scope.branch.inner.add(self.branch)
+        context = contextvars.copy_context()
+        context.run(current_scope.set, scope)
+        self.task = pump.start(self._walk(), context, scope)
+        self.task.add_done_callback(self._ended, context=context)
+
+    async def _walk(self) -> Any:
+        value = self.strand.fn(*self.strand.args)
+        return await value if isinstance(value, collections.abc.Awaitable) else value
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        """In the handler's own queue: before all rests. The end is a line, unless it is one already."""
+        pump = self.run.pump
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if pump.over or pump.turn.closed is not None or self.id in pump.line.known:
+            return
+        if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
+            pump.die(error)
+            return
+        if isinstance(error, asyncio.CancelledError) and self._asked:
+            event = branch_cancelled(self.run.op, self.strand, self._by)
+        else:
+            event = strand_ended(self.run.op, self.strand, None if error else task.result(), _failure(error))
+        if error is not None:
+            pump.unawaited.ended(self.branch)
+        pump.enqueue(event, self, held=False)
+
+    def hand(self, event: Event) -> bool:
+        """Its end: what a replay will find, or found."""
+        strand = self.strand
+        if event.status == CANCELLED:
+            strand.status = "CANCELLED"
+        elif self.task is None:
+            strand.value = strand.read(event.value)
+        elif self.id in self.run.pump.line.known:
+            self._walked_again(event)
+        if self.task is not None and not self.task.done():
+            raise self.run.pump.mismatch(event, f"branch {self.id!r}, which goes on")
+        self.run.ended(self)
+        return True
+
+    def _walked_again(self, event: Event) -> None:
+        assert self.task is not None
+        if not self.task.done():
+            return
+        error = asyncio.CancelledError() if self.task.cancelled() else self.task.exception()
+        strand_walked(self.run.op, self.strand, None if error else self.task.result(), _failure(error))
+        if (self.strand.error is None) != (event.status == SUCCEEDED):
+            how = "succeeded" if self.strand.error is None else f"failed with {self.strand.error!r}"
+            raise self.run.pump.mismatch(event, f"branch {self.id!r}, which {how}")
+
+    # -- its cancellation ------------------------------------------------------------------------------------------
+
+    def cancel(self, doom: Doom) -> None:
+        """Of a branch that lost, or whose fan ends: when no shielded block runs in it any more."""
+        self.branch.doom = doom
+        if self.branch.sheltered:
+            self.run.pump.held_back[self.branch] = self._cancel_now
+        else:
+            self._cancel_now()
+
+    def _cancel_now(self) -> None:
+        if self.task is None or self.task.done() or self.branch.doom is None:
+            return
+        self.branch.raised = True
+        self._mark()
+        self.run.pump.cancel(self.task, native(error_of(self.branch.doom)))
+
+    def cancel_natively(self) -> None:
+        if self.task is not None and not self.task.done():
+            self._mark()
+            self.task.cancel()
+
+    def _mark(self) -> None:
+        self._asked = True
+        line = self.run.pump.line
+        self._by = line.events[line.cursor].id if line.cursor < len(line.events) else ""
+
+
+def _failure(error: BaseException | None) -> Exception | None:
+    """One that ends itself by a native cancellation has failed."""
+    if error is None or isinstance(error, Exception):
+        return error
+    return own_cancellation(error) if is_foreign(error) or isinstance(error, ExecutionCancelled) else None

@@ -1,0 +1,291 @@
+"""An operation of an async handler while it runs. The pump moves its generator; the handler only waits for the outcome.
+
+The outcome reaches the handler when the operation's line is handed out, in a live turn as in a replay. A native cancellation
+leaves the operation at once: it is `gone`, a body that runs unwinds in the background, and its line, if there is one, is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import contextvars
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.causes import blame
+from ..core.current import current_scope
+from ..core.dooms import error_of
+from ..core.effects import (
+    Call,
+    Commit,
+    Decide,
+    Effect,
+    Expire,
+    Fork,
+    Inside,
+    Launch,
+    Operation,
+    Park,
+    Room,
+    Settle,
+    Take,
+    Tell,
+)
+from ..core.events import CANCELLED, Event
+from ..core.scope import Op
+from .loop import inline
+
+if TYPE_CHECKING:
+    from .pump import Pump
+
+_WAITS: Final = object()
+_CODE: Final = frozenset({"child", "parallel", "map", "race"})
+"""Kinds that run handler code: the handler's own task moves their generators."""
+_MADE_OF_OTHERS: Final = frozenset({"poll"})
+"""Kinds with a last word of their own, and operations before it that are walked."""
+
+
+class RunningOperation:
+    """`parked`: not 0 while it waits on the agenda."""
+
+    __slots__ = (
+        "_ended", "_error", "_future", "_left", "_unwinds", "_value", "context", "gone", "op", "operation", "parked", "pump",
+    )  # fmt: skip
+
+    def __init__(self, pump: Pump, op: Op, operation: Operation[Any]) -> None:
+        self.pump = pump
+        self.op = op
+        self.operation = operation
+        self.context: contextvars.Context | None = None  # of its bodies: that of the handler, without a scope
+        self.gone = False  # the handler does not wait for it any more
+        self.parked = 0
+        self._ended = False
+        self._unwinds = False
+        self._left = 0  # how often: an answer to what was asked before is of no interest
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._future: asyncio.Future[None] | None = None
+
+    # -- the handler's side ----------------------------------------------------------------------------------------
+
+    async def outcome(self) -> Any:
+        """To be awaited once, in the task that called the operation."""
+        self._begin()
+        if not self._ended:
+            self._future = self.pump.loop.plain_future()
+            try:
+                await self._future
+            except BaseException:
+                if not self._ended:
+                    self._leave()
+                raise
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def _begin(self) -> None:
+        turn, record = self.pump.turn, self.op.record
+        if turn.closed is not None:
+            raise turn.closed
+        if record is not None and record.done is not None and self.op.kind not in _MADE_OF_OTHERS:
+            self.pump.targets[self.op.id] = self  # begun when its line is handed out: it finds all that it needs
+            return
+        self.context = contextvars.copy_context()
+        self.context.run(current_scope.set, None)
+        self.resume()
+
+    def _leave(self) -> None:
+        """A native cancellation reached the handler's wait. Of one that came from above, the operation itself is told."""
+        branch, record = self.op.scope.branch, self.op.record
+        self.gone = True
+        self._left += 1
+        self.pump.agenda.unpark(self)
+        self.pump.bodies.drop(self)
+        if self.pump.over:
+            self.operation.close()
+            return
+        if self.op.kind == "call" and branch.raised and branch.doom is not None and (record is None or not record.given_up):
+            self._unwinds = True
+            self.resume(error=error_of(branch.doom))
+        else:
+            self.operation.close()
+            self._note()
+
+    def _note(self) -> None:
+        """For who reads the history: nobody waits for what began here any more."""
+        record = self.op.record
+        if self.op.begun and (record is None or (record.done is None and record.given_up is None)):
+            self.pump.turn.record(self.op, CANCELLED)
+
+    # -- the pump's side -------------------------------------------------------------------------------------------
+
+    def hand(self, event: Event) -> bool:
+        """Its line: False if nobody waits for it any more."""
+        if self.gone:
+            return False
+        self.resume(event if self.context is not None else None)
+        return True
+
+    def resume(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Moves the generator on, until it waits again or has ended."""
+        if self.gone and not self._unwinds:
+            return
+        self.pump.agenda.unpark(self)
+        send: Callable[[Any], Effect] = self.operation.send
+        if error is not None:
+            value, send = error, self.operation.throw
+        try:
+            while (value := self._perform(send(value))) is not _WAITS:
+                send = self.operation.send
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except Exception as failed:
+            if self._unwinds:
+                self._note()
+                return
+            blame(self.pump.turn, failed, self.op.id)
+            self._end(None, failed)
+        except BaseException as failed:
+            if self._unwinds:
+                self._note()
+            else:
+                self.pump.finish(failed)
+
+    def answer(self) -> Callable[[Any, BaseException | None], None]:
+        """Takes the answer to a request that is made now."""
+        left = self._left
+
+        def answered(value: Any, error: BaseException | None) -> None:
+            if left == self._left:
+                self.resume(value, error)
+
+        return answered
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        self._ended, self._value, self._error = True, value, error
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def _perform(self, effect: Effect) -> Any:
+        return _EFFECTS[type(effect)](self, effect)
+
+    def _settle(self, effect: Settle) -> Any:
+        self.pump.enqueue(effect.event, self, held=effect.durable)
+        return _WAITS
+
+    def _decide(self, effect: Decide) -> Any:
+        self.pump.decide(effect.event, self)
+        return _WAITS
+
+    def _take(self, effect: Take) -> Any:
+        self.pump.targets[effect.record.id] = self
+        return _WAITS
+
+    def _commit(self, effect: Commit) -> Any:
+        self.pump.commits.when_durable(self)
+        return _WAITS
+
+    def _park(self, effect: Park) -> Any:
+        self.pump.agenda.park(self, effect.due, effect.wake)
+        return _WAITS
+
+    def _at_the_gate(self, effect: Effect) -> Any:
+        self.pump.bodies.queue(self, effect)
+        return _WAITS
+
+
+_EFFECTS: Final[dict[type, Callable[[RunningOperation, Any], Any]]] = {
+    Settle: RunningOperation._settle,
+    Decide: RunningOperation._decide,
+    Take: RunningOperation._take,
+    Commit: RunningOperation._commit,
+    Park: RunningOperation._park,
+    Call: RunningOperation._at_the_gate,
+    Room: RunningOperation._at_the_gate,
+    Launch: RunningOperation._at_the_gate,
+    Expire: RunningOperation._at_the_gate,
+    Tell: RunningOperation._at_the_gate,
+}
+
+
+def drive(pump: Pump, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
+    """To be awaited once."""
+    coroutine = _walk(pump, op, operation) if op.kind in _CODE else _run(pump, op, operation)
+    pump.unawaited.called(operation, f"{op.kind} {op.id!r}", op.scope.branch, coroutine)
+    return coroutine
+
+
+@inline
+async def _run(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
+    pump.unawaited.begun(operation)
+    return await RunningOperation(pump, op, operation).outcome()
+
+
+# -- operations that run handler code ------------------------------------------------------------------------------
+
+
+class _Line:
+    """The handler's own task waits for the line of an operation that it walks."""
+
+    def __init__(self, future: asyncio.Future[Event]) -> None:
+        self.future = future
+
+    def hand(self, event: Event) -> bool:
+        if self.future.done():
+            return False
+        self.future.set_result(event)
+        return True
+
+
+@inline
+async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
+    pump.unawaited.begun(operation)
+    if pump.turn.closed is not None:
+        raise pump.turn.closed
+    send: Callable[[Any], Effect] = operation.send
+    value: Any = None
+    try:
+        while True:
+            effect = send(value)
+            try:
+                value, send = await _walked(pump, op, effect), operation.send
+            except BaseException as error:
+                value, send = error, operation.throw
+    except StopIteration as stop:
+        return stop.value
+    except Exception as error:
+        blame(op.turn, error, op.id)
+        raise
+    except asyncio.CancelledError:
+        if op.begun and not pump.over and (op.record is None or op.record.given_up is None):
+            pump.turn.record(op, CANCELLED)
+        raise
+
+
+async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
+    if isinstance(effect, Inside):
+        return await _inside(effect)
+    if isinstance(effect, Fork):
+        from .fans import run_fan
+
+        return await run_fan(pump, op, effect.fan)
+    assert isinstance(effect, Settle | Take)
+    if op.kind != "child":  # a fan's own end is for the history: the ends of its branches moved the handler
+        if isinstance(effect, Settle):
+            effect.event.at = pump.turn.at
+        return None
+    line = _Line(pump.loop.plain_future())
+    if isinstance(effect, Take):
+        pump.targets[op.id] = line
+    else:
+        pump.enqueue(effect.event, line, held=effect.durable)
+    return await line.future
+
+
+async def _inside(effect: Inside) -> Any:
+    token = current_scope.set(effect.scope)
+    try:
+        value = effect.fn(*effect.args, **effect.kwargs)
+        return await value if isinstance(value, collections.abc.Awaitable) else value
+    finally:
+        current_scope.reset(token)

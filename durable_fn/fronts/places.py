@@ -1,0 +1,46 @@
+"""Where the tasks of an async handler wait, for messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from .loop import HandlerTask
+
+_log = logging.getLogger("durable_fn")
+_NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpartition("places")[0])
+
+
+def waiting_places(loop: asyncio.AbstractEventLoop) -> set[str]:
+    """Function, file and line of each."""
+    return {_place(task.get_coro()) for task in asyncio.all_tasks(loop) if isinstance(task, HandlerTask)}
+
+
+def _place(coroutine: Any) -> str:
+    """Of the innermost frame that is not asyncio's own or ours."""
+    place = "an unknown place"
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None and not frame.f_code.co_filename.startswith(_NOT_THEIRS):
+            file = frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+            place = f"{frame.f_code.co_name} ({file}, line {frame.f_lineno})"
+        coroutine = getattr(coroutine, "inner", None) or getattr(coroutine, "cr_await", None)
+    return place
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def warn_of_foreign(fn: str, loop: asyncio.AbstractEventLoop) -> None:
+    """The handler was woken by something that has no place in the log. Once for each place."""
+    places = ", ".join(sorted(waiting_places(loop)))
+    if (fn, places) in _told:
+        return
+    _told.add((fn, places))
+    _log.warning(
+        "the handler %r was woken by a socket, a subprocess or a thread of its own, at %s. That has no recorded order, so a replay "
+        "may take another way: do such work in a step",
+        fn,
+        places,
+    )
