@@ -83,8 +83,8 @@ class Journal:
         self.records: dict[str, Record] = {}
         self.deliveries: list[Record] = []
         self.line: list[Event] = []  # what moves an async handler, in order
+        self.generation = 0  # when this generation began, if it is not the first
         self.last_segment = 0  # where in the line the last segment begins
-        self.marks: dict[int, int] = {}  # by place in the line: when a new owner went on behind it
         # Ids that nobody asked for, and whose result was not handed out. Sets, because branches on threads change them and
         # a set's own operations are atomic.
         self.untaken: set[str] = set()
@@ -150,7 +150,7 @@ class Journal:
         if event.id == STATUS_ID:
             self.custom = event.value
         elif event.id == GENERATION_ID:
-            self.resumed = event.at
+            self.generation = self.resumed = event.at
         elif event.id == FORK_ID:
             self._forked(event)
 
@@ -171,7 +171,6 @@ class Journal:
 
     def _mark(self, at: int) -> None:
         """What follows the last result was done again by a new owner, from this time on."""
-        self.marks[len(self.line) - 1] = at
         if self.deliveries:
             self.deliveries[-1].resumed = at
         else:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ class Bodies:
         self._gate: list[tuple[RunningOperation, Effect]] = []
         self._farewells: list[tuple[RunningOperation, Effect]] = []  # requests of operations that were left
         self.running: dict[RunningOperation, asyncio.Task[Any]] = {}
+        self.leaving = 0  # operations that were left and still have something to tell
+        self._after: list[Callable[[], None]] = []
         self._unwinding = 0  # bodies whose operation was left
         self.yielding = False
 
@@ -43,6 +46,18 @@ class Bodies:
     def takes_leave(self) -> bool:
         """Whether a request is still to be made for an operation that was left."""
         return bool(self._farewells)
+
+    def when_left(self, then: Callable[[], None]) -> None:
+        """Does it when no operation that was left has anything to tell any more: the end of its branch says that it did."""
+        if self.leaving:
+            self._after.append(then)
+        else:
+            then()
+
+    def has_left(self) -> None:
+        self.leaving -= 1
+        while self._after and not self.leaving:
+            self._after.pop(0)()
 
     def say_farewell(self) -> bool:
         """Makes the next such request. False: it cannot begin now."""

@@ -163,10 +163,13 @@ class _Lane:
             pump.die(error)
             return
         if isinstance(error, asyncio.CancelledError) and self._asked:
-            event = branch_cancelled(self.run.op, self.strand, self._by)
+            pump.bodies.when_left(self._was_cancelled)
         else:
             event = strand_ended(self.run.op, self.strand, None if error else task.result(), _failure(error))
-        pump.enqueue(event, self, held=False)
+            pump.enqueue(event, self, held=False)
+
+    def _was_cancelled(self) -> None:
+        self.run.pump.enqueue(branch_cancelled(self.run.op, self.strand, self._by), self, held=False)
 
     def hand(self, event: Event) -> bool:
         """Its end: what a replay will find, or found."""

@@ -14,7 +14,6 @@ class Line:
         self.recorded = len(self.events)
         self.known = {event.id for event in self.events}
         self.cursor = 0
-        self._marks = journal.marks
         self._last_segment = journal.last_segment
         self._positions: dict[str, int] = {}  # of live entries: how much has to be written for one to be durable
         self._held: set[str] = set()  # live entries that are handed out only when they are durable
@@ -55,7 +54,3 @@ class Line:
 
     def position(self, event: Event) -> int:
         return self._positions.get(event.id, 0)
-
-    def time(self, event: Event) -> int:
-        """Journal time when the next entry, this one, has been handed out: a new owner may have gone on from there later."""
-        return max(event.at, self._marks.get(self.cursor, 0))

@@ -106,6 +106,7 @@ class RunningOperation:
             return
         if self.op.kind == "call" and branch.raised and branch.doom is not None and (record is None or not record.given_up):
             self._unwinds = True
+            self.pump.bodies.leaving += 1
             self.resume(error=error_of(branch.doom))
         else:
             self.operation.close()
@@ -139,17 +140,19 @@ class RunningOperation:
                 send = self.operation.send
         except StopIteration as stop:
             self._end(stop.value, None)
-        except Exception as failed:
-            if self._unwinds:
-                self._note()
-                return
-            blame(self.pump.turn, failed, self.op.id)
-            self._end(None, failed)
         except BaseException as failed:
             if self._unwinds:
-                self._note()
+                self._unwound()
+            elif isinstance(failed, Exception):
+                blame(self.pump.turn, failed, self.op.id)
+                self._end(None, failed)
             else:
                 self.pump.finish(failed)
+
+    def _unwound(self) -> None:
+        self._unwinds = False
+        self._note()
+        self.pump.bodies.has_left()
 
     def answer(self) -> Callable[[Any, BaseException | None], None]:
         """Takes the answer to a request that is made now."""

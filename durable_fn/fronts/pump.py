@@ -82,6 +82,7 @@ class Pump:
         self._others = frozenset(threading.enumerate())
         self._threads = 0  # calls in other threads that the handler awaits
         self.turn.front = self
+        self.turn.at = max(self.turn.started, self.turn.journal.generation)
         for record in self.turn.journal.records.values():
             if record.kind in ("branch", "end", "stuck"):
                 self.turn.journal.untaken.discard(record.id)
@@ -234,7 +235,7 @@ class Pump:
         if line.is_held(event) and not self.commits.covers(event):
             return self.commits.flush()
         before = turn.at
-        turn.at = max(before, line.time(event))
+        turn.at = max(before, event.at)
         handed = self._hand(event)
         if handed is None:
             turn.at = before

@@ -19,7 +19,8 @@ from tests.effects import EFFECTS
 
 ID = "x"
 _ROUNDS = 30
-_CANCELLED = "durable_fn.errors.ExecutionCancelled"
+_ENDED = ("durable_fn.errors.ExecutionCancelled", "durable_fn.errors.ExecutionTimedOut", "asyncio.CancelledError")
+"""Where a cancellation or the deadline met an operation: that differs between the fronts, and is in the history only."""
 _LIVE = ("PENDING", "RUNNING", "SUSPENDED")
 
 
@@ -35,7 +36,11 @@ class Facts:
 
     def results(self) -> list[tuple[Any, ...]]:
         """How each operation ended, in no order; but for what a loser of a race was at when it lost, which may be anywhere."""
-        return sorted((row for row in self.rows if row[2] != "STARTED" and row[-1] != _CANCELLED), key=repr)
+        return sorted((row for row in self.common() if row[2] != "STARTED"), key=repr)
+
+    def common(self) -> list[tuple[Any, ...]]:
+        """What both fronts record, in order."""
+        return [row for row in self.rows if row[1] != "end" and row[-1] not in _ENDED]
 
     def ends(self) -> set[tuple[Any, ...]]:
         """What was committed, without values: another execution has other tokens and other random values."""
