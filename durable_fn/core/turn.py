@@ -220,7 +220,7 @@ class Turn:
             scope.at = at
         if at > self.at:
             self.at = at
-        if record.resumed > self.at:
+        if self.front is None and record.resumed > self.at:
             self.at = record.resumed
         return event
 
