@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from ..types import Duration, Semantics
 from .durations import milliseconds
-from .events import component
+from .events import component, key_component
 from .retry import Retry, checked_retry
 
 P = ParamSpec("P")
@@ -26,6 +26,7 @@ class StepOptions(NamedTuple):
     """What `@step(...)` was given; None means not given."""
 
     name: str | None = None
+    key: str | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
     semantics: Semantics | None = None
@@ -38,15 +39,15 @@ class StepOptions(NamedTuple):
         return base._replace(**given)
 
 
-_KEYWORDS = frozenset({"name", "retry", "timeout", "semantics", "raises", "result_type"})
+_KEYWORDS = frozenset({"name", "key", "retry", "timeout", "semantics", "raises", "result_type"})
 
 
 class StepPlan:
     """A step function as the core needs it: its options settled, its result adapter found. Made once per function."""
 
     __slots__ = (
-        "adapter", "at_most_once", "component", "is_async", "keeps_result", "name", "raises", "result_what", "retry", "target",
-        "timeout",
+        "adapter", "at_most_once", "component", "is_async", "keeps_result", "key", "name", "raises", "result_what", "retry",
+        "target", "timeout",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], given: StepOptions | None = None) -> None:
@@ -59,6 +60,7 @@ class StepPlan:
         self.target = _target(fn)
         self.name = options.name or callable_name(fn)
         self.component = component(self.name)
+        self.key = None if options.key is None else key_component(options.key)
         self.retry = options.retry
         self.timeout = None if options.timeout_ms is None else options.timeout_ms / 1000
         self.at_most_once = options.semantics == "at_most_once"
@@ -146,6 +148,7 @@ def step(
     *,
     result_type: type[R],
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -158,6 +161,7 @@ def step(
     *,
     result_type: type[R],
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -169,6 +173,7 @@ def step(
     /,
     *,
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -179,6 +184,7 @@ def step(
 def step(
     *,
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -190,6 +196,7 @@ def step(
     /,
     *,
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics | None = None,
@@ -203,6 +210,9 @@ def step(
     still that function: called directly it just runs. It becomes a step in `ctx.step(fn, ...)`.
 
     name         journal name; default `fn.__name__`. Set it before you rename a function that live executions recorded.
+    key          a stable id, "name:key" in the nearest branch (the handler, a child, a branch of a fan), whatever native task
+                 asks and in whatever order: `step(fn, key=call.id)`. In place, for one call; in a decorator it is good for
+                 one call per branch, and the same id twice in a branch is a ValueError.
     retry        a RetryPolicy, or a function (error, attempt) that gives the delay before the next attempt, or None to
                  give up. None takes the handler's `step_retry`, else RetryPolicy().
     timeout      of one attempt; also visible as `current_step().deadline`. Ends as StepTimeout once attempts are used up.
@@ -215,7 +225,7 @@ def step(
     Surprises: a lambda is named "lambda"; a generator result is a SerializationError; methods work, `self` is not
     recorded. Raises TypeError or ValueError for options that make no sense.
     """
-    options = _checked(name, retry, timeout, semantics, raises, result_type)
+    options = _checked(name, key, retry, timeout, semantics, raises, result_type)
     if fn is None:
         return _StepDecorator(options)
     if not callable(fn):
@@ -227,6 +237,7 @@ def step(
 
 def _checked(
     name: str | None,
+    key: str | None,
     retry: Retry | None,
     timeout: Duration | None,
     semantics: Semantics | None,
@@ -235,6 +246,8 @@ def _checked(
 ) -> StepOptions:
     if name is not None:
         component(name)
+    if key is not None:
+        key_component(key)
     checked_retry(retry, "retry")
     if semantics not in (None, "at_least_once", "at_most_once"):
         raise ValueError(f'semantics must be "at_least_once" or "at_most_once", got {semantics!r}')
@@ -246,7 +259,7 @@ def _checked(
     timeout_ms = None if timeout is None else milliseconds(timeout, "timeout")
     if timeout_ms == 0:
         raise ValueError("timeout must be more than 0 seconds")
-    return StepOptions(name, retry, timeout_ms, semantics, raises, result_type)
+    return StepOptions(name, key, retry, timeout_ms, semantics, raises, result_type)
 
 
 def _decorate(fn: F, options: StepOptions) -> F:
