@@ -82,8 +82,8 @@ class Record:
 
 
 class Seed(NamedTuple):
-    """What an execution drew with before it was forked, and how far in each scope: up to which position, and how many values where
-    an operation with a key was asked for, which has no position."""
+    """What an execution drew with before it was forked, and how far in each scope: up to which position, and how many values
+    where it asked for an operation with a key, which has no position."""
 
     text: str
     positions: dict[str, int]

@@ -7,12 +7,15 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from ..types import Duration, Semantics
 from .durations import milliseconds
 from .events import component, key_component
 from .retry import Retry, checked_retry
+
+if TYPE_CHECKING:
+    from .values import Adapter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,6 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = "__durable_step__"
 _PLAN = "__durable_plan__"
+_ORIGINAL = "__durable_original__"
+_RESULT = "__durable_result__"
 
 
 class StepOptions(NamedTuple):
@@ -51,8 +56,6 @@ class StepPlan:
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], given: StepOptions | None = None) -> None:
-        from .values import adapter, return_annotation
-
         options = options_of(fn)
         if given is not None:
             options = given.over(options)
@@ -66,9 +69,25 @@ class StepPlan:
         self.at_most_once = options.semantics == "at_most_once"
         self.raises = options.raises or ()
         self.is_async = is_async(fn)
-        annotation = options.result_type if options.result_type is not None else return_annotation(fn)
         self.result_what = f"the result of step {self.name!r}"
-        self.adapter = adapter(annotation)
+        self.adapter = _adapter_of(fn, options)
+
+
+def _adapter_of(fn: Callable[..., Any], options: StepOptions) -> Adapter:
+    """Of its result. To resolve an annotation takes long: it is kept on the function, for the copies that are made of it with a
+    key each."""
+    from .values import adapter, return_annotation
+
+    if options.result_type is not None:
+        return adapter(options.result_type)
+    original = _target(getattr(fn, _ORIGINAL, fn))
+    known: tuple[Any, Adapter] | None = getattr(original, _RESULT, None)
+    if known is not None and known[0] is original:
+        return known[1]
+    found = adapter(return_annotation(fn))
+    with contextlib.suppress(AttributeError, TypeError):
+        setattr(original, _RESULT, (original, found))
+    return found
 
 
 def plan_of(fn: Callable[..., Any]) -> StepPlan:
@@ -271,12 +290,15 @@ def _decorate(fn: F, options: StepOptions) -> F:
 
 def _copy(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function that does the same and can carry options of its own."""
+    copy: Callable[..., Any]
     if not isinstance(fn, types.FunctionType):
-        copy: Callable[..., Any] = functools.partial(fn)
+        copy = functools.partial(fn)
         if hasattr(fn, _OPTIONS):
             setattr(copy, _OPTIONS, getattr(fn, _OPTIONS))
-        return copy
-    twin = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
-    twin.__kwdefaults__ = fn.__kwdefaults__
-    twin.__dict__.update(fn.__dict__)
-    return cast("Callable[..., Any]", functools.update_wrapper(twin, fn, updated=()))
+    else:
+        twin = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+        twin.__kwdefaults__ = fn.__kwdefaults__
+        twin.__dict__.update(fn.__dict__)
+        copy = functools.update_wrapper(twin, fn, updated=())
+    setattr(copy, _ORIGINAL, fn)
+    return copy

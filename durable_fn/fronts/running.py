@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..core.current import current_scope
-from .context import BaseContext
 
 if TYPE_CHECKING:
     from .aio import AsyncDurableContext
@@ -25,11 +24,12 @@ def current_context(kind: Any = None, /) -> Any:
     plain thing there. With a class given, a running context of the other kind is a TypeError. Travels by contextvars: threads
     that you start yourself do not see it.
     """
-    if kind is not None and not (isinstance(kind, type) and issubclass(kind, BaseContext)):
-        raise TypeError(f"current_context takes DurableContext, AsyncDurableContext or nothing, got {kind!r}")
     scope = current_scope.get()
-    found = None if scope is None else scope.turn.context
-    if found is None or kind is None or isinstance(found, kind):
+    found: Any = None if scope is None else scope.turn.context
+    if kind is None:
+        return found
+    _check_kind(kind)
+    if found is None or isinstance(found, kind):
         return found
     own = type(found).__name__
     runs = "an async def" if own.startswith("Async") else "a plain def"
@@ -37,3 +37,10 @@ def current_context(kind: Any = None, /) -> Any:
         f"current_context({kind.__name__}) was called in {found.name!r}, which is {runs} handler: its context is of "
         f"{own}. Ask for that one, or for current_context() and look which it is"
     )
+
+
+def _check_kind(kind: Any) -> None:
+    from .context import BaseContext  # whoever has a class to ask for has loaded it
+
+    if not (isinstance(kind, type) and issubclass(kind, BaseContext)):
+        raise TypeError(f"current_context takes DurableContext, AsyncDurableContext or nothing, got {kind!r}")
