@@ -470,7 +470,7 @@ def test_one_key_that_became_another_kind(front: str, before: str, after: str) -
 @pytest.mark.parametrize("what", ["step", "child", "callback"])
 @pytest.mark.parametrize("gained", [True, False])
 def test_an_operation_that_got_a_key_or_lost_it(world: World, what: str, gained: bool) -> None:
-    """It must not run again. In an async handler nothing runs while something recorded is not asked for."""
+    """It must not run again."""
     key = None if gained else "k"
 
     async def text(event: Any, ctx: Ctx) -> None:
@@ -498,6 +498,33 @@ def test_an_operation_that_got_a_key_or_lost_it(world: World, what: str, gained:
     assert f"recorded {what} '{recorded}', attempted {what} '{attempted}'" in error["message"]
     assert "Likely cause: the operation got a key, or lost it" in error["message"]
     assert ran == EFFECTS
+
+
+@pytest.mark.xfail(strict=True, reason="the async driver runs bodies while a recorded result is not asked for")
+@pytest.mark.parametrize("what", ["step", "child"])
+@pytest.mark.parametrize("gained", [True, False])
+def test_an_operation_of_an_async_handler_that_got_a_key_or_lost_it(world: World, what: str, gained: bool) -> None:
+    key = None if gained else "k"
+
+    @durable(name="keys")
+    async def text(event: Any, ctx: Ctx) -> None:
+        if what == "step":
+            await ctx.step(step(effect, name="n", key=key), "n")
+        else:
+            await ctx.child(inside, name="n", key=key)
+        await ctx.wait_for_callback(_submit, key="open")
+
+    async def inside(c: Ctx) -> None:
+        await c.step(effect, "n")
+
+    id = world.run(text, None)
+    key = "k" if gained else None
+    world.client.signal(id, "wake")
+    world.advance(1)
+    error = world.client.describe(id).error
+    assert error is not None
+    assert error["error_type"] == "durable_fn.errors.NonDeterminismError"
+    assert EFFECTS == ["n"]
 
 
 @fronts
