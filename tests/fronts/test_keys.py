@@ -528,23 +528,37 @@ def test_an_operation_of_an_async_handler_that_got_a_key_or_lost_it(world: World
 
 
 @fronts
-@pytest.mark.parametrize("task", [False, True])
-def test_patched_where_only_operations_with_keys_are_recorded(world: World, front: str, task: bool) -> None:
+@pytest.mark.parametrize("where", ["handler", "before a task", "in a task", "in a child"])
+def test_patched_where_only_operations_with_keys_are_recorded(world: World, front: str, where: str) -> None:
     """What old code recorded has no place: as long as nobody asked for it, it is behind the line."""
     new = False
 
-    async def text(event: Any, ctx: Ctx) -> str:
-        await ctx.step(keyed("before"), "before")
-        took = "old"
+    async def choose(ctx: Ctx) -> str:
         if new and await ctx.patched("p"):
-            took = await ctx.step(keyed("new"), "new")
-        await (asyncio.create_task(rest(ctx)) if task else rest(ctx))
-        return took
+            return await ctx.step(keyed("new"), "new")
+        return "old"
 
     async def rest(ctx: Ctx) -> None:
         await ctx.wait_for_callback(tokens.append, name="ask", key="k")
 
-    if task and front == "def":
+    async def both(ctx: Ctx) -> str:
+        took = await choose(ctx)
+        await rest(ctx)
+        return took
+
+    async def text(event: Any, ctx: Ctx) -> str:
+        await ctx.step(keyed("before"), "before")
+        if where == "in a child":
+            return await ctx.child(both, key="c")
+        if where == "in a task":
+            return await asyncio.create_task(both(ctx))
+        if where == "handler":
+            return await both(ctx)
+        took = await choose(ctx)
+        await asyncio.create_task(rest(ctx))
+        return took
+
+    if "task" in where and front == "def":
         pytest.skip("tasks are asyncio's")
     tokens: list[str] = []
     function = handler(front, text)
