@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from durable_fn import AsyncDurableContext, DurableFunction, RetryPolicy, durable, step
+from durable_fn import AsyncDurableContext, Completion, DurableFunction, RetryPolicy, durable, step
 from durable_fn.errors import CallbackError, StepError
 from tests.corpus.plain import without_loop
 from tests.effects import EFFECTS
@@ -229,6 +229,54 @@ def test_a_wait_with_a_key_is_asked_anew_by_its_name(world: World, front: str) -
     world.client.complete_callback(TOKENS[0], "yes")
     world.advance(1)
     assert (world.client.result(id), len(TOKENS)) == ("yes", 1)
+
+
+def test_a_wait_of_a_task_that_timed_out_is_asked_anew(world: World) -> None:
+    """With the callback that it waited for, whose token stays good, and as long as the first time."""
+
+    @durable(name="waits")
+    async def waits(event: Any, ctx: Ctx) -> list[Any]:
+        async def one() -> Any:
+            callback = await ctx.callback("ask", key="k", timeout=500)
+            await ctx.step(step(TOKENS.append, key="k"), callback.token)
+            return await callback.result()
+
+        async def other() -> str:
+            await ctx.sleep(600)
+            return await ctx.step(keyed("other"), "other")
+
+        found = await asyncio.gather(one(), other(), return_exceptions=True)
+        if isinstance(found[0], BaseException):
+            raise found[0]
+        return found
+
+    id = world.run(waits, None)
+    world.advance(700)
+    assert again(world, id) == []
+    assert world.client.describe(id).status == "SUSPENDED"
+    world.client.complete_callback(TOKENS[0], "yes")
+    world.advance(1)
+    assert world.client.result(id) == ["yes", "other"]
+    assert len(TOKENS) == 1
+
+
+def test_tasks_of_branches_that_failed_are_all_tried_again(world: World) -> None:
+    BROKEN.update(("0", "1"))
+
+    @durable(name="fan")
+    async def fan(event: Any, ctx: Ctx) -> list[str]:
+        async def branch(c: Ctx, n: int) -> str:
+            await c.step(keyed("before"), f"before {n}")
+            return await asyncio.create_task(one(c, n))
+
+        async def one(c: Ctx, n: int) -> str:
+            return await c.step(keyed("k"), str(n))
+
+        return (await ctx.map(branch, range(2), completion=Completion.all_settled())).results
+
+    id = world.run(fan, None)
+    assert sorted(again(world, id)) == ["0", "1"]
+    assert world.client.result(id) == ["0", "1"]
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------
