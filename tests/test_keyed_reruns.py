@@ -272,7 +272,10 @@ def test_tasks_of_branches_that_failed_are_all_tried_again(world: World) -> None
         async def one(c: Ctx, n: int) -> str:
             return await c.step(keyed("k"), str(n))
 
-        return (await ctx.map(branch, range(2), completion=Completion.all_settled())).results
+        batch = await ctx.map(branch, range(2), completion=Completion.all_settled())
+        if batch.failed:
+            raise batch.failed[0].error
+        return batch.results
 
     id = world.run(fan, None)
     assert sorted(again(world, id)) == ["0", "1"]

@@ -307,6 +307,23 @@ def test_wraps_does_not_carry_a_plan_to_another_function() -> None:
     assert plan_of(outer).target is outer
 
 
+def test_copies_with_keys_share_what_their_function_returns() -> None:
+    """To resolve annotations takes long, and an agent makes a copy for each call."""
+
+    def fn() -> int:
+        return 1
+
+    def other() -> str:
+        return ""
+
+    first, second = plan_of(step(fn, key="1")), plan_of(step(fn, key="2"))
+    assert (first.key, second.key, plan_of(fn).key) == ("1", "2", None)
+    assert first.adapter is second.adapter is plan_of(fn).adapter
+    assert plan_of(step(fn, key="3", result_type=str)).adapter is plan_of(other).adapter
+    other.__dict__.update({name: value for name, value in fn.__dict__.items() if name != "__durable_plan__"})
+    assert plan_of(step(other, key="4")).adapter is not first.adapter
+
+
 def test_what_is_no_step() -> None:
     with pytest.raises(TypeError, match=r"write ctx\.step\(fn, argument\), not ctx\.step\(fn\(argument\)\)"):
         plan_of(3)  # type: ignore[arg-type]

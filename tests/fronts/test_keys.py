@@ -309,6 +309,16 @@ def test_one_that_is_no_longer_asked_for(world: World) -> None:
     assert "at an operation with a key: " in error["message"]
 
 
+def test_one_that_is_another_one_now(world: World) -> None:
+    """It ran before the old one was missed, and nobody claims that it did not."""
+    id = redeployed(world, "def", ["a", "b"], ["new", "b"])
+    error = world.client.describe(id).error
+    assert error is not None
+    assert "recorded step 'effect:a', attempted the end of the handler" in error["message"]
+    assert "Nothing was run" not in error["message"]
+    assert EFFECTS == ["a", "b", "new"]
+
+
 TASKS = {
     "gather": (["a", "b", "c"], ["c", "a", "b"]),
     "one more in front": (["a", "b"], ["new", "a", "b"]),
