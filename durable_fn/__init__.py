@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .fronts.aio import AsyncCallback as AsyncCallback
     from .fronts.aio import AsyncDurableContext as AsyncDurableContext
     from .fronts.aio import AsyncSaga as AsyncSaga
+    from .fronts.running import current_context as current_context
     from .fronts.sync import Callback as Callback
     from .fronts.sync import DurableContext as DurableContext
     from .fronts.sync import Saga as Saga
@@ -64,6 +65,7 @@ _HOME = {
     "StepError": ".errors",
     "StepInfo": ".core.current",
     "configure": ".wiring",
+    "current_context": ".fronts.running",
     "current_step": ".core.current",
     "durable": ".handler",
     "step": ".core.steps",
@@ -94,6 +96,7 @@ __all__ = [
     "StepError",
     "StepInfo",
     "configure",
+    "current_context",
     "current_step",
     "durable",
     "step",

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import BatchError
+from .trails import trail
 
 if TYPE_CHECKING:
     from .turn import Turn
@@ -15,7 +16,8 @@ MARK: Final = "_durable_fn_cause"
 
 
 class Cause(NamedTuple):
-    """An operation that failed. `tasks`: how many native tasks the scopes around it had started by then. What those do is
+    """An operation that failed. `tasks`: how many native tasks the scopes around it had started by then, by the trails of
+    those. What they do is
     no consequence of the failure; what later ones do is."""
 
     id: str
@@ -40,7 +42,8 @@ def blame(turn: Turn, error: BaseException, id: str) -> None:
     """Notes that this operation raised it, unless one inside did. The note says in whose turn, because code may raise one and
     the same exception object again and again."""
     if not behind(turn, error):
-        tasks = tuple((path, n) for path, n in turn.tasks.items() if id.startswith(path))
+        walked = trail(id, turn.asked)
+        tasks = tuple((path, n) for path, n in turn.tasks.items() if walked.startswith(path))
         error.__dict__[MARK] = (_whose(turn), Cause(id, tasks))
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from . import failures
 from .causes import Cause
 from .events import BEGUN, CANCELLED, FAILED, RAISED, RETRY, SUCCEEDED, Event
+from .trails import Trails
 
 _FANS: Final = frozenset({"parallel", "map", "race"})
 _CODE: Final = _FANS | {"child", "branch"}
@@ -20,10 +21,11 @@ _CODE: Final = _FANS | {"child", "branch"}
 
 
 class _Log:
-    """The entries of a log, looked at by operation."""
+    """The entries of a log, looked at by operation. Here an operation is called by its trail, which says what ran beside what."""
 
     def __init__(self, events: list[Event]) -> None:
-        self.events = events
+        self.trails = Trails(events)
+        self.events = events = [self.trails.walked(event) for event in events]
         self.last: dict[str, int] = {}  # place of the last entry
         self.kinds: dict[str, str] = {}
         self.inside: set[str] = set()  # ids with operations inside
@@ -64,6 +66,9 @@ class _Log:
             return [event.value] if event.status == SUCCEEDED else []
         return self.waits.get(id, []) if event.kind == "callback" else []
 
+    def on_its_trail(self, cause: Cause) -> Cause:
+        return cause._replace(id=self.trails.of(cause.id))
+
     def keeps_begun(self, id: str) -> bool:
         """Handler code, and a callback whose token was handed out by other operations than its own."""
         kind = self.kinds.get(id)
@@ -74,7 +79,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int]
     """Places of the entries that are forgotten, and the operations that are tried again."""
     log = _Log(events)
     cuts: dict[str, tuple[Cause, int]] = {}
-    queue = list(causes)
+    queue = [log.on_its_trail(cause) for cause in causes]
     while queue:
         cause = queue.pop()
         place = log.place(cause.id)
@@ -86,7 +91,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int]
     gone: set[int] = set()
     above = {head for id in cuts for head in ancestors(id)}
     first: dict[str, int] = {}
-    for q, event in enumerate(events):
+    for q, event in enumerate(log.events):
         scope = event.id.rpartition("/")[0]
         if (event.id in above and event.status not in (BEGUN, RETRY)) or _own(log, cuts, event):
             gone.add(q)
@@ -98,7 +103,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int]
             )
         if q > first[where]:
             gone.add(q)
-    return gone, set(cuts)
+    return gone, {log.trails.id_of(id) for id in cuts}
 
 
 def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
@@ -140,7 +145,8 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
         if event.kind == "branch":
             ended.add(event.id)
             if event.status == FAILED:
-                found += failures.decode(event.value).causes or [Cause(event.id)]
+                causes = failures.decode(event.value).causes
+                found += map(log.on_its_trail, causes) if causes else [Cause(event.id)]
         elif event.status == RAISED and q > place:
             found.append(Cause(event.id))
         lanes[_lane(event.id, cause)] = q
@@ -171,5 +177,7 @@ def begun_anew(events: list[Event], gone: set[int], targets: set[str], at: int) 
             continue
         if event.kind in ("callback", "signal") or (event.kind == "poll" and event.id in heads):
             due = at + event.due - event.at if event.due else 0
-            anew[place] = Event(event.id, event.kind, event.position, BEGUN, event.attempt, at, due, event.value)
+            anew[place] = Event(
+                event.id, event.kind, event.position, BEGUN, event.attempt, at, due, event.value, event.asked
+            )
     return anew

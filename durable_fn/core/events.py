@@ -4,6 +4,10 @@ One event is one line of tab-separated fields, the encoded value last (JSON has 
 
     id  kind  position  status  attempt  at  due  value
 
+An operation with a key has no position: in its place stands who asked for it, as the native tasks between its branch and the
+call ("~1/~2/", mostly none), a colon, and how many values had been drawn there. A replay compares none of that; a redrive and a
+fork read it.
+
 A segment's body is its lines joined by newlines. A fence is a segment with one line that has no id: a new owner wrote it
 after a death, and its time tells when the code went on. The format is plain text on purpose: it is what an operator sees
 in the table, and splitting it costs a tenth of parsing JSON.
@@ -35,16 +39,28 @@ FORK_ID: Final = "$fork"
 """The line that ends what a fork was copied from."""
 NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID})
 
+NO_PLACE: Final = -1
+"""Position of what a replay finds by its id alone: operations with a key, and patches."""
+
 _FIELDS = 8
 
 
 class Event:
     """One entry. `value` is an encoded result (S) or an encoded failure (R, F), else empty."""
 
-    __slots__ = ("at", "attempt", "due", "id", "kind", "position", "status", "value")
+    __slots__ = ("asked", "at", "attempt", "due", "id", "kind", "position", "status", "value")
 
     def __init__(
-        self, id: str, kind: str, position: int, status: str, attempt: int, at: int, due: int = 0, value: str = ""
+        self,
+        id: str,
+        kind: str,
+        position: int,
+        status: str,
+        attempt: int,
+        at: int,
+        due: int = 0,
+        value: str = "",
+        asked: str = "",
     ) -> None:
         self.id = id
         self.kind = kind
@@ -54,6 +70,7 @@ class Event:
         self.at = at
         self.due = due
         self.value = value
+        self.asked = asked  # of an operation with a key, instead of a position: see above
 
     @property
     def name(self) -> str:
@@ -61,7 +78,7 @@ class Event:
 
     def line(self) -> str:
         return (
-            f"{self.id}\t{self.kind}\t{self.position}\t{self.status}\t{self.attempt}\t{self.at}\t"
+            f"{self.id}\t{self.kind}\t{self.asked or self.position}\t{self.status}\t{self.attempt}\t{self.at}\t"
             f"{self.due or ''}\t{self.value}"
         )
 
@@ -73,7 +90,9 @@ def parse(line: str) -> Event:
     """The event of a line. Raises ValueError for a line that this version did not write."""
     try:
         id, kind, position, status, attempt, at, due, value = line.split("\t", _FIELDS - 1)
-        return Event(id, kind, int(position), status, int(attempt), int(at), int(due) if due else 0, value)
+        tasks, colon, count = position.rpartition(":")
+        place, asked = (NO_PLACE, f"{tasks}:{int(count)}") if colon else (int(position), "")
+        return Event(id, kind, place, status, int(attempt), int(at), int(due) if due else 0, value, asked)
     except ValueError:
         raise ValueError(f"a journal line that this version did not write: {line[:80]!r}") from None
 
@@ -126,25 +145,67 @@ def is_fence(text: str) -> bool:
     return text.startswith("\t")
 
 
-# -- ids: the path of names with an occurrence number --------------------------------------------------------------
+# -- ids: the path of names, each with an occurrence number or a key -----------------------------------------------
 
 _ESCAPES = {ord("%"): "%25", ord("/"): "%2F", ord("#"): "%23"}
-_MAX_NAME = 256
+_NAME_ESCAPES = {**_ESCAPES, ord(":"): "%3A"}  # in a part of an id a colon ends the name: what follows is a key
+_LONGEST = 256
 
 
 def component(name: str) -> str:
     """A name as one part of an id. Raises TypeError or ValueError for a name that no journal line can carry."""
-    if not isinstance(name, str):
-        raise TypeError(f"an operation name must be a str, not {type(name).__name__}")
-    if not name or not name.isprintable() or len(name) > _MAX_NAME:
-        raise ValueError(f"an operation name must be 1 to {_MAX_NAME} printable characters, got {name[:80]!r}")
-    part = name.translate(_ESCAPES)
+    part = _checked(name, "an operation name").translate(_NAME_ESCAPES)
     if part[0] in "$~":  # the journal's own lines, and the scopes of native tasks
         part = f"%{ord(part[0]):02X}{part[1:]}"
     return part
 
 
+def key_component(key: str) -> str:
+    """A key as it follows the name and a colon in an id. Raises as `component` does."""
+    return escaped(_checked(key, "a key"))
+
+
+def _checked(text: str, what: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{what} must be a str, not {type(text).__name__}")
+    if not text or not text.isprintable() or len(text) > _LONGEST:
+        raise ValueError(f"{what} must be 1 to {_LONGEST} printable characters, got {text[:80]!r}")
+    return text
+
+
 def operation_name(id: str) -> str:
-    """The name at the end of an id, without its occurrence number."""
-    last = id.rpartition("/")[2].partition("#")[0]
-    return last.replace("%24", "$").replace("%7E", "~").replace("%2F", "/").replace("%23", "#").replace("%25", "%")
+    """The name at the end of an id, without its key or occurrence number."""
+    return _unescaped(id.rpartition("/")[2].partition(":")[0].partition("#")[0])
+
+
+def operation_key(id: str) -> str | None:
+    """The key at the end of an id; None where it has none."""
+    part = key_part(id)
+    return None if part is None else _unescaped(part.partition("#")[0])
+
+
+def key_part(id: str) -> str | None:
+    """The key at the end of an id as it stands there."""
+    _, colon, part = id.rpartition("/")[2].partition(":")
+    return part if colon else None
+
+
+def has_key(id: str) -> bool:
+    """Of the operation itself, whatever it is inside of."""
+    return ":" in id[id.rfind("/") + 1 :]
+
+
+def is_keyed(id: str) -> bool:
+    """Whether it, or something that it is inside of, has a key: its place in the log is not compared."""
+    return ":" in id
+
+
+def escaped(text: str) -> str:
+    """As a part of an id after its colon."""
+    return text.translate(_ESCAPES)
+
+
+def _unescaped(part: str) -> str:
+    for escaped, char in (("%24", "$"), ("%7E", "~"), ("%2F", "/"), ("%23", "#"), ("%3A", ":"), ("%25", "%")):
+        part = part.replace(escaped, char)
+    return part

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, body, fence, is_fence, parse_body
 from .header import Header
 from .inbox import FAILURE, SUCCESS, Entry, call_key, callback_key, in_hand, slot
-from .journal import Journal, Record, Segment, scope_of
+from .journal import Journal, Record, Seed, Segment
 from .promises import outcome_key
 from .rewind import rewinding, rewound
 
@@ -42,10 +42,11 @@ def copied(
     journal = Journal(log)
     open_ = [r for r in journal.records.values() if r.begun and not r.done and not r.outcome]
     anew, entries = _open(journal, header.gen, open_, inbox, from_step)
-    bounds = {scope_of(r.id): r.position for r in [*anew, original.records[from_step]]}
-    marker = Event(
-        FORK_ID, "fork", 0, SUCCEEDED, 1, now, original.origin or header.started, f"{seed}\t{json.dumps(bounds)}"
-    )
+    reach = Seed(seed, {}, {})
+    for record in [*anew, original.records[from_step]]:
+        reach.reach(record)
+    also = json.dumps([reach.positions, reach.draws])
+    marker = Event(FORK_ID, "fork", 0, SUCCEEDED, 1, now, original.origin or header.started, f"{seed}\t{also}")
     kept = [_without(segment, {record.id for record in anew}, now) for segment in rewound(log).segments[:-1]]
     kept.append(Segment(len(segments), "", marker.line()))
     entries += [entry for key, entry in inbox.items() if key.startswith("signal/")]
@@ -70,7 +71,7 @@ def _open(
             new = call_key(1, record.begun.value, 0) if called else callback_key(1, slot(record.id, 0))
             entries.append(there._replace(key=new))
         elif not from_step.startswith(f"{record.id}/"):
-            if record.kind == "callback" and journal.has_from(scope_of(record.id), record.position + 1):
+            if record.kind == "callback" and journal.has_behind(record):
                 raise ValueError(
                     f"callback {record.id!r} is open, and operations before {from_step!r} handed out its token, which is not "
                     f"the fork's: fork from {record.id!r}, or from an operation before it"

@@ -13,6 +13,7 @@ from .events import (
     FORK_ID,
     GENERATION_ID,
     NO_OPERATIONS,
+    NO_PLACE,
     RAISED,
     RETRY,
     REWIND_ID,
@@ -48,11 +49,14 @@ class Record:
     handed_out = False
     resumed = 0
     order = 0  # of its last word in the log
+    asked = ""  # see `Event`
 
     def __init__(self, event: Event) -> None:
         self.id = event.id
         self.kind = event.kind
         self.position = event.position
+        if event.asked:
+            self.asked = event.asked
 
     def add(self, event: Event) -> None:
         if event.status == BEGUN:
@@ -67,9 +71,34 @@ class Record:
             self.done = event
 
     @property
+    def scope(self) -> str:
+        """The path of the scope that asked for it."""
+        return scope_of(self.id) + self.asked.partition(":")[0]
+
+    @property
     def raised(self) -> bool:
         """Whether a cancellation or timeout from above ended it."""
         return self.done is not None and self.done.status == RAISED
+
+
+class Seed(NamedTuple):
+    """What an execution drew with before it was forked, and how far in each scope: up to which position, and how many values
+    where it asked for an operation with a key, which has no position."""
+
+    text: str
+    positions: dict[str, int]
+    draws: dict[str, int]
+
+    def reach(self, record: Record) -> None:
+        """What was drawn before this operation was drawn with this seed."""
+        path = record.scope
+        if record.asked:
+            self.draws[path] = max(self.draws.get(path, 0), int(record.asked.partition(":")[2]))
+        elif record.position != NO_PLACE:
+            self.positions[path] = max(self.positions.get(path, 0), record.position)
+
+    def covers(self, path: str, position: int, count: int) -> bool:
+        return position <= self.positions.get(path, -1) or count <= self.draws.get(path, -1)
 
 
 class Journal:
@@ -96,10 +125,9 @@ class Journal:
         self.custom: str | None = None  # what `set_status` wrote last
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
+        self._direct: dict[str, list[Record]] | None = None
         self.origin = 0  # of a fork: when the execution that it was copied from began
-        self.seeds: list[
-            tuple[str, dict[str, int]]
-        ] = []  # and what that one drew with, up to which position of each scope
+        self.seeds: list[Seed] = []  # and what that one drew with
         self.revived = False  # it had ended, and goes on
         self.epochs: dict[str, str] = {}  # see `rewind.Rewound`
         self.reopened: dict[str, int] = {}
@@ -157,11 +185,10 @@ class Journal:
     def _forked(self, event: Event) -> None:
         """What came before is another execution's; the code goes on from here now."""
         seed, _, also = event.value.partition("\t")
-        bounds: dict[str, int] = {}
+        drawn = Seed(seed, *json.loads(also))
         for record in self.records.values():
-            path = scope_of(record.id)
-            bounds[path] = max(bounds.get(path, 0), record.position)
-        self.seeds.append((seed, bounds | json.loads(also)))
+            drawn.reach(record)
+        self.seeds.append(drawn)
         self.origin = event.due
         self._mark(event.at)
 
@@ -241,6 +268,24 @@ class Journal:
     def has_from(self, scope: str, position: int) -> bool:
         """Whether a scope has a record at this position or behind it."""
         return any(scope_of(r.id) == scope and r.position >= position for r in tuple(self.records.values()))
+
+    def has_behind(self, record: Record) -> bool:
+        """Whether the code may have asked for something after this operation, in the same branch or task. Where one of the two
+        has a key, and so no position, that is what began after it."""
+        if not record.asked and self.has_from(record.scope, record.position + 1):
+            return True
+        records = list(self.records.values())
+        later = records[records.index(record) + 1 :]
+        return any((r.asked or record.asked) and record.scope in (r.scope, scope_of(r.id)) for r in later)
+
+    def left_in(self, scope: str) -> list[Record]:
+        """What is recorded directly in a scope, and nobody has asked for yet."""
+        if self._direct is None:
+            direct: dict[str, list[Record]] = {}
+            for record in tuple(self.records.values()):
+                direct.setdefault(scope_of(record.id), []).append(record)
+            self._direct = direct
+        return [record for record in self._direct.get(scope, ()) if record.id in self.untaken]
 
     def first_left(self) -> Record | None:
         """The first record that nobody asked for, or whose result nobody took."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Reversible, Sequence, Set
+from typing import Any, Final, TypeAlias
+from weakref import WeakSet
 
 from ..batch import Completion
 from ..types import Duration
+from .current import outside
 from .durations import milliseconds
 from .events import component
 from .fan import Fan, Strand
@@ -47,7 +49,7 @@ def parallel_fan(
     if isinstance(branches, Mapping):
         named = [(str(name), component(name), fn) for name, fn in branches.items()]
     else:
-        listed = _listed(branches, f"{what} takes a list, a tuple or a dict of branches")
+        listed = _listed(branches, what, _BRANCHES)
         named = [(callable_name(fn), str(index), fn) for index, fn in enumerate(listed)]
     for _, _, fn in named:
         if not callable(fn):
@@ -66,12 +68,13 @@ def map_fan(
 ) -> Fan:
     if not callable(fn):
         raise TypeError(f"ctx.map takes a function of the context and an item, got {_shown(fn)}")
-    listed = _listed(items, "ctx.map takes a function and the items for it")
+    listed = _listed(items, "ctx.map", _ITEMS)
     kind, name = branch_adapter(fn), callable_name(fn)
     if item_name is None:
         strands = [Strand(i, name, str(i), fn, (ctx, item), kind) for i, item in enumerate(listed)]
     else:
-        names = [item_name(item) for item in listed]
+        with outside():
+            names = [item_name(item) for item in listed]
         _check_unique(names)
         strands = [
             Strand(i, own, component(own), fn, (ctx, item), kind)
@@ -88,14 +91,34 @@ def _check_unique(names: list[str]) -> None:
         seen.add(name)
 
 
-def _listed(items: Any, what: str) -> list[Any]:
-    """Raises TypeError for what has no items."""
+_BRANCHES: Final = "a list, a tuple or a dict of branches"
+_ITEMS: Final = "a function and the items for it"
+_IN_ORDER: Final = {
+    _BRANCHES: "a list, or a dict that names the branches",
+    _ITEMS: "ctx.map(fn, sorted(items)), with a key= for sorted() where the items cannot be compared",
+}
+
+
+def _listed(items: Any, asks: str, what: str) -> list[Any]:
+    """Raises TypeError for what has no items, or none in an order that a replay would find again."""
+    if _is_unordered(items):
+        raise TypeError(
+            f"{asks} got a {type(items).__name__}, whose order differs from process to process: a replay would take one's result "
+            f"for another one's. Write {_IN_ORDER[what]}"
+        )
     try:
         return list(items)
     except TypeError:
         if hasattr(items, "__iter__"):
             raise  # its own failure
-        raise TypeError(f"{what}, got {_shown(items)}; for a single one write a list of one") from None
+        raise TypeError(f"{asks} takes {what}, got {_shown(items)}; for a single one write a list of one") from None
+
+
+def _is_unordered(items: Any) -> bool:
+    """Sets; views of a dict and sets that keep an order can be read backwards."""
+    return (isinstance(items, Set) and not isinstance(items, Reversible)) or isinstance(
+        items, WeakSet | type(iter(set()))
+    )
 
 
 def _shown(value: object) -> str:
@@ -118,7 +141,7 @@ def _fan(strands: list[Strand], completion: Completion, max_concurrency: int | N
 
 def race_fan(branches: Any, ctx: object) -> Fan:
     if not isinstance(branches, Mapping):
-        branches = _listed(branches, "ctx.race takes a list, a tuple or a dict of branches")
+        branches = _listed(branches, "ctx.race", _BRANCHES)
     if not branches:
         raise ValueError("ctx.race needs at least one branch: nobody could win")
     return parallel_fan(branches, ctx, Completion.first_successful(), None, "ctx.race")
@@ -152,6 +175,11 @@ def submitter(submit: Callable[..., Any], retry: Retry | None) -> StepPlan:
         raise TypeError(f"ctx.wait_for_callback takes a function of the token, got {_shown(submit)}")
     checked_retry(retry, "the retry of ctx.wait_for_callback")
     plan = StepPlan(submit, StepOptions(name="submit", retry=retry, result_type=UNTYPED))
+    if plan.key is not None:
+        raise ValueError(
+            f"the submitter of ctx.wait_for_callback has the key {plan.key!r}; give it to the callback, which it is a part of: "
+            "ctx.wait_for_callback(submit, key=...)"
+        )
     plan.keeps_result = False
     return plan
 
@@ -167,6 +195,11 @@ def checker(check: Callable[..., Any], until: Callable[..., Any], retry: Retry |
         )
     checked_retry(retry, "the retry of ctx.poll")
     own = plan_of(check)
+    if own.key is not None:
+        raise ValueError(
+            f"the check {own.name!r} of ctx.poll has the key {own.key!r}, and a key is good for one call: a poll calls its check "
+            "again and again, under an id of its own. Take key= away, or poll inside a ctx.child with that key"
+        )
     if retry is None:
         return own
     return StepPlan(check, StepOptions(retry=retry))

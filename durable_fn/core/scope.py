@@ -1,23 +1,29 @@
-"""Ids and positions: each scope (the handler, a task, a branch) counts its own operations."""
+"""Ids and positions: each scope (the handler, a task, a branch) counts its own operations.
+
+An operation with a key is found by its id alone, in the nearest branch (the handler, a child, a branch of a fan), whatever native
+task asks: it takes no position, and its place is not compared.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import NonDeterminismError
-from .events import operation_name
+from .events import NO_PLACE, has_key, operation_name
 from .journal import Record
+from .trails import trail
 
 if TYPE_CHECKING:
     from .turn import Turn
 
 
 class Op:
-    """One call of an operation: its id, its place, and what the journal holds for it."""
+    """One call of an operation: its id, its place, and what the journal holds for it. `asked`: see `Event`."""
 
-    __slots__ = ("begun", "id", "kind", "position", "record", "scope", "turn")
+    __slots__ = ("asked", "begun", "id", "kind", "position", "record", "scope", "turn")
 
-    def __init__(self, scope: Scope, kind: str, id: str, position: int, record: Record | None) -> None:
+    def __init__(self, scope: Scope, kind: str, id: str, position: int, record: Record | None, asked: str = "") -> None:
+        self.asked = asked
         self.scope = scope
         self.turn = scope.turn
         self.kind = kind
@@ -67,27 +73,35 @@ class Doom(NamedTuple):
 
 
 class Scope:
-    """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12."""
+    """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12. `home`: of a
+    native task, the scope of the branch that it belongs to."""
 
-    __slots__ = ("_names", "at", "branch", "drawn", "made", "operations", "path", "tasks", "threads", "timers", "turn")
+    __slots__ = (
+        "_home", "_keyed", "_names", "at", "branch", "drawn", "made", "operations", "path", "tasks", "threads", "timers", "turn",
+    )  # fmt: skip
 
-    def __init__(self, turn: Turn, path: str, at: int, branch: Branch) -> None:
+    def __init__(self, turn: Turn, path: str, at: int, branch: Branch, home: Scope | None = None) -> None:
         self.turn = turn
         self.path = path
+        self._home = home
         self.branch = branch
         self.at = at  # journal time of the last result this scope saw: what ctx.now() gives
         self.operations = 0
         self.tasks = self.timers = self.threads = self.made = 0  # native ones that were started, set and made here
         self.drawn = 0  # random values
         self._names: dict[str, int] = {}
+        self._keyed: dict[str, tuple[str, int]] = {}  # of a branch: kind by id, and how often it came
 
-    def enter(self, kind: str, component: str) -> Op:
-        """The next operation of this scope. Raises NonDeterminismError if the journal holds another one here."""
+    def enter(self, kind: str, component: str, key: str | None = None, *, repeats: bool = False) -> Op:
+        """The next operation of this scope. Raises NonDeterminismError if the journal holds another one here, ValueError for a
+        key that its branch has had, unless the operation `repeats` what the code asks for again."""
         turn = self.turn
         if turn.closed is not None:
             raise turn.closed
         if self.branch.closed is not None:
             raise self.branch.closed
+        if key is not None:
+            return self._enter_keyed(kind, component, key, repeats=repeats)
         position = self.operations
         self.operations = position + 1
         id = self.next_id(component)
@@ -97,14 +111,62 @@ class Scope:
         if record is not None:
             if record.kind != kind or record.position != position:
                 raise self._mismatch(kind, id, position)
-            if not record.taken:
-                record.taken = True
-                journal.untaken.discard(id)
-                if turn.front is None and record.done is None and record.begun is not None:
-                    turn.at = max(turn.at, record.begun.at)
-        elif journal.untaken and journal.at_position(self.path, position) is not None:
-            raise self._mismatch(kind, id, position)
+            self._take(record)
+        elif journal.untaken:
+            if journal.at_position(self.path, position) is not None:
+                raise self._mismatch(kind, id, position)
+            self._check_twin(kind, id, position)
         return Op(self, kind, id, position, record)
+
+    @property
+    def home(self) -> Scope:
+        """The scope of the nearest branch, in which a key is unique."""
+        return self._home or self
+
+    def _enter_keyed(self, kind: str, component: str, key: str, *, repeats: bool) -> Op:
+        turn, home = self.turn, self.home
+        id = home._claimed(kind, f"{home.path}{component}:{key}", repeats=repeats)
+        tasks = self.path[len(home.path) :]
+        if tasks:
+            turn.asked[id] = tasks
+        record = turn.journal.records.get(id)
+        if record is not None:
+            if record.kind != kind:
+                raise self._mismatch(kind, id, NO_PLACE)
+            self._take(record)
+        elif turn.journal.untaken:
+            self._check_twin(kind, id, NO_PLACE)
+        return Op(self, kind, id, NO_PLACE, record, f"{tasks}:{self.drawn}")
+
+    def _claimed(self, kind: str, id: str, *, repeats: bool) -> str:
+        before = self._keyed.get(id)
+        if before is not None and not (repeats and before[0] == kind):
+            raise ValueError(
+                f"{id!r} is asked for twice in one branch, as {before[0]} and as {kind}: a key is good for one call of a name. "
+                "Give this call another key, or put it into a ctx.child with a key of its own"
+            )
+        times = 1 if before is None else before[1] + 1
+        self._keyed[id] = kind, times
+        return id if times == 1 else f"{id}#{times}"
+
+    def _take(self, record: Record) -> None:
+        """Somebody asks for what is recorded."""
+        turn = self.turn
+        if not record.taken:
+            record.taken = True
+            turn.journal.untaken.discard(record.id)
+            if turn.front is None and record.done is None and record.begun is not None:
+                turn.at = max(turn.at, record.begun.at)
+
+    def _check_twin(self, kind: str, id: str, position: int) -> None:
+        """Of a new operation, where one of the same name is recorded that the code has not asked for: with a key where this has
+        none, or without where this has one. Where operations come one after the other, it is the same, and must not run twice."""
+        if not self.turn.sequential:
+            return
+        for record in self.turn.journal.left_in(self.path):
+            same = record.kind == kind and operation_name(record.id) == operation_name(id)
+            if same and has_key(record.id) is not has_key(id):
+                raise self._differs(record, kind, id, position, "the operation got a key, or lost it")
 
     def next_id(self, component: str) -> str:
         """Of the next operation with this name."""
@@ -114,8 +176,8 @@ class Scope:
     def task(self) -> Scope:
         """The scope of the next native task that is started here."""
         self.tasks += 1
-        self.turn.tasks[self.path] = self.tasks
-        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.branch)
+        self.turn.tasks[trail(self.path, self.turn.asked)] = self.tasks
+        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.branch, self.home)
 
     def inside(self, op: Op) -> Scope:
         """The scope of what an operation is made of: its operations are counted for themselves."""
@@ -127,12 +189,17 @@ class Scope:
 
     @property
     def live(self) -> bool:
-        """Whether nothing is recorded at this place or behind it."""
-        return not self.turn.journal.has_from(self.path, self.operations)
+        """Whether nothing is recorded at this place or behind it. What has a key has no place: it is behind this one until the
+        code asks for it."""
+        journal = self.turn.journal
+        if journal.has_from(self.path, self.operations):
+            return False
+        return not any(has_key(record.id) for record in journal.left_in(self.home.path))
 
     def _mismatch(self, kind: str, id: str, position: int) -> NonDeterminismError:
         journal = self.turn.journal
-        there = journal.at_position(self.path, position) or journal.records[id]
+        there = journal.at_position(self.path, position) if position != NO_PLACE else None
+        there = there or journal.records[id]
         if there.kind != kind and there.id == id:
             cause = "the operation of this name became another kind"
         elif id in journal.records:
@@ -143,4 +210,7 @@ class Scope:
             )
         else:
             cause = "the code took another way than before"
+        return self._differs(there, kind, id, position, cause)
+
+    def _differs(self, there: Record, kind: str, id: str, position: int, cause: str) -> NonDeterminismError:
         return self.turn.mismatch(f"{there.kind} {there.id!r}", f"{kind} {id!r}", position, self.path, cause)

@@ -7,12 +7,15 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from ..types import Duration, Semantics
 from .durations import milliseconds
-from .events import component
+from .events import component, key_component
 from .retry import Retry, checked_retry
+
+if TYPE_CHECKING:
+    from .values import Adapter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -20,12 +23,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = "__durable_step__"
 _PLAN = "__durable_plan__"
+_ORIGINAL = "__durable_original__"
+_RESULT = "__durable_result__"
 
 
 class StepOptions(NamedTuple):
     """What `@step(...)` was given; None means not given."""
 
     name: str | None = None
+    key: str | None = None
     retry: Retry | None = None
     timeout_ms: int | None = None
     semantics: Semantics | None = None
@@ -38,20 +44,18 @@ class StepOptions(NamedTuple):
         return base._replace(**given)
 
 
-_KEYWORDS = frozenset({"name", "retry", "timeout", "semantics", "raises", "result_type"})
+_KEYWORDS = frozenset({"name", "key", "retry", "timeout", "semantics", "raises", "result_type"})
 
 
 class StepPlan:
     """A step function as the core needs it: its options settled, its result adapter found. Made once per function."""
 
     __slots__ = (
-        "adapter", "at_most_once", "component", "is_async", "keeps_result", "name", "raises", "result_what", "retry", "target",
-        "timeout",
+        "adapter", "at_most_once", "component", "is_async", "keeps_result", "key", "name", "raises", "result_what", "retry",
+        "target", "timeout",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], given: StepOptions | None = None) -> None:
-        from .values import adapter, return_annotation
-
         options = options_of(fn)
         if given is not None:
             options = given.over(options)
@@ -59,14 +63,31 @@ class StepPlan:
         self.target = _target(fn)
         self.name = options.name or callable_name(fn)
         self.component = component(self.name)
+        self.key = None if options.key is None else key_component(options.key)
         self.retry = options.retry
         self.timeout = None if options.timeout_ms is None else options.timeout_ms / 1000
         self.at_most_once = options.semantics == "at_most_once"
         self.raises = options.raises or ()
         self.is_async = is_async(fn)
-        annotation = options.result_type if options.result_type is not None else return_annotation(fn)
         self.result_what = f"the result of step {self.name!r}"
-        self.adapter = adapter(annotation)
+        self.adapter = _adapter_of(fn, options)
+
+
+def _adapter_of(fn: Callable[..., Any], options: StepOptions) -> Adapter:
+    """Of its result. To resolve an annotation takes long: it is kept on the function, for the copies that are made of it with a
+    key each."""
+    from .values import adapter, return_annotation
+
+    if options.result_type is not None:
+        return adapter(options.result_type)
+    original = _target(getattr(fn, _ORIGINAL, fn))
+    known: tuple[Any, Adapter] | None = getattr(original, _RESULT, None)
+    if known is not None and known[0] is original:
+        return known[1]
+    found = adapter(return_annotation(fn))
+    with contextlib.suppress(AttributeError, TypeError):
+        setattr(original, _RESULT, (original, found))
+    return found
 
 
 def plan_of(fn: Callable[..., Any]) -> StepPlan:
@@ -146,6 +167,7 @@ def step(
     *,
     result_type: type[R],
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -158,6 +180,7 @@ def step(
     *,
     result_type: type[R],
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -169,6 +192,7 @@ def step(
     /,
     *,
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -179,6 +203,7 @@ def step(
 def step(
     *,
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics = "at_least_once",
@@ -190,6 +215,7 @@ def step(
     /,
     *,
     name: str | None = None,
+    key: str | None = None,
     retry: Retry | None = None,
     timeout: Duration | None = None,
     semantics: Semantics | None = None,
@@ -203,6 +229,9 @@ def step(
     still that function: called directly it just runs. It becomes a step in `ctx.step(fn, ...)`.
 
     name         journal name; default `fn.__name__`. Set it before you rename a function that live executions recorded.
+    key          a stable id, "name:key" in the nearest branch (the handler, a child, a branch of a fan), whatever native task
+                 asks and in whatever order: `step(fn, key=call.id)`. In place, for one call; in a decorator it is good for
+                 one call per branch, and the same id twice in a branch is a ValueError.
     retry        a RetryPolicy, or a function (error, attempt) that gives the delay before the next attempt, or None to
                  give up. None takes the handler's `step_retry`, else RetryPolicy().
     timeout      of one attempt; also visible as `current_step().deadline`. Ends as StepTimeout once attempts are used up.
@@ -215,7 +244,7 @@ def step(
     Surprises: a lambda is named "lambda"; a generator result is a SerializationError; methods work, `self` is not
     recorded. Raises TypeError or ValueError for options that make no sense.
     """
-    options = _checked(name, retry, timeout, semantics, raises, result_type)
+    options = _checked(name, key, retry, timeout, semantics, raises, result_type)
     if fn is None:
         return _StepDecorator(options)
     if not callable(fn):
@@ -227,6 +256,7 @@ def step(
 
 def _checked(
     name: str | None,
+    key: str | None,
     retry: Retry | None,
     timeout: Duration | None,
     semantics: Semantics | None,
@@ -235,6 +265,8 @@ def _checked(
 ) -> StepOptions:
     if name is not None:
         component(name)
+    if key is not None:
+        key_component(key)
     checked_retry(retry, "retry")
     if semantics not in (None, "at_least_once", "at_most_once"):
         raise ValueError(f'semantics must be "at_least_once" or "at_most_once", got {semantics!r}')
@@ -246,7 +278,7 @@ def _checked(
     timeout_ms = None if timeout is None else milliseconds(timeout, "timeout")
     if timeout_ms == 0:
         raise ValueError("timeout must be more than 0 seconds")
-    return StepOptions(name, retry, timeout_ms, semantics, raises, result_type)
+    return StepOptions(name, key, retry, timeout_ms, semantics, raises, result_type)
 
 
 def _decorate(fn: F, options: StepOptions) -> F:
@@ -258,12 +290,15 @@ def _decorate(fn: F, options: StepOptions) -> F:
 
 def _copy(fn: Callable[..., Any]) -> Callable[..., Any]:
     """A function that does the same and can carry options of its own."""
+    copy: Callable[..., Any]
     if not isinstance(fn, types.FunctionType):
-        copy: Callable[..., Any] = functools.partial(fn)
+        copy = functools.partial(fn)
         if hasattr(fn, _OPTIONS):
             setattr(copy, _OPTIONS, getattr(fn, _OPTIONS))
-        return copy
-    twin = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
-    twin.__kwdefaults__ = fn.__kwdefaults__
-    twin.__dict__.update(fn.__dict__)
-    return cast("Callable[..., Any]", functools.update_wrapper(twin, fn, updated=()))
+    else:
+        twin = types.FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+        twin.__kwdefaults__ = fn.__kwdefaults__
+        twin.__dict__.update(fn.__dict__)
+        copy = functools.update_wrapper(twin, fn, updated=())
+    setattr(copy, _ORIGINAL, fn)
+    return copy

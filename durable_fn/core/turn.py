@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, NATIVE, RETRY, STATUS_ID, SUCCEEDED, Event
+from .events import BEGUN, NATIVE, NO_PLACE, RETRY, STATUS_ID, SUCCEEDED, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record
@@ -92,7 +92,10 @@ class Turn:
         self.told = 0  # the latest time that the handler was told
         self.patches: dict[str, bool] = {}
         self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
-        self.tasks: dict[str, int] = {}  # native tasks that each scope has started
+        self.tasks: dict[str, int] = {}  # native tasks that each scope has started, by its trail
+        self.asked: dict[str, str] = {}  # native tasks that asked for an operation with a key, by its id
+        self.sequential = False  # the operations of a scope come one after the other: a `def` handler
+        self.context: Any = None  # the handler's
         self.shields = 0  # shielded blocks that run
         self.custom = journal.custom  # what `set_status` said last
         self.batches: list[BatchResult[Any]] = []
@@ -163,7 +166,7 @@ class Turn:
 
     def draft(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """An event that no commit writes by itself."""
-        return Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value)
+        return Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value, op.asked)
 
     def recorded(self, op: Op, event: Event) -> None:
         if event.status == BEGUN:
@@ -239,11 +242,13 @@ class Turn:
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str
     ) -> NonDeterminismError:
         """The error of DESIGN promise 7; from now on every durable call of this turn raises it."""
-        where = f"operation {position + 1}" + (f" of branch {scope.rstrip('/')!r}" if scope else "")
+        where = "an operation with a key" if position == NO_PLACE else f"operation {position + 1}"
+        where += f" of branch {scope.rstrip('/')!r}" if scope else ""
+        harm = "" if self.worked else "Nothing was run or recorded. "
         text = (
             f"the code of {self.header.fn!r} no longer matches the journal of execution {self.header.id!r} at {where}: "
             f"recorded {recorded or 'nothing'}, attempted {attempted or 'nothing'}. Likely cause: {cause}. "
-            "Nothing was run or recorded. Way out: deploy code that keeps the recorded order (it is tried again by "
+            f"{harm}Way out: deploy code that keeps the recorded order (it is tried again by "
             "itself), let live executions finish before such a change, or start under a new name."
         )
         error = NonDeterminismError(text, recorded=recorded, attempted=attempted, position=position)
@@ -273,9 +278,9 @@ class Turn:
 
     def draw(self, scope: Scope, purpose: str) -> bytes:
         """16 bytes that are the same on every replay, and in forks as far as the place where it is drawn is behind them."""
-        for seed, bounds in self.journal.seeds:
-            if scope.operations <= bounds.get(scope.path, -1):
-                return drawn(seed, purpose)
+        for seed in self.journal.seeds:
+            if seed.covers(scope.path, scope.operations, scope.drawn):
+                return drawn(seed.text, purpose)
         if self.seed is None:
             self.seed = seed_of(self.header)
         return drawn(self.seed, purpose)

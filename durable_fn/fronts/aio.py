@@ -98,7 +98,8 @@ class AsyncDurableContext(BaseContext):
     """Handed to `async def` handlers and to every branch. The scope comes from the running branch (contextvars), not from the
     object: inside a branch the handler's own ctx does the same as the branch's.
 
-    An operation id is assigned when the method is CALLED, in program order. A method returns a coroutine: await it once, or
+    An operation id is assigned when the method is CALLED, in program order; with `key=` it is "name:key" in the nearest branch,
+    whatever native task asks, and its place is not compared. A method returns a coroutine: await it once, or
     hand it to gather / TaskGroup / create_task. No await for what does no I/O: now, uuid4, random, saga (`async with`),
     continue_as_new (it raises). A durable call inside a step body raises RuntimeError.
     """
@@ -135,7 +136,7 @@ class AsyncDurableContext(BaseContext):
         plan = plan_of(fn)
         if kwargs:
             check_keywords(fn, args, kwargs)
-        op = self._scope("step").enter("step", plan.component)
+        op = self._scope("step").enter("step", plan.component, plan.key)
         return drive(self._pump, op, step_operation(op, plan, fn, args, kwargs))
 
     def sleep(self, duration: Duration, *, name: str | None = None) -> Coroutine[object, None, None]:
@@ -155,6 +156,7 @@ class AsyncDurableContext(BaseContext):
         self,
         name: str | None = None,
         *,
+        key: str | None = None,
         result_type: type[T],
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -164,6 +166,7 @@ class AsyncDurableContext(BaseContext):
         self,
         name: str | None = None,
         *,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -172,6 +175,7 @@ class AsyncDurableContext(BaseContext):
         self,
         name: str | None = None,
         *,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -182,7 +186,7 @@ class AsyncDurableContext(BaseContext):
         messages. No `timeout`: waits for ever.
         """
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        op = self._enter("callback", "callback", named(name, "callback"))
+        op = self._enter("callback", "callback", named(name, "callback"), key)
         promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
         return self._watched(done(AsyncCallback(promise, self)), f"callback {op.id!r}")
 
@@ -192,6 +196,7 @@ class AsyncDurableContext(BaseContext):
         submit: Callable[[str], object],
         *,
         name: str | None = None,
+        key: str | None = None,
         result_type: type[T],
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -203,6 +208,7 @@ class AsyncDurableContext(BaseContext):
         submit: Callable[[str], object],
         *,
         name: str | None = None,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -213,6 +219,7 @@ class AsyncDurableContext(BaseContext):
         submit: Callable[[str], object],
         *,
         name: str | None = None,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -222,7 +229,7 @@ class AsyncDurableContext(BaseContext):
         submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
         plan = self._checked(ops.submitter(submit, retry))
-        op = self._enter("wait_for_callback", "callback", named(name, "callback"))
+        op = self._enter("wait_for_callback", "callback", named(name, "callback"), key)
         wait = ops.wait_for_callback(op, named(name, "callback"), ops.of(result_type), *limits, plan, submit)
         return self._drive(op, wait)
 
@@ -362,19 +369,30 @@ class AsyncDurableContext(BaseContext):
 
     @overload
     def child(
-        self, fn: Callable[Concatenate[AsyncDurableContext, ...], Awaitable[T]], /, *args: Any, name: str, **kwargs: Any
+        self,
+        fn: Callable[Concatenate[AsyncDurableContext, ...], Awaitable[T]],
+        /,
+        *args: Any,
+        name: str,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def child(
+        self, fn: Callable[Concatenate[AsyncDurableContext, ...], Awaitable[T]], /, *args: Any, key: str, **kwargs: Any
     ) -> Coroutine[object, None, T]: ...
     @overload
     def child(
         self, fn: Callable[Concatenate[AsyncDurableContext, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[object, None, T]: ...
     def child(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """`fn(ctx, ...)` in its own id namespace. `name=` is taken by `child` itself, never passed on; with it the checker
-        cannot check the other arguments (PEP 612)."""
-        name = kwargs.pop("name", None)
+        """`fn(ctx, ...)` in its own id namespace. `name=` and `key=` are taken by `child` itself, never passed on; with one of
+        them the checker cannot check the other arguments (PEP 612). Below a keyed child ids are as stable as inside it:
+        "name:key/charge"."""
+        name, key = kwargs.pop("name", None), kwargs.pop("key", None)
         if not callable(fn):
             raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
-        op = self._enter("child", "child", named(name, callable_name(fn)))
+        op = self._enter("child", "child", named(name, callable_name(fn)), key)
         return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
 
     @overload

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core.current import running_step
+from ..core.events import NO_PLACE
 from ..core.effects import Call, Effect, Expire, Launch, Room, Tell
 from ..core.failures import own_cancellation
 from ..errors import StepTimeout
@@ -41,6 +42,11 @@ class Bodies:
     @property
     def waiting(self) -> bool:
         return bool(self._gate or self._farewells)
+
+    @property
+    def has_place(self) -> bool:
+        """Whether one of those that wait has no key: its place in the code tells which it is."""
+        return any(operation.op.position != NO_PLACE for operation, _ in self._gate)
 
     @property
     def takes_leave(self) -> bool:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
-from ..core.events import component
+from ..core.events import component, key_component
 from ..core.failures import class_name
 from ..core.operations import draws
 from ..core.scope import Op, Scope
@@ -113,6 +113,7 @@ class BaseContext:
 
     def __init__(self, turn: Turn, lambda_context: LambdaContext) -> None:
         self._turn = turn
+        turn.context = self
         self._lambda_context = lambda_context
         self._logger = ReplaySilentLogger(turn)
 
@@ -161,9 +162,9 @@ class BaseContext:
         """[0.0, 1.0), the same on replay."""
         return draws.random(self._scope("random"))
 
-    def _enter(self, method: str, kind: str, name: str) -> Op:
+    def _enter(self, method: str, kind: str, name: str, key: str | None = None) -> Op:
         """The next operation of the running branch."""
-        return self._scope(method).enter(kind, component(name))
+        return self._scope(method).enter(kind, component(name), None if key is None else key_component(key))
 
     def _checked(self, plan: StepPlan) -> StepPlan:
         """Raises TypeError for a step that this kind of handler cannot run."""
@@ -202,5 +203,6 @@ class BaseContext:
             )
         raise RuntimeError(
             f"ctx.{method} was called where no branch of execution {self._turn.header.id!r} is running: after the "
-            "handler returned, or in a thread of your own (start it inside a step, or copy the context)"
+            "handler returned, in a thread of your own (start it inside a step, or copy the context), or in a function that an "
+            "operation asks (until, every, retry, item_name), which must be pure"
         )

@@ -14,6 +14,7 @@ class Line:
         self.recorded = len(self.events)
         self.known = {event.id for event in self.events}
         self.cursor = 0
+        self.aside: list[Event] = []  # recorded entries with a key that the code has not asked for where they stand
         self._last_segment = journal.last_segment
         self._positions: dict[str, int] = {}  # of live entries: how much has to be written for one to be durable
         self._held: set[str] = set()  # live entries that are handed out only when they are durable
@@ -47,6 +48,21 @@ class Line:
     def head(self) -> Event | None:
         """The next to be handed out."""
         return self.events[self.cursor] if self.cursor < len(self.events) else None
+
+    def handed(self, event: Event) -> None:
+        """It was handed out. Only what is of an operation with a key may be another one than the next."""
+        if event is self.head:
+            self.cursor += 1
+        elif event in self.aside:
+            self.aside.remove(event)
+        else:
+            self.events.remove(event)
+            self.recorded -= 1
+
+    def lay_aside(self) -> None:
+        """The next: it is handed out when the code asks for it."""
+        self.aside.append(self.events.pop(self.cursor))
+        self.recorded -= 1
 
     def is_held(self, event: Event) -> bool:
         """Whether the handler sees it only when it is durable."""

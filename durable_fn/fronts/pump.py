@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 from ..core.causes import blame
 from ..core.current import current_scope
 from ..core.dooms import error_of
-from ..core.events import BEGUN, SUCCEEDED, Event
+from ..core.events import BEGUN, NO_PLACE, SUCCEEDED, Event, is_keyed
 from ..core.scope import Branch, Doom, Scope
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, NonDeterminismError
@@ -37,6 +37,8 @@ from .session import Session
 
 END: Final = "$end"
 STUCK: Final = "$stuck"
+_EFFECTIVE: Final = frozenset({"step", "callback", "call"})
+"""Kinds that may have had an effect before they have a result."""
 _MOST_ROUNDS: Final = 100_000
 """Rounds that the handler may go between two lines: one that never rests would keep the Lambda busy to its end."""
 _PATIENCE: Final = 10.0
@@ -70,7 +72,6 @@ class Pump:
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
         self._decided: Event | None = None  # the last line by which another way may have been taken
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
-        self._checked = False
         self._ended = END in self.line.known
         self._pumping = False
         self._scheduled = False
@@ -95,8 +96,8 @@ class Pump:
     def leftover(self) -> NonDeterminismError | None:
         """Lines that nobody asked for, and operations that nobody called, when the handler ended."""
         journal = self.turn.journal
-        for event in self.line.events[self.line.cursor : self.line.recorded]:
-            if event.id not in self.targets and not self._is_skipped(event):
+        for event in (*self.line.aside, *self.line.events[self.line.cursor : self.line.recorded]):
+            if not self._is_asked(event):
                 return self.mismatch(event, "the end of the handler")
         return self._not_called("the end of the handler") if journal.untaken else None
 
@@ -229,7 +230,7 @@ class Pump:
     def _deliver(self) -> bool:
         """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
         line, turn = self.line, self.turn
-        event = line.head
+        event = self._next()
         if event is None:
             return not self.session.read_only and self._stimulate()
         if line.is_held(event) and not self.commits.covers(event):
@@ -240,11 +241,29 @@ class Pump:
         if handed is None:
             turn.at = before
             return False
-        if line.cursor >= line.recorded:
+        if event.id not in line.known:
             self._weigh(event)
-        line.cursor += 1
+        line.handed(event)
         self._rounds, self._patience = 0, None
         return True
+
+    def _next(self) -> Event | None:
+        """The next line; of operations with keys the first that is asked for, wherever it stands."""
+        line = self.line
+        for event in line.aside:
+            if self._is_asked(event):
+                return event
+        while (head := line.head) is not None and line.replaying and not self._is_asked(head):
+            for event in line.events[line.cursor : line.recorded]:
+                if is_keyed(event.id) and self._is_asked(event):
+                    return event
+            if not is_keyed(head.id):
+                break
+            line.lay_aside()
+        return head
+
+    def _is_asked(self, event: Event) -> bool:
+        return event.id in self.targets or event.kind in ("end", "stuck") or self._is_skipped(event)
 
     def _hand(self, event: Event) -> bool | None:
         target = self.targets.pop(event.id, None)
@@ -283,9 +302,7 @@ class Pump:
     def _stimulate(self) -> bool:
         """Nothing is in line. Whether something came that makes one."""
         turn = self.turn
-        self._at_the_end_of_the_log()
-        if turn.closed is not None:
-            return True
+        self._live = True
         if self._execution_ends():
             return True
         arrived = self.agenda.arrived()
@@ -302,16 +319,6 @@ class Pump:
         else:
             late.resume()
         return True
-
-    def _at_the_end_of_the_log(self) -> None:
-        """The handler rests where the log ends: it has called all that is recorded, or is another handler."""
-        self._live = True
-        if not self._checked:
-            self._checked = True
-            if self.turn.journal.untaken:
-                error = self._not_called(self._waits_for())
-                if error is not None:
-                    raise error
 
     def _execution_ends(self) -> bool:
         """By a cancellation, or by its deadline: then nothing may have come that is not in hand."""
@@ -381,11 +388,22 @@ class Pump:
         return self._sleep(due)
 
     def _begin_bodies(self) -> bool:
+        if (self.line.aside or self.turn.journal.untaken) and self.bodies.has_place:
+            self._check_called()
         if not self._is_decided():
             return self.commits.flush()
         if self.session.news_are_old:
             return not self.commits.busy and self.commits.ask(self.session.look_for_news, self._answered)
         return self.bodies.open()
+
+    def _check_called(self) -> None:
+        """The handler rests at the end of the log. What began there, and may have had an effect, is called by now: else a body that
+        begins now could be its double. Where only operations with keys would begin, it may be behind them."""
+        for event in self.line.aside:
+            raise self.mismatch(event, self._waits_for())
+        error = self._not_called(self._waits_for(), _EFFECTIVE)
+        if error is not None:
+            raise error
 
     def _is_decided(self) -> bool:
         """Whether no death can make it be decided otherwise what was handed out."""
@@ -531,12 +549,13 @@ class Pump:
 
     # -- mismatches ------------------------------------------------------------------------------------------------
 
-    def _not_called(self, attempted: str) -> NonDeterminismError | None:
-        """A recorded operation that nobody called, and that is in no branch which is passed over."""
+    def _not_called(self, attempted: str, kinds: frozenset[str] | None = None) -> NonDeterminismError | None:
+        """A recorded operation that nobody called, and that is in no branch which is passed over. `kinds`: only those, and only
+        where they have a place."""
         journal = self.turn.journal
         for id in [id for id in journal.records if id in journal.untaken]:
             record = journal.records[id]
-            if not record.handed_out:
+            if not record.handed_out and (kinds is None or (record.kind in kinds and record.position != NO_PLACE)):
                 event = record.done or record.begun or record.retry
                 assert event is not None
                 return self.mismatch(event, attempted)

@@ -93,7 +93,8 @@ class DurableContext(BaseContext):
     inside a branch the handler's own ctx does the same as the branch's.
 
     An operation id is assigned when the method is called, in program order, and is the path of names with an occurrence
-    number ("charge", "charge#2", "fan-out/3/resize"). A durable call inside a step body raises RuntimeError. While a handler
+    number ("charge", "charge#2", "fan-out/3/resize"), or with `key=` "name:key" in the nearest branch, whose place is not
+    compared. A durable call inside a step body raises RuntimeError. While a handler
     unwinds to suspend, `finally` blocks run: a durable call there only re-raises the suspension, but other code there runs at
     every suspension, so put clean-up in `saga()` or `except ExecutionCancelled`.
     """
@@ -133,7 +134,7 @@ class DurableContext(BaseContext):
             check_keywords(fn, args, kwargs)
         if plan.is_async:
             self._checked(plan)
-        op = self._scope("step").enter("step", plan.component)
+        op = self._scope("step").enter("step", plan.component, plan.key)
         result: T = drive(self._session, op, step_operation(op, plan, fn, args, kwargs))
         return result
 
@@ -154,6 +155,7 @@ class DurableContext(BaseContext):
         self,
         name: str | None = None,
         *,
+        key: str | None = None,
         result_type: type[T],
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -163,6 +165,7 @@ class DurableContext(BaseContext):
         self,
         name: str | None = None,
         *,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -171,6 +174,7 @@ class DurableContext(BaseContext):
         self,
         name: str | None = None,
         *,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -181,7 +185,7 @@ class DurableContext(BaseContext):
         messages. No `timeout`: waits for ever.
         """
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        op = self._enter("callback", "callback", named(name, "callback"))
+        op = self._enter("callback", "callback", named(name, "callback"), key)
         promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
         return Callback(promise, self)
 
@@ -191,6 +195,7 @@ class DurableContext(BaseContext):
         submit: Callable[[str], object],
         *,
         name: str | None = None,
+        key: str | None = None,
         result_type: type[T],
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -202,6 +207,7 @@ class DurableContext(BaseContext):
         submit: Callable[[str], object],
         *,
         name: str | None = None,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -212,6 +218,7 @@ class DurableContext(BaseContext):
         submit: Callable[[str], object],
         *,
         name: str | None = None,
+        key: str | None = None,
         result_type: object = None,
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
@@ -221,7 +228,7 @@ class DurableContext(BaseContext):
         submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
         limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
         plan = self._checked(ops.submitter(submit, retry))
-        op = self._enter("wait_for_callback", "callback", named(name, "callback"))
+        op = self._enter("wait_for_callback", "callback", named(name, "callback"), key)
         wait = ops.wait_for_callback(op, named(name, "callback"), ops.of(result_type), *limits, plan, submit)
         return self._drive(op, wait)
 
@@ -347,18 +354,27 @@ class DurableContext(BaseContext):
 
     @overload
     def child(
-        self, fn: Callable[Concatenate[DurableContext, ...], T], /, *args: Any, name: str, **kwargs: Any
+        self,
+        fn: Callable[Concatenate[DurableContext, ...], T],
+        /,
+        *args: Any,
+        name: str,
+        key: str | None = None,
+        **kwargs: Any,
     ) -> T: ...
+    @overload
+    def child(self, fn: Callable[Concatenate[DurableContext, ...], T], /, *args: Any, key: str, **kwargs: Any) -> T: ...
     @overload
     def child(self, fn: Callable[Concatenate[DurableContext, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
     def child(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """`fn(ctx, ...)` in its own id namespace. `name=` is taken by `child` itself, never passed on; with it the checker
-        cannot check the other arguments (PEP 612)."""
-        name = kwargs.pop("name", None)
+        """`fn(ctx, ...)` in its own id namespace. `name=` and `key=` are taken by `child` itself, never passed on; with one of
+        them the checker cannot check the other arguments (PEP 612). Below a keyed child ids are as stable as inside it:
+        "name:key/charge"."""
+        name, key = kwargs.pop("name", None), kwargs.pop("key", None)
         if not callable(fn):
             raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
         self._sync_branches("child", (fn,))
-        op = self._enter("child", "child", named(name, callable_name(fn)))
+        op = self._enter("child", "child", named(name, callable_name(fn)), key)
         return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
 
     @overload
@@ -475,4 +491,5 @@ def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda
     another execution's."""
     inside = contextvars.copy_context()
     inside.run(current_scope.set, session.turn.root)
+    session.turn.sequential = True
     return inside.run(handler, event, DurableContext(session, lambda_context))

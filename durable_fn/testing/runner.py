@@ -94,7 +94,7 @@ class Execution(Generic[R_co]):
         return self._runner.client.describe(self._id).invocations
 
     def callback_token(self, name: str) -> str:
-        """Of the newest open callback with that name; LookupError names the open ones."""
+        """Of the newest open callback with that name, or of the one with that "name:key"; LookupError names the open ones."""
         header = self._runner._header(self._id)
         loaded = self._runner._journal.load(header.key)
         assert loaded is not None

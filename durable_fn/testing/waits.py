@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.events import operation_name
+from ..core.events import operation_key, operation_name
 from ..core.header import Header
 from ..core.inbox import Inbox
 from ..core.journal import Journal, Record
@@ -49,7 +49,7 @@ def _ends(loaded: Loaded, journal: Journal, record: Record) -> set[int]:
 
 
 def open_callbacks(loaded: Loaded) -> dict[str, str]:
-    """Tokens by name, the newest of each: whoever reads the journal may complete them."""
+    """Tokens by name, the newest of each, and by "name:key": whoever reads the journal may complete them."""
     header, journal = loaded.header, Journal(loaded.segments)
     found: dict[str, str] = {}
     for record in journal.records.values():
@@ -59,7 +59,10 @@ def open_callbacks(loaded: Loaded) -> dict[str, str]:
         begun = record.begun
         if waits and begun is not None and key not in loaded.inbox:
             token = make_token(*header.key, operation, header.secret, limited=bool(begun.due or begun.value))
-            found[operation_name(record.id)] = token
+            name, own = operation_name(record.id), operation_key(record.id)
+            found[name] = token
+            if own is not None:
+                found[f"{name}:{own}"] = token
     return found
 
 

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from durable_fn import Completion, RetryPolicy, durable, step
 from durable_fn.core.durations import aware, milliseconds, moment
-from durable_fn.core.events import Event, body, component, operation_name, parse, parse_body
+from durable_fn.core.events import (
+    Event,
+    body,
+    component,
+    has_key,
+    key_component,
+    operation_key,
+    operation_name,
+    parse,
+    parse_body,
+)
 from durable_fn.core.fan import Fan
 from durable_fn.core.hint import Hint, parse_hint
 from durable_fn.core.ids import checked_id, new_id
@@ -148,6 +158,33 @@ def test_names_come_back_from_ids(name: str) -> None:
     assert operation_name(f"a/b~1/{part}#3") == operation_name(part) == name
 
 
+@given(st.text(min_size=1, max_size=50), st.text(min_size=1, max_size=50))
+def test_names_and_keys_come_back_from_ids(name: str, key: str) -> None:
+    try:
+        id = f"{component(name)}:{key_component(key)}"
+    except ValueError:
+        assert not (name + key).isprintable()
+        return
+    assert "/" not in id
+    assert "#" not in id
+    assert ":" not in component(name), "an id without a key never looks like one with a key"
+    for whole in (id, f"a:b/{id}", f"a/{id}#2"):
+        assert (operation_name(whole), operation_key(whole)) == (name, key)
+        assert has_key(whole)
+        assert not has_key(f"{whole}/{component(name)}")
+    assert operation_key(f"{id}/{component(name)}#3") is None
+
+
+@pytest.mark.parametrize("key", ["", "a\tb", "a\nb", "x" * 257, "\ud800", 5])
+def test_keys_that_no_line_can_carry(key: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="a key must be"):
+        key_component(key)
+    with pytest.raises((TypeError, ValueError), match="a key must be"):
+        step(len, key=key)
+    with pytest.raises((TypeError, ValueError), match="a key must be"):
+        step(key=key)
+
+
 @pytest.mark.parametrize("name", ["", "a\tb", "a\nb", "x" * 257, 5, None])
 def test_names_that_no_line_can_carry(name: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="an operation name must be"):
@@ -163,7 +200,8 @@ _word = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 
 _kind, _status = st.sampled_from(["step", "sleep"]), st.sampled_from("BRSFC")
 _small, _time = st.integers(1, 9), st.integers(0, 2**45)
-_event = st.builds(Event, _word, _kind, _small, _status, _small, _time, _time, _word)
+_asked = st.sampled_from(["", ":0", "~1/:0", "~1/~12/:34"])
+_event = st.builds(Event, _word, _kind, _small, _status, _small, _time, _time, _word, _asked)
 
 
 @given(st.lists(_event, min_size=1, max_size=5))
@@ -172,7 +210,15 @@ def test_lines_come_back(events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "a", "a\tstep\t0\tS\t1\t5", "a\tstep\tzero\tS\t1\t5\t\tnull", "a\tstep\t0\tS\t1\tnow\t\tx"]
+    "line",
+    [
+        "",
+        "a",
+        "a\tstep\t0\tS\t1\t5",
+        "a\tstep\tzero\tS\t1\t5\t\tnull",
+        "a:b\tstep\t~1/:\tS\t1\t5\t\tnull",
+        "a\tstep\t0\tS\t1\tnow\t\tx",
+    ],
 )
 def test_lines_of_others_are_refused(line: str) -> None:
     with pytest.raises(ValueError, match="a journal line that this version did not write"):
@@ -259,6 +305,23 @@ def test_wraps_does_not_carry_a_plan_to_another_function() -> None:
         return inner()
 
     assert plan_of(outer).target is outer
+
+
+def test_copies_with_keys_share_what_their_function_returns() -> None:
+    """To resolve annotations takes long, and an agent makes a copy for each call."""
+
+    def fn() -> int:
+        return 1
+
+    def other() -> str:
+        return ""
+
+    first, second = plan_of(step(fn, key="1")), plan_of(step(fn, key="2"))
+    assert (first.key, second.key, plan_of(fn).key) == ("1", "2", None)
+    assert first.adapter is second.adapter is plan_of(fn).adapter
+    assert plan_of(step(fn, key="3", result_type=str)).adapter is plan_of(other).adapter
+    other.__dict__.update({name: value for name, value in fn.__dict__.items() if name != "__durable_plan__"})
+    assert plan_of(step(other, key="4")).adapter is not first.adapter
 
 
 def test_what_is_no_step() -> None:

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from tests.corpus import callbacks, calls, endings, fans, native, polls, races, sagas, signals, steps, values, versions
+from tests.corpus import (
+    callbacks,
+    calls,
+    endings,
+    fans,
+    keys,
+    native,
+    polls,
+    races,
+    sagas,
+    signals,
+    steps,
+    values,
+    versions,
+)
 from tests.corpus.shape import SHAPES
 
 __all__ = ["SHAPES", "THEMES"]
-THEMES = (callbacks, calls, endings, fans, native, polls, races, sagas, signals, steps, values, versions)
+THEMES = (callbacks, calls, endings, fans, keys, native, polls, races, sagas, signals, steps, values, versions)

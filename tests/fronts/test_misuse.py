@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableSet
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
@@ -92,6 +93,59 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "callback name": (lambda c: c.callback(""), "ValueError: an operation name must be"),
     "child name": (lambda c: c.child(nothing, name=""), "ValueError: an operation name must be"),
     "poll name": (lambda c: c.poll(nothing, initial=0, until=bool, name=""), "ValueError: an operation name must be"),
+    "empty key": (
+        lambda c: c.step(step(nothing, key="")),
+        "ValueError: a key must be 1 to 256 printable characters, got ''",
+    ),
+    "callback key": (lambda c: c.callback(key=""), "ValueError: a key must be 1 to 256 printable characters, got ''"),
+    "awaited key": (lambda c: c.wait_for_callback(nothing, key="a\n"), "ValueError: a key must be 1 to 256 printable"),
+    "child key": (lambda c: c.child(nothing, key="k" * 257), "ValueError: a key must be 1 to 256 printable"),
+    "number for a key": (lambda c: c.child(nothing, key=7), "TypeError: a key must be a str, not int"),
+    "key as an argument": (
+        lambda c: c.step(lambda: 1, key="x"),
+        "TypeError: step 'lambda' got an unexpected keyword argument 'key'; key is an option of the step, not an argument "
+        "of its function: write ctx.step(step(lambda, key=...), ...)",
+    ),
+    "poll with a key": (
+        lambda c: c.poll(step(nothing, key="k"), initial=0, until=bool),
+        "ValueError: the check 'nothing' of ctx.poll has the key 'k', and a key is good for one call",
+    ),
+    "submitter with a key": (
+        lambda c: c.wait_for_callback(step(nothing, key="k")),
+        "ValueError: the submitter of ctx.wait_for_callback has the key 'k'; give it to the callback",
+    ),
+    "map over a set": (
+        lambda c: c.map(nothing, {"a", "b"}),
+        "TypeError: ctx.map got a set, whose order differs from process to process: a replay would take one's result for "
+        "another one's. Write ctx.map(fn, sorted(items))",
+    ),
+    "map over a frozenset": (
+        lambda c: c.map(nothing, frozenset("ab")),
+        "TypeError: ctx.map got a frozenset, whose order",
+    ),
+    "map over an empty set": (lambda c: c.map(nothing, set()), "TypeError: ctx.map got a set, whose order"),
+    "map over a set with names": (
+        lambda c: c.map(nothing, {"a"}, item_name=str),
+        "TypeError: ctx.map got a set, whose",
+    ),
+    "map over what a set gives": (
+        lambda c: c.map(nothing, iter({"a"})),
+        "TypeError: ctx.map got a set_iterator, whose",
+    ),
+    "map over a set of views": (
+        lambda c: c.map(nothing, {"a": 1}.keys() | {"b"}),
+        "TypeError: ctx.map got a set, whose order",
+    ),
+    "map over weak references": (
+        lambda c: c.map(nothing, WeakSet([nothing])),
+        "TypeError: ctx.map got a WeakSet, whose",
+    ),
+    "a set of branches": (
+        lambda c: c.parallel({nothing, anothing}),
+        "TypeError: ctx.parallel got a set, whose order differs from process to process: a replay would take one's result "
+        "for another one's. Write a list, or a dict that names the branches",
+    ),
+    "a race of a set": (lambda c: c.race(frozenset([nothing])), "TypeError: ctx.race got a frozenset, whose order"),
 }
 
 
@@ -102,6 +156,46 @@ def test_calls_that_make_no_sense(what: str) -> None:
         execution = run(function)
         assert f"{type(execution.error).__name__}: {execution.error}".startswith(told)
         assert [event.kind for event in execution.history] == ["execution", "execution"], "nothing was recorded"
+
+
+class Ordered(MutableSet[str]):
+    """A set that keeps the order."""
+
+    def __init__(self, items: Iterable[str]) -> None:
+        self._items = dict.fromkeys(items)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, value: str) -> None: ...
+    def discard(self, value: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "items",
+    [{"b": 1, "a": 2}, {"b": 1, "a": 2}.keys(), {1: "b", 2: "a"}.values(), Ordered("ba"), ("b", "a"), iter("ba")],
+    ids=lambda items: type(items).__name__,
+)
+def test_a_map_over_what_has_an_order(items: Iterable[str]) -> None:
+    async def own(c: AsyncDurableContext, item: str) -> str:
+        return item
+
+    async def asyn(c: AsyncDurableContext) -> list[str]:
+        return (await c.map(own, items)).results
+
+    sync = one_call("f", lambda c: c.map(lambda c, item: item, items).results)[0]
+    for function in (sync, one_call("f", asyn)[1]):
+        items = list(items) if isinstance(items, Iterator) else items
+        assert run(function).result == ["b", "a"]
 
 
 def test_a_keyword_that_the_function_takes_is_its_own() -> None:

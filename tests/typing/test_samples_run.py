@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -124,6 +125,50 @@ def test_agent(sample: Load, monkeypatch: pytest.MonkeyPatch) -> None:
 
     report = crash_everywhere(s04.handler, task, drive=drive)
     assert report.ok, report
+
+
+def test_the_agent_library(sample: Load) -> None:
+    """With keys: also its sub-agent. Outside of an execution it does the plain thing."""
+    s15 = sample("s15_agent_keys")
+    task = s15.Task(prompt="p")
+    with LocalRunner(s15.handler) as runner:
+        execution = runner.run(task)
+        assert execution.result == "done"
+        steps = [event.id for event in execution.history if event.kind == "step"]
+        assert set(steps) == {
+            "ask_model", "ask_model#2", "run_tool:c-1", "research:c-2/run_tool:wiki", "research:c-2/run_tool:news",
+        }  # fmt: skip
+    assert asyncio.run(s15.agent("p")) == "done"
+    report = crash_everywhere(s15.handler, task)
+    assert report.ok, report
+
+
+def test_the_agent_library_asks_a_human(sample: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer reaches its call, in whatever order it comes."""
+    s15 = sample("s15_agent_keys")
+    calls = [s15.ToolCall(id=f"c-{n}", tool="buy", dangerous=n > 0) for n in range(3)]
+    ran: list[str] = []
+
+    async def ask_model(prompt: str, answers: list[Any]) -> Any:
+        if answers:
+            return s15.Turn(text=", ".join(sorted(f"{a.call_id} {a.text}" for a in answers)))
+        return s15.Turn(calls=calls)
+
+    async def run_tool(call: Any) -> str:
+        ran.append(call.id)
+        return "bought"
+
+    ask_model.__annotations__["return"] = s15.Turn
+    monkeypatch.setattr(s15, "ask_model", ask_model)
+    monkeypatch.setattr(s15, "run_tool", run_tool)
+    with LocalRunner(s15.handler) as runner:
+        execution = runner.run(s15.Task(prompt="p"))
+        tokens = [execution.callback_token(f"approval:c-{n}") for n in (1, 2)]
+        runner.complete_callback(tokens[1], {"verdict": "reject", "by": "boss"})
+        runner.complete_callback(tokens[0], {"verdict": "approve", "by": "boss"})
+        runner.run_until_idle()
+        assert execution.result == "c-0 bought, c-1 bought, c-2 rejected by boss"
+        assert ran == ["c-0", "c-1"]
 
 
 def test_audit(sample: Load, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...errors import CallbackFailed, CallbackTimeout
 from .. import failures, tokens
 from ..effects import Expire, Operation, Park, Settle, Take
-from ..events import BEGUN, FAILED, SUCCEEDED, Event, component
+from ..events import BEGUN, FAILED, SUCCEEDED, Event, component, escaped, key_part
 from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
 from ..journal import Record
 from ..promises import callback_place, expiry
@@ -84,8 +84,13 @@ def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartb
 
 
 def waiting(promise: Promise, scope: Scope) -> Op:
-    """The operation of one wait, in the scope that waits: each can be cancelled by itself."""
-    return scope.enter(WAIT, component(f"{promise.name[:_LONGEST_NAME]}.result"))
+    """The operation of one wait, in the scope that waits: each can be cancelled by itself. It has the key of its callback; where
+    that was opened in another branch, its id."""
+    opened, part = promise.op, component(f"{promise.name[:_LONGEST_NAME]}.result")
+    key = key_part(opened.id)
+    if key is not None and opened.scope.home.path != scope.home.path:
+        key = escaped(opened.id)
+    return scope.enter(WAIT, part, key, repeats=True)
 
 
 def result(op: Op, promise: Promise) -> Operation[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..events import SUCCEEDED, component
+from ..events import NO_PLACE, SUCCEEDED, component
 from ..scope import Op, Scope
 
 
@@ -20,7 +20,7 @@ def patched(scope: Scope, change_id: str) -> bool:
         turn.journal.skip(record)
         turn.patches[change_id] = True
     elif scope.live:
-        turn.record(Op(scope, "patch", id, -1, None), SUCCEEDED, value="true")
+        turn.record(Op(scope, "patch", id, NO_PLACE, None), SUCCEEDED, value="true")
         turn.patches[change_id] = True
     else:
         turn.patches[change_id] = False

@@ -52,7 +52,9 @@ def poll(
         checks += 1
         state = yield from part(inner.enter("step", plan.component), step, plan, check, (state,), {})
         turn.pass_time(op.scope, inner.at)
-        if until(state):
+        with outside():
+            good = until(state)
+        if good:
             return state
         at = _next(op, inner, every, state, checks, due)
         if at is None:
