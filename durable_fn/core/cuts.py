@@ -7,12 +7,13 @@ not run twice. A branch that was cancelled because of the failure goes on from w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from . import failures
 from .causes import Cause
-from .events import BEGUN, CANCELLED, FAILED, RAISED, RETRY, SUCCEEDED, Event
+from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, SUCCEEDED, Event, moves
 from .trails import Trails
 
 _FANS: Final = frozenset({"parallel", "map", "race"})
@@ -75,8 +76,16 @@ class _Log:
         return kind in _CODE or (kind == "callback" and id not in self.inside)
 
 
-def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int], set[str]]:
-    """Places of the entries that are forgotten, and the operations that are tried again."""
+class Consequences(NamedTuple):
+    """Places of the entries that are forgotten, and of those that are kept by their ids alone: native tasks that ran beside
+    recorded them behind the failure. `targets`: operations that are tried again."""
+
+    gone: set[int]
+    aside: set[int]
+    targets: set[str]
+
+
+def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
     log = _Log(events)
     cuts: dict[str, tuple[Cause, int]] = {}
     queue = [log.on_its_trail(cause) for cause in causes]
@@ -89,6 +98,8 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int]
         queue += _beside(log, cause, place)
         queue += [Cause(id, cause.tasks) for id in log.bound(cause.id)]
     gone: set[int] = set()
+    aside: set[int] = set()
+    unwound = _unwound(log, cuts)
     above = {head for id in cuts for head in ancestors(id)}
     first: dict[str, int] = {}
     for q, event in enumerate(log.events):
@@ -101,9 +112,29 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> tuple[set[int]
             first[where] = min(
                 (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)), default=len(events)
             )
-        if q > first[where]:
+        if q > first[where] or event.id == END_ID or _unwinds(unwound, event, q):
             gone.add(q)
-    return gone, {log.trails.id_of(id) for id in cuts}
+        elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
+            (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
+    return Consequences(gone, aside, {log.trails.id_of(id) for id in cuts})
+
+
+def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
+    """Branches that were cancelled because of what is tried again, and the places behind which they unwound."""
+    found: dict[str, int] = {}
+    for q, event in enumerate(log.events):
+        if event.kind != "branch" or event.status != CANCELLED:
+            continue
+        by = json.loads(event.value or '""')
+        for cause, place in cuts.values():
+            if q > place and _apart(log, f"{event.id}/", cause):
+                led = next((p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place)
+                found[event.id] = min(led, found.get(event.id, led))
+    return found
+
+
+def _unwinds(unwound: dict[str, int], event: Event, q: int) -> bool:
+    return any(q > unwound[head] for head in (event.id, *ancestors(event.id)) if head in unwound)
 
 
 def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
@@ -119,8 +150,9 @@ def ancestors(id: str) -> list[str]:
     return ["/".join(parts[:n]) for n in range(1, len(parts))]
 
 
-def _apart(log: _Log, scope: str, cause: Cause) -> bool:
-    """Whether what happens in this scope runs beside the operation that failed, in another branch or task."""
+def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:
+    """Whether what happens in this scope runs beside the operation that failed, in another branch or task. `tasks`: in another
+    native task."""
     path = "" if scope == "/" else scope
     mine, failed = path.split("/")[:-1], cause.id.split("/")
     n = next((i for i, (a, b) in enumerate(zip(mine, failed, strict=False)) if a != b), None)
@@ -128,9 +160,9 @@ def _apart(log: _Log, scope: str, cause: Cause) -> bool:
         return False
     head = "/".join(mine[:n])
     if log.kinds.get(head) in _FANS:
-        return True
-    tasks = dict(cause.tasks).get(f"{head}/" if head else "", 0)
-    return mine[n].startswith("~") and mine[n][1:].isdecimal() and int(mine[n][1:]) <= tasks
+        return not tasks
+    started = dict(cause.tasks).get(f"{head}/" if head else "", 0)
+    return mine[n].startswith("~") and mine[n][1:].isdecimal() and int(mine[n][1:]) <= started
 
 
 def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:

@@ -29,6 +29,11 @@ a replay finds that out by itself."""
 RAISED: Final = "X"
 """A cancellation or timeout of the execution, or of a losing branch, was raised at the operation."""
 
+_ASIDE_STATUS: Final = {SUCCEEDED: "s", FAILED: "f", CANCELLED: "c"}
+_STATUS_ASIDE: Final = {aside: status for status, aside in _ASIDE_STATUS.items()}
+"""What a redrive keeps by its id alone, because its place is behind what is forgotten: whoever asks for it gets it, and nobody
+has to."""
+
 STATUS_ID: Final = "$status"
 """A line that `set_status` wrote: no operation."""
 REWIND_ID: Final = "$rewind"
@@ -101,6 +106,24 @@ def body(events: list[Event]) -> str:
     return "\n".join([event.line() for event in events])
 
 
+def laid_aside(event: Event) -> Event:
+    """The same, kept by its id alone."""
+    return Event(
+        event.id, event.kind, event.position, _ASIDE_STATUS[event.status], event.attempt, event.at, event.due, event.value,
+        event.asked,
+    )  # fmt: skip
+
+
+def picked_up(event: Event) -> Event | None:
+    """What `laid_aside` was given; None for any other event."""
+    status = _STATUS_ASIDE.get(event.status)
+    if status is None:
+        return None
+    return Event(
+        event.id, event.kind, event.position, status, event.attempt, event.at, event.due, event.value, event.asked
+    )
+
+
 def parse_body(text: str) -> list[Event]:
     return [parse(line) for line in text.split("\n")]
 
@@ -125,6 +148,8 @@ _ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
 """Kinds whose entries move nobody: what they are made of does, or the code asks for them by their id."""
 
 
+END_ID: Final = "$end"
+"""The line by which an async execution was cancelled or timed out."""
 NATIVE: Final = frozenset({"timer", "thread", "end", "stuck"})
 """Kinds that only async handlers have: what moved them besides operations."""
 

@@ -23,6 +23,7 @@ from .events import (
     is_fence,
     is_outcome,
     moves,
+    picked_up,
     parse,
 )
 
@@ -44,6 +45,7 @@ class Record:
     retry: Event | None = None
     done: Event | None = None
     outcome: Event | None = None  # of a callback: known, and perhaps not awaited yet
+    aside = False  # its last word is kept by its id alone: see `events.laid_aside`
     given_up: Event | None = None  # the handler's own code cancelled the wait natively
     taken = False
     handed_out = False
@@ -59,6 +61,7 @@ class Record:
             self.asked = event.asked
 
     def add(self, event: Event) -> None:
+        self.aside = False
         if event.status == BEGUN:
             self.begun = event
         elif event.status == RETRY:
@@ -141,7 +144,7 @@ class Journal:
         for segment in log:
             self._add(segment)
         self._orders = itertools.count(len(self.deliveries))
-        self.untaken = {id for id, record in self.records.items() if record.kind != "patch"}  # code may drop a patch
+        self.untaken = {id for id, record in self.records.items() if record.kind != "patch" and not record.aside}
         self.left = {record.id for record in self.deliveries if record.kind != "patch"}
 
     def _add(self, segment: Segment) -> None:
@@ -164,6 +167,11 @@ class Journal:
             record = records.get(event.id)
             if record is None:
                 record = records[event.id] = Record(event)
+            kept = picked_up(event)
+            if kept is not None:
+                record.add(kept)
+                record.aside = True
+                continue
             record.add(event)
             if moves(event):
                 self.line.append(event)

@@ -24,11 +24,13 @@ from .events import (
     REWIND_ID,
     SUCCEEDED,
     Event,
+    END_ID,
     blank,
     body,
     fence,
     is_fence,
     is_outcome,
+    laid_aside,
     parse_body,
 )
 from .journal import Segment
@@ -51,9 +53,16 @@ def rewinding(
         known = {cause.id for cause in found}
         raised = (e.id for e in events if e.status == RAISED and json.loads(e.value)[0] != "lost")
         found += [Cause(id) for id in raised if id not in known]
+        found += [_of_end(event) for event in events if event.id == END_ID and END_ID not in known]
     there = {event.id for event in events}
     rows = [cause.row() for cause in dict.fromkeys(found) if cause.id in there or _has_below(there, cause.id)]
     return _line(f"failure\t{json.dumps(rows, ensure_ascii=False)}" if rows else "nothing\t", now)
+
+
+def _of_end(event: Event) -> Cause:
+    """The line by which an async execution ended knows which native tasks had been started: they went on beside."""
+    tasks = json.loads(event.value)[2]
+    return Cause(END_ID, tuple(tasks.items()))
 
 
 def _has_below(ids: Iterable[str], id: str) -> bool:
@@ -105,16 +114,17 @@ def _without(segments: list[Segment], line: Event, log: Rewound) -> list[Segment
     events = [event for row in rows for event in row]
     if how == "from":
         gone, targets = _from(events, value)
+        aside: set[int] = set()
     elif how == "failure":
-        gone, targets = consequences(events, causes.read(json.loads(value)))
+        gone, aside, targets = consequences(events, causes.read(json.loads(value)))
     else:
-        gone, targets = set(), set()
+        gone, aside, targets = set(), set(), set()
     gone -= {place for place, event in enumerate(events) if event.id in (FORK_ID, GENERATION_ID)}
     anew = begun_anew(events, gone, targets, line.at)
     _count(events, gone, targets, log)
     kept, place = [], 0
     for segment, row in zip(segments, rows, strict=True):
-        left = [anew.get(q, e) for q, e in enumerate(row, place) if q not in gone]
+        left = [laid_aside(e) if q in aside else anew.get(q, e) for q, e in enumerate(row, place) if q not in gone]
         place += len(row)
         kept.append(segment._replace(body=body(left) if left else fence(line.at)) if row else segment)
     return kept

@@ -123,6 +123,7 @@ class _Lane:
         self.branch = Branch()
         self.task: HandlerTask[Any] | None = None
         self._asked = False
+        self._recorded = False  # its end is in the log
         self._by = ""  # the line by which it was cancelled
 
     @property
@@ -131,10 +132,12 @@ class _Lane:
 
     def start(self) -> None:
         pump, op, strand = self.run.pump, self.run.op, self.strand
-        pump.targets[self.id] = self
         strand.started = True
         record = pump.turn.journal.records.get(self.id)
         end = record.done if record is not None else None
+        self._recorded = end is not None
+        if end is not None:
+            pump.await_line(self.id, self)
         if end is not None and strand.adapter is not None and end.status != FAILED:
             pump.turn.journal.skip_below(f"{self.id}/")  # its result is recorded: it is not walked again
             return
@@ -157,8 +160,8 @@ class _Lane:
             return
         if error is not None:
             pump.unawaited.ended(self.branch)
-        if self.id in pump.line.known:
-            return
+        if self.id in pump.targets:
+            return  # it is recorded
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             pump.die(error)
             return
@@ -178,7 +181,7 @@ class _Lane:
             strand.status = "CANCELLED"
         elif self.task is None:
             strand.value = strand.read(event.value)
-        elif self.id in self.run.pump.line.known:
+        elif self._recorded:
             self._walked_again(event)
         if self.task is not None and not self.task.done():
             raise self.run.pump.mismatch(event, f"branch {self.id!r}, which goes on")

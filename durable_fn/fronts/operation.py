@@ -88,7 +88,7 @@ class RunningOperation:
         if turn.closed is not None:
             raise turn.closed
         if record is not None and record.done is not None and self.op.kind not in _MADE_OF_OTHERS:
-            self.pump.targets[self.op.id] = self  # begun when its line is handed out: it finds all that it needs
+            self.pump.await_line(self.op.id, self)  # begun when its line is handed out: it finds all that it needs
             return
         self.context = contextvars.copy_context()
         self.context.run(current_scope.set, None)
@@ -181,7 +181,7 @@ class RunningOperation:
         return _WAITS
 
     def _take(self, effect: Take) -> Any:
-        self.pump.targets[effect.record.id] = self
+        self.pump.await_line(effect.record.id, self)
         return _WAITS
 
     def _commit(self, effect: Commit) -> Any:
@@ -279,7 +279,7 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
         return None
     line = _Line(pump.loop.plain_future())
     if isinstance(effect, Take):
-        pump.targets[op.id] = line
+        pump.await_line(op.id, line)
     else:
         pump.enqueue(effect.event, line, held=effect.durable)
     return await line.future

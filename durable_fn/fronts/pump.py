@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 from ..core.causes import blame
 from ..core.current import current_scope
 from ..core.dooms import error_of
-from ..core.events import BEGUN, NO_PLACE, SUCCEEDED, Event, is_keyed
+from ..core.events import BEGUN, END_ID, NO_PLACE, SUCCEEDED, Event, is_keyed
 from ..core.scope import Branch, Doom, Scope
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, NonDeterminismError
@@ -35,7 +35,6 @@ from .operation import RunningOperation
 from .places import waiting_places, warn_of_foreign
 from .session import Session
 
-END: Final = "$end"
 STUCK: Final = "$stuck"
 _EFFECTIVE: Final = frozenset({"step", "callback", "call"})
 """Kinds that may have had an effect before they have a result."""
@@ -72,7 +71,7 @@ class Pump:
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
         self._decided: Event | None = None  # the last line by which another way may have been taken
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
-        self._ended = END in self.line.known
+        self._ended = END_ID in self.line.known
         self._pumping = False
         self._scheduled = False
         self._started = False
@@ -221,6 +220,17 @@ class Pump:
         self.targets[event.id] = target
         self.line.append(event, self.commits.position, held=held)
 
+    def await_line(self, id: str, target: Target) -> None:
+        """Of what is recorded. What a redrive kept by its id alone becomes a line again."""
+        self.targets[id] = target
+        record = self.turn.journal.records[id]
+        if record.aside and record.done is not None:
+            record.aside = False
+            done, now = record.done, self.turn.time()
+            event = Event(id, done.kind, done.position, done.status, done.attempt, now, done.due, done.value, done.asked)
+            self.turn.pending.append(event)
+            self.line.append(event, self.commits.position, held=False)
+
     def decide(self, event: Event, operation: RunningOperation | _Deadline) -> None:
         """A new line that is decided because something did not come: it is written on that condition."""
         self.targets[event.id] = operation
@@ -330,7 +340,7 @@ class Pump:
         if doom is None:
             return False
         self._ended = True
-        event = Event(END, "end", -1, SUCCEEDED, 1, turn.time(), 0, _doom_text(doom))
+        event = Event(END_ID, "end", -1, SUCCEEDED, 1, turn.time(), 0, _doom_text(doom, turn.tasks))
         if doom.kind == "timed out":
             self.decide(event, _Deadline(self))
         else:
@@ -351,7 +361,7 @@ class Pump:
         return self._cancel_main(native(error_of(branch.doom)))
 
     def _cancel_main(self, error: BaseException) -> bool:
-        blame(self.turn, error, END)
+        blame(self.turn, error, END_ID)
         self.cancel(self.main, error)
         return True
 
@@ -623,10 +633,11 @@ class _ThreadCall:
         return True
 
 
-def _doom_text(doom: Doom) -> str:
-    return json.dumps([doom.kind, doom.reason], ensure_ascii=False)
+def _doom_text(doom: Doom, tasks: dict[str, int]) -> str:
+    """With how many native tasks each scope had started: a redrive asks."""
+    return json.dumps([doom.kind, doom.reason, tasks], ensure_ascii=False)
 
 
 def _doom_of(text: str) -> Doom:
-    kind, reason = json.loads(text)
+    kind, reason, _ = json.loads(text)
     return Doom(kind, reason)

@@ -43,7 +43,7 @@ def test_what_ran_in_another_task_is_no_consequence() -> None:
         keyed("a:4", "~1/:0"),
         keyed("a:5", ":0"),
     ]
-    assert consequences(events, [Cause("a:1", (("", 2),))]) == ({0, 2, 3, 4}, {"a:1"})
+    assert consequences(events, [Cause("a:1", (("", 2),))]) == ({0, 2, 3, 4}, {1}, {"a:1"})
 
 
 def test_a_beginning_that_stays_says_who_asked() -> None:
