@@ -128,7 +128,9 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
         by = json.loads(event.value or '""')
         for cause, place in cuts.values():
             if q > place and _apart(log, f"{event.id}/", cause):
-                led = next((p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place)
+                led = next(
+                    (p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place
+                )
                 found[event.id] = min(led, found.get(event.id, led))
     return found
 

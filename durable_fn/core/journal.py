@@ -23,8 +23,8 @@ from .events import (
     is_fence,
     is_outcome,
     moves,
-    picked_up,
     parse,
+    picked_up,
 )
 
 

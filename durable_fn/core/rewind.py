@@ -16,6 +16,7 @@ from .causes import Cause
 from .cuts import begun_anew, consequences
 from .events import (
     BEGUN,
+    END_ID,
     FAILED,
     FORK_ID,
     GENERATION_ID,
@@ -24,7 +25,6 @@ from .events import (
     REWIND_ID,
     SUCCEEDED,
     Event,
-    END_ID,
     blank,
     body,
     fence,

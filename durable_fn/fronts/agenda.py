@@ -35,7 +35,7 @@ class Timer(asyncio.TimerHandle):
 
     @property
     def armed(self) -> bool:
-        return not self._cancelled and not self.fired  # type: ignore[attr-defined]
+        return not self._cancelled and not self.fired
 
     def cancel(self) -> None:
         if self.armed:
@@ -146,4 +146,6 @@ class Agenda:
 
     def timers(self) -> Iterator[Timer]:
         """Those that are set, in the order of their times."""
-        return (what for _, _, what in sorted(self._heap, key=lambda row: row[:2]) if isinstance(what, Timer) and what.armed)
+        return (
+            what for _, _, what in sorted(self._heap, key=lambda row: row[:2]) if isinstance(what, Timer) and what.armed
+        )

@@ -15,9 +15,9 @@ from ..core.retry import Retry, RetryPolicy
 from ..core.steps import StepPlan, callable_name, check_keywords, plan_of
 from ..types import Duration, LambdaContext
 from .context import BaseContext, BaseSaga, named
+from .loop import inline
 from .operation import drive
 from .pump import Pump
-from .loop import inline
 from .runs import execute
 from .session import Session
 

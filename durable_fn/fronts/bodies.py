@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..core.current import running_step
-from ..core.events import NO_PLACE
 from ..core.effects import Call, Effect, Expire, Launch, Room, Tell
+from ..core.events import NO_PLACE
 from ..core.failures import own_cancellation
 from ..errors import StepTimeout
 from .native import is_foreign
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .pump import Pump
 
 
+Request = Launch | Expire | Tell
+
+
 class Bodies:
     """Those of one turn. `yielding`: too little Lambda time is left for another one."""
 
@@ -29,7 +32,7 @@ class Bodies:
         self._pump = pump
         self._session = pump.session
         self._gate: list[tuple[RunningOperation, Effect]] = []
-        self._farewells: list[tuple[RunningOperation, Effect]] = []  # requests of operations that were left
+        self._farewells: list[tuple[RunningOperation, Request]] = []  # requests of operations that were left
         self.running: dict[RunningOperation, asyncio.Task[Any]] = {}
         self.leaving = 0  # operations that were left and still have something to tell
         self._after: list[Callable[[], None]] = []
@@ -37,7 +40,11 @@ class Bodies:
         self.yielding = False
 
     def queue(self, operation: RunningOperation, effect: Effect) -> None:
-        (self._farewells if operation.gone else self._gate).append((operation, effect))
+        if operation.gone:
+            assert isinstance(effect, Request)
+            self._farewells.append((operation, effect))
+        else:
+            self._gate.append((operation, effect))
 
     @property
     def waiting(self) -> bool:
@@ -106,7 +113,7 @@ class Bodies:
 
     def _begin(self, operation: RunningOperation, effect: Effect) -> bool:
         """False: not now."""
-        if isinstance(effect, Launch | Expire | Tell):
+        if isinstance(effect, Request):
             return self._request(operation, effect)
         assert isinstance(effect, Call | Room)
         begun = isinstance(effect, Call) and effect.begun  # a marker says so: it is not put off any more
@@ -125,7 +132,7 @@ class Bodies:
             self.yielding = True
         return not self.yielding
 
-    def _request(self, operation: RunningOperation, effect: Launch | Expire | Tell) -> bool:
+    def _request(self, operation: RunningOperation, effect: Request) -> bool:
         if self._pump.commits.busy:
             return False
         session = self._session

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..core.events import Event
 from .loop import DurableLoop
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Decider(Protocol):
+    """Who decided something because nothing came."""
+
+    def resume(self, value: Any = None) -> None:
+        """False: something came meanwhile."""
+
+
 class _Decision(NamedTuple):
     """`position`: how much of what is pending goes before it."""
 
     position: int
     event: Event
-    operation: RunningOperation
+    decider: Decider
 
 
 class Commits:
@@ -79,8 +86,8 @@ class Commits:
         """Goes on when all that is pending now is durable."""
         self._waiting.append((self.position, operation))
 
-    def decide(self, event: Event, operation: RunningOperation) -> None:
-        self._decisions.append(_Decision(self.position, event, operation))
+    def decide(self, event: Event, decider: Decider) -> None:
+        self._decisions.append(_Decision(self.position, event, decider))
         self._undecided.add(event.id)
 
     def flush(self) -> bool:
@@ -136,7 +143,7 @@ class Commits:
             self._undecided.discard(decision.event.id)
             if back is not None:
                 self._line.take_back(decision.event)
-                decision.operation.resume(False)
+                decision.decider.resume(False)
         self._wake()
 
     def _wake(self) -> None:

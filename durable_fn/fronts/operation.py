@@ -104,7 +104,12 @@ class RunningOperation:
         if self.pump.over:
             self.operation.close()
             return
-        if self.op.kind == "call" and branch.raised and branch.doom is not None and (record is None or not record.given_up):
+        if (
+            self.op.kind == "call"
+            and branch.raised
+            and branch.doom is not None
+            and (record is None or not record.given_up)
+        ):
             self._unwinds = True
             self.pump.bodies.leaving += 1
             self.resume(error=error_of(branch.doom))

@@ -23,7 +23,7 @@ from ..core.dooms import error_of
 from ..core.events import BEGUN, END_ID, NO_PLACE, SUCCEEDED, Event, is_keyed
 from ..core.scope import Branch, Doom, Scope
 from ..core.turn import Suspension
-from ..errors import ExecutionCancelled, NonDeterminismError
+from ..errors import NonDeterminismError
 from .agenda import Agenda, Timer
 from .bodies import Bodies
 from .commits import Commits
@@ -117,7 +117,7 @@ class Pump:
     def start(self, coroutine: Any, context: contextvars.Context, scope: Scope) -> HandlerTask[Any]:
         """A task of a branch's own, the handler's included."""
         branch = BranchCoroutine(coroutine)
-        task = HandlerTask(branch, number=number(scope), loop=self.loop, context=context)
+        task: HandlerTask[Any] = HandlerTask(branch, number=number(scope), loop=self.loop, context=context)
         branch.task = task
         return task
 
@@ -227,7 +227,9 @@ class Pump:
         if record.aside and record.done is not None:
             record.aside = False
             done, now = record.done, self.turn.time()
-            event = Event(id, done.kind, done.position, done.status, done.attempt, now, done.due, done.value, done.asked)
+            event = Event(
+                id, done.kind, done.position, done.status, done.attempt, now, done.due, done.value, done.asked
+            )
             self.turn.pending.append(event)
             self.line.append(event, self.commits.position, held=False)
 
@@ -300,10 +302,7 @@ class Pump:
     def _weigh(self, event: Event) -> None:
         """Of a live line that rides along: could anything else have come in its place?"""
         if not self.line.is_held(event) and (
-            not self.agenda.empty
-            or self.bodies.at_work
-            or self.bodies.waiting
-            or self.line.events[-1] is not event
+            not self.agenda.empty or self.bodies.at_work or self.bodies.waiting or self.line.events[-1] is not event
         ):
             self._decided = event
 
@@ -572,7 +571,11 @@ class Pump:
         return None
 
     def _waits_for(self) -> str:
-        waiting = [id for id, target in self.targets.items() if not getattr(target, "gone", False) and not isinstance(target, Timer)]
+        waiting = [
+            id
+            for id, target in self.targets.items()
+            if not getattr(target, "gone", False) and not isinstance(target, Timer)
+        ]
         if waiting:
             return ", ".join(repr(id) for id in waiting[:3]) + (", ..." if len(waiting) > 3 else "")
         return "nothing: it waits at " + ", ".join(sorted(waiting_places(self.loop)))
@@ -599,7 +602,7 @@ class _Deadline:
     def hand(self, event: Event) -> bool:
         return self._pump._raise_end(event)
 
-    def resume(self, _: object = None) -> None:
+    def resume(self, value: Any = None) -> None:
         self._pump.reconsider_end()
 
 
