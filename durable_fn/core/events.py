@@ -106,6 +106,10 @@ _ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
 """Kinds whose entries move nobody: what they are made of does, or the code asks for them by their id."""
 
 
+NATIVE: Final = frozenset({"timer", "thread", "end", "stuck"})
+"""Kinds that only async handlers have: what moved them besides operations."""
+
+
 def moves(event: Event) -> bool:
     """Whether an async handler goes on by this entry: an operation's last word, the end of a branch, a timer that fired."""
     if event.status == CANCELLED:

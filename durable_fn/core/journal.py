@@ -83,6 +83,7 @@ class Journal:
         self.records: dict[str, Record] = {}
         self.deliveries: list[Record] = []
         self.line: list[Event] = []  # what moves an async handler, in order
+        self.last_segment = 0  # where in the line the last segment begins
         self.marks: dict[int, int] = {}  # by place in the line: when a new owner went on behind it
         # Ids that nobody asked for, and whose result was not handed out. Sets, because branches on threads change them and
         # a set's own operations are atomic.
@@ -125,6 +126,7 @@ class Journal:
             self._mark(event.at)
             return
         self.fences = 0
+        self.last_segment = len(self.line)
         records = self.records
         for line in segment.body.split("\n"):
             event = parse(line)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, RETRY, STATUS_ID, SUCCEEDED, Event
+from .events import BEGUN, NATIVE, RETRY, STATUS_ID, SUCCEEDED, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record
@@ -25,9 +25,6 @@ _log = logging.getLogger("durable_fn")
 
 class Front(Protocol):
     """Who moves an async handler. A `def` handler moves itself."""
-
-    def present(self) -> int:
-        """From when on a wait counts that begins now: epoch milliseconds."""
 
     def unshielded(self) -> None:
         """A shielded block is over."""
@@ -105,10 +102,6 @@ class Turn:
     def replays(self) -> bool:
         """Whether the code runs over what is recorded."""
         return not self.journal.over if self.front is None else self.front.replays()
-
-    def present(self) -> int:
-        """From when on a wait counts that begins here, in epoch milliseconds: now, or in an async replay the journal's time."""
-        return self.time() if self.front is None else self.front.present()
 
     def resume(self, at: int) -> None:
         """A new owner takes over: the code after the last result runs again, now."""
@@ -269,7 +262,9 @@ class Turn:
             "the end of the handler",
             record.position,
             record.id.rpartition("/")[0],
-            "an operation was removed, or a condition around it changed",
+            "an async def handler became a def handler"
+            if record.kind in NATIVE
+            else "an operation was removed, or a condition around it changed",
         )
 
     def derive(self, purpose: str) -> bytes:

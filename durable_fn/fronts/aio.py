@@ -142,7 +142,7 @@ class AsyncDurableContext(BaseContext):
         """Seconds or timedelta. Suspends, unless it is short (about a second)."""
         delay = milliseconds(duration, "the duration of ctx.sleep")
         op = self._enter("sleep", "sleep", named(name, "sleep"))
-        return self._drive(op, sleep_operation(op, self._turn.present() + delay))
+        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> Coroutine[object, None, None]:
         """ValueError for a naive datetime; a past one returns at once."""

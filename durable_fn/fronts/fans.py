@@ -153,7 +153,11 @@ class _Lane:
         """In the handler's own queue: before all rests. The end is a line, unless it is one already."""
         pump = self.run.pump
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if pump.over or pump.turn.closed is not None or self.id in pump.line.known:
+        if pump.over or pump.turn.closed is not None:
+            return
+        if error is not None:
+            pump.unawaited.ended(self.branch)
+        if self.id in pump.line.known:
             return
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             pump.die(error)
@@ -162,8 +166,6 @@ class _Lane:
             event = branch_cancelled(self.run.op, self.strand, self._by)
         else:
             event = strand_ended(self.run.op, self.strand, None if error else task.result(), _failure(error))
-        if error is not None:
-            pump.unawaited.ended(self.branch)
         pump.enqueue(event, self, held=False)
 
     def hand(self, event: Event) -> bool:

@@ -15,12 +15,22 @@ class Line:
         self.known = {event.id for event in self.events}
         self.cursor = 0
         self._marks = journal.marks
+        self._last_segment = journal.last_segment
         self._positions: dict[str, int] = {}  # of live entries: how much has to be written for one to be durable
         self._held: set[str] = set()  # live entries that are handed out only when they are durable
 
     @property
     def replaying(self) -> bool:
         return self.cursor < self.recorded
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the log goes on behind what was handed out, for all that one can tell: a step's result is written before it is
+        handed out, so what stands beside it in the last segment was not led to by it."""
+        if not self.replaying:
+            return False
+        last = self.events[self.cursor - 1] if self.cursor else None
+        return last is None or last.kind != "step" or self.cursor <= self._last_segment
 
     def append(self, event: Event, position: int, *, held: bool) -> None:
         """`position`: of the entry among all that this turn writes."""

@@ -114,7 +114,7 @@ class RunningOperation:
     def _note(self) -> None:
         """For who reads the history: nobody waits for what began here any more."""
         record = self.op.record
-        if self.op.begun and (record is None or (record.done is None and record.given_up is None)):
+        if self.context is not None and (record is None or (record.done is None and record.given_up is None)):
             self.pump.turn.record(self.op, CANCELLED)
 
     # -- the pump's side -------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import json
 import math
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from ..core.causes import blame
@@ -86,9 +87,6 @@ class Pump:
                 self.turn.journal.untaken.discard(record.id)
 
     # -- what the core asks ----------------------------------------------------------------------------------------
-
-    def present(self) -> int:
-        return self.turn.at if self.line.replaying else self.turn.time()
 
     def replays(self) -> bool:
         return self.line.replaying or not self._live
@@ -367,18 +365,18 @@ class Pump:
         """Nothing is ready, and nothing is in line that can be handed out. True: look again."""
         if self.line.replaying:
             return False  # a thread or a socket of the handler's own has to bring something again
-        if self.line.head is not None:
-            return False  # it is being written
         if self.session.read_only:
             self.finish(Suspension("the recorded history ends here"))
             return False
         if self.bodies.waiting and self._begin_bodies():
             return True
+        if self.line.head is not None:
+            return False  # it is being written
         if self.commits.awaited and self.commits.flush():
             return True
         due = self._next_due()
         if self.bodies.at_work or self.commits.at_work or self._threads:
-            return self._wait(None if self.clock.virtual else due)
+            return self._wait(due)
         return self._sleep(due)
 
     def _begin_bodies(self) -> bool:
@@ -426,8 +424,14 @@ class Pump:
             self._alarm.cancel()
             self._alarm = None
         if due is not None:
-            self._alarm = self.loop.ours_later((due - self.turn.time()) / 1000, self.pump)
+            self._alarm = self.loop.ours_later((due - self.turn.time()) / 1000, partial(self._rang, due))
         return False
+
+    def _rang(self, due: int) -> None:
+        """Virtual time goes as real time does while something is under way."""
+        if self.clock.virtual:
+            self.clock.sleep((due - self.turn.time()) / 1000)
+        self.pump()
 
     def _suspend(self, why: str, due: int | None) -> None:
         """Timers that are set say when they end: the code that set them is not run again at another time."""
@@ -453,7 +457,7 @@ class Pump:
             due = record.begun.due
         else:
             due = turn.started + math.ceil(when * 1000 - 1e-3)
-            if not self.line.replaying:
+            if not self.line.goes_on:
                 due += max(0, turn.time() - turn.at)
         timer = Timer(self.agenda, id, due, when, callback, args, self.loop, context)
         timer.written = record is not None and record.begun is not None

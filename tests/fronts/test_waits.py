@@ -43,13 +43,15 @@ def test_a_wait_that_was_given_up_is_followed_by_another_one(always_suspend: boo
         assert execution.result == [2, "yes"]
         assert rows(runner, "x") == [
             ("ok", "callback", "STARTED"),
-            ("ok.result", "wait", "STARTED"),
+            ("$t1", "timer", "STARTED"),
+            ("$t1", "timer", "SUCCEEDED"),
             ("ok.result", "wait", "FAILED"),
             ("work", "step", "SUCCEEDED"),
-            ("ok.result#2", "wait", "STARTED"),
+            ("$t2", "timer", "STARTED"),
+            ("$t2", "timer", "SUCCEEDED"),
             ("ok.result#2", "wait", "FAILED"),
             ("work#2", "step", "SUCCEEDED"),
-            ("ok.result#3", "wait", "STARTED"),
+            ("$t3", "timer", "STARTED"),
             ("ok", "callback", "SUCCEEDED"),
             ("ok.result#3", "wait", "SUCCEEDED"),
         ]

@@ -74,7 +74,7 @@ def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartb
     """Opens it. Nothing is written yet: the token is the same after a death."""
     record = op.record
     if record is None or record.begun is None:
-        now = op.turn.present()
+        now = op.turn.time()
         due = None if timeout_ms is None else now + timeout_ms
         event = op.turn.record(op, BEGUN, due=due or 0, value="" if heartbeat_ms is None else str(heartbeat_ms))
         op.record = op.turn.journal.remember(event)

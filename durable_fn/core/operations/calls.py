@@ -64,7 +64,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
     else:
         again = turn.journal.epochs.get(op.id, "")
         child = derived_id(op, len(again)) if id is None else checked_id(id, "the id of ctx.call")
-        due = None if timeout_ms is None else turn.present() + timeout_ms
+        due = None if timeout_ms is None else turn.time() + timeout_ms
     outcome: str | None = None
     try:
         if begun is None:

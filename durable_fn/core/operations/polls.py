@@ -42,7 +42,7 @@ def poll(
     turn, inner = op.turn, op.scope.inside(op)
     done = op.record.done if op.record is not None else None
     if op.record is None or op.record.begun is None:
-        now = turn.present()
+        now = turn.time()
         turn.record(op, BEGUN, due=0 if timeout_ms is None else now + timeout_ms)
         due = None if timeout_ms is None else now + timeout_ms
     else:

@@ -30,7 +30,7 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
     if record is not None and record.begun is not None:
         due = record.begun.due or None
     else:
-        due = None if timeout_ms is None else turn.present() + timeout_ms
+        due = None if timeout_ms is None else turn.time() + timeout_ms
         turn.record(op, BEGUN, due=due or 0)
     prefix = signal_prefix(name)
     yield Park(due, prefix)
