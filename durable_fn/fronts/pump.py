@@ -33,7 +33,7 @@ from .loop import DurableLoop, HandlerTask, number
 from .native import BranchCoroutine, native
 from .operation import RunningOperation
 from .places import waiting_places, warn_of_foreign
-from .session import Session
+from .session import RECORDED_END, Session
 
 END: Final = "$end"
 STUCK: Final = "$stuck"
@@ -207,7 +207,7 @@ class Pump:
         """The handler has returned or raised. What is being written must not be written from two sides."""
         if self.commits.at_work:
             return False
-        if self.bodies.takes_leave:
+        if self.bodies.takes_leave and not self.session.read_only:
             return self.bodies.say_farewell() if self._is_decided() else self.commits.flush()
         self.finish(None)
         return False
@@ -229,8 +229,10 @@ class Pump:
         """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
         line, turn = self.line, self.turn
         event = line.head
+        if self.session.read_only and not line.replaying:
+            return False  # what is new is no part of the recorded history
         if event is None:
-            return not self.session.read_only and self._stimulate()
+            return self._stimulate()
         if line.is_held(event) and not self.commits.covers(event):
             return self.commits.flush()
         before = turn.at
@@ -270,10 +272,7 @@ class Pump:
     def _weigh(self, event: Event) -> None:
         """Of a live line that rides along: could anything else have come in its place?"""
         if not self.line.is_held(event) and (
-            not self.agenda.empty
-            or self.bodies.at_work
-            or self.bodies.waiting
-            or self.line.events[-1] is not event
+            not self.agenda.empty or self.bodies.at_work or self.bodies.waiting or self.line.events[-1] is not event
         ):
             self._decided = event
 
@@ -366,8 +365,10 @@ class Pump:
         if self.line.replaying:
             return False  # a thread or a socket of the handler's own has to bring something again
         if self.session.read_only:
-            self.finish(Suspension("the recorded history ends here"))
+            self.finish(Suspension(RECORDED_END))
             return False
+        if self.line.head is not None:
+            return False  # it is being written
         if self.bodies.waiting and self._begin_bodies():
             return True
         if self.line.head is not None:
@@ -542,7 +543,11 @@ class Pump:
         return None
 
     def _waits_for(self) -> str:
-        waiting = [id for id, target in self.targets.items() if not getattr(target, "gone", False) and not isinstance(target, Timer)]
+        waiting = [
+            id
+            for id, target in self.targets.items()
+            if not getattr(target, "gone", False) and not isinstance(target, Timer)
+        ]
         if waiting:
             return ", ".join(repr(id) for id in waiting[:3]) + (", ..." if len(waiting) > 3 else "")
         return "nothing: it waits at " + ", ".join(sorted(waiting_places(self.loop)))
