@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -31,7 +31,9 @@ class See(Protocol):
 class AsyncProgram(NativeKinds):
     """One run of it. `see` notes what it sees; `child` is another durable function."""
 
-    def __init__(self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: See, child: Any, *, quick: bool) -> None:
+    def __init__(
+        self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: See, child: Any, *, quick: bool
+    ) -> None:
         super().__init__()
         self.ctx = ctx
         self.bodies = bodies
@@ -87,10 +89,20 @@ class AsyncProgram(NativeKinds):
         return [str(c.uuid4()), c.random()]
 
     async def n_sleep(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
-        return await c.sleep(node.number)
+        return await self.waited(c, path, node.number, c.sleep(node.number))
 
     async def n_nap(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
-        return await c.sleep(node.number / 10)
+        return await self.waited(c, path, node.number / 10, c.sleep(node.number / 10))
+
+    async def waited(self, c: AsyncDurableContext, path: str, seconds: float, waits: Awaitable[Any]) -> Any:
+        """No wait is shorter than it was to be."""
+        around = self.bodies.around
+        if not c.is_replaying:
+            around.wait_began(path)
+        value = await waits
+        if not c.is_replaying:
+            around.wait_ended(path, seconds)
+        return value
 
     async def n_signal(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         return await c.wait_for_signal(node.text, timeout=node.number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from durable_fn import RetryPolicy, current_step, step
@@ -17,6 +17,9 @@ class Surroundings(Protocol):
     """What a body acts on."""
 
     def begins(self) -> None: ...
+    def wait_began(self, path: str) -> None: ...
+    def wait_ended(self, path: str, seconds: float) -> None: ...
+    def unwinds(self) -> AbstractContextManager[None]: ...
     def takes(self) -> float: ...
     def wait(self, seconds: float) -> None: ...
     def submitted(self, token: str, delay: float) -> None: ...
@@ -118,9 +121,11 @@ class AsyncBodies(_Steps):
     async def _stubborn(self, x: Any) -> Any:
         """It swallows its cancellation."""
         self.around.begins()
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await asyncio.sleep(2)
-        await asyncio.sleep(0.05)
+        except asyncio.CancelledError:
+            with self.around.unwinds():
+                await asyncio.sleep(0.05)
         return x
 
     async def _check(self, n: int) -> int:

@@ -192,6 +192,10 @@ class Check:
             wrong.append(f"it was renewed, and reads as {read.end} {read.value}")
         if read.bodies:
             wrong.append(f"{read.bodies} bodies began in a reading")
+        if not self.unwalked and not any(event.id == "$end" for event in log.events()):
+            started = {op for id, gen, op in life.ledger.started if (id, gen) == (ID, log.header.gen)}
+            for op in sorted(started - read.entered):
+                wrong.append(f"the body of {op} began, and the log does not lead to it")
         if self.native:
             live = [trace for trace in life.handlers.traces if trace.gen == log.header.gen]
             if live and read.trace is not None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_fn.core.current import StepInfo
-from durable_fn.core.events import BEGUN, FAILED, SUCCEEDED, Event, body, is_fence, moves, parse_body
+from durable_fn.core.events import (
+    BEGUN, FAILED, SUCCEEDED, Event, body, is_fence, moves, operation_name, parse_body,
+)  # fmt: skip
 from durable_fn.core.header import Header
 from durable_fn.core.history import _last_sleeps
-from durable_fn.core.inbox import Entry
+from durable_fn.core.inbox import Entry, signal_prefix
 from durable_fn.core.journal import Segment
 
 SIGNAL = "signal/"
@@ -51,7 +53,9 @@ class Ledger:
         self.problems: list[str] = []
         self.signals: dict[str, str] = {}  # accepted: by key, of which execution
         self.bodies: Counter[tuple[str, int, str, int]] = Counter()
+        self.started: set[tuple[str, int, str]] = set()
         self._ends: set[tuple[str, int, str]] = set()
+        self._handed: set[str] = set()
         self._once: Counter[tuple[str, int, str, int]] = Counter()  # markers, and how often a body began behind them
 
     def log(self, header: Header) -> Log:
@@ -65,6 +69,7 @@ class Ledger:
     def begins(self, info: StepInfo, gen: int) -> None:
         key = (info.execution_id, gen, info.operation_id, info.attempt)
         self.bodies[key] += 1
+        self.started.add(key[:3])
         if key[:3] in self._ends:
             self.problems.append(f"a body began though its end was durable: {key}")
         if key in self._once:
@@ -79,6 +84,8 @@ class Ledger:
         if is_fence(segment.body):
             return
         for event in parse_body(segment.body):
+            if event.kind == "signal":
+                self._signal(header, event)
             if event.kind != "step":
                 continue
             if event.status in (SUCCEEDED, FAILED):
@@ -87,6 +94,16 @@ class Ledger:
                 self._ends.add((header.id, header.gen, event.id))
             elif event.status == BEGUN:
                 self._once.setdefault((header.id, header.gen, event.id, event.attempt), 0)
+
+    def _signal(self, header: Header, event: Event) -> None:
+        """That none came in time stands only if none had come."""
+        if event.status == SUCCEEDED:
+            self._handed.add(event.value.partition("\t")[0])
+        elif event.status == FAILED:
+            prefix = signal_prefix(operation_name(event.id))
+            there = {key for key, id in self.signals.items() if id == header.id and key.startswith(prefix)}
+            if there - self._handed:
+                self.problems.append(f"a signal had come, and {event.id} timed out")
 
     def delivered(self, header: Header, entry: Entry) -> None:
         if entry.key.startswith(SIGNAL):

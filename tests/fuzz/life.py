@@ -131,6 +131,8 @@ class Life(LocalRunner[Any, Any]):
         self._backend.store = _Dying(watched, self.world)  # type: ignore[assignment]
         self.invocations = 0
         self.problems: list[str] = []
+        self.unwinding = 0
+        self._waits: dict[tuple[int, str], int] = {}
 
     # -- what bodies act on ----------------------------------------------------------------------------------------
 
@@ -140,7 +142,25 @@ class Life(LocalRunner[Any, Any]):
         if self.native and info.execution_id == ID:
             trace = self.handlers.traces[-1]
             trace.began = trace.end
+        if self.unwinding:
+            self.problems.append(f"the body of {info.operation_id} began while another one unwound")
         self.ledger.begins(info, self.handlers.generation[info.execution_id])
+
+    def wait_began(self, path: str) -> None:
+        self._waits.setdefault((self.handlers.traces[-1].gen, path), self.world.clock.now())
+
+    def wait_ended(self, path: str, seconds: float) -> None:
+        began = self._waits.get((self.handlers.traces[-1].gen, path))
+        if began is not None and self.world.clock.now() - began < round(seconds * 1000):
+            self.problems.append(f"the wait {path} of {seconds} s took {self.world.clock.now() - began} ms")
+
+    @contextlib.contextmanager
+    def unwinds(self) -> Iterator[None]:
+        self.unwinding += 1
+        try:
+            yield
+        finally:
+            self.unwinding -= 1
 
     def takes(self) -> float:
         return self.world.body_takes()
@@ -203,6 +223,7 @@ class Life(LocalRunner[Any, Any]):
     def _wake(self, id: str) -> None:
         world = self.world
         self.invocations += 1
+        self.unwinding = 0
         world.invoked, world.dead = True, False
         try:
             with own_loop(self.loop, world):
@@ -212,6 +233,16 @@ class Life(LocalRunner[Any, Any]):
                 raise
         finally:
             world.invoked, world.ends_at = False, None
+        if world.dead:
+            self._after_death()
+
+    def _after_death(self) -> None:
+        """What could make the next owner decide otherwise, if anything can."""
+        for name in "ab":
+            if not self.case.quick and self.world.chance.random() < 0.5:
+                self._ask(lambda name=name: self.client.signal(ID, name, "after death"))
+        if self.world.chance.random() < 0.3:
+            self.world.hasten()
 
     def _context(self, function: DurableFunction[Any, Any]) -> FakeLambdaContext:
         context = FakeLambdaContext(

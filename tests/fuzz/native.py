@@ -22,6 +22,7 @@ class NativeKinds:
     bodies: AsyncBodies
     see: Any
     run: Any
+    waited: Any
 
     def __init__(self) -> None:
         self.events = {name: asyncio.Event() for name in "ab"}
@@ -38,7 +39,7 @@ class NativeKinds:
     # -- leaves ----------------------------------------------------------------------------------------------------
 
     async def n_pause(self, c: Ctx, node: Node, path: str) -> Any:
-        return await asyncio.sleep(node.number, "paused")
+        return await self.waited(c, path, node.number, asyncio.sleep(node.number, "paused"))
 
     async def n_yield(self, c: Ctx, node: Node, path: str) -> Any:
         return await asyncio.sleep(0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from durable_fn.backends.sqlite import PollingWakeups
@@ -12,6 +14,7 @@ from durable_fn.core import failures
 from durable_fn.core.events import is_fence, parse_body
 from durable_fn.core.header import Ending, Header, Lease, Parking
 from durable_fn.core.journal import Segment
+from durable_fn.core.scope import Op, Scope
 from durable_fn.invocation import Invocation
 from durable_fn.ports import Backend, Loaded
 from durable_fn.testing.lambda_context import FakeLambdaContext
@@ -93,6 +96,13 @@ class _Silent:
 
     def wait(self, seconds: float) -> None: ...
 
+    def wait_began(self, path: str) -> None: ...
+
+    def wait_ended(self, path: str, seconds: float) -> None: ...
+
+    def unwinds(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def submitted(self, token: str, delay: float) -> None: ...
 
 
@@ -104,6 +114,7 @@ class Read(NamedTuple):
     trace: Trace | None
     walk: dict[str, str]
     bodies: int
+    entered: set[str]
     problems: list[str]
 
 
@@ -133,7 +144,7 @@ class Reader:
         invocation = _Reading(
             handlers.program, Backend(book, PollingWakeups(), clock, "sqlite"), FakeLambdaContext(clock)
         )
-        with own_loop(self._loop, None):
+        with own_loop(self._loop, None), _asked_for() as entered:
             invocation.resume(log.header.id)
         return Read(
             book.end,
@@ -141,8 +152,27 @@ class Reader:
             handlers.traces[-1] if handlers.traces else None,
             handlers.walks[-1] if handlers.walks else {},
             self._around.bodies,
+            set(entered),
             [*handlers.problems, *(f"a reading asked for {name}" for name in book.asked)],
         )
+
+
+@contextlib.contextmanager
+def _asked_for() -> Iterator[set[str]]:
+    """Ids of the operations that the handler calls meanwhile."""
+    found: set[str] = set()
+    enter = Scope.enter
+
+    def entering(scope: Scope, kind: str, component: str) -> Op:
+        op = enter(scope, kind, component)
+        found.add(op.id)
+        return op
+
+    Scope.enter = entering  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        Scope.enter = enter  # type: ignore[method-assign]
 
 
 def beginnings(segments: list[Segment]) -> Iterator[list[Segment]]:

@@ -88,6 +88,13 @@ class World:
             finally:
                 self._outside.now = before
 
+    def hasten(self) -> None:
+        """All that is to come comes now."""
+        with self._lock:
+            self._events = [(self.clock.now(), order, happens) for _, order, happens in self._events]
+            heapq.heapify(self._events)
+        self.happen()
+
     def next_event(self) -> int | None:
         with self._lock:
             return self._events[0][0] if self._events else None
