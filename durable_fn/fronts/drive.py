@@ -6,7 +6,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..core.causes import blame
 from ..core.current import current_scope, running_step
@@ -31,7 +31,7 @@ from ..core.scope import Op
 from ..core.steps import callable_name
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
-from .session import Session
+from .session import RECORDED_END, Session
 
 T = TypeVar("T")
 
@@ -85,7 +85,13 @@ def _exhaust(session: Session, op: Op, operation: Operation[None]) -> None:
             return
 
 
+_NEW: Final = (Commit, Decide, Expire, Launch, Settle, Tell)
+"""Effects by which something happens that is not recorded yet."""
+
+
 def _perform(session: Session, op: Op, effect: Effect) -> Any:
+    if session.read_only and isinstance(effect, _NEW):
+        raise _suspend(session, RECORDED_END, None)
     if isinstance(effect, Call):
         return _call(session, op, effect)
     if isinstance(effect, Room):

@@ -33,7 +33,7 @@ from .loop import DurableLoop, HandlerTask, number
 from .native import BranchCoroutine, native
 from .operation import RunningOperation
 from .places import waiting_places, warn_of_foreign
-from .session import Session
+from .session import RECORDED_END, Session
 
 STUCK: Final = "$stuck"
 _EFFECTIVE: Final = frozenset({"step", "callback", "call"})
@@ -208,7 +208,7 @@ class Pump:
         """The handler has returned or raised. What is being written must not be written from two sides."""
         if self.commits.at_work:
             return False
-        if self.bodies.takes_leave:
+        if self.bodies.takes_leave and not self.session.read_only:
             return self.bodies.say_farewell() if self._is_decided() else self.commits.flush()
         self.finish(None)
         return False
@@ -243,8 +243,10 @@ class Pump:
         """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
         line, turn = self.line, self.turn
         event = self._next()
+        if self.session.read_only and (event is None or event.id not in line.known):
+            return False  # what is new is no part of the recorded history
         if event is None:
-            return not self.session.read_only and self._stimulate()
+            return self._stimulate()
         if line.is_held(event) and not self.commits.covers(event):
             return self.commits.flush()
         before = turn.at
@@ -383,7 +385,7 @@ class Pump:
         if self.line.replaying:
             return False  # a thread or a socket of the handler's own has to bring something again
         if self.session.read_only:
-            self.finish(Suspension("the recorded history ends here"))
+            self.finish(Suspension(RECORDED_END))
             return False
         if self.bodies.waiting and self._begin_bodies():
             return True

@@ -28,6 +28,7 @@ IN_PLACE_MS: Final = 1000
 _MOST_BODY = 390_000  # a segment item with its keys stays below DynamoDB's 400 KB
 
 
+RECORDED_END: Final = "the recorded history ends here"
 NEWS_S: Final = 5.0
 """How old the owner's knowledge of the inbox may be when a body begins."""
 
