@@ -1,7 +1,7 @@
 """Branches of `async def` handlers: a task each, and a fan that waits for their lines.
 
-The counterpart of `threads`. The end of a branch is a line. Handing it out wakes the fan: when it is over, who is cancelled and who
-begins next are consequences of lines, so they need none of their own.
+The counterpart of `threads`. The end of a branch is a line. Handing it out wakes the fan: when it is over, who is cancelled and
+who begins next are consequences of lines, so they need none of their own.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class _Lane:
         elif self._recorded:
             self._walked_again(event)
         if self.task is not None and not self.task.done():
-            raise self.run.pump.mismatch(event, f"branch {self.id!r}, which goes on")
+            raise self.run.pump.mismatches.of(event, f"branch {self.id!r}, which goes on")
         self.run.ended(self)
         return True
 
@@ -196,7 +196,7 @@ class _Lane:
         strand_walked(self.run.op, self.strand, None if error else self.task.result(), _failure(error))
         if (self.strand.error is None) != (event.status == SUCCEEDED):
             how = "succeeded" if self.strand.error is None else f"failed with {self.strand.error!r}"
-            raise self.run.pump.mismatch(event, f"branch {self.id!r}, which {how}")
+            raise self.run.pump.mismatches.of(event, f"branch {self.id!r}, which {how}")
 
     # -- its cancellation ------------------------------------------------------------------------------------------
 

@@ -126,7 +126,9 @@ class DurableLoop(asyncio.SelectorEventLoop):
         assert self.pump is not None
         if self.pump.over:
             return super().call_at(super().time() + when - self.time(), callback, *args, context=context)
-        return self.pump.set_timer(scope, when, callback, args, context)
+        from .outside import set_timer
+
+        return set_timer(self.pump, scope, when, callback, args, context)
 
     def create_future(self) -> asyncio.Future[Any]:
         scope = self.scope_of(None)
@@ -152,7 +154,9 @@ class DurableLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done, context=self.engine)
         if scope is None or self.pump is None or self.pump.over:
             return future
-        return self.pump.outside(scope, future)
+        from .outside import ThreadCall
+
+        return ThreadCall(self.pump, scope, future).future
 
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self.threads -= 1
@@ -186,7 +190,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no callback of the base loop's can run now, seen from the one that runs. `_ready` is its queue since Python 3.4."""
+        """Whether no callback of the base loop's can run now, seen from the one that runs. Its queue is `_ready`."""
         return not self._ready  # type: ignore[attr-defined]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

@@ -39,8 +39,8 @@ def warn_of_foreign(fn: str, loop: asyncio.AbstractEventLoop) -> None:
         return
     _told.add((fn, places))
     _log.warning(
-        "the handler %r was woken by a socket, a subprocess or a thread of its own, at %s. That has no recorded order, so a replay "
-        "may take another way: do such work in a step",
+        "the handler %r was woken by a socket, a subprocess or a thread of its own, at %s. That has no recorded order, so a "
+        "replay may take another way: do such work in a step",
         fn,
         places,
     )

@@ -31,9 +31,7 @@ class See(Protocol):
 class AsyncProgram(NativeKinds):
     """One run of it. `see` notes what it sees; `child` is another durable function."""
 
-    def __init__(
-        self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: See, child: Any, *, quick: bool
-    ) -> None:
+    def __init__(self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: See, child: Any, *, quick: bool) -> None:
         super().__init__()
         self.ctx = ctx
         self.bodies = bodies

@@ -206,9 +206,7 @@ class Check:
             wrong += _walks_differ(life.handlers.walks[-1], read.walk)
         return wrong
 
-    def _beginnings(
-        self, log: Log, whole_log: list[Segment], whole: Read, reader: Reader, most: int
-    ) -> list[str]:
+    def _beginnings(self, log: Log, whole_log: list[Segment], whole: Read, reader: Reader, most: int) -> list[str]:
         chance = random.Random(f"{self.case.chance} beginnings")
         every = list(beginnings(whole_log))
         for segments in every if len(every) <= most else chance.sample(every, most):
@@ -241,5 +239,3 @@ def _unwalked(block: Block, path: str) -> Any:
             yield where + ("." if node.kind == "child" else "/")
         for m, inner in enumerate(node.blocks):
             yield from _unwalked(inner, f"{where}/{m}" if len(node.blocks) > 1 or node.kind in FANS else where)
-
-

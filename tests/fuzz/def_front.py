@@ -25,9 +25,7 @@ from tests.fuzz.shapes import TOLERANCES, called, shown
 class PlainProgram:
     """One run of it. `see` notes what it sees."""
 
-    def __init__(
-        self, bodies: PlainBodies, see: Callable[[str, str], None], child: Any, *, quick: bool
-    ) -> None:
+    def __init__(self, bodies: PlainBodies, see: Callable[[str, str], None], child: Any, *, quick: bool) -> None:
         self.bodies = bodies
         self.see = see
         self.child = child
@@ -174,5 +172,7 @@ class PlainProgram:
         if node.kind == "parallel":
             return shown(c.parallel(branches, max_concurrency=node.width, completion=completion))
         return shown(
-            c.map(lambda cc, n: branches[n](cc), range(len(branches)), max_concurrency=node.width, completion=completion)
+            c.map(
+                lambda cc, n: branches[n](cc), range(len(branches)), max_concurrency=node.width, completion=completion
+            )
         )

@@ -8,7 +8,15 @@ from typing import Any
 
 from durable_fn.core.current import StepInfo
 from durable_fn.core.events import (
-    BEGUN, FAILED, SUCCEEDED, Event, body, is_fence, moves, operation_name, parse_body,
+    BEGUN,
+    FAILED,
+    SUCCEEDED,
+    Event,
+    body,
+    is_fence,
+    moves,
+    operation_name,
+    parse_body,
 )  # fmt: skip
 from durable_fn.core.header import Header
 from durable_fn.core.history import _last_sleeps

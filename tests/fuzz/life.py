@@ -245,9 +245,7 @@ class Life(LocalRunner[Any, Any]):
             self.world.hasten()
 
     def _context(self, function: DurableFunction[Any, Any]) -> FakeLambdaContext:
-        context = FakeLambdaContext(
-            self.world.clock, timeout=self.case.lambda_timeout, function_name=function.name
-        )
+        context = FakeLambdaContext(self.world.clock, timeout=self.case.lambda_timeout, function_name=function.name)
         self.world.ends_at = context._ends
         return context
 

@@ -322,5 +322,3 @@ def _state(task: asyncio.Task[Any]) -> Any:
     if not task.done():
         return "runs"
     return "cancelled" if task.cancelled() else called(task.exception()) if task.exception() else task.result()
-
-

@@ -23,7 +23,19 @@ NATIVE = (
     "generator",
 )  # fmt: skip
 WIDE = frozenset(
-    {"parallel", "map", "race", "gather", "settled", "group", "spoiled", "first", "until_failed", "in_time", "completed"}
+    {
+        "parallel",
+        "map",
+        "race",
+        "gather",
+        "settled",
+        "group",
+        "spoiled",
+        "first",
+        "until_failed",
+        "in_time",
+        "completed",
+    }
 )
 FANS = frozenset({"parallel", "map", "race"})
 ONE_SIZE_FITS_ALL = (0, 0.2, 0.5, 1, 2, 3, 4, 6.5)

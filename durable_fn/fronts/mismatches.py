@@ -1,0 +1,94 @@
+"""An async handler that does not ask for what is recorded: the code is not what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any, Final
+
+from ..core.events import NO_PLACE, Event
+from ..core.turn import Turn
+from ..errors import NonDeterminismError
+from .agenda import Timer
+from .line import Line
+from .places import waiting_places
+
+if TYPE_CHECKING:
+    from .loop import DurableLoop
+
+_EFFECTIVE: Final = frozenset({"step", "callback", "call"})
+"""Kinds that may have had an effect before they have a result."""
+_SHOWN: Final = 3
+
+
+class Mismatches:
+    """Of one turn. `targets`: who waits for the line of which id."""
+
+    def __init__(self, turn: Turn, line: Line, targets: dict[str, Any], loop: DurableLoop) -> None:
+        self._turn = turn
+        self._line = line
+        self._targets = targets
+        self._loop = loop
+        for record in turn.journal.records.values():
+            if record.kind in ("branch", "end", "stuck"):
+                turn.journal.untaken.discard(record.id)  # no code calls these
+
+    def is_asked(self, event: Event) -> bool:
+        return event.id in self._targets or self.is_skipped(event)
+
+    def is_skipped(self, event: Event) -> bool:
+        """Whether it is of a branch whose result is recorded: it is not walked again."""
+        record = self._turn.journal.records.get(event.id)
+        return record is not None and record.handed_out
+
+    def leftover(self) -> NonDeterminismError | None:
+        """Lines that nobody asked for, and operations that nobody called, when the handler ended."""
+        line, end = self._line, "the end of the handler"
+        for event in (*line.aside, *line.events[line.cursor : line.recorded]):
+            if not self.is_asked(event):
+                return self.of(event, end)
+        return self._not_called(end) if self._turn.journal.untaken else None
+
+    def check_called(self) -> None:
+        """The handler rests at the end of the log, and a body is to begin. What is recorded there is asked for by now, and so is
+        what may have had an effect: else that body could be its double. Raises NonDeterminismError."""
+        for event in self._line.aside:
+            raise self.unasked(event)
+        error = self._not_called(self._waits_for(), _EFFECTIVE)
+        if error is not None:
+            raise error
+
+    def unasked(self, event: Event) -> NonDeterminismError:
+        """A line that nobody asks for while the handler rests."""
+        return self.of(event, self._waits_for())
+
+    def _not_called(self, attempted: str, kinds: Container[str] | None = None) -> NonDeterminismError | None:
+        """A recorded operation that nobody called, and that is in no branch which is passed over. `kinds`: only those, and only
+        where they have a place."""
+        journal = self._turn.journal
+        for id in [id for id in journal.records if id in journal.untaken]:
+            record = journal.records[id]
+            if not record.handed_out and (kinds is None or (record.kind in kinds and record.position != NO_PLACE)):
+                event = record.done or record.begun or record.retry or record.given_up
+                assert event is not None
+                return self.of(event, attempted)
+        return None
+
+    def _waits_for(self) -> str:
+        waiting = [
+            id
+            for id, target in self._targets.items()
+            if not getattr(target, "gone", False) and not isinstance(target, Timer)
+        ]
+        if waiting:
+            return ", ".join(map(repr, waiting[:_SHOWN])) + (", ..." if len(waiting) > _SHOWN else "")
+        return "nothing: it waits at " + ", ".join(sorted(waiting_places(self._loop)))
+
+    def of(self, event: Event, attempted: str) -> NonDeterminismError:
+        return self._turn.mismatch(
+            f"{event.kind} {event.id!r}",
+            attempted,
+            max(0, event.position),
+            event.id.rpartition("/")[0],
+            "an operation was removed or added, a condition around it changed, or the order depends on something that is not "
+            "recorded",
+        )

@@ -1,0 +1,71 @@
+"""Async handlers that cannot go on, and those that wait for something of their own: sockets, threads, or each other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from .places import waiting_places
+
+if TYPE_CHECKING:
+    from .loop import DurableLoop
+
+_PATIENCE: Final = 10.0
+"""Seconds that a replay waits for sockets or threads of the handler's own to ask for the next line."""
+MOST_ROUNDS: Final = 100_000
+"""Rounds that the handler may go between two lines: one that never rests would keep the Lambda busy to its end."""
+
+
+class Patience:
+    """With what only the handler itself knows of. `look_again`: called in the loop when it is over."""
+
+    def __init__(self, loop: DurableLoop, look_again: Callable[[], None]) -> None:
+        self._loop = loop
+        self._look_again = look_again
+        self._others = frozenset(threading.enumerate())
+        self._until: float | None = None
+
+    def renew(self) -> None:
+        """The handler goes on."""
+        self._until = None
+
+    def lasts(self, seconds: float = _PATIENCE) -> bool:
+        """Whether something of the handler's own may still come. Never where there is nothing that could."""
+        if not self._loop.expects_something and not self._has_threads():
+            return False
+        now = self._loop.real_time()
+        if self._until is None:
+            self._until = now + seconds
+        if now >= self._until:
+            return False
+        self._loop.ours_later(self._until - now, self._look_again)
+        return True
+
+    def _has_threads(self) -> bool:
+        """Those that began in this turn and are not the loop's own may call it back."""
+        pool = getattr(self._loop, "_default_executor", None)
+        own = set() if pool is None else pool._threads
+        return any(thread.is_alive() for thread in {*threading.enumerate()} - self._others - own)
+
+
+def stuck(id: str, loop: DurableLoop) -> str:
+    """What is raised in a handler that nothing durable can wake."""
+    return (
+        f"nothing can wake the handler of execution {id!r}: no durable operation waits, no step runs and no timer is set, and "
+        f"it waits at {_places(loop)}. What an event, a queue or a lock waits for must come from a branch that still runs; "
+        "what comes from outside comes by a signal, a callback or a step"
+    )
+
+
+def spins(id: str, loop: DurableLoop) -> str:
+    """What ends a handler that never rests."""
+    return (
+        f"the handler of execution {id!r} went {MOST_ROUNDS:,} rounds without waiting for anything durable, at {_places(loop)}. "
+        "Time stands between durable operations, and nothing else can run meanwhile: wait with ctx.sleep, asyncio.sleep of more "
+        "than 0 seconds, an asyncio.Event or the task itself"
+    )
+
+
+def _places(loop: DurableLoop) -> str:
+    return ", ".join(sorted(waiting_places(loop)))
