@@ -2,7 +2,7 @@
 
 All tasks of the handler together move only by lines of the log, in its order, live exactly as in a replay. What comes for the
 first time (a body's result, a signal, a time) becomes a line, and is handed out like a recorded one. So a replay is right by
-construction, and no code here only replays. See ARCHITECTURE in docs/decisions/015-replay.md.
+construction, and no code here only replays. See docs/decisions/018-replay.md.
 """
 
 from __future__ import annotations
