@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .events import (
     BEGUN,
     CANCELLED,
+    FAILED,
     FORK_ID,
     GENERATION_ID,
     NO_OPERATIONS,
@@ -26,6 +27,8 @@ from .events import (
     parse,
     picked_up,
 )
+
+_USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
 
 
 class Segment(NamedTuple):
@@ -167,7 +170,7 @@ class Journal:
             record = records.get(event.id)
             if record is None:
                 record = records[event.id] = Record(event)
-            kept = picked_up(event)
+            kept = None if event.status in _USUAL else picked_up(event)
             if kept is not None:
                 record.add(kept)
                 record.aside = True

@@ -38,6 +38,7 @@ class Bodies:
         self._after: list[Callable[[], None]] = []
         self._unwinding = 0  # bodies whose operation was left
         self.yielding = False
+        self.starting = False  # a body runs up to where it waits
 
     def queue(self, operation: RunningOperation, effect: Effect) -> None:
         if operation.gone:
@@ -149,9 +150,15 @@ class Bodies:
 
     def _start(self, operation: RunningOperation, call: Call) -> None:
         assert operation.context is not None
-        body = asyncio.Task(self._attempt(operation, call), loop=self._pump.loop, context=operation.context.copy())
-        self.running[operation] = body
-        body.add_done_callback(partial(self._ended, operation), context=self._pump.loop.engine)
+        loop = self._pump.loop
+        self.starting = True
+        body = loop.start_task(self._attempt(operation, call), operation.context.copy())
+        self.starting = False
+        if body.done():
+            self._take(operation, *body.result())
+        else:
+            self.running[operation] = body
+            body.add_done_callback(partial(self._ended, operation), context=loop.engine)
 
     async def _attempt(self, operation: RunningOperation, call: Call) -> tuple[Any, BaseException | None]:
         """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
@@ -202,17 +209,16 @@ class Bodies:
         dropped = self.running.pop(operation, None) is None
         self._unwinding -= dropped
         value, error = (None, asyncio.CancelledError()) if body.cancelled() else body.result()
+        self._pump.stir(partial(self._take, operation, value, error, dropped=dropped))
+
+    def _take(
+        self, operation: RunningOperation, value: Any, error: BaseException | None, *, dropped: bool = False
+    ) -> None:
+        """What a body gave. A native cancellation that nobody asked for is its own failure."""
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             self._pump.die(error)
-        elif dropped:
-            self._pump.stir(_nothing)
-        else:
-            failure = own_cancellation(error) if error is not None and is_foreign(error) else error
-            self._pump.stir(partial(operation.resume, value, failure))
-
-
-def _nothing() -> None:
-    """What a body that was dropped has to say."""
+        elif not dropped:
+            operation.resume(value, own_cancellation(error) if error is not None and is_foreign(error) else error)
 
 
 class _ThreadedBody:
