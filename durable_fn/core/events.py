@@ -24,6 +24,8 @@ CANCELLED: Final = "C"
 a replay finds that out by itself."""
 RAISED: Final = "X"
 """A cancellation or timeout of the execution, or of a losing branch, was raised at the operation."""
+RETURNED: Final = "G"
+"""A signal that a branch took and did nothing with is unread again, because the branch lost. The value names the branch."""
 
 STATUS_ID: Final = "$status"
 """A line that `set_status` wrote: no operation."""
@@ -33,7 +35,9 @@ GENERATION_ID: Final = "$generation"
 """The line that a generation begins with."""
 FORK_ID: Final = "$fork"
 """The line that ends what a fork was copied from."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID})
+WALKED_ID: Final = "$walked"
+"""How far code has gone that recorded nothing there: what it logged is not logged again. JSON: operations called, by scope."""
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, WALKED_ID})
 
 _FIELDS = 8
 
