@@ -165,17 +165,20 @@ class Bodies:
         running_step.set(call.info)
         try:
             if not self._session.hooks:
-                return await self._in_time(operation, call), None
+                return await self._in_time(operation, call)
             from .hooking import attempt
 
             with attempt(self._session.hooks, call.info):
-                return await self._in_time(operation, call), None
+                value, stop = await self._in_time(operation, call)
+                if stop is not None:
+                    raise stop
+                return value, None
         except GeneratorExit:
             raise
         except BaseException as error:
             return None, error
 
-    async def _in_time(self, operation: RunningOperation, call: Call) -> Any:
+    async def _in_time(self, operation: RunningOperation, call: Call) -> tuple[Any, StopIteration | None]:
         if call.timeout is None:
             return await self._run(operation, call)
         limit = asyncio.timeout(call.timeout)
@@ -190,9 +193,10 @@ class Bodies:
                 f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s"
             ) from None
 
-    async def _run(self, operation: RunningOperation, call: Call) -> Any:
+    async def _run(self, operation: RunningOperation, call: Call) -> tuple[Any, StopIteration | None]:
+        """What it returned, or the StopIteration that it raised: no coroutine can raise that."""
         if call.is_async:
-            return await call.fn(*call.args, **call.kwargs)
+            return await call.fn(*call.args, **call.kwargs), None
         body = _ThreadedBody(call)
         thread = self._pump.loop.run_in_executor(None, contextvars.copy_context().run, body.run)
         try:
@@ -202,8 +206,10 @@ class Bodies:
             if operation.gone:  # a thread cannot be ended, and no other body begins before it has
                 await asyncio.wait([thread])
             raise
+        if isinstance(body.error, StopIteration):
+            return None, body.error
         value = body.outcome()
-        return await value if asyncio.iscoroutine(value) else value
+        return (await value if asyncio.iscoroutine(value) else value), None
 
     def _ended(self, operation: RunningOperation, body: asyncio.Task[Any]) -> None:
         dropped = self.running.pop(operation, None) is None
@@ -227,7 +233,7 @@ class _ThreadedBody:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._made: list[Any] = []
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._forgotten = False
 
     def run(self) -> None:
@@ -235,15 +241,15 @@ class _ThreadedBody:
         try:
             value = self._call.fn(*self._call.args, **self._call.kwargs)
         except BaseException as error:
-            self._error = error
+            self.error = error
             return
         self._made.append(value)
         if self._forgotten:
             self.forget()
 
     def outcome(self) -> Any:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self._made.pop()
 
     def forget(self) -> None:
