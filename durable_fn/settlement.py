@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .core import failures
-from .core.events import beginning
+from .core.events import SUCCEEDED, beginning
 from .core.header import Ending, Header, Note, Parking, Refusal, Renewal
 from .core.journal import Segment
 from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
@@ -50,6 +50,8 @@ class Settlement:
         """Finished, or parked."""
         session, turn = self._session, self._turn
         if outcome.ending is None:
+            if outcome.error is None:
+                turn.tell_walked()
             session.write(session.take())
             return self._park(outcome)
         turn.report_batches()
@@ -95,6 +97,10 @@ class Settlement:
             uncancelled=turn.branch.raised,
         )
         self._stamp(Edition("", 0, horizon), [])
+        if any(event.kind == "signal" and event.status == SUCCEEDED for event in turn.pending):
+            self._session.write(
+                self._session.take()
+            )  # what is deleted now must count as in hand, should this be half done
         reply = self._store.renew(turn.header, turn.writer, renewal)
         if isinstance(reply, Refusal):
             return self._moved(reply, "continue as new")

@@ -5,17 +5,19 @@ Both travel by contextvars, so they follow threads and tasks that copy the conte
 
 from __future__ import annotations
 
-import contextlib
+import contextvars
 import logging
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .durations import aware
 
 if TYPE_CHECKING:
     from .scope import Scope
+
+T = TypeVar("T")
 
 _LOGGER = logging.getLogger("durable_fn.step")
 
@@ -81,14 +83,12 @@ current_scope: ContextVar[Scope | None] = ContextVar("durable_fn_scope", default
 running_step: ContextVar[StepInfo | None] = ContextVar("durable_fn_step", default=None)
 
 
-@contextlib.contextmanager
-def outside() -> Iterator[None]:
-    """Where no durable call has a place: functions of the user that are asked in the middle of an operation."""
-    token = current_scope.set(None)
-    try:
-        yield
-    finally:
-        current_scope.reset(token)
+def apart(function: Callable[..., T], *args: Any) -> T:
+    """What a function of the user says that is asked in the middle of an operation: no durable call has a place there, and as it
+    may be asked only once, the contextvars that it sets end with it."""
+    context = contextvars.copy_context()
+    context.run(current_scope.set, None)
+    return context.run(function, *args)
 
 
 def current_step() -> StepInfo:

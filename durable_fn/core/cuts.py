@@ -2,7 +2,8 @@
 
 The operation that failed, with what is inside it; that the operations around it are over; and what came after it, for that
 was clean-up. What ran beside it stays: a step of another branch that succeeded a moment later is no consequence, and must
-not run twice. A branch that was cancelled because of the failure goes on from where it was cancelled.
+not run twice. A branch that was cancelled because of the failure goes on from where it was cancelled; where it had given a signal
+back, which another wait may have taken since, from the wait for that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 
 from . import failures
 from .causes import Cause
-from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, SUCCEEDED, Event, moves
+from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, RETURNED, SUCCEEDED, Event, moves
 from .trails import Trails
 
 _FANS: Final = frozenset({"parallel", "map", "race"})
@@ -31,9 +32,12 @@ class _Log:
         self.kinds: dict[str, str] = {}
         self.inside: set[str] = set()  # ids with operations inside
         self.waits: dict[str, list[str]] = {}  # by callback: the waits for it that were over
+        self.returned: dict[str, tuple[str, int]] = {}  # by wait for a signal: who gave it back, and where it was taken
         for place, event in enumerate(events):
             if event.kind == "wait" and event.status == SUCCEEDED:
                 self.waits.setdefault(event.value, []).append(event.id)
+            elif event.status == RETURNED:
+                self.returned[event.id] = event.value, self.last[event.id]
             self.last[event.id] = place
             self.kinds[event.id] = event.kind
             head = event.id.rpartition("/")[0]
@@ -43,6 +47,8 @@ class _Log:
 
     def place(self, id: str) -> int | None:
         """Of its last word; of what is inside where it said none."""
+        if id in self.returned:
+            return self.returned[id][1]
         own = self.last.get(id)
         if own is not None and self.events[own].status not in (BEGUN, RETRY):
             return own
@@ -97,14 +103,15 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
         cuts[cause.id] = cause, place
         queue += _beside(log, cause, place)
         queue += [Cause(id, cause.tasks) for id in log.bound(cause.id)]
+    above = _with_returned(log, cuts)
     gone: set[int] = set()
     aside: set[int] = set()
     unwound = _unwound(log, cuts)
-    above = {head for id in cuts for head in ancestors(id)}
     first: dict[str, int] = {}
     for q, event in enumerate(log.events):
         scope = event.id.rpartition("/")[0]
-        if (event.id in above and event.status not in (BEGUN, RETRY)) or _own(log, cuts, event):
+        goes_on = event.kind == "branch" and event.status == CANCELLED and scope in above
+        if goes_on or (event.id in above and event.status not in (BEGUN, RETRY)) or _own(log, cuts, event):
             gone.add(q)
             continue
         where = event.id if log.kinds[event.id] == "branch" else scope
@@ -137,6 +144,20 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
 
 def _unwinds(unwound: dict[str, int], event: Event, q: int) -> bool:
     return any(q > unwound[head] for head in (event.id, *ancestors(event.id)) if head in unwound)
+
+
+def _with_returned(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> set[str]:
+    """What is above all that is cut. Branches that go on wait anew for the signals that they gave back."""
+    while True:
+        above = {head for id in cuts for head in ancestors(id)}
+        again = {
+            id: place
+            for id, (branch, place) in log.returned.items()
+            if id not in cuts and branch.rpartition("/")[0] in above
+        }
+        if not again:
+            return above
+        cuts |= {id: (Cause(id), place) for id, place in again.items()}
 
 
 def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:

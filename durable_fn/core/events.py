@@ -28,6 +28,8 @@ CANCELLED: Final = "C"
 a replay finds that out by itself."""
 RAISED: Final = "X"
 """A cancellation or timeout of the execution, or of a losing branch, was raised at the operation."""
+RETURNED: Final = "G"
+"""A signal that a branch took and did nothing with is unread again, because the branch lost. The value names the branch."""
 
 _ASIDE_STATUS: Final = {SUCCEEDED: "s", FAILED: "f", CANCELLED: "c"}
 _STATUS_ASIDE: Final = {aside: status for status, aside in _ASIDE_STATUS.items()}
@@ -42,7 +44,9 @@ GENERATION_ID: Final = "$generation"
 """The line that a generation begins with."""
 FORK_ID: Final = "$fork"
 """The line that ends what a fork was copied from."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID})
+WALKED_ID: Final = "$walked"
+"""How far code has gone that recorded nothing there: what it logged is not logged again. JSON: operations called, by scope."""
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, WALKED_ID})
 
 NO_PLACE: Final = -1
 """Position of what a replay finds by its id alone: operations with a key, and patches."""

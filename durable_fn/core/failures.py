@@ -49,6 +49,27 @@ def own_cancellation(error: BaseException) -> OwnCancellation:
     return failure.with_traceback(error.__traceback__)
 
 
+_STOPS: Final = (StopIteration, StopAsyncIteration)
+"""No generator and no coroutine can raise them (PEP 479), and operations are made of these."""
+
+
+def is_stop(error: object) -> bool:
+    return isinstance(error, StopIteration)
+
+
+class OwnStop(Exception):
+    """StopIteration out of a function of the user that an operation asks: a failure like any other, recorded by that name."""
+
+
+OwnStop.__module__, OwnStop.__qualname__ = "builtins", "StopIteration"
+
+
+def own_stop(error: StopIteration) -> OwnStop:
+    failure = OwnStop(*error.args)
+    failure.__cause__ = error
+    return failure.with_traceback(error.__traceback__)
+
+
 NOTHING: Final = '{"type":"","message":""}'
 
 
@@ -148,9 +169,11 @@ def decode(text: str) -> Failure:
 
 def rebuild(failure: Failure, classes: tuple[type[Exception], ...]) -> Exception | None:
     """An instance of the recorded class, if it is one of `classes` or a subclass of one that is loaded. Made without
-    `__init__`, whose parameters nobody knows. None where its recorded state cannot be read."""
+    `__init__`, whose parameters nobody knows. None where its recorded state cannot be read, and for what cannot be raised."""
     for cls in classes:
         found = _named(cls, failure.error_type)
+        if found is not None and issubclass(found, _STOPS):
+            return None
         if found is not None:
             try:
                 return _instance(found, failure)

@@ -61,6 +61,7 @@ class Fan:
         self.succeeded = 0
         self.failed = 0
         self.early = False  # over before every strand had ended: the order of their ends decided
+        self.decided: Strand | None = None  # whose end that was
         self._next = 0
 
     @property
@@ -91,6 +92,7 @@ class Fan:
         ):  # cancelled before it was over: from above, and that ends it otherwise
             self.reason = self._reason()
             self.early = self.over and self.ended < len(self.strands)
+            self.decided = strand if self.over else None
 
     def _reason(self) -> CompletionReason | None:
         limits, total = self.completion, len(self.strands)

@@ -17,9 +17,11 @@ from .events import (
     NO_OPERATIONS,
     RAISED,
     RETRY,
+    RETURNED,
     REWIND_ID,
     STATUS_ID,
     SUCCEEDED,
+    WALKED_ID,
     Event,
     parse_body,
 )
@@ -36,7 +38,10 @@ _STATUS: Final[dict[str, EventStatus]] = {
     FAILED: "FAILED",
     CANCELLED: "FAILED",
     RAISED: "FAILED",
+    RETURNED: "FAILED",
 }
+_LOST: Final = "the branch lost, or was cancelled"
+_GIVEN_BACK: Final = "the branch lost, or was cancelled, and did nothing with this signal: the next wait gets it"
 
 
 def history(segments: Iterable[Segment], finished: int | None = None) -> list[HistoryEvent]:
@@ -78,7 +83,7 @@ def _origin(header: Header, segments: Iterable[Segment]) -> str:
     for event in _lines(segments):
         if not _aside(event):
             shown_before += 1
-        elif event.id not in (STATUS_ID, REWIND_ID):
+        elif event.id not in (STATUS_ID, REWIND_ID, WALKED_ID):
             asides.append([shown_before, event.line()])
     return json.dumps({"seed": seed_of(header), "asides": asides}, ensure_ascii=False, separators=(",", ":"))
 
@@ -110,6 +115,13 @@ def _result(event: Event) -> str:
 
 
 def _raised(event: Event) -> failures.Failure:
+    if event.status == RETURNED:
+        return failures.Failure("durable_fn.errors.ExecutionCancelled", _GIVEN_BACK, "", None, None)
+    if event.status == CANCELLED:
+        own = "cancelled by the handler's own code"
+        if event.kind != "branch":
+            return failures.Failure("asyncio.CancelledError", own, "", None, None)
+        return failures.Failure("durable_fn.errors.ExecutionCancelled", _LOST, "", None, None)
     kind, reason = json.loads(event.value)
     name = "ExecutionTimedOut" if kind == "timed out" else "ExecutionCancelled"
     return failures.Failure(f"durable_fn.errors.{name}", reason or kind, "", None, None)
@@ -120,12 +132,8 @@ def shown(event: Event, begun: int | None = None) -> HistoryEvent:
     error = None
     if event.status in (RETRY, FAILED):
         error = failures.info(failures.decode(event.value))
-    elif event.status == RAISED:
+    elif event.status in (RAISED, CANCELLED, RETURNED):
         error = failures.info(_raised(event))
-    elif event.status == CANCELLED:
-        error = failures.info(
-            failures.Failure("asyncio.CancelledError", "cancelled by the handler's own code", "", None, None)
-        )
     return HistoryEvent(
         id=event.id,
         kind=event.kind,

@@ -97,31 +97,39 @@ def in_hand(entries: dict[str, Entry], used: set[str]) -> int:
 
 
 class _Queue:
-    """Entries with one prefix, oldest first. What is consumed stays so, hence a start that another thread sets back is only a
-    longer way."""
+    """Entries with one prefix, oldest first."""
 
     def __init__(self, entries: dict[str, Entry], prefix: str) -> None:
         self._entries = [entries[key] for key in sorted(key for key in tuple(entries) if key.startswith(prefix))]
-        self._start = 0
+        self._start = 0  # what comes before was consumed
 
     def first(self, used: set[str]) -> Entry | None:
         for place in range(self._start, len(self._entries)):
             if self._entries[place].key not in used:
-                self._start = place
                 return self._entries[place]
         return None
 
+    def take(self, used: set[str]) -> Entry | None:
+        while self._start < len(self._entries) and self._entries[self._start].key in used:
+            self._start += 1
+        there = self.first(used)
+        if there is not None:
+            used.add(there.key)
+        return there
+
+    def rewind(self) -> None:
+        self._start = 0
+
 
 class Inbox:
-    """The entries in hand. `used`: keys of signals that the log says were consumed. Branches on threads look and take at the
-    same time: each step here is one that cannot be cut in two."""
+    """The entries in hand. `used`: keys of signals that were consumed, as the log says or is about to. Branches on threads look
+    at any time; who takes, or gives back, holds the turn's lock."""
 
     def __init__(self, entries: dict[str, Entry], used: set[str]) -> None:
         self.entries = entries
         self.used = used
         self.version = object()  # another one after each addition
         self._queues: dict[str, _Queue] = {}
-        self._claims: dict[str, object] = {}  # who took a signal
 
     @property
     def count(self) -> int:
@@ -146,22 +154,26 @@ class Inbox:
         for old in entries:
             self.entries[old.key] = old._replace(horizon=horizon)
 
-    def first(self, prefix: str) -> Entry | None:
-        """The oldest unconsumed entry with this prefix."""
+    def _queue(self, prefix: str) -> _Queue:
         queue = self._queues.get(prefix)
         if queue is None:
             queue = self._queues[prefix] = _Queue(self.entries, prefix)
-        return queue.first(self.used)
+        return queue
+
+    def first(self, prefix: str) -> Entry | None:
+        """The oldest unconsumed entry with this prefix."""
+        return self._queue(prefix).first(self.used)
 
     def take(self, prefix: str) -> Entry | None:
         """The oldest unconsumed entry with this prefix, consumed now: one branch gets it."""
-        me = object()
-        while (there := self.first(prefix)) is not None:
-            mine = self._claims.setdefault(there.key, me) is me
-            self.used.add(there.key)
-            if mine:
-                return there
-        return None
+        return self._queue(prefix).take(self.used)
+
+    def give_back(self, key: str) -> None:
+        """Who took the signal did not get it: the next one who asks does, and it is the oldest again."""
+        self.used.discard(key)
+        for queue in tuple(self._queues.values()):
+            queue.rewind()
+        self.version = object()
 
     def last(self, prefix: str) -> Entry | None:
         keys = [key for key in tuple(self.entries) if key.startswith(prefix)]

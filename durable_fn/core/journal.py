@@ -5,20 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .events import (
     BEGUN,
     CANCELLED,
+    FAILED,
     FORK_ID,
     GENERATION_ID,
     NO_OPERATIONS,
     NO_PLACE,
     RAISED,
     RETRY,
+    RETURNED,
     REWIND_ID,
     STATUS_ID,
     SUCCEEDED,
+    WALKED_ID,
     Event,
     is_fence,
     is_outcome,
@@ -26,6 +29,8 @@ from .events import (
     parse,
     picked_up,
 )
+
+_USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
 
 
 class Segment(NamedTuple):
@@ -47,6 +52,7 @@ class Record:
     outcome: Event | None = None  # of a callback: known, and perhaps not awaited yet
     aside = False  # its last word is kept by its id alone: see `events.laid_aside`
     given_up: Event | None = None  # the handler's own code cancelled the wait natively
+    returned = False  # a signal that is unread again
     taken = False
     handed_out = False
     resumed = 0
@@ -70,6 +76,8 @@ class Record:
             self.outcome = event
         elif event.status == CANCELLED and event.kind != "branch":
             self.given_up = event
+        elif event.status == RETURNED:
+            self.returned = True
         else:
             self.done = event
 
@@ -125,10 +133,12 @@ class Journal:
         self.next_seq = 0
         self.resumed = 0
         self.used: set[str] = set()  # keys of signals that were consumed
+        self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
+        self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # what `set_status` wrote last
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
-        self._direct: dict[str, list[Record]] | None = None
+        self._in: dict[str, list[Record]] | None = None
         self.origin = 0  # of a fork: when the execution that it was copied from began
         self.seeds: list[Seed] = []  # and what that one drew with
         self.revived = False  # it had ended, and goes on
@@ -166,8 +176,8 @@ class Journal:
                 continue
             record = records.get(event.id)
             if record is None:
-                record = records[event.id] = Record(event)
-            kept = picked_up(event)
+                record = self._new(event)
+            kept = None if event.status in _USUAL else picked_up(event)
             if kept is not None:
                 record.add(kept)
                 record.aside = True
@@ -179,12 +189,23 @@ class Journal:
                 record.order = len(self.deliveries)
                 self.deliveries.append(record)
                 if event.kind == "signal" and event.status == SUCCEEDED:
-                    self.used.add(event.value.partition("\t")[0])
+                    self.used.add(signal_key(event))
+            elif event.status == RETURNED and record.done is not None:
+                self.used.discard(signal_key(record.done))
+
+    def _new(self, event: Event) -> Record:
+        record = self.records[event.id] = Record(event)
+        if record.kind != "patch":  # the code may stop asking for it
+            path = scope_of(record.id)
+            self._direct[path] = self._direct.get(path, 0) + 1
+        return record
 
     def _note(self, event: Event) -> None:
         """A line that is no operation's."""
         if event.id == STATUS_ID:
             self.custom = event.value
+        elif event.id == WALKED_ID:
+            self.walked.update(json.loads(event.value))
         elif event.id == GENERATION_ID:
             self.generation = self.resumed = event.at
         elif event.id == FORK_ID:
@@ -232,30 +253,37 @@ class Journal:
         """A live event, so that a branch which is walked again in this turn finds it."""
         record = self.records.get(event.id)
         if record is None:
-            record = self.records[event.id] = Record(event)
+            record = self._new(event)
             record.taken = True
+            if self._below is not None:
+                _index(self._below, record)
         record.handed_out = True
         record.add(event)
         record.order = next(self._orders)
         return record
 
+    def operations(self, path: str) -> int:
+        """How many are recorded directly in the scope of this path."""
+        return self._direct.get(path, 0)
+
+    def below(self, path: str) -> list[Record]:
+        """What is recorded below this path, in the order in which it began."""
+        return self._index().get(path, [])
+
     def has_below(self, path: str) -> bool:
-        """Whether anything was recorded below this path before this turn."""
+        """Whether anything is recorded below this path."""
         return path in self._index()
 
     def skip_below(self, path: str) -> None:
         """What was recorded below this path is not walked again: its outcome is recorded above."""
-        for record in self._index().get(path, ()):
+        for record in tuple(self.below(path)):
             self.skip(record)
 
     def _index(self) -> dict[str, list[Record]]:
         if self._below is None:
             below: dict[str, list[Record]] = {}
             for record in tuple(self.records.values()):
-                head, slash, _ = record.id.rpartition("/")
-                while slash:
-                    below.setdefault(head + slash, []).append(record)
-                    head, slash, _ = head.rpartition("/")
+                _index(below, record)
             self._below = below  # whole before another thread sees it
         return self._below
 
@@ -288,12 +316,12 @@ class Journal:
 
     def left_in(self, scope: str) -> list[Record]:
         """What is recorded directly in a scope, and nobody has asked for yet."""
-        if self._direct is None:
+        if self._in is None:
             direct: dict[str, list[Record]] = {}
             for record in tuple(self.records.values()):
                 direct.setdefault(scope_of(record.id), []).append(record)
-            self._direct = direct
-        return [record for record in self._direct.get(scope, ()) if record.id in self.untaken]
+            self._in = direct
+        return [record for record in self._in.get(scope, ()) if record.id in self.untaken]
 
     def first_left(self) -> Record | None:
         """The first record that nobody asked for, or whose result nobody took."""
@@ -302,7 +330,19 @@ class Journal:
         return next((r for r in self.deliveries if not r.handed_out and r.kind != "patch"), None)
 
 
+def _index(below: dict[str, list[Record]], record: Record) -> None:
+    head, slash, _ = record.id.rpartition("/")
+    while slash:
+        below.setdefault(head + slash, []).append(record)
+        head, slash, _ = head.rpartition("/")
+
+
 def scope_of(id: str) -> str:
     """The path that an operation's id begins with."""
     head, slash, _ = id.rpartition("/")
     return head + slash
+
+
+def signal_key(event: Event) -> str:
+    """Of the inbox entry that a wait for a signal consumed."""
+    return event.value.partition("\t")[0]

@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 from ..batch import Completion
 from ..types import Duration
-from .current import outside
+from .current import apart
 from .durations import milliseconds
 from .events import component
 from .fan import Fan, Strand
@@ -73,8 +73,7 @@ def map_fan(
     if item_name is None:
         strands = [Strand(i, name, str(i), fn, (ctx, item), kind) for i, item in enumerate(listed)]
     else:
-        with outside():
-            names = [item_name(item) for item in listed]
+        names = [apart(item_name, item) for item in listed]
         _check_unique(names)
         strands = [
             Strand(i, own, component(own), fn, (ctx, item), kind)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from ..types import Duration
-from .current import outside
+from .current import apart
 from .durations import milliseconds
 
 _log = logging.getLogger("durable_fn")
@@ -155,10 +155,9 @@ def next_delay(retry: Retry, error: Exception, attempt: int) -> int | None:
     """Milliseconds to wait after `attempt` (from 1) ended with `error`; None gives up. User code that fails here gives up: the
     error of the body is what the user has to see, and it must be recorded."""
     try:
-        with outside():
-            if isinstance(retry, RetryPolicy):
-                return retry.delay_ms(attempt) if retry.retries(error, attempt) else None
-            return asked(retry, error, attempt, "retry")
+        if isinstance(retry, RetryPolicy):
+            return retry.delay_ms(attempt) if apart(retry.retries, error, attempt) else None
+        return apart(asked, retry, error, attempt, "retry")
     except Exception:
         _log.exception("the retry of a step failed itself, so the step is not retried")
         return None

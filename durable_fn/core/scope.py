@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 class Op:
     """One call of an operation: its id, its place, and what the journal holds for it. `asked`: see `Event`."""
 
-    __slots__ = ("asked", "begun", "id", "kind", "position", "record", "scope", "turn")
+    __slots__ = ("asked", "begun", "id", "kind", "number", "position", "record", "scope", "turn")
 
-    def __init__(self, scope: Scope, kind: str, id: str, position: int, record: Record | None, asked: str = "") -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        kind: str,
+        id: str,
+        position: int,
+        record: Record | None,
+        asked: str = "",
+        number: int = 0,
+    ) -> None:
         self.asked = asked
         self.scope = scope
         self.turn = scope.turn
@@ -30,6 +39,7 @@ class Op:
         self.id = id
         self.position = position
         self.record = record
+        self.number = number  # among the operations that its scope called
         self.begun = record is not None and record.begun is not None  # that it began is written, or about to be
 
 
@@ -39,7 +49,7 @@ class Branch:
     `doom` is raised at its next live operation, once; then `raised` is set and durable calls work again, for clean-up.
     """
 
-    __slots__ = ("closed", "doom", "inner", "raised", "shields")
+    __slots__ = ("closed", "doom", "inner", "leaving", "raised", "shields")
 
     def __init__(self) -> None:
         self.doom: Doom | None = None
@@ -47,6 +57,7 @@ class Branch:
         self.shields = 0  # compensations that run: a cancellation waits for them
         self.inner: set[Branch] = set()  # branches of a fan that runs inside
         self.closed: BaseException | None = None  # what every further durable call raises until it is walked again
+        self.leaving = False  # its code unwinds, to be walked again
 
     @property
     def doomed(self) -> bool:
@@ -56,6 +67,12 @@ class Branch:
     def sheltered(self) -> bool:
         """Whether a shielded block runs in it, or in a branch inside."""
         return self.shields > 0 or any(branch.sheltered for branch in self.inner)
+
+    def leave(self, closed: BaseException) -> BaseException:
+        """This is about to be raised in it, and ends its walk."""
+        if not isinstance(closed, Exception) and getattr(closed, "walked_again", True):
+            self.leaving = True
+        return closed
 
     def condemn(self, doom: Doom) -> None:
         """Also the branches inside. The first reason stays."""
@@ -77,14 +94,27 @@ class Scope:
     native task, the scope of the branch that it belongs to."""
 
     __slots__ = (
-        "_home", "_keyed", "_names", "at", "branch", "drawn", "made", "operations", "path", "tasks", "threads", "timers", "turn",
+        "_home", "_keyed", "_names", "at", "branch", "calls", "drawn", "left", "made", "operations", "parent", "path", "reached",
+        "tasks", "threads", "timers", "turn",
     )  # fmt: skip
 
-    def __init__(self, turn: Turn, path: str, at: int, branch: Branch, home: Scope | None = None) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        path: str,
+        at: int,
+        branch: Branch,
+        home: Scope | None = None,
+        parent: Scope | None = None,
+    ) -> None:
         self.turn = turn
         self.path = path
         self._home = home
         self.branch = branch
+        self.parent = parent
+        self.left = turn.journal.operations(path)  # recorded before this walk, and not called yet
+        self.calls = 0  # operations that were called
+        self.reached = 0  # the last of them that is recorded
         self.at = at  # journal time of the last result this scope saw: what ctx.now() gives
         self.operations = 0
         self.tasks = self.timers = self.threads = self.made = 0  # native ones that were started, set and made here
@@ -97,9 +127,10 @@ class Scope:
         key that its branch has had, unless the operation `repeats` what the code asks for again."""
         turn = self.turn
         if turn.closed is not None:
-            raise turn.closed
+            raise self.branch.leave(turn.closed)
         if self.branch.closed is not None:
-            raise self.branch.closed
+            raise self.branch.leave(self.branch.closed)
+        self.calls += 1
         if key is not None:
             return self._enter_keyed(kind, component, key, repeats=repeats)
         position = self.operations
@@ -111,12 +142,14 @@ class Scope:
         if record is not None:
             if record.kind != kind or record.position != position:
                 raise self._mismatch(kind, id, position)
+            self.left -= 1
+            self.reached = self.calls
             self._take(record)
         elif journal.untaken:
             if journal.at_position(self.path, position) is not None:
                 raise self._mismatch(kind, id, position)
             self._check_twin(kind, id, position)
-        return Op(self, kind, id, position, record)
+        return Op(self, kind, id, position, record, number=self.calls)
 
     @property
     def home(self) -> Scope:
@@ -133,10 +166,12 @@ class Scope:
         if record is not None:
             if record.kind != kind:
                 raise self._mismatch(kind, id, NO_PLACE)
+            home.left -= 1
+            home.reached = home.calls
             self._take(record)
         elif turn.journal.untaken:
             self._check_twin(kind, id, NO_PLACE)
-        return Op(self, kind, id, NO_PLACE, record, f"{tasks}:{self.drawn}")
+        return Op(self, kind, id, NO_PLACE, record, f"{tasks}:{self.drawn}", self.calls)
 
     def _claimed(self, kind: str, id: str, *, repeats: bool) -> str:
         before = self._keyed.get(id)
@@ -181,11 +216,11 @@ class Scope:
 
     def inside(self, op: Op) -> Scope:
         """The scope of what an operation is made of: its operations are counted for themselves."""
-        return Scope(self.turn, f"{op.id}/", self.at, self.branch)
+        return Scope(self.turn, f"{op.id}/", self.at, self.branch, parent=self)
 
     def fork(self, op: Op, component: str) -> Scope:
         """The scope of a branch, which can be cancelled by itself."""
-        return Scope(self.turn, f"{op.id}/{component}/", self.at, Branch())
+        return Scope(self.turn, f"{op.id}/{component}/", self.at, Branch(), parent=self)
 
     @property
     def live(self) -> bool:

@@ -239,6 +239,7 @@ def step(
                  retried only if `retry` is given here, and then only for errors that the body itself raised.
     raises       these classes (and their known subclasses) come back as themselves instead of StepError. They are rebuilt
                  from `args` and `__dict__`, without `__init__`. They are still retried unless `give_up_on` names them.
+                 StopIteration and StopAsyncIteration are not among them: they are a StepError with that `error_type`.
     result_type  wins over the return annotation; needed for lambdas and untyped libraries. Any type expression.
 
     Surprises: a lambda is named "lambda"; a generator result is a SerializationError; methods work, `self` is not

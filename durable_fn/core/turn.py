@@ -9,13 +9,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, NATIVE, NO_PLACE, RETRY, STATUS_ID, SUCCEEDED, Event
+from .events import BEGUN, NATIVE, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
-from .journal import Journal, Record
+from .journal import Journal, Record, signal_key
 from .retention import keep_at
 from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
+from .unread import unread
+from .walks import Walks
 
 if TYPE_CHECKING:
     from ..batch import BatchResult
@@ -46,6 +48,8 @@ class Suspension(BaseException):
 
 class Renewed(Suspension):
     """The handler goes on as the next generation, with another payload."""
+
+    walked_again = False
 
     def __init__(self, payload: object) -> None:
         super().__init__("continues as new")
@@ -81,13 +85,18 @@ class Turn:
         self.max_body = max_body
         self.fits = fits
         self.pending: list[Event] = []
+        self.chosen: set[Event] = (
+            set()
+        )  # pending ones that say who was first in a `def` handler, where others could have been
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.worked = False  # a body was run or a segment written, so yielding makes progress
+        self.acted = False  # a body began, or another execution was written to
         self.closed: BaseException | None = None  # what every further durable call raises
         self.branch = Branch()
         self.started = journal.origin or header.started  # journal time begins then
         self.root = Scope(self, "", self.started, self.branch)
+        self.walks = Walks(journal)
         self.at = max(self.started, journal.resumed)
         self.told = 0  # the latest time that the handler was told
         self.patches: dict[str, bool] = {}
@@ -102,9 +111,11 @@ class Turn:
         self.front: Front | None = None
         self.notice()
 
-    def replays(self) -> bool:
-        """Whether the code runs over what is recorded."""
-        return not self.journal.over if self.front is None else self.front.replays()
+    def replays(self, scope: Scope | None = None) -> bool:
+        """Whether the code runs over what is recorded; in a `def` handler each scope does for itself."""
+        if self.front is not None:
+            return self.front.replays()
+        return not self.journal.over if scope is None else self.walks.walked(scope)
 
     def resume(self, at: int) -> None:
         """A new owner takes over: the code after the last result runs again, now."""
@@ -171,8 +182,31 @@ class Turn:
     def recorded(self, op: Op, event: Event) -> None:
         if event.status == BEGUN:
             op.begun = True
+        op.scope.reached = max(op.scope.reached, op.number)
         if self.front is None and op.scope.branch is not self.branch:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
+
+    def choose(self, scope: Scope, event: Event) -> None:
+        """What this entry says might have come otherwise, where branches run beside each other: nothing may follow from it before
+        it is durable."""
+        if self.front is None and scope.branch is not self.branch:
+            self.chosen.add(event)
+
+    def give_back(self, branch: str) -> None:
+        """The signals that a losing branch took and did nothing with, oldest first. They are unread when that is on its way to
+        the log, not before."""
+        with self.lock:
+            for record in unread(self.journal, f"{branch}/"):
+                assert record.done is not None
+                event = Event(record.id, record.kind, record.position, RETURNED, 1, self.time(), 0, branch)
+                self.pending.append(event)
+                self.journal.remember(event)
+                self.inbox.give_back(signal_key(record.done))
+
+    def tell_walked(self) -> None:
+        """How far code went that says something and recorded nothing behind it: the turn ends, and it is walked again."""
+        for text in self.walks.untold():
+            self.pending.append(Event(WALKED_ID, "walked", 0, SUCCEEDED, 1, self.time(), 0, text))
 
     def set_status(self, scope: Scope, value: str) -> None:
         """Rides along with the next commit or the suspension."""
@@ -242,18 +276,38 @@ class Turn:
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str
     ) -> NonDeterminismError:
         """The error of DESIGN promise 7; from now on every durable call of this turn raises it."""
+        with self.lock:
+            error = self._mismatched(recorded, attempted, position, scope, cause)
+            self.closed = error
+            return error
+
+    def _mismatched(
+        self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str
+    ) -> NonDeterminismError:
         where = "an operation with a key" if position == NO_PLACE else f"operation {position + 1}"
         where += f" of branch {scope.rstrip('/')!r}" if scope else ""
-        harm = "" if self.worked else "Nothing was run or recorded. "
+        nothing = not (self.worked or self.acted)
+        before = (
+            "Nothing was run or recorded" if nothing else "What ran in this invocation before stays as it was recorded"
+        )
         text = (
             f"the code of {self.header.fn!r} no longer matches the journal of execution {self.header.id!r} at {where}: "
             f"recorded {recorded or 'nothing'}, attempted {attempted or 'nothing'}. Likely cause: {cause}. "
-            f"{harm}Way out: deploy code that keeps the recorded order (it is tried again by "
-            "itself), let live executions finish before such a change, or start under a new name."
+            f"{before}. Way out: deploy code that keeps the recorded order (it is tried again by itself), keep both ways and "
+            'ask `ctx.patched("name-of-the-change")` which one to take, let live executions finish before such a change, or '
+            "start under a new name."
         )
-        error = NonDeterminismError(text, recorded=recorded, attempted=attempted, position=position)
-        self.closed = error
-        return error
+        return NonDeterminismError(text, recorded=recorded, attempted=attempted, position=position)
+
+    def act(self, *, begun: bool = False) -> None:
+        """A body begins, or another execution is written to. Raises what ends the turn where that came first; `begun`: a marker
+        is durable already, so it must not be put off."""
+        with self.lock:
+            closed = self.closed
+            if closed is None or (begun and isinstance(closed, Suspension)):
+                self.acted = True
+                return
+        raise Suspension("the code does not match the journal") if isinstance(closed, Exception) else closed
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""

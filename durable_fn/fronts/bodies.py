@@ -38,6 +38,7 @@ class Bodies:
         self._after: list[Callable[[], None]] = []
         self._unwinding = 0  # bodies whose operation was left
         self.yielding = False
+        self.starting = False  # a body runs up to where it waits
 
     def queue(self, operation: RunningOperation, effect: Effect) -> None:
         if operation.gone:
@@ -149,26 +150,35 @@ class Bodies:
 
     def _start(self, operation: RunningOperation, call: Call) -> None:
         assert operation.context is not None
-        body = asyncio.Task(self._attempt(operation, call), loop=self._pump.loop, context=operation.context.copy())
-        self.running[operation] = body
-        body.add_done_callback(partial(self._ended, operation), context=self._pump.loop.engine)
+        loop = self._pump.loop
+        self.starting = True
+        body = loop.start_task(self._attempt(operation, call), operation.context.copy())
+        self.starting = False
+        if body.done():
+            self._take(operation, *body.result())
+        else:
+            self.running[operation] = body
+            body.add_done_callback(partial(self._ended, operation), context=loop.engine)
 
     async def _attempt(self, operation: RunningOperation, call: Call) -> tuple[Any, BaseException | None]:
         """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
         running_step.set(call.info)
         try:
             if not self._session.hooks:
-                return await self._in_time(operation, call), None
+                return await self._in_time(operation, call)
             from .hooking import attempt
 
             with attempt(self._session.hooks, call.info):
-                return await self._in_time(operation, call), None
+                value, stop = await self._in_time(operation, call)
+                if stop is not None:
+                    raise stop
+                return value, None
         except GeneratorExit:
             raise
         except BaseException as error:
             return None, error
 
-    async def _in_time(self, operation: RunningOperation, call: Call) -> Any:
+    async def _in_time(self, operation: RunningOperation, call: Call) -> tuple[Any, StopIteration | None]:
         if call.timeout is None:
             return await self._run(operation, call)
         limit = asyncio.timeout(call.timeout)
@@ -183,9 +193,10 @@ class Bodies:
                 f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s"
             ) from None
 
-    async def _run(self, operation: RunningOperation, call: Call) -> Any:
+    async def _run(self, operation: RunningOperation, call: Call) -> tuple[Any, StopIteration | None]:
+        """What it returned, or the StopIteration that it raised: no coroutine can raise that."""
         if call.is_async:
-            return await call.fn(*call.args, **call.kwargs)
+            return await call.fn(*call.args, **call.kwargs), None
         body = _ThreadedBody(call)
         thread = self._pump.loop.run_in_executor(None, contextvars.copy_context().run, body.run)
         try:
@@ -195,24 +206,25 @@ class Bodies:
             if operation.gone:  # a thread cannot be ended, and no other body begins before it has
                 await asyncio.wait([thread])
             raise
+        if isinstance(body.error, StopIteration):
+            return None, body.error
         value = body.outcome()
-        return await value if asyncio.iscoroutine(value) else value
+        return (await value if asyncio.iscoroutine(value) else value), None
 
     def _ended(self, operation: RunningOperation, body: asyncio.Task[Any]) -> None:
         dropped = self.running.pop(operation, None) is None
         self._unwinding -= dropped
         value, error = (None, asyncio.CancelledError()) if body.cancelled() else body.result()
+        self._pump.stir(partial(self._take, operation, value, error, dropped=dropped))
+
+    def _take(
+        self, operation: RunningOperation, value: Any, error: BaseException | None, *, dropped: bool = False
+    ) -> None:
+        """What a body gave. A native cancellation that nobody asked for is its own failure."""
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             self._pump.die(error)
-        elif dropped:
-            self._pump.stir(_nothing)
-        else:
-            failure = own_cancellation(error) if error is not None and is_foreign(error) else error
-            self._pump.stir(partial(operation.resume, value, failure))
-
-
-def _nothing() -> None:
-    """What a body that was dropped has to say."""
+        elif not dropped:
+            operation.resume(value, own_cancellation(error) if error is not None and is_foreign(error) else error)
 
 
 class _ThreadedBody:
@@ -221,7 +233,7 @@ class _ThreadedBody:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._made: list[Any] = []
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._forgotten = False
 
     def run(self) -> None:
@@ -229,15 +241,15 @@ class _ThreadedBody:
         try:
             value = self._call.fn(*self._call.args, **self._call.kwargs)
         except BaseException as error:
-            self._error = error
+            self.error = error
             return
         self._made.append(value)
         if self._forgotten:
             self.forget()
 
     def outcome(self) -> Any:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self._made.pop()
 
     def forget(self) -> None:

@@ -114,10 +114,17 @@ class Commits:
         while self._turn.pending or self._decisions:
             batch, decision = self._take()
             self._wrote(decision, self._write(batch, decision))
+        if self._waiting:
+            self._wake()
 
     def _begin(self) -> None:
         batch, decision = self._take()
-        self._apart(lambda: self._write(batch, decision), lambda back: self._wrote(decision, back))
+
+        def wrote(back: list[Event] | None) -> None:
+            self._wrote(decision, back)
+            self._wake()
+
+        self._apart(lambda: self._write(batch, decision), wrote)
 
     def _take(self) -> tuple[list[Event], _Decision | None]:
         """What is pending; up to the first decision, if there is one."""
@@ -144,7 +151,6 @@ class Commits:
             if back is not None:
                 self._line.take_back(decision.event)
                 decision.decider.resume(False)
-        self._wake()
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -30,13 +30,27 @@ class ReplaySilentLogger(FieldLogger):
         self._turn = turn
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802
-        return not self._turn.replays() and self.logger.isEnabledFor(level)
+        return self.logger.isEnabledFor(level) and not is_replaying(self._turn)
 
     def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         scope = current_scope.get()
         fields = {"execution_id": self._turn.header.id, "operation_id": scope.path.rstrip("/") if scope else ""}
         kwargs["extra"] = {**fields, **(kwargs.get("extra") or {})}
         return msg, kwargs
+
+
+def is_replaying(turn: Turn) -> bool:
+    """Whether the code that asks was here before. If not, it is about to say something: that counts as said."""
+    if running_step.get() is not None:
+        return False  # no body runs on a replay
+    scope = current_scope.get()
+    if scope is None or scope.turn is not turn:
+        return turn.replays()
+    if turn.replays(scope):
+        return True
+    if turn.front is None:
+        turn.walks.say(scope)
+    return False
 
 
 def named(name: str | None, default: str) -> str:
@@ -130,7 +144,7 @@ class BaseContext:
     @property
     def is_replaying(self) -> bool:
         """For logs and metrics only; branching on it is a NonDeterminismError to come."""
-        return self._turn.replays()
+        return is_replaying(self._turn)
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -175,7 +189,7 @@ class BaseContext:
         scope = self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.closed
-        if not self._turn.replays():
+        if not is_replaying(self._turn):
             text = to_plain_json(value, "the status")
             self._turn.check_size(text, "the status")
             self._turn.set_status(scope, text)

@@ -26,7 +26,8 @@ from ..core.effects import (
     Settle,
     Tell,
 )
-from ..core.failures import is_native_cancellation, own_cancellation
+from ..core.events import Event
+from ..core.failures import is_native_cancellation, is_stop, own_cancellation
 from ..core.scope import Op
 from ..core.steps import callable_name
 from ..core.turn import Suspension
@@ -47,6 +48,7 @@ def drive(session: Session, op: Op, operation: Operation[T]) -> T:
     value: Any = None
     doom: BaseException | None = None
     while True:
+        effect: Effect | None = None
         try:
             effect = send(value)
         except StopIteration as stop:
@@ -58,8 +60,14 @@ def drive(session: Session, op: Op, operation: Operation[T]) -> T:
             blame(op.turn, error, op.id)
             raise
         except Exception as error:
-            blame(op.turn, error, op.id)
-            raise
+            if not is_stop(value) or error.__cause__ is not value:
+                blame(op.turn, error, op.id)
+                raise
+        except BaseException as end:
+            raise op.scope.branch.leave(end) from end.__cause__
+        if effect is None:  # the operation raised it, and no generator can
+            blame(op.turn, value, op.id)
+            raise value
         try:
             if doom is None and strikes_before(op, effect):
                 raise _doom(op)
@@ -97,9 +105,7 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
     if isinstance(effect, Room):
         return _room(session, op, effect.timeout)
     if isinstance(effect, Settle):
-        if effect.durable:
-            session.commit()
-        return effect.event
+        return _settle(session, op, effect)
     if isinstance(effect, Commit):
         return session.commit()
     if isinstance(effect, Park):
@@ -112,21 +118,33 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
         return run_fan(session, op, effect.fan)
     if isinstance(effect, Decide):
         return session.decide(effect.event)
-    if isinstance(effect, Expire):
-        return session.expire(effect.key, effect.body)
-    if isinstance(effect, Launch):
-        return session.launch(effect)
-    if isinstance(effect, Tell):
-        return session.tell(effect.id, effect.reason)
+    if isinstance(effect, Expire | Launch | Tell):
+        return _request(session, effect)
     return None  # Take: in a `def` handler nobody can see which branch was first
 
 
+def _settle(session: Session, op: Op, settle: Settle) -> Event:
+    """Another branch might have taken the signal."""
+    if op.kind == "signal":
+        session.turn.choose(op.scope, settle.event)
+    if settle.durable:
+        session.commit()
+    return settle.event
+
+
+def _request(session: Session, effect: Expire | Launch | Tell) -> Any:
+    session.gate()
+    if isinstance(effect, Expire):
+        return session.expire(effect.key, effect.body)
+    session.turn.act(begun=isinstance(effect, Tell))
+    return session.launch(effect) if isinstance(effect, Launch) else session.tell(effect.id, effect.reason)
+
+
 def _inside(effect: Inside) -> Any:
-    token = current_scope.set(effect.scope)
-    try:
-        return plain(effect.fn(*effect.args, **effect.kwargs), "child", effect.fn)
-    finally:
-        current_scope.reset(token)
+    """In a context of its own: a child whose result is recorded is not walked again, and sets nothing then."""
+    context = contextvars.copy_context()
+    context.run(current_scope.set, effect.scope)
+    return plain(context.run(effect.fn, *effect.args, **effect.kwargs), "child", effect.fn)
 
 
 def plain(value: T, what: str, fn: Callable[..., Any]) -> T:
@@ -152,19 +170,15 @@ def _room(session: Session, op: Op, timeout: float | None) -> None:
 
 
 def _call(session: Session, op: Op, call: Call) -> Any:
+    session.gate()
     if call.begun:
         session.look_at_lease()
     else:
         _room(session, op, call.timeout)
-    scope, step = current_scope.set(None), running_step.set(call.info)
+    session.turn.act(begun=call.begun)
     began = session.activity.begin_body()
     try:
-        if not session.hooks:
-            return _body(call)
-        from .hooking import attempt
-
-        with attempt(session.hooks, call.info):
-            return _body(call)
+        return contextvars.copy_context().run(_attempt, session, call)
     except BaseException as death:
         if is_native_cancellation(death):
             raise own_cancellation(death) from death
@@ -173,8 +187,18 @@ def _call(session: Session, op: Op, call: Call) -> Any:
         raise
     finally:
         session.activity.end_body(began)
-        running_step.reset(step)
-        current_scope.reset(scope)
+
+
+def _attempt(session: Session, call: Call) -> Any:
+    """In a context of its own: what the body sets in it ends with it, for on a replay no body runs."""
+    current_scope.set(None)
+    running_step.set(call.info)
+    if not session.hooks:
+        return _body(call)
+    from .hooking import attempt
+
+    with attempt(session.hooks, call.info):
+        return _body(call)
 
 
 def _body(call: Call) -> Any:

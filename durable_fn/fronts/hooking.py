@@ -16,6 +16,7 @@ from ..core.history import shown
 from ..core.journal import Segment
 from ..core.turn import Turn
 from ..hooks import AttemptInfo, Caller, Hooks, InvocationInfo, tell, wrapped
+from .context import is_replaying
 
 _ENDED_HERE: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"})
 
@@ -29,7 +30,7 @@ class TurnProgress:
 
     @property
     def is_replaying(self) -> bool:
-        return self._turn.replays()
+        return is_replaying(self._turn)
 
     @property
     def replayed_steps(self) -> int:

@@ -51,7 +51,7 @@ class Line:
 
     def handed(self, event: Event) -> None:
         """It was handed out. Only what is of an operation with a key may be another one than the next."""
-        if event is self.head:
+        if self.cursor < len(self.events) and event is self.events[self.cursor]:
             self.cursor += 1
         elif event in self.aside:
             self.aside.remove(event)

@@ -78,6 +78,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.pump: Pump | None = None
+        self._starting: list[asyncio.Handle] | None = None  # the first step of a task that is being made
         self.threads = 0  # calls in executors that have not ended
         self.engine = contextvars.Context()  # in which everything runs that is ours
         super().__init__()
@@ -103,12 +104,30 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        if self.scope_of(context) is None:
-            return super().call_soon(callback, *args, context=context)
-        assert self.pump is not None
-        handle = asyncio.Handle(callback, args, self, context)
-        self.pump.wake(handle)
-        return handle
+        pump = self.pump
+        if pump is not None:  # `scope_of`, without a call: this is asked for every step of every task
+            scope = current_scope.get() if context is None else context.get(current_scope)
+            if scope is not None and scope.turn is pump.turn:
+                handle = asyncio.Handle(callback, args, self, context)
+                pump.wake(handle)
+                return handle
+            if self._starting is not None:
+                handle = asyncio.Handle(callback, args, self, context)
+                self._starting.append(handle)
+                return handle
+        return super().call_soon(callback, *args, context=context)
+
+    def start_task(self, coroutine: Any, context: contextvars.Context) -> asyncio.Task[Any]:
+        """A task that runs now, up to where it waits: without a round of the loop, most are done then."""
+        starting: list[asyncio.Handle] = []
+        self._starting = starting
+        try:
+            task = asyncio.Task(coroutine, loop=self, context=context)
+        finally:
+            self._starting = None
+        for handle in starting:
+            handle._run()
+        return task
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None

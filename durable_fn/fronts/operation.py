@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections.abc
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
 from ..core.causes import blame
@@ -46,10 +46,17 @@ _MADE_OF_OTHERS: Final = frozenset({"poll"})
 
 
 class RunningOperation:
-    """`parked`: not 0 while it waits on the agenda."""
+    """`parked`: not 0 while it waits on the agenda.
+
+    To the handler's task it is the future that it waits for, and to the pump the callback that wakes that task: an operation is
+    what a handler waits for most, and a future and a handle beside it would cost as much as all the rest of a replay.
+    """
+
+    _cancelled = False  # as a handle: see `asyncio.Handle`
 
     __slots__ = (
-        "_ended", "_error", "_future", "_left", "_unwinds", "_value", "context", "gone", "op", "operation", "parked", "pump",
+        "_asyncio_future_blocking", "_context", "_error", "_left", "_unwinds", "_value", "_wakeup", "context", "ended", "gone",
+        "op", "operation", "parked", "pump",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, op: Op, operation: Operation[Any]) -> None:
@@ -59,31 +66,61 @@ class RunningOperation:
         self.context: contextvars.Context | None = None  # of its bodies: that of the handler, without a scope
         self.gone = False  # the handler does not wait for it any more
         self.parked = 0
-        self._ended = False
+        self.ended = False
         self._unwinds = False
         self._left = 0  # how often: an answer to what was asked before is of no interest
         self._value: Any = None
         self._error: BaseException | None = None
-        self._future: asyncio.Future[None] | None = None
+        self._wakeup: Callable[[Any], object] | None = None
+        self._context: contextvars.Context | None = None
+        self._asyncio_future_blocking = False
 
-    # -- the handler's side ----------------------------------------------------------------------------------------
+    # -- what a task asks of a future, and the pump of a handle ------------------------------------------------------
 
-    async def outcome(self) -> Any:
-        """To be awaited once, in the task that called the operation."""
-        self._begin()
-        if not self._ended:
-            self._future = self.pump.loop.plain_future()
+    def __await__(self) -> Generator[Any, None, Any]:
+        """In the task that called the operation, once."""
+        if not self.ended:
+            self._asyncio_future_blocking = True
             try:
-                await self._future
+                yield self
             except BaseException:
-                if not self._ended:
+                if not self.ended:
                     self._leave()
                 raise
         if self._error is not None:
             raise self._error
         return self._value
 
-    def _begin(self) -> None:
+    def add_done_callback(self, fn: Callable[[Any], object], *, context: contextvars.Context) -> None:
+        self._wakeup, self._context = fn, context
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self.pump.loop
+
+    def done(self) -> bool:
+        return self.ended or self.gone
+
+    def cancel(self, msg: Any = None) -> bool:
+        """The task that waits is cancelled: the operation is left when that reaches it."""
+        if self.done():
+            return False
+        self.gone = True
+        self.pump.wake(self)
+        return True
+
+    def result(self) -> None:
+        if not self.ended:
+            raise asyncio.CancelledError
+
+    def _run(self) -> None:
+        assert self._wakeup is not None
+        assert self._context is not None
+        self._context.run(self._wakeup, self)
+
+    # -- the handler's side ----------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """In the task that called the operation."""
         turn, record = self.pump.turn, self.op.record
         if turn.closed is not None:
             raise turn.closed
@@ -170,9 +207,9 @@ class RunningOperation:
         return answered
 
     def _end(self, value: Any, error: BaseException | None) -> None:
-        self._ended, self._value, self._error = True, value, error
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        self.ended, self._value, self._error = True, value, error
+        if self._wakeup is not None:
+            self.pump.wake(self)
 
     def _perform(self, effect: Effect) -> Any:
         return _EFFECTS[type(effect)](self, effect)
@@ -226,7 +263,9 @@ def drive(pump: Pump, op: Op, operation: Operation[Any]) -> collections.abc.Coro
 @inline
 async def _run(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
     pump.unawaited.begun(operation)
-    return await RunningOperation(pump, op, operation).outcome()
+    running = RunningOperation(pump, op, operation)
+    running.begin()
+    return await running
 
 
 # -- operations that run handler code ------------------------------------------------------------------------------

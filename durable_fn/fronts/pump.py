@@ -55,7 +55,7 @@ class Pump:
         self.line = Line(self.turn.journal)
         self.targets: dict[str, Target] = {}
         self.mismatches = Mismatches(self.turn, self.line, self.targets, loop)
-        self.ready: collections.deque[asyncio.Handle] = collections.deque()
+        self.ready: collections.deque[asyncio.Handle | RunningOperation] = collections.deque()
         self.agenda = Agenda(self.turn.inbox, self.ready.append)
         self.bodies = Bodies(self)
         self.commits = Commits(session, loop, self.line, self.stir, self.bodies.may_share)
@@ -128,12 +128,13 @@ class Pump:
 
     # -- moving the handler ----------------------------------------------------------------------------------------
 
-    def wake(self, handle: asyncio.Handle) -> None:
+    def wake(self, handle: asyncio.Handle | RunningOperation) -> None:
         """A callback of the handler's can run."""
         self.ready.append(handle)
-        if not self._pumping:
+        if not self._pumping or self.bodies.starting:
             self._foreign = self._foreign or self._started
-            self._schedule()
+            if not self._pumping:
+                self._schedule()
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -158,9 +159,6 @@ class Pump:
         self._scheduled = False
         if self._pumping or self.over:
             return
-        if self._foreign:
-            self._foreign = False
-            warn_of_foreign(self.turn.header.fn, self.loop)
         self._started = True
         self._pumping = True
         try:
@@ -172,6 +170,9 @@ class Pump:
             self._pumping = False
 
     def _go_on(self) -> bool:
+        if self._foreign:
+            self._foreign = False
+            warn_of_foreign(self.turn.header.fn, self.loop)
         self.run_ready()
         if self.over:
             return False
@@ -236,25 +237,36 @@ class Pump:
 
     def _deliver(self) -> bool:
         """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
-        line, turn = self.line, self.turn
-        event = self._next()
+        line = self.line
+        if line.cursor < line.recorded and not line.aside:
+            head = line.events[line.cursor]
+            if head.id in self.targets:
+                return self._hand_out(head)
+        event = self._next() if line.replaying or line.aside else line.head
         if self.session.read_only and (event is None or event.id not in line.known):
             return False  # what is new is no part of the recorded history
         if event is None:
             return self._stimulate()
         if line.is_held(event) and not self.commits.covers(event):
             return self.commits.flush()
+        return self._hand_out(event)
+
+    def _hand_out(self, event: Event) -> bool:
+        line, turn = self.line, self.turn
         before = turn.at
-        turn.at = max(before, event.at)
-        handed = self._hand(event)
+        if event.at > before:
+            turn.at = event.at
+        target = self.targets.pop(event.id, None)
+        handed = self._nobody_asks(event) if target is None else target.hand(event)
         if handed is None:
             turn.at = before
+            if target is not None:
+                self.targets[event.id] = target
             return False
         if event.id not in line.known:
             self._weigh(event)
         line.handed(event)
-        self._rounds = 0
-        self._patience.renew()
+        self._rounds, self._patience.until = 0, None
         return True
 
     def _next(self) -> Event | None:
@@ -272,13 +284,7 @@ class Pump:
             line.lay_aside()
         return head
 
-    def _hand(self, event: Event) -> bool | None:
-        target = self.targets.pop(event.id, None)
-        if target is not None:
-            handed = target.hand(event)
-            if handed is None:
-                self.targets[event.id] = target
-            return handed
+    def _nobody_asks(self, event: Event) -> bool | None:
         if self.mismatches.is_skipped(event):
             return False
         if self._patience.lasts():
@@ -298,8 +304,10 @@ class Pump:
         """Nothing is in line. Whether something came that makes one."""
         turn = self.turn
         self._live = True
-        if self.end.look():
+        if (turn.branch.doom is not None or turn.header.deadline is not None) and self.end.look():
             return True
+        if self.agenda.empty:
+            return False
         arrived = self.agenda.arrived()
         if arrived is not None:
             arrived.resume()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import logging
 import threading
@@ -102,9 +101,13 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
 
 def _unwind(loop: DurableLoop, pump: Pump) -> None:
     """Round after round of the loop, until nothing can run without waiting."""
-    with contextlib.suppress(BaseException):
+    try:
         pump.run_ready()
-    if loop.is_idle and not pump.ready:
+    except BaseException as error:  # one that never rests, or that ends its process: the rest is dropped
+        _log.warning("what was left of execution %r did not unwind: %s", pump.turn.header.id, error)
+        loop.stop()
+        return
+    if loop.is_idle:
         loop.stop()
     else:
         loop.call_soon(_unwind, loop, pump, context=loop.engine)

@@ -225,6 +225,13 @@ class Session:
             arrived = self._arrivals
             seen, quiet = arrived, 0 if arrived > seen else quiet + 1
 
+    def gate(self) -> None:
+        """Before anything happens outside: who was first in a fan is durable, where others could have been."""
+        chosen = tuple(self.turn.chosen)
+        if chosen:
+            self.commit()
+            self.turn.chosen.difference_update(chosen)
+
     def take(self, count: int | None = None) -> list[Event]:
         """What is pending, or the first of it, now this caller's to write. Safe beside other threads' `record`."""
         pending = self.turn.pending
@@ -241,6 +248,7 @@ class Session:
 
     def report(self, batch: list[Event]) -> None:
         """To the hooks, what is durable now."""
+        self.turn.chosen.difference_update(batch)
         if self.hooks:
             from .hooking import recorded
 

@@ -24,22 +24,18 @@ class Patience:
         self._loop = loop
         self._look_again = look_again
         self._others = frozenset(threading.enumerate())
-        self._until: float | None = None
-
-    def renew(self) -> None:
-        """The handler goes on."""
-        self._until = None
+        self.until: float | None = None  # None: the handler goes on
 
     def lasts(self, seconds: float = _PATIENCE) -> bool:
         """Whether something of the handler's own may still come. Never where there is nothing that could."""
         if not self._loop.expects_something and not self._has_threads():
             return False
         now = self._loop.real_time()
-        if self._until is None:
-            self._until = now + seconds
-        if now >= self._until:
+        if self.until is None:
+            self.until = now + seconds
+        if now >= self.until:
             return False
-        self._loop.ours_later(self._until - now, self._look_again)
+        self._loop.ours_later(self.until - now, self._look_again)
         return True
 
     def _has_threads(self) -> bool:

@@ -17,7 +17,7 @@ from ..core.current import current_scope
 from ..core.dooms import error_of
 from ..core.failures import is_native_cancellation, own_cancellation
 from ..core.fan import Fan, Strand
-from ..core.operations.branches import inherit_doom, next_strand, strand_ended, strand_walked
+from ..core.operations.branches import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Doom, Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled
@@ -296,8 +296,18 @@ class _Run:
             if strand.record is not None:
                 self.turn.journal.skip(strand.record)
         elif isinstance(error, ExecutionCancelled) or self.fan.over:
-            self.fan.end(strand, "CANCELLED")
+            self._lose(strand)
         else:
             assert error is None or isinstance(error, Exception)
-            strand_ended(self.op, strand, value, error)
+            end = strand_ended(self.op, strand, value, error)
             self.fan.end(strand, "FAILED" if strand.error else "SUCCEEDED", strand.value, strand.error)
+            if self.fan.early:  # others may have been first
+                self.turn.chosen.add(end)
+
+    def _lose(self, strand: Strand) -> None:
+        """It was cancelled, or ended too late: nobody gets what it made. In one go, so that one write has both."""
+        decided = self.fan.decided
+        with self.turn.lock:
+            self.turn.give_back(f"{self.op.id}/{strand.component}")
+            branch_cancelled(self.op, strand, f"{self.op.id}/{decided.component}" if decided is not None else "")
+        self.fan.end(strand, "CANCELLED")

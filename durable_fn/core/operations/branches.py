@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ...batch import BatchResult
 from ...errors import BatchError
+from ...types import ItemStatus
 from .. import causes, failures
 from ..effects import Fork, Inside, Operation, Settle, Take
 from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event
@@ -34,8 +35,12 @@ def child(
         return _read(adapter, text, what)
     if op.record is None or op.record.begun is None:
         turn.record(op, BEGUN)
+    inner = op.scope.inside(op)
     try:
-        value = yield Inside(op.scope.inside(op), fn, args, kwargs)
+        try:
+            value = yield Inside(inner, fn, args, kwargs)
+        finally:
+            turn.pass_time(op.scope, inner.at)
         text = "" if adapter is None else adapter.encode(value, what)
         turn.check_size(text, what)
     except Exception as error:
@@ -98,6 +103,9 @@ def race(op: Op, fan: Fan, *, named: bool) -> Operation[tuple[Any, Any]]:
     raise BatchError(text, batch=batch) from (errors[0] if errors else None)
 
 
+_STATUS: Final[dict[str, ItemStatus]] = {SUCCEEDED: "SUCCEEDED", FAILED: "FAILED", CANCELLED: "CANCELLED"}
+
+
 def recorded(op: Op, fan: Fan, *, over: bool) -> None:
     """What the log says about the strands, in its order, so that the fan is over where it was over the first time."""
     journal = op.turn.journal
@@ -106,7 +114,7 @@ def recorded(op: Op, fan: Fan, *, over: bool) -> None:
     for record, strand in sorted(ended, key=lambda row: row[0].order):
         assert record.done is not None
         text, failed = record.done.value, record.done.status == FAILED
-        fan.end(strand, "FAILED" if failed else "SUCCEEDED")
+        fan.end(strand, _STATUS[record.done.status])
         strand.walk = strand.status != "CANCELLED" and (failed or not text)
         strand.record = record
         if not strand.walk:
@@ -118,7 +126,7 @@ def recorded(op: Op, fan: Fan, *, over: bool) -> None:
             journal.skip_below(f"{op.id}/{strand.component}/")
             strand.status = "CANCELLED"
     if over and not fan.over:
-        fan.reason = "ALL_COMPLETED"  # branches that were cancelled from above have no end of their own in the log
+        fan.reason = "ALL_COMPLETED"  # a branch that was cancelled before the fan was over completes nothing
     if fan.over and any(strand.status is None for strand in fan.strands):
         fan.early = True
 

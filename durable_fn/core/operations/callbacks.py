@@ -178,8 +178,11 @@ def wait_for_callback(
     """Opens it, hands the token out in a step, waits."""
     promise = callback(op, name, adapter, timeout_ms, heartbeat_ms)
     inner = op.scope.inside(op)
-    yield from part(inner.enter("step", plan.component), step, plan, submit, (promise.token,), {})
-    return (yield from part(inner.enter(WAIT, "result"), result, promise))
+    try:
+        yield from part(inner.enter("step", plan.component), step, plan, submit, (promise.token,), {})
+        return (yield from part(inner.enter(WAIT, "result"), result, promise))
+    finally:
+        op.turn.pass_time(op.scope, inner.at)
 
 
 def part(op: Op, operation: Callable[..., Operation[Any]], *args: Any) -> Operation[Any]:

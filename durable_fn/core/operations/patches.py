@@ -20,7 +20,7 @@ def patched(scope: Scope, change_id: str) -> bool:
         turn.journal.skip(record)
         turn.patches[change_id] = True
     elif scope.live:
-        turn.record(Op(scope, "patch", id, NO_PLACE, None), SUCCEEDED, value="true")
+        turn.choose(scope, turn.record(Op(scope, "patch", id, NO_PLACE, None), SUCCEEDED, value="true"))
         turn.patches[change_id] = True
     else:
         turn.patches[change_id] = False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...errors import PollTimeout
 from .. import failures
-from ..current import outside
+from ..current import apart
 from ..effects import Operation, Settle, Take
 from ..events import BEGUN, FAILED, operation_name
 from ..retry import RetryPolicy, asked
@@ -50,16 +50,19 @@ def poll(
     checks = 0
     while True:
         checks += 1
-        state = yield from part(inner.enter("step", plan.component), step, plan, check, (state,), {})
-        turn.pass_time(op.scope, inner.at)
-        with outside():
-            good = until(state)
-        if good:
+        try:
+            state = yield from part(inner.enter("step", plan.component), step, plan, check, (state,), {})
+        finally:
+            turn.pass_time(op.scope, inner.at)
+        if _good(until, state):
             return state
         at = _next(op, inner, every, state, checks, due)
         if at is None:
             break
-        yield from part(inner.enter("sleep", "wait"), sleep, at)
+        try:
+            yield from part(inner.enter("sleep", "wait"), sleep, at)
+        finally:
+            turn.pass_time(op.scope, inner.at)
     if done is not None and op.record is not None:
         yield Take(op.record)
         _give_up(op, turn.deliver(op, op.record).value, state, checks)
@@ -67,6 +70,13 @@ def poll(
     yield Settle(event)
     turn.show(op, event)
     _give_up(op, event.value, state, checks)
+
+
+def _good(until: Callable[[Any], bool], state: Any) -> bool:
+    try:
+        return apart(until, state)
+    except StopIteration as stop:
+        raise failures.own_stop(stop) from stop
 
 
 def _next(op: Op, inner: Scope, every: Pace, state: Any, checks: int, due: int | None) -> int | None:
@@ -91,8 +101,7 @@ def _delay(op: Op, inner: Scope, every: Pace, state: Any, checks: int) -> int | 
             return None
         return every.delay_ms(checks, lambda: _jitter(inner, checks))
     try:
-        with outside():
-            return asked(every, state, checks, "every")
+        return apart(asked, every, state, checks, "every")
     except Exception:
         _log.exception("every of poll %r failed, so it gives up", op.id)
         return None

@@ -1,7 +1,7 @@
 """wait_for_signal: messages to an execution, buffered, in order, each consumed once.
 
-Written to the log: which one was consumed, before its value reaches user code; that none came, on the condition that the
-inbox holds nothing which is not in hand.
+Written to the log: which one was consumed, by the line that hands it out; that none came, on the condition that the inbox holds
+nothing which is not in hand; and that a branch took one, did nothing with it and lost (see `core/unread.py`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
     prefix = signal_prefix(name)
     yield Park(due, prefix)
     while True:
-        there = turn.inbox.take(prefix)
+        with turn.lock:
+            there = turn.inbox.take(prefix)
         if there is not None:
             event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{there.body}")
             yield Settle(event)

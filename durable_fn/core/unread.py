@@ -1,0 +1,56 @@
+"""Signals that a losing branch of a `def` handler gives back.
+
+Branches on threads take signals while others end. One that took a signal and then lost, or ended too late, leaves nothing
+behind but what it had done: a signal after which it did nothing was handed to nobody. It is unread again, by a line of its own
+beside the branch's end, and the next wait gets it, in this generation or the next. Doing something is to begin a body, another
+execution, or a message to one, anywhere the signal's value may have got to: behind the wait in its own scope, or in a scope
+around it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .events import FAILED, SUCCEEDED
+from .journal import Journal, Record
+
+_FANS: Final = frozenset({"parallel", "map", "race"})
+
+
+def unread(journal: Journal, path: str) -> list[Record]:
+    """The waits below the path of a branch whose signals it did nothing with, oldest first."""
+    below = tuple(journal.below(path))
+    taken = [
+        (place, record)
+        for place, record in enumerate(below)
+        if record.kind == "signal" and not record.returned and _ended(record, SUCCEEDED)
+    ]
+    if not taken:
+        return []
+    acts = [(place, record) for place, record in enumerate(below) if _acted(record)]
+    return [
+        wait
+        for place, wait in taken
+        if not any(later > place and not _beside(journal, wait.id, act.id) for later, act in acts)
+    ]
+
+
+def _ended(record: Record, *statuses: str) -> bool:
+    return record.done is not None and record.done.status in statuses
+
+
+def _acted(record: Record) -> bool:
+    """Whether the operation has done something outside. A step that came no further than to its cancellation has not."""
+    if record.kind == "step":
+        return record.begun is not None or record.retry is not None or _ended(record, SUCCEEDED, FAILED)
+    if record.kind == "call":
+        return record.begun is not None or _ended(record, SUCCEEDED, FAILED)
+    return record.kind == "send" and _ended(record, SUCCEEDED, FAILED)
+
+
+def _beside(journal: Journal, one: str, other: str) -> bool:
+    """Whether two operations are in different branches of a fan."""
+    mine, theirs = one.split("/"), other.split("/")
+    n = next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), None)
+    head = None if n is None else journal.records.get("/".join(mine[:n]))
+    return head is not None and head.kind in _FANS
