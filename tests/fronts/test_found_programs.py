@@ -6,40 +6,40 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from durable_fn import AsyncDurableContext, durable
 from durable_fn.testing import LocalRunner, replay
-from tests.fronts.programs import Case, Node
-from tests.fronts.test_fuzz import problems
+from tests.fuzz.checks import problems_everywhere
+from tests.fuzz.nodes import Case, Node
 
 Ctx = AsyncDurableContext
 STEP = Node("step")
 
 
-def _case(*program: Node, cancelled_at: float | None = None) -> Case:
-    return Case(list(program), None, cancelled_at is not None, cancelled_at, [])
+def _case(*program: Node, **what: Any) -> Case:
+    return Case(list(program), **what)
 
 
-FAIL, FLAKY = Node("fail", 2), Node("flaky", 3)
+FAIL, FLAKY = Node("fail", flag=True), Node("flaky", 3)
 FOUND = {
     "a native timer fired while a decision was being written": _case(
-        Node("group", blocks=([Node("timeout", 4, blocks=([Node("signal", 4, "a")],)), STEP],), flag=True)
+        Node("spoiled", 4, blocks=([Node("timeout", 4, blocks=([Node("signal", 4, "a")],)), STEP],))
     ),
     "a fan that was over was cancelled once more in a replay": _case(
         Node("parallel", 1, "ratio", ([Node("sleep", 5)], [Node("swallowed", blocks=([Node("callback", 8)],))])),
         Node("saga", blocks=([STEP],)),
         cancelled_at=4.2,
+        always_suspend=True,
     ),
     "two native timers for one moment fired in another order": _case(
         Node(
             "first",
             blocks=(
                 [Node("reminded", 2, "a")],
-                [Node("group", blocks=([STEP],), flag=True), Node("wait_for", 1, blocks=([FLAKY],))],
+                [Node("spoiled", 4, blocks=([STEP],)), Node("wait_for", 1, blocks=([FLAKY],))],
             ),
         ),
         FLAKY,
@@ -58,8 +58,6 @@ FOUND = {
             True,
         )
     ),
-}
-FOUND_BY_DEATHS = {
     "the end of a branch was written, and its fan was cancelled": _case(
         FAIL, Node("first", blocks=([STEP], [Node("map", 1, "ratio", ([Node("now")], [STEP]), 2, True)]))
     ),
@@ -76,16 +74,8 @@ FOUND_BY_DEATHS = {
 
 
 @pytest.mark.parametrize("found", FOUND)
-@pytest.mark.parametrize("local", [True, False], ids=["embedded", "remote"])
-def test_found(found: str, local: bool) -> None:
-    assert not problems(FOUND[found], "async", local=local)
-
-
-@pytest.mark.parametrize("found", FOUND_BY_DEATHS)
-@pytest.mark.parametrize("local", [True, False], ids=["embedded", "remote"])
-def test_found_by_deaths(found: str, local: bool) -> None:
-    for dies_at in range(12, 32):
-        assert not problems(replace(FOUND_BY_DEATHS[found], dies_at=dies_at), "async", local=local), dies_at
+def test_found(found: str) -> None:
+    assert not problems_everywhere(FOUND[found], "async")
 
 
 async def work(x: Any) -> Any:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_fn.core import failures
-from durable_fn.core.events import moves, parse_body
+from durable_fn.core.events import RAISED, moves, parse_body
 from durable_fn.core.journal import Segment
 from tests.fuzz.ledger import Log
 from tests.fuzz.life import ID, Life
 from tests.fuzz.nodes import FANS, Block, Case, case, timeless
-from tests.fuzz.reading import Read, Reader, beginnings
+from tests.fuzz.reading import Read, Reader, cuts
 from tests.fuzz.traces import difference
 from tests.fuzz.world import Hang, Loop
 
@@ -49,21 +49,35 @@ def problems(case: Case, front: str, *, most: int = MOST_BEGINNINGS, tally: Tall
     return Check(case, front, tally).run(most)
 
 
-def problems_of_seed(seed: int, front: str, deaths: int, tally: Tally) -> tuple[Case, list[str]]:
+def problems_of_seed(
+    seed: int, front: str, deaths: int, tally: Tally, beginnings: int = MOST_BEGINNINGS
+) -> tuple[Case, list[str]]:
     """What is wrong with a life of its program, or with one of as many lives with a death at some point."""
     of = case(seed, native=front == "async")
     check = Check(of, front, tally)
-    wrong = check.run(MOST_BEGINNINGS)
+    wrong = check.run(beginnings)
     if wrong:
         return of, wrong
     chance = random.Random(f"{seed} deaths")
     places = range(1, check.points + 1)
     for dies_at in sorted(chance.sample(places, min(deaths, check.points))):
         dying = dataclasses.replace(of, dies_at=dies_at)
-        wrong = Check(dying, front, tally).run(MOST_BEGINNINGS if dies_at % 4 == 0 else 0)
+        wrong = Check(dying, front, tally).run(beginnings if dies_at % 4 == 0 else 0)
         if wrong:
             return dying, wrong
     return of, []
+
+
+def problems_everywhere(of: Case, front: str) -> list[str]:
+    """Of a life without a death, and of one for each point at which the process may die; on both journals."""
+    for local in (True, False):
+        check = Check(dataclasses.replace(of, local=local), front)
+        wrong = check.run(MOST_BEGINNINGS)
+        for dies_at in range(1, check.points + 1):
+            wrong = wrong or Check(dataclasses.replace(of, local=local, dies_at=dies_at), front).run(3)
+        if wrong:
+            return [f"{'embedded' if local else 'remote'} journal: {problem}" for problem in wrong]
+    return []
 
 
 def differs_in_many_turns(seed: int, front: str, tally: Tally | None = None) -> list[str]:
@@ -192,7 +206,7 @@ class Check:
             wrong.append(f"it was renewed, and reads as {read.end} {read.value}")
         if read.bodies:
             wrong.append(f"{read.bodies} bodies began in a reading")
-        if not self.unwalked and not any(event.id == "$end" for event in log.events()):
+        if not self.unwalked and not any(e.id == "$end" or e.status == RAISED for e in log.events()):
             started = {op for id, gen, op in life.ledger.started if (id, gen) == (ID, log.header.gen)}
             for op in sorted(started - read.entered):
                 wrong.append(f"the body of {op} began, and the log does not lead to it")
@@ -208,7 +222,7 @@ class Check:
 
     def _beginnings(self, log: Log, whole_log: list[Segment], whole: Read, reader: Reader, most: int) -> list[str]:
         chance = random.Random(f"{self.case.chance} beginnings")
-        every = list(beginnings(whole_log))
+        every = list(cuts(whole_log))
         for segments in every if len(every) <= most else chance.sample(every, most):
             read = reader.read(log, segments)
             place = f"of {len(segments)} segments, {sum(s.body.count(chr(10)) + 1 for s in segments)} lines"

@@ -163,8 +163,8 @@ def _asked_for() -> Iterator[set[str]]:
     found: set[str] = set()
     enter = Scope.enter
 
-    def entering(scope: Scope, kind: str, component: str) -> Op:
-        op = enter(scope, kind, component)
+    def entering(scope: Scope, *args: Any, **kwargs: Any) -> Op:
+        op = enter(scope, *args, **kwargs)
         found.add(op.id)
         return op
 
@@ -175,7 +175,7 @@ def _asked_for() -> Iterator[set[str]]:
         Scope.enter = enter  # type: ignore[method-assign]
 
 
-def beginnings(segments: list[Segment]) -> Iterator[list[Segment]]:
+def cuts(segments: list[Segment]) -> Iterator[list[Segment]]:
     """Every beginning of a log, shorter than the whole: by segments, and by lines within them."""
     for n, segment in enumerate(segments):
         yield segments[:n]
