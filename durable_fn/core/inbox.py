@@ -4,12 +4,12 @@
     call/GEN/HASH         outcome of an execution          signal/HASH/N/RANDOM  one signal
     cancel/N              somebody asked for it
 
-HASH stands for an operation, a called execution or a signal's name, so that a key stays short whatever users call things;
-all operations that wait for one execution read the same entry. An outcome that a redrive makes be forgotten stays where it is:
-what is asked anew has another key (see `slot`, `callback_key`). N is the count of
-entries that the sender saw. A signal is accepted only while that is the count, so that signals are in the order in which they were
-accepted, whoever sent them: none that comes later goes before one that was handed out. A body is one letter, the outcome, and a
-value (a callback's with the time it came, and a tab, before it).
+HASH stands for an operation, a called execution or a signal's name, so that a key stays short whatever users call things; all
+operations that wait for one execution read the same entry. An outcome that a redrive makes be forgotten stays where it is: what
+is asked anew has another key (see `slot`, `callback_key`). N is the count of entries that the sender saw. A signal is accepted
+only while that is the count, so that signals are in the order in which they were accepted, whoever sent them: none that comes
+later goes before one that was handed out. A body is one letter, the outcome, and a value (a callback's with the time it came,
+and a tab, before it).
 """
 
 from __future__ import annotations
