@@ -98,6 +98,8 @@ class _Run:
             self.fan.end(strand, "CANCELLED")
         else:
             self.fan.end(strand, "FAILED" if strand.error else "SUCCEEDED", strand.value, strand.error)
+        if self.fan.early and lane.end is not None:
+            self.pump.decided = lane.end  # which were first is not decided again
         if self.fan.over and not was_over:
             for other in self._running.values():
                 other.cancel(Doom("lost", f"the fan is over: {self.fan.reason}"))
@@ -123,6 +125,7 @@ class _Lane:
         self.branch = Branch()
         self.task: HandlerTask[Any] | None = None
         self._asked = False
+        self.end: Event | None = None  # new in this turn
         self._recorded = False  # its end is in the log
         self._by = ""  # the line by which it was cancelled
 
@@ -177,6 +180,7 @@ class _Lane:
     def hand(self, event: Event) -> bool:
         """Its end: what a replay will find, or found."""
         strand = self.strand
+        self.end = None if self._recorded else event
         if event.status == CANCELLED:
             strand.status = "CANCELLED"
         elif self.task is None:

@@ -63,7 +63,7 @@ class Pump:
         self.over = False
         self.outcome: BaseException | None = None
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
-        self._decided: Event | None = None  # the last line by which another way may have been taken
+        self.decided: Event | None = None  # the last line by which another way may have been taken
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
         self.end = ExecutionEnd(self)
         self._stuck = False
@@ -300,7 +300,7 @@ class Pump:
         if not self.line.is_held(event) and (
             not self.agenda.empty or self.bodies.at_work or self.bodies.waiting or self.line.events[-1] is not event
         ):
-            self._decided = event
+            self.decided = event
 
     # -- what comes for the first time -----------------------------------------------------------------------------
 
@@ -379,7 +379,7 @@ class Pump:
 
     def _is_decided(self) -> bool:
         """Whether no death can make it be decided otherwise what was handed out."""
-        return self._decided is None or self.commits.covers(self._decided)
+        return self.decided is None or self.commits.covers(self.decided)
 
     def _answered(self, _: object, error: Exception | None) -> None:
         if error is not None:
