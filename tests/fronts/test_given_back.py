@@ -215,6 +215,31 @@ def test_a_wait_that_lost_while_it_slept_gives_its_signal_back() -> None:
         assert execution.result == ["short", "1"]
 
 
+def test_two_threads_do_not_take_one_signal() -> None:
+    """They stop where one has seen which is the next and has not taken it."""
+    barrier = threading.Barrier(2)
+
+    def profile(frame: Any, event: str, arg: Any) -> None:
+        if event == "return" and (frame.f_code.co_name, frame.f_back.f_code.co_name) == ("first", "take"):
+            with contextlib.suppress(threading.BrokenBarrierError):
+                barrier.wait(0.5)
+
+    def waits(c: DurableContext) -> Any:
+        sys.setprofile(profile)
+        try:
+            return c.wait_for_signal("s")
+        finally:
+            sys.setprofile(None)
+
+    @durable(name="handler")
+    def handler(event: None, ctx: DurableContext) -> Any:
+        ctx.sleep(10)
+        return sorted(ctx.parallel([waits, waits]).results)
+
+    with LocalRunner(handler) as runner:
+        assert started(runner, ("s", "1"), ("s", "2")).result == ["1", "2"]
+
+
 # -- what counts as having got it ----------------------------------------------------------------------------------
 
 
@@ -634,6 +659,32 @@ def test_what_a_patch_decides_in_a_branch_is_on_record_before_a_body() -> None:
     with LocalRunner(handler) as runner:
         assert runner.run(None, "x").status == "SUCCEEDED"
     assert seen == [True, True]
+
+
+def test_what_another_branch_wrote_is_not_written_for_again() -> None:
+    """The signal of the second branch goes with the step of the first, so nothing is owed behind the fan."""
+    runs, has = threading.Event(), threading.Event()
+
+    def body() -> None:
+        runs.set()
+        assert has.wait(10)
+
+    def second(c: DurableContext) -> None:
+        assert runs.wait(10)
+        c.wait_for_signal("s")
+        has.set()
+
+    @durable(name="handler")
+    def handler(event: None, ctx: DurableContext) -> None:
+        ctx.sleep(10)
+        ctx.parallel([lambda c: c.step(body), second])
+        ctx.sleep(0.5)
+        ctx.step(effect, "after")
+
+    with LocalRunner(handler) as runner:
+        assert started(runner, ("s", "1")).status == "SUCCEEDED"
+        last = segments(runner)[-1].body
+        assert ("effect\tstep" in last, last.count("sleep#2\tsleep")) == (True, 2), "the nap rides along with the step"
 
 
 def test_branches_share_the_writes_of_their_signals() -> None:
