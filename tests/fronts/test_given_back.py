@@ -433,7 +433,7 @@ def generations(event: list[str], ctx: DurableContext) -> Any:
         return event
     ctx.sleep(10)
     waits = [lambda c, n=n: c.wait_for_signal(n, result_type=str) for n in "abab"]
-    ctx.continue_as_new([*event, ctx.race(waits)[1]])
+    return ctx.continue_as_new([*event, ctx.race(waits)[1]])
 
 
 def send(world: World, *names: str) -> None:
@@ -487,7 +487,7 @@ def much(event: list[str], ctx: DurableContext) -> Any:
     got = [*event]
     if not event:
         ctx.sleep(10)
-    got += [value for value in ctx.parallel([bare, bare]).results]
+    got += ctx.parallel([bare, bare]).results
     ctx.step(noted, tuple(got))
     got.append(ctx.race([both, bare])[1])
     ctx.step(noted, tuple(got))
