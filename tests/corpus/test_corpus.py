@@ -57,9 +57,10 @@ def test_on_aws(shape: Shape, front: str) -> None:
 
 @cases()
 def test_suspending_at_every_operation_changes_nothing(shape: Shape, front: str) -> None:
+    expected = reference(shape.name, front)
     facts = runs.on_sqlite(shape, front, always_suspend=True)
     check(shape, facts)
-    assert facts.ends() == reference(shape.name, front).ends()
+    assert facts.ends() == expected.ends()
 
 
 @cases(lambda shape: shape.dies)
