@@ -5,20 +5,21 @@ The order of requests and what a failed condition means are the protocol's; its 
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .core import causes, failures
-from .core.header import Ending, Header, Lease, Refusal
+from .core.header import Ending, Header, Lease, Parking, Refusal
 from .core.inbox import in_hand
 from .core.journal import Journal
 from .core.pauses import HELD_MS, OUTAGE_MS, pause_ms
-from .core.retention import OF_FUNCTION
+from .core.retention import OF_FUNCTION, Edition, keep_at, next_horizon
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
-from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
+from .errors import ExecutionCancelled, ExecutionTimedOut, JournalDamaged, NonDeterminismError, SerializationError
 from .fronts.session import Outage, Session, unstored
 from .hints import send_hint
 from .lambda_time import remaining_ms
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from .hooks import InvocationInfo
 
 _log = logging.getLogger("durable_fn")
+
+T = TypeVar("T")
 
 WAIT_IN_PLACE_MS: Final = 3000
 """A message that comes this much too early, or finds a lease that ends so soon, waits instead of being lost."""
@@ -108,11 +111,41 @@ class Invocation:
         """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands. What the
         journal refuses is raised; the lease is given back before, so that nobody has to wait for its end."""
         self.header = header
+        return self._turns(header, lease) if not self.hooks else self._hooked(header, lease)
+
+    def _turns(self, header: Header, lease: Lease) -> Header:
         try:
-            return self._run(header, lease) if not self.hooks else self._hooked(header, lease)
+            return self._run(header, lease)
         except (Exception, Outage) as error:
-            self._give_back(error.__cause__ or error)
+            cause = error.__cause__ or error if isinstance(error, Outage) else error
+            if isinstance(cause, JournalDamaged):
+                return self._hold(cause)
+            self._give_back(cause)
             raise
+
+    def _hold(self, error: JournalDamaged) -> Header:
+        """It cannot go on. Suspended with the reason shown, and tried again later: by then it may be mended."""
+        header, now = self.header, self.backend.clock.now()
+        due = now + pause_ms(HELD_MS, header.strikes)
+        _log.error("%s. It is tried again in %d s", error, (due - now) // 1000)
+        text = f"{error}. It is tried again by itself, and at once by `redrive`; `terminate` ends it now"
+        failure = failures.Failure(failures.class_name(JournalDamaged), failures.readable(text), "", None, None)
+        edition = self._prolonged(header, now)
+        parking = Parking(due, due, None, failures.encode(failure), header.strikes + 1, edition=edition)
+        reply = self.backend.store.suspend(header, self.writer, parking)
+        if isinstance(reply, Refusal):
+            return reply.header or header
+        send_hint(self.backend, reply, now)
+        return reply
+
+    def _prolonged(self, header: Header, now: int) -> Edition | None:
+        """What cannot be read cannot be copied either: its items get a later stamp one by one, so that they are there to be
+        mended."""
+        if keep_at(header.horizon) > now:
+            return None
+        horizon = next_horizon(now, header.started, header.retention * 1000)
+        self.backend.store.prolong(header, horizon)
+        return Edition(header.edition, header.copied, horizon)
 
     def _give_back(self, error: BaseException) -> None:
         """As far as it can be written: else the lease lapses."""
@@ -135,7 +168,7 @@ class Invocation:
         request_id = str(getattr(self.context, "aws_request_id", ""))
         self.info = info = hooking.invocation_info(header, lease.now, request_id)
         with wrapped(self.hooks, lambda hook: hook.invocation(info)):
-            after = self._run(header, lease)
+            after = self._turns(header, lease)
             hooking.left(info, after, self.writer, self.raised)
         return after
 
@@ -146,7 +179,7 @@ class Invocation:
             loaded = self._load(header)
             if loaded is None:
                 return header
-            turn = self._turn(loaded)
+            turn = self._readable(loaded, self._turn)
             self.header = turn.header
             if self.info is not None:
                 from .fronts.hooking import TurnProgress
@@ -176,12 +209,19 @@ class Invocation:
             return Loaded(header, [], {})
         for attempt in range(_RELOADS):
             loaded = self.backend.store.load(header.key)
-            if loaded is None or _complete(loaded):
+            if loaded is None or self._readable(loaded, _complete):
                 return loaded
             self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction shows its items one by one
-        raise RuntimeError(
+        raise JournalDamaged(
             f"the inbox of execution {header.id!r} stays incomplete: an entry that it counts is not there"
         )
+
+    def _readable(self, loaded: Loaded, read: Callable[[Loaded], T]) -> T:
+        """What is pure fails for no other reason than what it is given. Raises JournalDamaged."""
+        try:
+            return read(loaded)
+        except Exception as error:
+            raise JournalDamaged(f"the journal of execution {loaded.header.id!r} is damaged: {error}") from error
 
     def _turn(self, loaded: Loaded) -> Turn:
         return Turn(
@@ -216,6 +256,10 @@ class Invocation:
             from .fronts.sync import run
         try:
             event = function.event_adapter.decode(header.input or "null", f"the event for {function.name!r}")
+        except SerializationError as error:
+            _check_is_json(header)
+            return self._raised(turn, error)
+        try:
             value = run(session, function.__wrapped__, event, self.context)
         except (Exception, ExecutionCancelled) as error:
             return self._closed(turn) or self._raised(turn, error)
@@ -309,6 +353,14 @@ class Invocation:
             turn.closed = None
             return settlement.settle(self._raised(turn, error))
         return settlement.renew(text)
+
+
+def _check_is_json(header: Header) -> None:
+    """What fits the annotation no more is the code's own; what is no JSON was written by nobody here. Raises JournalDamaged."""
+    try:
+        json.loads(header.input or "null")
+    except ValueError as error:
+        raise JournalDamaged(f"the input of execution {header.id!r} is damaged: it is not JSON ({error})") from error
 
 
 def _complete(loaded: Loaded) -> bool:

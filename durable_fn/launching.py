@@ -180,7 +180,7 @@ def outcome(header: Header) -> str:
 
 def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: str) -> None:
     """Asks an execution to end, if it is one that this parent made."""
-    there = backend.store.get(id)
+    there = backend.store.peek(id)
     if there is not None and there.run == derived_run(parent, id, "call"):
         cancel(backend, id, reason, writer)
 
@@ -188,7 +188,7 @@ def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: s
 def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header | Refusal | None:
     """Asks it to end. None: there is no such execution. Asked twice, or finished, it has no effect."""
     while True:
-        header = backend.store.get(id)
+        header = backend.store.peek(id)  # no value is read: it may be damaged
         if header is None or not header.live or header.cancel:
             return header
         now = backend.clock.now()

@@ -91,7 +91,11 @@ class JournalStore(Protocol):
         """`input` may be None where it is kept in an item of its own: then `load` brings it."""
 
     def load(self, key: Key) -> Loaded | None:
-        """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone."""
+        """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone. Raises
+        JournalDamaged for what cannot be read, as `get` does."""
+
+    def tail(self, header: Header) -> int:
+        """The sequence number behind the last segment of this generation's log, whatever is in it, or missing."""
 
     def append(self, header: Header, segment: Segment) -> bool:
         """Put, if the sequence number is free. True if this writer's segment stands there now, False if another's does."""
@@ -142,6 +146,10 @@ class JournalStore(Protocol):
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """Writes what `edition` says under its own name, and stamps the header's input and these entries with its horizon. None
         of it is seen before a suspend makes it count, so a copy of a request that comes late changes nothing."""
+
+    def prolong(self, header: Header, horizon: int) -> None:
+        """All that is stored of this run stays until then, in epoch seconds, whatever is in it. Not the header: a suspend says
+        so."""
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         """A finished execution is PENDING and due again; the segment says what of its log is forgotten."""

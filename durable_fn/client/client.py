@@ -163,7 +163,7 @@ class DurableClient:
 
     def cancel(self, id: str, reason: str | None = None) -> None:
         """Asks. Compensations run, then CANCELLED. Finished: no effect."""
-        self._executions.header(id)
+        self._executions.peeked(id)
         request_cancel(self._executions.backend, id, failures.readable(reason or "") or None, writer())
 
     def terminate(self, id: str, reason: str | None = None) -> None:

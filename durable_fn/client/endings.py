@@ -20,9 +20,8 @@ def terminate(executions: Executions, id: str, reason: str | None) -> None:
     ending = Ending("TERMINATED", executions.clock.now(), error=failures.encode(failure))
     by = writer()
     for _ in range(TRIES):
-        loaded = executions.loaded(id)
-        header, segments = loaded.header, loaded.segments
-        tombstone = Segment(len(segments), by, fence(ending.finished))
+        header = executions.peeked(id)  # no value is read: it may be damaged
+        tombstone = Segment(executions.store.tail(header), by, fence(ending.finished))
         ended = replace(header, status=ending.status, error=ending.error)
         note = None if header.parent is None else note_of(ended, by, executions.clock.now())
         reply = executions.store.terminate(header, ending, tombstone, note)
@@ -36,7 +35,7 @@ def terminate(executions: Executions, id: str, reason: str | None) -> None:
 
 
 def purge(executions: Executions, id: str) -> None:
-    reply = executions.store.retire(executions.header(id))
+    reply = executions.store.retire(executions.peeked(id))
     if isinstance(reply, Header):
         executions.store.remove(reply)
     elif reply.reason == "live":

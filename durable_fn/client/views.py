@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ..core import failures
 from ..core.durations import aware, moment
-from ..core.header import Header
+from ..core.header import Header, outlined
 from ..core.journal import Journal
 from ..core.values import UNTYPED, adapter, plain
-from ..errors import CallError, CallTimeout
+from ..errors import CallError, CallTimeout, DurableError, JournalDamaged
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
 from .executions import Executions
 
@@ -24,12 +25,23 @@ _LONGEST_LOOK_S = 2.0
 
 
 def snapshot(executions: Executions, id: str) -> ExecutionInfo:
-    header = executions.header(id)
-    if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
-        loaded = executions.store.load(header.key)
-        if loaded is not None:
-            header.custom = Journal(loaded.segments).custom or header.custom
-    return _info(header)
+    """Of a live one that is damaged: what can be read of it, and why the rest cannot."""
+    try:
+        header = executions.header(id)
+        if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
+            loaded = executions.store.load(header.key)
+            if loaded is not None:
+                header.custom = Journal(loaded.segments).custom or header.custom
+        return _info(header)
+    except (DurableError, ValueError) as error:
+        outline = executions.peeked(id)
+        if outline.ended:
+            raise
+        return _damaged(outline, error)
+
+
+def _damaged(header: Header, error: Exception) -> ExecutionInfo:
+    return replace(_info(outlined(header)), held=_said(error))
 
 
 def listed(
@@ -46,6 +58,9 @@ def listed(
         try:
             shown = _info(header)
         except Exception as error:  # one damaged item must not hide the others
+            if not header.ended:
+                yield _damaged(header, error)
+                continue
             _log.warning("execution %r is left out of the list: %s: %s", header.id, type(error).__name__, error)
         else:
             yield shown
@@ -102,7 +117,23 @@ def _info(header: Header) -> ExecutionInfo:
         invocations=header.turns,
         input=plain(header.input or "null"),
         error=error,
+        held=_held(header, error),
     )
+
+
+def _held(header: Header, error: ErrorInfo | None) -> ErrorInfo | None:
+    if not header.live and not header.ended:
+        return _said(
+            JournalDamaged(f"its status {header.status!r} is of another version of durable_fn, which goes on with it")
+        )
+    if not header.held:
+        return None
+    return error or _said(JournalDamaged("the reason cannot be read; `describe` says why"))
+
+
+def _said(error: Exception) -> ErrorInfo:
+    text = f"{error}. `terminate` ends the execution now"
+    return {"error_type": failures.class_name(JournalDamaged), "message": failures.readable(text)}
 
 
 def _next_due(header: Header) -> datetime | None:

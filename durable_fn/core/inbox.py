@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 CANCEL: Final = "cancel/"
+REDRIVE: Final = "redrive/"
 _OF_A_GENERATION: Final = frozenset({"callback", "beat", "call"})
 SUCCESS: Final = "S"
 FAILURE: Final = "F"

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, Entry
+from ...core.inbox import CANCEL, REDRIVE, Entry
 from ...core.journal import Segment
 from ...core.retention import Edition, removal
-from ...errors import ExecutionNotFound
+from ...errors import ExecutionNotFound, JournalDamaged
 from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from . import transitions
@@ -29,6 +29,7 @@ from .items import (
     from_segment,
     header_key,
     number,
+    segment_prefix,
     text,
     to_entry,
     to_header,
@@ -125,8 +126,14 @@ class DynamoStore:
         return self._standing(header.id)
 
     def _standing(self, id: str) -> Header | Refusal:
-        """After a transaction, which returns nothing."""
-        return self.get(id) or Refusal("unknown", None)
+        """After a transaction, which returns nothing. Values that cannot be read are left out."""
+        item = self.table.get(header_key(id))
+        if item is None:
+            return Refusal("unknown", None)
+        try:
+            return self._values.filled(item)
+        except (ExecutionNotFound, JournalDamaged):
+            return to_header(item)
 
     def _put_values(self, header: Header, ending: Ending) -> None:
         """They live as long as the header that refers to them."""
@@ -146,8 +153,23 @@ class DynamoStore:
             return reading.loaded()
         there = self.table.get(header_key(key.id))
         if there is not None and to_header(there).key == key:
-            raise lost(key.id, name)
+            raise JournalDamaged(str(lost(key.id, name)))
         return None  # it went on as the next generation, or was removed, while it was read
+
+    def tail(self, header: Header) -> int:
+        """By the keys alone."""
+        reply = self.table.request(
+            "query",
+            TableName=self.table.name,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :log)",
+            ExpressionAttributeValues={":pk": text(header.id), ":log": text(segment_prefix(header.key))},
+            ProjectionExpression="sk",
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            Limit=1,
+        )
+        last = [int(item["sk"]["S"].rpartition("#")[2]) for item in reply["Items"]]
+        return max([header.copied, *(seq + 1 for seq in last)])
 
     def append(self, header: Header, segment: Segment) -> bool:
         """[the sequence number is free]: this keeps the log linear and fences a stale owner."""
@@ -157,7 +179,7 @@ class DynamoStore:
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them."""
         cancels = entry.key.startswith(CANCEL)
-        bump = transitions.deliver(header, now, cancel=cancels)
+        bump = transitions.deliver(header, now, cancel=cancels, again=entry.key.startswith(REDRIVE))
         try:
             self.table.transact({"Put": new(from_entry(header, entry))}, bump.part)
         except ConditionFailed as failure:
@@ -270,6 +292,9 @@ class DynamoStore:
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         self._retention.keep(header, edition, chunks, entries)
 
+    def prolong(self, header: Header, horizon: int) -> None:
+        self._retention.prolong(header, horizon)
+
     def retire(self, header: Header) -> Header | Refusal:
         return self._make(transitions.retire(header))
 
@@ -302,7 +327,7 @@ class DynamoStore:
         for item in newest(self.table, name, status, started_after, limit):
             try:
                 yield self._values.filled(item)
-            except ExecutionNotFound:  # it is being removed, and no reason to show nothing of the others
+            except (ExecutionNotFound, JournalDamaged):  # no reason to show nothing of the others
                 yield to_header(item)
 
     # -- functions -------------------------------------------------------------------------------------------------

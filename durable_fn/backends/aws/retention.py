@@ -43,6 +43,11 @@ class Retention:
         for key in keys:
             self._stamp(key, edition.horizon)
 
+    def prolong(self, header: Header, horizon: int) -> None:
+        for item in self._table.partition(header.id):
+            if f"#{header.run}#" in item["sk"]["S"]:
+                self._stamp({"pk": item["pk"], "sk": item["sk"]}, horizon)
+
     def _stamp(self, key: Item, horizon: int) -> None:
         """[there, and earlier]: a copy of an older request that comes late must not shorten a life."""
         earlier = Condition("attribute_exists(pk) AND #ttl < :ttl", {":ttl": number(horizon)})

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ...core import header as transitions
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, Entry, belongs
+from ...core.inbox import CANCEL, REDRIVE, Entry, belongs
 from ...core.journal import Segment
 from ...core.retention import Edition
 from ...ports import Due, Loaded, blob_prefix
@@ -103,6 +103,10 @@ class SQLiteStore:
                 return None
             inbox = {entry.key: entry for entry in rows.entries(db, key) if belongs(entry.key, key.gen)}
             return Loaded(header, rows.segments(db, key), inbox)
+
+    def tail(self, header: Header) -> int:
+        last = "SELECT max(seq) + 1 FROM segments WHERE id = ? AND run = ? AND gen = ?"
+        return self.database.read(last, header.key)[0][0] or 0
 
     def append(self, header: Header, segment: Segment) -> bool:
         with self.database.transaction() as db:
@@ -195,6 +199,9 @@ class SQLiteStore:
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """Nothing: `remove_expired` looks at the header alone."""
 
+    def prolong(self, header: Header, horizon: int) -> None:
+        """Nothing, as `keep`."""
+
     def remove_expired(self, now: int) -> int:
         """What DynamoDB's TTL does: finished executions whose retention is over. Returns how many."""
         with self.database.transaction() as db:
@@ -270,7 +277,8 @@ def _deliver(db: sqlite3.Connection, key: Key, entry: Entry, now: int) -> Header
     there = rows.entry_at(db, key, entry.key)
     if there is not None and old is not None:
         return old if entry.writer == there.writer or entry.digest == there.digest else Refusal("moved", old)
-    new = transitions.deliver(old, key, now, cancel=entry.key.startswith(CANCEL))
+    cancels, again = entry.key.startswith(CANCEL), entry.key.startswith(REDRIVE)
+    new = transitions.deliver(old, key, now, cancel=cancels, again=again)
     if isinstance(new, Header):
         rows.put_entry(db, key, entry)
         rows.update(db, old, new)
