@@ -32,7 +32,9 @@ GENERATION_ID: Final = "$generation"
 """The line that a generation begins with."""
 FORK_ID: Final = "$fork"
 """The line that ends what a fork was copied from."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID})
+EVENT_ID: Final = "$event"
+"""The line that keeps the event as it was validated, where who started the execution could not do that."""
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, EVENT_ID})
 
 _FIELDS = 8
 

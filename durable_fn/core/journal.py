@@ -10,6 +10,7 @@ from typing import NamedTuple
 from .events import (
     BEGUN,
     CANCELLED,
+    EVENT_ID,
     FORK_ID,
     GENERATION_ID,
     NO_OPERATIONS,
@@ -92,6 +93,7 @@ class Journal:
         self.resumed = 0
         self.used: set[str] = set()  # keys of signals that were consumed
         self.custom: str | None = None  # what `set_status` wrote last
+        self.event: str | None = None  # as it was validated, where that is not the input
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
         self.origin = 0  # of a fork: when the execution that it was copied from began
@@ -151,6 +153,8 @@ class Journal:
         """A line that is no operation's."""
         if event.id == STATUS_ID:
             self.custom = event.value
+        elif event.id == EVENT_ID:
+            self.event = event.value
         elif event.id == GENERATION_ID:
             self.resumed = event.at
         elif event.id == FORK_ID:

@@ -16,6 +16,7 @@ from .causes import Cause
 from .cuts import begun_anew, consequences
 from .events import (
     BEGUN,
+    EVENT_ID,
     FAILED,
     FORK_ID,
     GENERATION_ID,
@@ -109,7 +110,7 @@ def _without(segments: list[Segment], line: Event, log: Rewound) -> list[Segment
         gone, targets = consequences(events, causes.read(json.loads(value)))
     else:
         gone, targets = set(), set()
-    gone -= {place for place, event in enumerate(events) if event.id in (FORK_ID, GENERATION_ID)}
+    gone -= {place for place, event in enumerate(events) if event.id in (EVENT_ID, FORK_ID, GENERATION_ID)}
     anew = begun_anew(events, gone, targets, line.at)
     _count(events, gone, targets, log)
     kept, place = [], 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
 from ..types import Duration, Semantics
+from .annotations import note_names
 from .durations import milliseconds
 from .events import component
 from .retry import Retry, checked_retry
@@ -136,6 +137,7 @@ class _StepDecorator:
         self._options = options
 
     def __call__(self, fn: F, /) -> F:
+        note_names(fn)
         return _decorate(fn, self._options)
 
 
@@ -220,6 +222,7 @@ def step(
         return _StepDecorator(options)
     if not callable(fn):
         raise TypeError(f"step() takes a function, got {type(fn).__name__}")
+    note_names(fn)
     if options == StepOptions():  # the bare @step: a marker for the reader, nothing to store
         return fn
     return _decorate(_copy(fn), options)
