@@ -15,11 +15,14 @@ from .core import causes, failures
 from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
 from .core.journal import Journal
+from .core.pauses import HELD_MS, OUTAGE_MS, pause_ms
 from .core.retention import OF_FUNCTION
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
-from .fronts.session import Session
-from .ports import Backend, Loaded
+from .fronts.session import Outage, Session, unstored
+from .hints import send_hint
+from .lambda_time import remaining_ms
+from .ports import Backend, BlobRefused, Loaded
 from .settlement import Outcome, Settlement
 from .starting import check_same
 from .types import ExecutionStatus, LambdaContext
@@ -32,8 +35,6 @@ _log = logging.getLogger("durable_fn")
 
 WAIT_IN_PLACE_MS: Final = 3000
 """A message that comes this much too early, or finds a lease that ends so soon, waits instead of being lost."""
-_FIRST_STRIKE_MS: Final = 30_000
-_LONGEST_STRIKE_MS: Final = 3_600_000
 _RELOADS: Final = 20
 
 
@@ -51,6 +52,7 @@ class Invocation:
         self.hooks = (*backend.hooks, *function.hooks)
         self.writer = secrets.token_hex(6)
         self.info: InvocationInfo | None = None  # for hooks, if there are any
+        self.header: Header  # the execution that is run, as far as it is known
         self.raised: BaseException | None = None  # what the handler itself raised in this invocation, if it did
 
     def lease(self) -> Lease:
@@ -59,7 +61,7 @@ class Invocation:
         return Lease(self.writer, now, now + self.remaining_ms() + 2 * self.backend.store.skew_ms, self.function.name)
 
     def remaining_ms(self) -> int:
-        return max(0, int(self.context.get_remaining_time_in_millis()))
+        return remaining_ms(self.context)
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
@@ -75,7 +77,7 @@ class Invocation:
         assert there is not None
         check_same(self.backend, there, wanted, self.function.event_adapter)
         now = self.backend.clock.now()
-        if there.live and there.lease < now and (there.due or now + 1) <= now:
+        if there.live and there.lease < now and there.reached(now):
             taken = self.resume(wanted.id)
             if isinstance(taken, Header):
                 return taken
@@ -103,25 +105,49 @@ class Invocation:
     # -- a turn ----------------------------------------------------------------------------------------------------
 
     def run(self, header: Header, lease: Lease) -> Header:
-        """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands."""
-        if not self.hooks:
-            return self._run(header, lease)
+        """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands. What the
+        journal refuses is raised; the lease is given back before, so that nobody has to wait for its end."""
+        self.header = header
+        try:
+            return self._run(header, lease) if not self.hooks else self._hooked(header, lease)
+        except (Exception, Outage) as error:
+            self._give_back(error.__cause__ or error)
+            raise
+
+    def _give_back(self, error: BaseException) -> None:
+        """As far as it can be written: else the lease lapses."""
+        header, now = self.header, self.backend.clock.now()
+        due = now + pause_ms(OUTAGE_MS, header.tries)
+        _log.error("execution %r could not be written, and goes on in %d s: %s", header.id, (due - now) // 1000, error)
+        failure = replace(failures.capture(error, keep_state=False), data=None)
+        try:
+            reply = self.backend.store.release(header, self.writer, due, failures.encode(failure))
+        except Exception as also:
+            _log.warning("execution %r goes on when its lease is over: it could not be given back: %s", header.id, also)
+            return
+        if isinstance(reply, Header):
+            send_hint(self.backend, reply, now)
+
+    def _hooked(self, header: Header, lease: Lease) -> Header:
         from .fronts import hooking
         from .hooks import wrapped
 
-        self.info = info = hooking.invocation_info(header, lease.now, str(self.context.aws_request_id))
+        request_id = str(getattr(self.context, "aws_request_id", ""))
+        self.info = info = hooking.invocation_info(header, lease.now, request_id)
         with wrapped(self.hooks, lambda hook: hook.invocation(info)):
             after = self._run(header, lease)
             hooking.left(info, after, self.writer, self.raised)
         return after
 
     def _run(self, header: Header, lease: Lease) -> Header:
-        took_over = header.prev_lease != 0
+        dead = header.prev_lease != 0
+        took_over = dead or bool(header.doubtful)
         for _ in range(_RELOADS):
             loaded = self._load(header)
             if loaded is None:
                 return header
             turn = self._turn(loaded)
+            self.header = turn.header
             if self.info is not None:
                 from .fronts.hooking import TurnProgress
 
@@ -131,9 +157,9 @@ class Invocation:
             settlement = Settlement(session, self.function)
             try:
                 if took_over:
-                    if turn.journal.fences >= STALL_LIMIT:
+                    if dead and turn.journal.fences >= STALL_LIMIT:
                         return settlement.end(_stalled(turn))
-                    session.fence()
+                    session.fence(dead=dead)
                     took_over = False
                 header = self._settle(settlement, turn, self._handler(session, loaded.header))
             except Fenced as fenced:
@@ -219,10 +245,10 @@ class Invocation:
     def _mismatched(self, turn: Turn, error: NonDeterminismError) -> Outcome:
         """Stays suspended with the error shown, and is tried again later: a fixed deployment picks it up."""
         turn.pending.clear()
-        strikes = turn.header.strikes + 1
-        delay = min(_FIRST_STRIKE_MS * 2 ** (strikes - 1), _LONGEST_STRIKE_MS) if strikes < 20 else _LONGEST_STRIKE_MS
+        strikes = turn.header.strikes
         _log.error("%s", error)
-        return Outcome(None, due=self.backend.clock.now() + delay, error=error, strikes=strikes)
+        due = self.backend.clock.now() + pause_ms(HELD_MS, strikes)
+        return Outcome(None, due=due, error=error, strikes=strikes + 1)
 
     def _returned(self, turn: Turn, value: Any) -> Outcome:
         leftover = turn.leftover()
@@ -264,7 +290,13 @@ class Invocation:
     # -- how it stands ---------------------------------------------------------------------------------------------
 
     def _settle(self, settlement: Settlement, turn: Turn, outcome: Outcome) -> Header:
-        return settlement.settle(outcome) if outcome.renewal is None else self._renew(settlement, turn, outcome.renewal)
+        try:
+            if outcome.renewal is not None:
+                return self._renew(settlement, turn, outcome.renewal)
+            return settlement.settle(outcome)
+        except BlobRefused as refused:
+            turn.closed = None
+            return settlement.settle(self._raised(turn, unstored(self.function.name, refused)))
 
     def _renew(self, settlement: Settlement, turn: Turn, renewed: Renewed) -> Header:
         """With a payload that the next generation could not read the execution fails."""

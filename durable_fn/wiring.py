@@ -136,4 +136,4 @@ def sqlite(path: str, *, synchronous: str = "full") -> Backend:
             "folder that can be written"
         ) from error
     packed = PackedStore(store, _codec, SQLiteBlobs(store))
-    return Backend(packed, PollingWakeups(), SystemClock(), "sqlite")
+    return Backend(packed, PollingWakeups(store), SystemClock(), "sqlite")

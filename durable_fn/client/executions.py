@@ -51,10 +51,25 @@ class Executions:
             )
         return loaded
 
+    def peeked(self, id: str) -> Header:
+        """Without its values: for whoever steers it, damaged or not."""
+        checked_id(id)
+        header = self.store.peek(id)
+        if header is None:
+            raise ExecutionNotFound(f"there is no execution {id!r}; it was never started, or its retention is over")
+        return header
+
     def deliver(self, header: Header, new: Entry) -> Header | Refusal:
         """Into the inbox, and wakes it."""
         now = self.clock.now()
-        reply = self.store.deliver(header, new, now)
+        return self._woken(self.store.deliver(header, new, now), now)
+
+    def beat(self, header: Header, new: Entry) -> Header | Refusal:
+        """As `deliver`, in the place of the one before."""
+        now = self.clock.now()
+        return self._woken(self.store.beat(header, new, now), now)
+
+    def _woken(self, reply: Header | Refusal, now: int) -> Header | Refusal:
         if isinstance(reply, Header):
             send_hint(self.backend, replace(reply, due=now), now)
         return reply

@@ -24,7 +24,7 @@ def redrive(executions: Executions, id: str, from_step: str | None) -> None:
         loaded = executions.kept(id)
         header, segments = loaded.header, loaded.segments
         now = executions.clock.now()
-        if header.live and header.strikes:
+        if header.held:
             executions.deliver(header, entry(numbered("redrive/", header.n, by), by, ""))
             return
         if header.live or (header.status == "SUCCEEDED" and from_step is None):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ..errors import SerializationError
 from .ids import checked_id
 
-_VERSION: Final = 1
+_BEGINNING: Final = '{"durable_fn":"wake/'
+"""What every wake message begins with, of any version and to the letter. JSON that somebody else writes does not: its key may
+be the same, its value is not."""
+_VERSION: Final = "wake/1"
 
 
 class Hint(NamedTuple):
@@ -26,19 +29,28 @@ class Hint(NamedTuple):
         return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
-def parse_hint(body: Any) -> Hint:
-    """The hint in a message body. Raises SerializationError for anything else: it ends in the dead-letter queue, where
-    somebody can look at it."""
+def is_wake_message(body: object) -> bool:
+    """Whether it is one of ours, whatever is in it. All others are somebody's business."""
+    return isinstance(body, str) and body.startswith(_BEGINNING)
+
+
+def parse_hint(body: str) -> Hint | None:
+    """The hint in a wake message; None for one of another version, which says nothing here: the sweeper sends another one. Raises
+    SerializationError for what is malformed: it ends in the dead-letter queue, where somebody can look at it."""
     try:
         data = json.loads(body)
-        version, id, run, fn, due = (data[key] for key in ("durable_fn", "id", "run", "fn", "due"))
-        if version != _VERSION or isinstance(due, bool) or not isinstance(due, int):
-            raise ValueError("unknown version" if version != _VERSION else "due is not a number")
+        if data["durable_fn"] != _VERSION:
+            return None
+        id, run, fn, due = (data[key] for key in ("id", "run", "fn", "due"))
+        if isinstance(due, bool) or not isinstance(due, int):
+            raise ValueError("due is not a number")
         if not isinstance(run, str) or not isinstance(fn, str):
             raise ValueError("run and fn must be text")
+        if len(data) != len(Hint._fields) + 1:
+            raise ValueError(f"it has {len(data) - len(Hint._fields) - 1} fields too many")
         return Hint(checked_id(id), run, fn, due)
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise SerializationError(
-            f"not a wake message of durable_fn ({type(error).__name__}: {error}): {str(body)[:200]!r}. A message "
-            'that begins with the key "durable_fn" is one of the SDK\'s own: name yours otherwise'
+            f"not a wake message of durable_fn ({type(error).__name__}: {error}): {body[:200]!r}. A message that begins with "
+            f"{_BEGINNING} is one of the SDK's own: write yours otherwise"
         ) from error
