@@ -71,8 +71,8 @@ sigkill: $(STAMP)
 
 ## fuzz: random workflows in both fronts with deaths, cancellations and signals (SEEDS=FIRST-LAST)
 fuzz: $(STAMP)
-	$(BIN)/python -m tests.fronts.test_fuzz def $(SEEDS)
-	$(BIN)/python -m tests.fronts.test_fuzz async $(SEEDS)
+	$(BIN)/python -m tests.fuzz def $(SEEDS)
+	$(BIN)/python -m tests.fuzz async $(SEEDS)
 
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)
