@@ -78,8 +78,9 @@ fuzz: $(STAMP)
 mutations: $(STAMP)
 	$(BIN)/python -m tests.protocol.mutations
 
-## model: searches the model of long lives with two faults, and without each of its rules (some minutes)
+## model: searches the models of the protocol and of long lives with two faults, and without each of their rules (many minutes)
 model: $(STAMP)
+	$(BIN)/python -m tests.protocol.model
 	$(BIN)/python -m tests.protocol.lives
 
 ## wheel: builds it into dist/

@@ -104,8 +104,9 @@ class JournalStore(Protocol):
         (`adopt`) since `header` was read."""
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
-        """Entry and bump in one transaction; a key below "cancel/" also sets the header's flag. Refusal("moved"): another entry
-        stands under the key; the same writer or digest is a success."""
+        """Entry and bump in one transaction; a key below "cancel/" also sets the header's flag; one below "signal/"
+        is accepted only if nothing else was since `header` was read. Refusal("moved"): something was, or another
+        entry stands under the key; the same writer or digest is a success."""
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         """The owner's own entry, a timeout. Refusal("moved"): another one was first, or the inbox does not hold `seen`

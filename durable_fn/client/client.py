@@ -139,7 +139,7 @@ class DurableClient:
             reply = self._executions.deliver(header, entry(numbered(signal_prefix(name), header.n, by), by, text))
             if isinstance(reply, Header):
                 return
-            if reply.reason != "unknown":  # else it went on as the next generation meanwhile
+            if reply.reason not in ("moved", "unknown"):  # something came first, or it went on as the next generation
                 raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
 
     def complete_callback(self, token: str, result: object = None) -> None:

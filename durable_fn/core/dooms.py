@@ -20,6 +20,11 @@ def strikes_before(op: Op, effect: Effect) -> bool:
     return op.scope.branch.doomed and isinstance(effect, _INTERRUPTED)
 
 
+def doom_text(doom: Doom) -> str:
+    """As the log has it."""
+    return json.dumps([doom.kind, doom.reason], ensure_ascii=False)
+
+
 def error_of(doom: Doom) -> Raised:
     if doom.kind == "timed out":
         return ExecutionTimedOut("the execution's time is over (execution_timeout); it ends as TIMED_OUT")
@@ -35,7 +40,7 @@ def raised_at(op: Op) -> Operation[None]:
     doom = op.scope.branch.doom
     assert doom is not None
     op.turn.drop_pending(op.id)
-    value = json.dumps([doom.kind, doom.reason], ensure_ascii=False)
+    value = doom_text(doom)
     if doom.kind == "timed out":
         event = op.turn.draft(op, RAISED, value=value)
         while not (yield Decide(event)):

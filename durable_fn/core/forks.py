@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, body, fence, is_fence, parse_body
 from .header import Header
-from .inbox import FAILURE, SUCCESS, Entry, call_key, callback_key, in_hand, slot
+from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_hand, slot
 from .journal import Journal, Record, Seed, Segment
 from .promises import outcome_key
 from .rewind import rewinding, rewound
@@ -49,7 +49,7 @@ def copied(
     marker = Event(FORK_ID, "fork", 0, SUCCEEDED, 1, now, original.origin or header.started, f"{seed}\t{also}")
     kept = [_without(segment, {record.id for record in anew}, now) for segment in rewound(log).segments[:-1]]
     kept.append(Segment(len(segments), "", marker.line()))
-    entries += [entry for key, entry in inbox.items() if key.startswith("signal/")]
+    entries += [entry for key, entry in inbox.items() if key.startswith(SIGNAL)]
     count = in_hand({entry.key: entry for entry in entries}, Journal(kept).used)
     seen = max(header.n, count)  # signals to come sort after those that came
     return Copy(kept, entries, seen, seen - count)

@@ -241,12 +241,17 @@ def complete(
     )
 
 
-def deliver(header: Header | None, key: Key, now: int, *, cancel: bool = False) -> Header | Refusal:
-    """One more inbox entry: always due now, so that whoever holds the lease meanwhile cannot park over it."""
+def deliver(
+    header: Header | None, key: Key, now: int, *, cancel: bool = False, seen: int | None = None
+) -> Header | Refusal:
+    """One more inbox entry: always due now, so that whoever holds the lease meanwhile cannot park over it. `seen`: of a signal,
+    nothing else was accepted since its sender looked."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.live:
         return Refusal("finished", header)
+    if seen is not None and header.n != seen:
+        return Refusal("moved", header)
     return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancel)
 
 

@@ -119,9 +119,10 @@ def _raised(event: Event) -> failures.Failure:
         return failures.Failure("durable_fn.errors.ExecutionCancelled", _GIVEN_BACK, "", None, None)
     if event.status == CANCELLED:
         own = "cancelled by the handler's own code"
-        if event.kind != "branch":
+        if event.kind == "branch":
+            return failures.Failure("durable_fn.errors.ExecutionCancelled", _LOST, "", None, None)
+        if not event.value:
             return failures.Failure("asyncio.CancelledError", own, "", None, None)
-        return failures.Failure("durable_fn.errors.ExecutionCancelled", _LOST, "", None, None)
     kind, reason = json.loads(event.value)
     name = "ExecutionTimedOut" if kind == "timed out" else "ExecutionCancelled"
     return failures.Failure(f"durable_fn.errors.{name}", reason or kind, "", None, None)

@@ -4,11 +4,12 @@
     call/GEN/HASH         outcome of an execution          signal/HASH/N/RANDOM  one signal
     cancel/N              somebody asked for it
 
-HASH stands for an operation, a called execution or a signal's name, so that a key stays short whatever users call things;
-all operations that wait for one execution read the same entry. An outcome that a redrive makes be forgotten stays where it is:
-what is asked anew has another key (see `slot`, `callback_key`). N is the count of
-entries that the sender saw, so that one sender's signals keep their order. A body is one letter, the outcome, and a value (a
-callback's with the time it came, and a tab, before it).
+HASH stands for an operation, a called execution or a signal's name, so that a key stays short whatever users call things; all
+operations that wait for one execution read the same entry. An outcome that a redrive makes be forgotten stays where it is: what
+is asked anew has another key (see `slot`, `callback_key`). N is the count of entries that the sender saw. A signal is accepted
+only while that is the count, so that signals are in the order in which they were accepted, whoever sent them: none that comes
+later goes before one that was handed out. A body is one letter, the outcome, and a value (a callback's with the time it came,
+and a tab, before it).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 CANCEL: Final = "cancel/"
+SIGNAL: Final = "signal/"
 _OF_A_GENERATION: Final = frozenset({"callback", "beat", "call"})
 SUCCESS: Final = "S"
 FAILURE: Final = "F"
@@ -73,7 +75,7 @@ def call_key(gen: int, child: str, again: int) -> str:
 
 
 def signal_prefix(name: str) -> str:
-    return f"signal/{short(name)}/"
+    return f"{SIGNAL}{short(name)}/"
 
 
 def belongs(key: str, gen: int) -> bool:

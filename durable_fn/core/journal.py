@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, NamedTuple
 
 from .events import (
     BEGUN,
@@ -136,6 +137,7 @@ class Journal:
         self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # what `set_status` wrote last
+        self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
         self._in: dict[str, list[Record]] | None = None
@@ -253,10 +255,11 @@ class Journal:
         """A live event, so that a branch which is walked again in this turn finds it."""
         record = self.records.get(event.id)
         if record is None:
-            record = self._new(event)
-            record.taken = True
-            if self._below is not None:
-                _index(self._below, record)
+            with self.lock:
+                record = self._new(event)
+                record.taken = True
+                if self._below is not None:
+                    _index(self._below, record)
         record.handed_out = True
         record.add(event)
         record.order = next(self._orders)
@@ -281,10 +284,11 @@ class Journal:
 
     def _index(self) -> dict[str, list[Record]]:
         if self._below is None:
-            below: dict[str, list[Record]] = {}
-            for record in tuple(self.records.values()):
-                _index(below, record)
-            self._below = below  # whole before another thread sees it
+            with self.lock:
+                below: dict[str, list[Record]] = {}
+                for record in self.records.values():
+                    _index(below, record)
+                self._below = below  # whole before another thread sees it
         return self._below
 
     def skip(self, record: Record) -> None:

@@ -144,6 +144,13 @@ class Agenda:
         due = self.next_due()
         return heapq.heappop(self._heap)[2] if due is not None and due <= now else None
 
+    def operations(self) -> list[RunningOperation]:
+        """Those that wait, in the order in which they began to."""
+        queued = [row for queue in self._waiters.values() for row in queue]
+        queued += [(order, what) for _, order, what in self._heap if not isinstance(what, Timer)]
+        waiting = {order: operation for order, operation in queued if operation.parked == order}
+        return [waiting[order] for order in sorted(waiting)]
+
     def timers(self) -> Iterator[Timer]:
         """Those that are set, in the order of their times."""
         return (

@@ -51,6 +51,10 @@ class Bodies:
     def waiting(self) -> bool:
         return bool(self._gate or self._farewells)
 
+    def operations(self) -> list[RunningOperation]:
+        """Those that wait at the gate, and those whose body runs."""
+        return [*(operation for operation, _ in self._gate), *self.running]
+
     @property
     def has_place(self) -> bool:
         """Whether one of those that wait has no key: its place in the code tells which it is."""

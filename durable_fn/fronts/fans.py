@@ -97,7 +97,9 @@ class _Run:
         if strand.status == "CANCELLED":
             self.fan.end(strand, "CANCELLED")
         else:
-            self.fan.end(strand, "FAILED" if strand.error else "SUCCEEDED", strand.value, strand.error)
+            self.fan.end(strand, "FAILED" if lane.failed else "SUCCEEDED", strand.value, strand.error)
+        if self.fan.early and lane.end is not None:
+            self.pump.decided = lane.end  # which were first is not decided again
         if self.fan.over and not was_over:
             for other in self._running.values():
                 other.cancel(Doom("lost", f"the fan is over: {self.fan.reason}"))
@@ -123,6 +125,8 @@ class _Lane:
         self.branch = Branch()
         self.task: HandlerTask[Any] | None = None
         self._asked = False
+        self.end: Event | None = None  # new in this turn
+        self.failed = False
         self._recorded = False  # its end is in the log
         self._by = ""  # the line by which it was cancelled
 
@@ -177,6 +181,8 @@ class _Lane:
     def hand(self, event: Event) -> bool:
         """Its end: what a replay will find, or found."""
         strand = self.strand
+        self.end = None if self._recorded else event
+        self.failed = event.status == FAILED
         if event.status == CANCELLED:
             strand.status = "CANCELLED"
         elif self.task is None:
@@ -194,9 +200,8 @@ class _Lane:
             return
         error = asyncio.CancelledError() if self.task.cancelled() else self.task.exception()
         strand_walked(self.run.op, self.strand, None if error else self.task.result(), _failure(error))
-        if (self.strand.error is None) != (event.status == SUCCEEDED):
-            how = "succeeded" if self.strand.error is None else f"failed with {self.strand.error!r}"
-            raise self.run.pump.mismatches.of(event, f"branch {self.id!r}, which {how}")
+        if self.strand.error is not None and event.status == SUCCEEDED:
+            raise self.run.pump.mismatches.of(event, f"branch {self.id!r}, which failed with {self.strand.error!r}")
 
     # -- its cancellation ------------------------------------------------------------------------------------------
 

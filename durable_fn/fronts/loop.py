@@ -46,8 +46,9 @@ class HandlerTask(asyncio.Task[T]):
     """Its hash is its place in the program, so that sets of tasks (a TaskGroup's, `asyncio.wait`'s) have one order in every
     process."""
 
-    def __init__(self, coro: Any, *, number: int, **kwargs: Any) -> None:
-        self.number = number
+    def __init__(self, coro: Any, *, scope: Scope, **kwargs: Any) -> None:
+        self.number = number(scope)
+        self.turn = scope.turn
         super().__init__(coro, **kwargs)
 
     def __hash__(self) -> int:
@@ -164,7 +165,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
             inside.run(current_scope.set, scope.task())
         if sys.version_info >= (3, 12) and self.get_task_factory() is asyncio.eager_task_factory:
             kwargs["eager_start"] = True
-        return HandlerTask(coro, number=number(scope), loop=self, name=name, context=inside, **kwargs)
+        return HandlerTask(coro, scope=scope, loop=self, name=name, context=inside, **kwargs)
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         scope = self.scope_of(None)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ..core.events import NO_PLACE, Event
-from ..core.turn import Turn
 from ..errors import NonDeterminismError
-from .agenda import Timer
-from .line import Line
 from .places import waiting_places
 
 if TYPE_CHECKING:
-    from .loop import DurableLoop
+    from .pump import Pump
 
 _EFFECTIVE: Final = frozenset({"step", "callback", "call"})
 """Kinds that may have had an effect before they have a result."""
@@ -21,16 +18,16 @@ _SHOWN: Final = 3
 
 
 class Mismatches:
-    """Of one turn. `targets`: who waits for the line of which id."""
+    """Of one turn."""
 
-    def __init__(self, turn: Turn, line: Line, targets: dict[str, Any], loop: DurableLoop) -> None:
-        self._turn = turn
-        self._line = line
-        self._targets = targets
-        self._loop = loop
-        for record in turn.journal.records.values():
+    def __init__(self, pump: Pump) -> None:
+        self._pump = pump
+        self._turn = pump.turn
+        self._line = pump.line
+        self._targets = pump.targets
+        for record in self._turn.journal.records.values():
             if record.kind in ("branch", "end", "stuck"):
-                turn.journal.untaken.discard(record.id)  # no code calls these
+                self._turn.journal.untaken.discard(record.id)  # no code calls these
 
     def is_asked(self, event: Event) -> bool:
         return event.id in self._targets or self.is_skipped(event)
@@ -74,14 +71,12 @@ class Mismatches:
         return None
 
     def _waits_for(self) -> str:
-        waiting = [
-            id
-            for id, target in self._targets.items()
-            if not getattr(target, "gone", False) and not isinstance(target, Timer)
-        ]
+        pump = self._pump
+        waiting = [operation.op for operation in (*pump.bodies.operations(), *pump.agenda.operations())]
         if waiting:
-            return ", ".join(map(repr, waiting[:_SHOWN])) + (", ..." if len(waiting) > _SHOWN else "")
-        return "nothing: it waits at " + ", ".join(sorted(waiting_places(self._loop)))
+            names = ", ".join(f"{op.kind} {op.id!r}" for op in waiting[:_SHOWN])
+            return names + (", ..." if len(waiting) > _SHOWN else "")
+        return "nothing: it waits at " + ", ".join(sorted(waiting_places(self._turn, pump.loop)))
 
     def of(self, event: Event, attempted: str) -> NonDeterminismError:
         return self._turn.mismatch(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..core.causes import blame
 from ..core.current import current_scope
-from ..core.dooms import error_of
+from ..core.dooms import doom_text, error_of
 from ..core.effects import (
     Call,
     Commit,
@@ -158,7 +158,7 @@ class RunningOperation:
         """For who reads the history: nobody waits for what began here any more."""
         record = self.op.record
         if self.context is not None and (record is None or (record.done is None and record.given_up is None)):
-            self.pump.turn.record(self.op, CANCELLED)
+            _note_left(self.op)
 
     # -- the pump's side -------------------------------------------------------------------------------------------
 
@@ -253,6 +253,13 @@ _EFFECTS: Final[dict[type, Callable[[RunningOperation, Any], Any]]] = {
 }
 
 
+def _note_left(op: Op) -> None:
+    """What cancelled it: what ended its branch, or the handler's own code."""
+    branch = op.scope.branch
+    from_above = branch.doom if branch.raised else None
+    op.turn.record(op, CANCELLED, value="" if from_above is None else doom_text(from_above))
+
+
 def drive(pump: Pump, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
     """To be awaited once."""
     coroutine = _walk(pump, op, operation) if op.kind in _CODE else _run(pump, op, operation)
@@ -305,7 +312,7 @@ async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
         raise
     except asyncio.CancelledError:
         if op.begun and not pump.over and (op.record is None or op.record.given_up is None):
-            pump.turn.record(op, CANCELLED)
+            _note_left(op)
         raise
 
 

@@ -6,20 +6,22 @@ import asyncio
 import logging
 from typing import Any, Final
 
+from ..core.turn import Turn
 from .loop import HandlerTask
 
 _log = logging.getLogger("durable_fn")
 _NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpartition("places")[0])
 
 
-def waiting_places(loop: asyncio.AbstractEventLoop) -> set[str]:
-    """Function, file and line of each."""
-    return {_place(task.get_coro()) for task in asyncio.all_tasks(loop) if isinstance(task, HandlerTask)}
+def waiting_places(turn: Turn, loop: asyncio.AbstractEventLoop) -> set[str]:
+    """Function, file and line of each. A task around one of our own operations has none: whoever awaits it has."""
+    tasks = (task for task in asyncio.all_tasks(loop) if isinstance(task, HandlerTask) and task.turn is turn)
+    return {place for task in tasks if (place := _place(task.get_coro()))} or {"an unknown place"}
 
 
 def _place(coroutine: Any) -> str:
     """Of the innermost frame that is not asyncio's own or ours."""
-    place = "an unknown place"
+    place = ""
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None)
         if frame is not None and not frame.f_code.co_filename.startswith(_NOT_THEIRS):
@@ -32,9 +34,9 @@ def _place(coroutine: Any) -> str:
 _told: set[tuple[str, str]] = set()
 
 
-def warn_of_foreign(fn: str, loop: asyncio.AbstractEventLoop) -> None:
+def warn_of_foreign(turn: Turn, loop: asyncio.AbstractEventLoop) -> None:
     """The handler was woken by something that has no place in the log. Once for each place."""
-    places = ", ".join(sorted(waiting_places(loop)))
+    fn, places = turn.header.fn, ", ".join(sorted(waiting_places(turn, loop)))
     if (fn, places) in _told:
         return
     _told.add((fn, places))

@@ -26,7 +26,7 @@ from .commits import Commits
 from .ending import ExecutionEnd
 from .forgotten import Forgotten
 from .line import Line
-from .loop import DurableLoop, HandlerTask, number
+from .loop import DurableLoop, HandlerTask
 from .mismatches import Mismatches
 from .native import BranchCoroutine
 from .operation import RunningOperation
@@ -54,16 +54,16 @@ class Pump:
         self.clock = session.clock
         self.line = Line(self.turn.journal)
         self.targets: dict[str, Target] = {}
-        self.mismatches = Mismatches(self.turn, self.line, self.targets, loop)
         self.ready: collections.deque[asyncio.Handle | RunningOperation] = collections.deque()
         self.agenda = Agenda(self.turn.inbox, self.ready.append)
         self.bodies = Bodies(self)
+        self.mismatches = Mismatches(self)
         self.commits = Commits(session, loop, self.line, self.stir, self.bodies.may_share)
         self.unawaited = Forgotten()
         self.over = False
         self.outcome: BaseException | None = None
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
-        self._decided: Event | None = None  # the last line by which another way may have been taken
+        self.decided: Event | None = None  # the last line by which another way may have been taken
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
         self.end = ExecutionEnd(self)
         self._stuck = False
@@ -74,7 +74,7 @@ class Pump:
         self._started = False
         self._foreign = False
         self._rounds = 0
-        self._patience = Patience(loop, self.pump)
+        self._patience = Patience(loop, self._schedule)
         self._alarm: asyncio.TimerHandle | None = None
         self.threads = 0  # calls in other threads that the handler awaits
         self.turn.front = self
@@ -107,7 +107,7 @@ class Pump:
     def start(self, coroutine: Any, context: contextvars.Context, scope: Scope) -> HandlerTask[Any]:
         """A task of a branch's own, the handler's included."""
         branch = BranchCoroutine(coroutine)
-        task: HandlerTask[Any] = HandlerTask(branch, number=number(scope), loop=self.loop, context=context)
+        task: HandlerTask[Any] = HandlerTask(branch, scope=scope, loop=self.loop, context=context)
         branch.task = task
         return task
 
@@ -119,6 +119,10 @@ class Pump:
                 self.turn.closed = outcome
             if not self._finished.done():
                 self._finished.set_result(None)
+
+    def close(self) -> None:
+        """What is left of the handler unwinds now, and has rounds of its own for that."""
+        self.over, self._rounds = True, 0
 
     def die(self, death: BaseException) -> None:
         """Like a death: nothing more is committed, also not by `finally` blocks."""
@@ -172,7 +176,7 @@ class Pump:
     def _go_on(self) -> bool:
         if self._foreign:
             self._foreign = False
-            warn_of_foreign(self.turn.header.fn, self.loop)
+            warn_of_foreign(self.turn, self.loop)
         self.run_ready()
         if self.over:
             return False
@@ -189,7 +193,7 @@ class Pump:
         while ready:
             self._rounds += 1
             if self._rounds > MOST_ROUNDS:
-                raise RuntimeError(spins(self.turn.header.id, self.loop))
+                raise RuntimeError(spins(self.turn, self.loop))
             for _ in range(len(ready)):
                 handle = ready.popleft()
                 if not handle._cancelled:
@@ -296,7 +300,7 @@ class Pump:
         if not self.line.is_held(event) and (
             not self.agenda.empty or self.bodies.at_work or self.bodies.waiting or self.line.events[-1] is not event
         ):
-            self._decided = event
+            self.decided = event
 
     # -- what comes for the first time -----------------------------------------------------------------------------
 
@@ -375,7 +379,7 @@ class Pump:
 
     def _is_decided(self) -> bool:
         """Whether no death can make it be decided otherwise what was handed out."""
-        return self._decided is None or self.commits.covers(self._decided)
+        return self.decided is None or self.commits.covers(self.decided)
 
     def _answered(self, _: object, error: Exception | None) -> None:
         if error is not None:
@@ -403,7 +407,7 @@ class Pump:
         """Nothing durable could ever wake the handler; its own sockets and threads may. Raised in it, once: that is a line."""
         if self._patience.lasts(self.session.time_left()):
             return False
-        text = stuck(self.turn.header.id, self.loop)
+        text = stuck(self.turn, self.loop)
         if self._stuck:
             raise RuntimeError(text)
         self._stuck = True

@@ -84,9 +84,9 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
             _log.warning(
                 "execution %r returned while tasks of its handler still ran, which are cancelled: %s",
                 turn.header.id,
-                ", ".join(sorted(waiting_places(loop))),
+                ", ".join(sorted(waiting_places(turn, loop))),
             )
-    pump.over = True
+    pump.close()
     try:
         for task in (*left, *bodies):
             task.cancel()

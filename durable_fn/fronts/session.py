@@ -132,7 +132,7 @@ class Session:
         self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
-        turn.lock = threading.RLock()
+        turn.lock = turn.journal.lock = threading.RLock()
 
     # -- clocks ----------------------------------------------------------------------------------------------------
 

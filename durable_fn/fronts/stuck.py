@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from ..core.turn import Turn
 from .places import waiting_places
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Patience:
 
     def lasts(self, seconds: float = _PATIENCE) -> bool:
         """Whether something of the handler's own may still come. Never where there is nothing that could."""
+        if not self._loop.is_idle:
+            self._look_again()  # after what the loop has to do now: it may be what a thread left there
+            return True
         if not self._loop.expects_something and not self._has_threads():
             return False
         now = self._loop.real_time()
@@ -45,23 +49,23 @@ class Patience:
         return any(thread.is_alive() for thread in {*threading.enumerate()} - self._others - own)
 
 
-def stuck(id: str, loop: DurableLoop) -> str:
+def stuck(turn: Turn, loop: DurableLoop) -> str:
     """What is raised in a handler that nothing durable can wake."""
     return (
-        f"nothing can wake the handler of execution {id!r}: no durable operation waits, no step runs and no timer is set, and "
-        f"it waits at {_places(loop)}. What an event, a queue or a lock waits for must come from a branch that still runs; "
-        "what comes from outside comes by a signal, a callback or a step"
+        f"nothing can wake the handler of execution {turn.header.id!r}: no durable operation waits, no step runs and no timer is "
+        f"set, and it waits at {_places(turn, loop)}. What an event, a queue or a lock waits for must come from a branch that "
+        "still runs; what comes from outside comes by a signal, a callback or a step"
     )
 
 
-def spins(id: str, loop: DurableLoop) -> str:
+def spins(turn: Turn, loop: DurableLoop) -> str:
     """What ends a handler that never rests."""
     return (
-        f"the handler of execution {id!r} went {MOST_ROUNDS:,} rounds without waiting for anything durable, at {_places(loop)}. "
-        "Time stands between durable operations, and nothing else can run meanwhile: wait with ctx.sleep, asyncio.sleep of more "
-        "than 0 seconds, an asyncio.Event or the task itself"
+        f"the handler of execution {turn.header.id!r} went {MOST_ROUNDS:,} rounds without waiting for anything durable, at "
+        f"{_places(turn, loop)}. Time stands between durable operations, and nothing else can run meanwhile: wait with "
+        "ctx.sleep, asyncio.sleep of more than 0 seconds, an asyncio.Event or the task itself"
     )
 
 
-def _places(loop: DurableLoop) -> str:
-    return ", ".join(sorted(waiting_places(loop)))
+def _places(turn: Turn, loop: DurableLoop) -> str:
+    return ", ".join(sorted(waiting_places(turn, loop)))

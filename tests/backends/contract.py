@@ -338,6 +338,19 @@ class StoreContract:
         assert loaded is not None
         assert (loaded.header.n, loaded.header.due, loaded.inbox["k"].body) == (1, NOW + 7, "1")
 
+    def test_a_signal_goes_before_none_that_was_accepted_earlier(self, store: JournalStore) -> None:
+        """Its place among others is in its key, so it must be the place at which it is accepted."""
+        owned = self.owned(store)
+        first, second = Entry("signal/a/0/x", "o", "d1", "1"), Entry("signal/b/0/w", "p", "d2", "2")
+        accepted(store.deliver(owned, first, NOW + 7))
+        assert reason(store.deliver(owned, second, NOW + 8)) == "moved"
+        accepted(store.deliver(owned, first, NOW + 9))  # sent twice
+        accepted(store.deliver(owned, Entry("k", "o", "d", "1"), NOW + 9))  # of others the place is of no interest
+        accepted(store.deliver(replace(owned, n=2), second._replace(key="signal/b/2/w"), NOW + 10))
+        loaded = store.load(owned.key)
+        assert loaded is not None
+        assert (loaded.header.n, sorted(loaded.inbox)) == (3, ["k", "signal/a/0/x", "signal/b/2/w"])
+
     def test_nothing_is_delivered_to_what_is_finished(self, store: JournalStore) -> None:
         owned = self.owned(store)
         accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9)))
@@ -545,8 +558,8 @@ class StoreContract:
         owned = self.owned(store)
         store.append(owned, Segment(0, "w", "old"))
         keys = ("signal/a", "signal/b", "signal/c", "callback/1/x", "call/2/y", "cancel/0")
-        for key in keys:
-            accepted(store.deliver(owned, Entry(key, "o", key, "S1"), NOW + 1))
+        for n, key in enumerate(keys):
+            accepted(store.deliver(replace(owned, n=n), Entry(key, "o", key, "S1"), NOW + 1))
         renewal = Renewal(
             "[2]", Segment(0, "w", "new"), ("signal/a", "signal/b"), ("callback/1/x",), 6, NOW + 5, None, 77
         )
@@ -571,8 +584,8 @@ class StoreContract:
     def test_what_an_older_generation_waited_for_is_not_read(self, store: JournalStore) -> None:
         """Its deletion may have been cut short."""
         owned = self.owned(store)
-        for key in ("callback/1/x", "beat/1/x/1", "call/1/x", "signal/1"):
-            accepted(store.deliver(owned, Entry(key, "o", key, "S1"), NOW + 1))
+        for n, key in enumerate(("callback/1/x", "beat/1/x/1", "call/1/x", "signal/1")):
+            accepted(store.deliver(replace(owned, n=n), Entry(key, "o", key, "S1"), NOW + 1))
         renewal = Renewal("[2]", Segment(0, "w", "new"), (), (), 4, NOW + 5, None, 77)
         loaded = store.load(accepted(store.renew(owned, "w", renewal)).key)
         assert loaded is not None

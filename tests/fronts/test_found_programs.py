@@ -113,7 +113,7 @@ def replays(handler: Any, change: Callable[[LocalRunner[Any, Any]], None] | None
         return execution.result
 
 
-def test_a_timer_waits_for_a_decision_that_is_being_written() -> None:
+def test_timers_for_one_moment_fire_in_the_order_in_which_they_were_set() -> None:
     @durable(name="together")
     async def handler(event: Any, ctx: Ctx) -> Any:
         """A signal's timeout, a sleep and a native timer are due at one moment."""
@@ -138,7 +138,7 @@ def test_a_timer_waits_for_a_decision_that_is_being_written() -> None:
     def slow(runner: LocalRunner[Any, Any]) -> None:
         runner._backend.store = SlowDecisions(runner._journal)  # type: ignore[assignment]
 
-    assert replays(handler, slow) == ["ValueError"], "the native timer was set first, and cancels the wait"
+    assert replays(handler, slow) == ["ValueError"], "the native timer was set first, and leaves nothing of the wait"
 
 
 def test_a_result_waits_until_what_a_timer_set_off_has_come_to_rest() -> None:

@@ -65,8 +65,8 @@ def _summary(front: str, seeds: str, tally: Tally, bad: int, seconds: float) -> 
     version = ".".join(map(str, sys.version_info[:3]))
     return (
         f"{front} on {version}, seeds {seeds}: {tally.lives:,} executions in {tally.turns:,} turns, "
-        f"{sum(tally.deaths.values()):,} deaths, {tally.readings:,} readings of logs and of their beginnings, in {seconds:.0f} s: "
-        f"{bad or 'none'} went wrong"
+        f"{sum(tally.deaths.values()):,} deaths, {tally.readings:,} readings of logs and of their beginnings, in {seconds:.0f} "
+        f"s: {bad or 'none'} went wrong"
     )
 
 

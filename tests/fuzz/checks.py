@@ -177,7 +177,7 @@ class Check:
         """A body began after lines that the log does not have: a death revoked what led to it."""
         wrong, lines = [], {log.header.gen: log.line() for log in life.ledger.generations(ID)}
         for trace in life.handlers.traces:
-            final = lines[trace.gen] if trace.gen in lines else []
+            final = lines.get(trace.gen, [])
             for n, event in enumerate(trace.line[: trace.began]):
                 there = final[n] if n < len(final) else None
                 if there is not None and there.id == "$end":

@@ -44,8 +44,8 @@ TIMELESS = ("child", "parallel", "map", "saga", "caught", "finally")
 TIMELESS_NATIVE_LEAVES = ("pause", "yield", "set", "put")
 TIMELESS_NATIVE = ("gather", "settled", "group", "locked", "limited", "generator")
 SHARING = frozenset(
-    {"later", "soon", "set", "wait", "put", "get", "stubborn", "first", "until_failed", "in_time", "shield", "completed", "locked",
-     "limited", "condition", "spawn", "dropped", "twice", "kept"}
+    {"later", "soon", "set", "wait", "put", "get", "stubborn", "first", "until_failed", "in_time", "shield", "completed",
+     "locked", "limited", "condition", "spawn", "dropped", "twice", "kept"}
 )  # fmt: skip
 """Kinds by which a branch has effects in the memory of its siblings: then every branch must be walked again."""
 

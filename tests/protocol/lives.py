@@ -32,6 +32,7 @@ RULES: Final = (
     "a takeover writes a fence first",
     "the generation changes only if nothing is unseen",
     "consumed signals are deleted before the generation changes",
+    "only the owner deletes what was consumed",
     "what the log names counts as in hand",
 )
 """Each can be taken away by its name; the search must then find a promise broken."""
@@ -106,6 +107,8 @@ class Lives:
     # -- requests: a world and a reply ---------------------------------------------------------------------------------
 
     def append(self, w: World, me: int, gen: int, number: int, event: str, stamp: int) -> tuple[World, str]:
+        if gen != w.h.gen:
+            return w, "ok"  # its log was forgotten, and nobody reads what is put there
         there = next((row for row in w.log if row[:2] == (gen, number)), None)
         if there is not None:
             return w, "ok" if there[2] == me and there[3] == event else "taken"
@@ -141,7 +144,10 @@ class Lives:
             h = h._replace(edition=name, copied=base, horizon=horizon)
         return w._replace(h=h), "ok"
 
-    def delete(self, w: World, signal: str) -> tuple[World, str]:
+    def delete(self, w: World, me: int, gen: int, signal: str) -> tuple[World, str]:
+        mine = w.h.own == me and w.h.gen == gen and not w.h.done
+        if not mine and self.rule("only the owner deletes what was consumed"):
+            return w, "fenced"
         return w._replace(box=tuple(row for row in w.box if row[0] != signal)), "ok"
 
     def renew(self, w: World, me: int, gen: int, seen: int, gone: int, horizon: int) -> tuple[World, str]:
@@ -153,7 +159,7 @@ class Lives:
         if h.n != seen and self.rule("the generation changes only if nothing is unseen"):
             return w, "moved"
         h = h._replace(gen=gen + 1, gone=gone, edition="", copied=0, lease=0, horizon=horizon, due=w.now)
-        return w._replace(h=h), "ok"
+        return w._replace(h=h, log=(), copies=()), "ok"  # what only the old generation read is forgotten
 
     def deliver(self, w: World, signal: str, gen: int, stamp: int) -> tuple[World, str]:
         if any(s == signal for s, _ in w.box):
@@ -322,7 +328,7 @@ class Lives:
         first = self.rule("consumed signals are deleted before the generation changes")
         if first and there:
             rest = tuple(row for row in o.box if row[0] != there[0])
-            yield "delete", (there[0],), o._replace(box=rest, pc="deleted")
+            yield "delete", (o.gen, there[0]), o._replace(box=rest, pc="deleted")
             return
         seen = len({s for s, _ in o.box} | o.used) + o.gone
         closed = sum(s[0] == "c" for s, _ in o.box)
@@ -335,7 +341,7 @@ class Lives:
         if kind == "copy" and not self.rule("an edition counts with the suspend that names it"):
             w = w._replace(h=w.h._replace(edition=args[0], copied=o.base))
         writer = (o.id, *args)
-        asked = writer if kind in ("append", "suspend", "renew") else args
+        asked = writer if kind in ("append", "suspend", "delete", "renew") else args
         changed, reply = getattr(self, kind)(w, *asked)
         label = f"{o.id} {kind} {args}: {reply}"
         yield label, self.replied(changed, o, kind, reply, after)
@@ -360,6 +366,8 @@ class Lives:
             return self.without_owner(w, o)
         if after.pc == "took":
             signal = next(iter(after.used - o.used))
+            if o.gen != w.h.gen:
+                return self.put(w, after._replace(pc="work", again=()))
             if signal in w.taken and w.committed.count((o.gen, f"use {signal}")) != 1:
                 w = w._replace(bad="ONCE a signal is taken twice")
             elif signal in w.taken and any(e == f"use {signal}" and g != o.gen for g, e in w.committed):
@@ -397,7 +405,7 @@ class Lives:
 def _renamed(w: World, names: dict[int, int]) -> World:
     again = lambda id: names.get(id, 0)
     late = w.late
-    if late and late[0] in ("append", "suspend", "renew"):
+    if late and late[0] in ("append", "suspend", "delete", "renew"):
         late = (late[0], again(late[1]), *late[2:])
     return w._replace(
         h=w.h._replace(own=again(w.h.own)),

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TESTS: Final = [
-    ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py"],
+    ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py", "tests/fronts/test_lines.py"],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
     ["tests/protocol/test_retention.py", "tests/test_steering.py", "tests/test_redrive.py"],
     ["tests/corpus"],
@@ -38,6 +38,23 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS: Final = [
+    Mutation("tasks stand in sets by their addresses", "fronts/loop.py",
+             "    def __hash__(self) -> int:\n        return self.number\n\n\nclass HandlerFuture", "\n\nclass HandlerFuture"),
+    Mutation("a result is handed out before it is durable", "fronts/pump.py",
+             "if line.is_held(event) and not self.commits.covers(event):", "if False:"),
+    Mutation("a timer counts from the present though the log goes on", "fronts/outside.py", "if not pump.line.goes_on:", "if True:"),
+    Mutation("a suspension does not say when timers end", "fronts/pump.py", "            if not timer.written:\n", "            if False:\n"),
+    Mutation("a body begins on a decision that a death can revoke (async def)", "fronts/pump.py",
+             "        if not self._is_decided():\n            return self.commits.flush()\n        if self.session", "        if self.session"),
+    Mutation("a line that nobody asks for is passed over", "fronts/pump.py",
+             "        raise self.mismatches.unasked(event)\n", "        return False\n"),
+    Mutation("a marker that nobody asks for is passed over", "fronts/pump.py", "            self.mismatches.check_called()\n", "            pass\n"),
+    Mutation("a body begins while another one unwinds", "fronts/bodies.py", "if self._unwinding or self.yielding:", "if self.yielding:"),
+    Mutation("a cancellation that was swallowed is gone", "fronts/native.py",
+             'if self.doom is not None and not getattr(self.task, "_must_cancel", False):', "if False:"),
+    Mutation("an async generator is collected as a part of the handler", "fronts/loop.py",
+             "super().call_soon_threadsafe(self.create_task, agen.aclose(), context=self.engine)",
+             "self.call_soon(self.create_task, agen.aclose())"),
     Mutation("a segment is put over another (DynamoDB)", DYNAMO,
              "self.table.put_new(from_segment(header, segment))", "self.table.put(from_segment(header, segment))"),
     Mutation("a segment is put over another (SQLite)", ROWS,

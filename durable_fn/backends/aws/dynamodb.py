@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from ...core.inbox import CANCEL, Entry
+from ...core.inbox import CANCEL, SIGNAL, Entry
 from ...core.journal import Segment
 from ...core.retention import Edition, removal
 from ...errors import ExecutionNotFound
@@ -144,9 +144,10 @@ class DynamoStore:
         return there is None or _is_of(segment, there)
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
-        """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them."""
+        """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them. A signal also [nothing
+        came since its sender looked]: none goes before one that was accepted earlier."""
         cancels = entry.key.startswith(CANCEL)
-        bump = transitions.deliver(header, now, cancel=cancels)
+        bump = transitions.deliver(header, now, cancel=cancels, ordered=entry.key.startswith(SIGNAL))
         try:
             self.table.transact({"Put": new(from_entry(header, entry))}, bump.part)
         except ConditionFailed as failure:

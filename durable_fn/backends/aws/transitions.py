@@ -120,13 +120,16 @@ def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
 # -- the inbox ---------------------------------------------------------------------------------------------------------
 
 
-def deliver(header: Header, now: int, *, cancel: bool = False) -> Transition:
-    """[live]. The entry goes along."""
+def deliver(header: Header, now: int, *, cancel: bool = False, ordered: bool = False) -> Transition:
+    """[live]; `ordered`: [nothing came since the header was read]. The entry goes along."""
     change = Change().add("n", 1).number("due", now).remove("timer")
     if cancel:
         change.set("cancel", {"BOOL": True})
-    rule = partial(rules.deliver, key=header.key, now=now, cancel=cancel)
-    return Transition(header.id, _generation(header.key) & _LIVE, change, rule)
+    condition = _generation(header.key) & _LIVE
+    if ordered:
+        condition &= _seen(header.n)
+    rule = partial(rules.deliver, key=header.key, now=now, cancel=cancel, seen=header.n if ordered else None)
+    return Transition(header.id, condition, change, rule)
 
 
 def expire(header: Header, writer: str, seen: int | None) -> Transition:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ...core import header as transitions
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from ...core.inbox import CANCEL, Entry, belongs
+from ...core.inbox import CANCEL, SIGNAL, Entry, belongs
 from ...core.journal import Segment
 from ...core.retention import Edition
 from ...ports import Due, Loaded, blob_prefix
@@ -109,7 +109,7 @@ class SQLiteStore:
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         with self.database.transaction() as db:
-            return _deliver(db, header.key, entry, now)
+            return _deliver(db, header.key, entry, now, header.n if entry.key.startswith(SIGNAL) else None)
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         with self.database.transaction() as db:
@@ -237,12 +237,12 @@ def _update(db: sqlite3.Connection, old: Header | None, new: Header, note: Note 
         _deliver(db, note.waiting, note.entry, note.now)
 
 
-def _deliver(db: sqlite3.Connection, key: Key, entry: Entry, now: int) -> Header | Refusal:
+def _deliver(db: sqlite3.Connection, key: Key, entry: Entry, now: int, seen: int | None = None) -> Header | Refusal:
     old = rows.find(db, key.id)
     there = rows.entry_at(db, key, entry.key)
     if there is not None and old is not None:
         return old if entry.writer == there.writer or entry.digest == there.digest else Refusal("moved", old)
-    new = transitions.deliver(old, key, now, cancel=entry.key.startswith(CANCEL))
+    new = transitions.deliver(old, key, now, cancel=entry.key.startswith(CANCEL), seen=seen)
     if isinstance(new, Header):
         rows.put_entry(db, key, entry)
         rows.update(db, old, new)
