@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_fn.core import failures
-from durable_fn.core.events import RAISED, moves, parse_body
+from durable_fn.core.events import CANCELLED, RAISED, moves, parse_body
 from durable_fn.core.journal import Segment
 from tests.fuzz.ledger import Log
 from tests.fuzz.life import ID, Life
@@ -245,7 +245,7 @@ class Check:
 
 def _in_a_loser(op: str, log: Log) -> bool:
     """Whether an operation is in a branch whose end the log does not have: its fan was over before."""
-    ended = {event.id for event in log.events() if event.kind == "branch"}
+    ended = {event.id for event in log.events() if event.kind == "branch" and event.status != CANCELLED}
     fans = (event.id for event in log.events() if event.kind in FANS)
     return any(op.startswith(f"{fan}/") and _branch(op, fan) not in ended for fan in fans)
 

@@ -10,6 +10,7 @@ from durable_fn.core.current import StepInfo
 from durable_fn.core.events import (
     BEGUN,
     FAILED,
+    RETURNED,
     SUCCEEDED,
     Event,
     body,
@@ -40,8 +41,18 @@ class Log:
 
     def signals(self) -> list[str]:
         """Keys of those that were handed out."""
-        lines = [e.value.partition("\t")[0] for e in self.events() if e.kind == "signal" and e.status == SUCCEEDED]
+        lines: list[str] = []
+        for event in self.events():
+            if event.kind == "signal" and event.status == SUCCEEDED:
+                lines.append(event.value.partition("\t")[0])
+            elif event.status == RETURNED:
+                lines.remove(self._taken(event.id))
         return lines + sorted((self.renewed or set()) - set(lines))
+
+    def _taken(self, id: str) -> str:
+        """The key of the signal that this wait took."""
+        taken = next(e for e in reversed(self.events()) if e.id == id and e.status == SUCCEEDED)
+        return taken.value.partition("\t")[0]
 
     def whole(self, finished: int | None) -> list[Segment]:
         """With the ends of the last sleeps, which the end of the execution tells."""
@@ -107,6 +118,8 @@ class Ledger:
         """That none came in time stands only if none had come."""
         if event.status == SUCCEEDED:
             self._handed.add(event.value.partition("\t")[0])
+        elif event.status == RETURNED:
+            self._handed.discard(self.log(header)._taken(event.id))
         elif event.status == FAILED:
             prefix = signal_prefix(operation_name(event.id))
             there = {key for key, id in self.signals.items() if id == header.id and key.startswith(prefix)}
