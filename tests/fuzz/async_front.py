@@ -128,6 +128,14 @@ class AsyncProgram(NativeKinds):
     async def n_status(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         return await c.set_status(path)
 
+    async def n_keyed(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
+        return await c.step(self.bodies.keyed(path), path)
+
+    async def n_by_time(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
+        """What is done depends on the time."""
+        even = int(c.now().timestamp()) % 2 == 0
+        return await c.step(self.bodies.even if even else self.bodies.odd, path)
+
     async def n_patched(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         return await c.patched(node.text)
 
@@ -136,12 +144,16 @@ class AsyncProgram(NativeKinds):
     async def n_child(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         block = node.blocks[0]
         if not node.flag:
-            return await c.child(lambda cc: self.run(cc, block, path), name="child")
+            return await c.child(lambda cc: self.run(cc, block, path), **self._named(node, path))
 
         async def annotated(cc: AsyncDurableContext) -> list[Any]:
             return await self.run(cc, block, path)
 
-        return await c.child(annotated, name="child")
+        return await c.child(annotated, **self._named(node, path))
+
+    @staticmethod
+    def _named(node: Node, path: str) -> dict[str, Any]:
+        return {"name": "child", "key": path} if node.text == "b" else {"name": "child"}
 
     async def n_saga(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         with contextlib.suppress(ValueError):

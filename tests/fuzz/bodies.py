@@ -39,6 +39,10 @@ class _Steps:
         self.undo = step(self._work, name="undo")
         self.clean = step(self._work, name="clean")
         self.check = step(self._check, name="check")
+        self.even, self.odd = step(self._work, name="even"), step(self._work, name="odd")
+
+    def keyed(self, key: str) -> Any:
+        return step(self._work, name="keyed", key=key)
 
     def _thread(self, x: Any) -> Any:
         self.around.begins()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
@@ -204,11 +205,17 @@ class Check:
             wrong.append(f"it ended with {self.end}, and reads as {read.end} {read.value}")
         if log.renewed is not None and read.end not in ("RENEWED", "SUSPENDED"):
             wrong.append(f"it was renewed, and reads as {read.end} {read.value}")
+        if self.native and log.renewed is None and not self.unwalked and read.trace is not None:
+            said = [item.text[:-7] for item in read.trace.items if item.text.endswith("status = None")]
+            if said[-1:] != ([] if life.header.custom is None else [json.loads(life.header.custom)]):
+                wrong.append(f"the status is {life.header.custom}, and was last set at {said[-1:]}")
         if read.bodies:
             wrong.append(f"{read.bodies} bodies began in a reading")
         if not self.unwalked and not any(e.id == "$end" or e.status == RAISED for e in log.events()):
             started = {op for id, gen, op in life.ledger.started if (id, gen) == (ID, log.header.gen)}
             for op in sorted(started - read.entered):
+                if not self.native and _in_a_loser(op, log):
+                    continue  # which is not walked again
                 wrong.append(f"the body of {op} began, and the log does not lead to it")
         if self.native:
             live = [trace for trace in life.handlers.traces if trace.gen == log.header.gen]
@@ -234,6 +241,17 @@ class Check:
                 if found is not None:
                     return [f"a reading {place} saw something else {found}"]
         return []
+
+
+def _in_a_loser(op: str, log: Log) -> bool:
+    """Whether an operation is in a branch whose end the log does not have: its fan was over before."""
+    ended = {event.id for event in log.events() if event.kind == "branch"}
+    fans = (event.id for event in log.events() if event.kind in FANS)
+    return any(op.startswith(f"{fan}/") and _branch(op, fan) not in ended for fan in fans)
+
+
+def _branch(op: str, fan: str) -> str:
+    return f"{fan}/{op[len(fan) + 1 :].partition('/')[0]}"
 
 
 def _walks_differ(live: dict[str, str], read: dict[str, str]) -> list[str]:
