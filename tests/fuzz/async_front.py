@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from durable_fn import AsyncDurableContext
 from durable_fn.errors import (
@@ -24,14 +24,10 @@ from tests.fuzz.nodes import FANS, Block, Node
 from tests.fuzz.shapes import TOLERANCES, called, shown
 
 
-class See(Protocol):
-    def __call__(self, text: str, told: str = "") -> None: ...
-
-
 class AsyncProgram(NativeKinds):
     """One run of it. `see` notes what it sees; `child` is another durable function."""
 
-    def __init__(self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: See, child: Any, *, quick: bool) -> None:
+    def __init__(self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: Callable[[str], None], child: Any, *, quick: bool) -> None:
         super().__init__()
         self.ctx = ctx
         self.bodies = bodies
@@ -81,7 +77,7 @@ class AsyncProgram(NativeKinds):
         return await c.step(self.bodies.once, path, node.number)
 
     async def n_now(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
-        self.see(f"{path} told", f"{c.now()} {asyncio.get_running_loop().time()}")
+        return [str(c.now()), asyncio.get_running_loop().time()]
 
     async def n_draw(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         return [str(c.uuid4()), c.random()]

@@ -206,7 +206,7 @@ class Check:
         if log.renewed is not None and read.end not in ("RENEWED", "SUSPENDED"):
             wrong.append(f"it was renewed, and reads as {read.end} {read.value}")
         if self.native and log.renewed is None and not self.unwalked and read.trace is not None:
-            said = [item.text[:-7] for item in read.trace.items if item.text.endswith("status = None")]
+            said = [text[:-7] for _, text in read.trace.items if text.endswith("status = None")]
             if said[-1:] != ([] if life.header.custom is None else [json.loads(life.header.custom)]):
                 wrong.append(f"the status is {life.header.custom}, and was last set at {said[-1:]}")
         if read.bodies:
