@@ -27,7 +27,9 @@ from tests.fuzz.shapes import TOLERANCES, called, shown
 class AsyncProgram(NativeKinds):
     """One run of it. `see` notes what it sees; `child` is another durable function."""
 
-    def __init__(self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: Callable[[str], None], child: Any, *, quick: bool) -> None:
+    def __init__(
+        self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: Callable[[str], None], child: Any, *, quick: bool
+    ) -> None:
         super().__init__()
         self.ctx = ctx
         self.bodies = bodies

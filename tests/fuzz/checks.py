@@ -16,7 +16,7 @@ from tests.fuzz.ledger import Log
 from tests.fuzz.life import ID, Life
 from tests.fuzz.nodes import FANS, Block, Case, case, timeless
 from tests.fuzz.reading import Read, Reader, cuts
-from tests.fuzz.traces import difference
+from tests.fuzz.traces import Trace, difference
 from tests.fuzz.world import Hang, Loop
 
 THEIRS = frozenset(
@@ -108,6 +108,7 @@ class Check:
         self.end: Any = None
         self.points = 0
         self.unwalked = tuple(_unwalked(case.program, ""))
+        self.said: list[str] = []
 
     def run(self, most: int) -> list[str]:
         life, loop = _life(self.case, self.native)
@@ -205,10 +206,8 @@ class Check:
             wrong.append(f"it ended with {self.end}, and reads as {read.end} {read.value}")
         if log.renewed is not None and read.end not in ("RENEWED", "SUSPENDED"):
             wrong.append(f"it was renewed, and reads as {read.end} {read.value}")
-        if self.native and log.renewed is None and not self.unwalked and read.trace is not None:
-            said = [text[:-7] for _, text in read.trace.items if text.endswith("status = None")]
-            if said[-1:] != ([] if life.header.custom is None else [json.loads(life.header.custom)]):
-                wrong.append(f"the status is {life.header.custom}, and was last set at {said[-1:]}")
+        if self.native and not self.unwalked and read.trace is not None:
+            wrong += self._status(life, log, read.trace)
         if read.bodies:
             wrong.append(f"{read.bodies} bodies began in a reading")
         if not self.unwalked and not any(e.id == "$end" or e.status == RAISED for e in log.events()):
@@ -226,6 +225,13 @@ class Check:
         elif log.renewed is None and life.handlers.walks:
             wrong += _walks_differ(life.handlers.walks[-1], read.walk)
         return wrong
+
+    def _status(self, life: Life, log: Log, trace: Trace) -> list[str]:
+        """What was said last, in this generation or one before."""
+        self.said += [text[:-7] for _, text in trace.items if text.endswith("status = None")]
+        if log.renewed is not None or self.said[-1:] == json.loads(f"[{life.header.custom or ''}]"):
+            return []
+        return [f"the status is {life.header.custom}, and was last set at {self.said[-1:]}"]
 
     def _beginnings(self, log: Log, whole_log: list[Segment], whole: Read, reader: Reader, most: int) -> list[str]:
         chance = random.Random(f"{self.case.chance} beginnings")
