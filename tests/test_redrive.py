@@ -703,7 +703,7 @@ def test_a_branch_that_gave_its_signal_back_waits_again(world: World, kept: bool
     BROKEN.add("broken")
     id = world.run(gives, None)
     assert world.client.describe(id).status == "FAILED"
-    assert EFFECTS == (["broken", "kept 1"] if kept else ["broken"])
+    assert (["broken", "kept 1"] if kept else ["broken"]) == EFFECTS
     assert again(world, id) == (["broken"] if kept else ["broken", "took 1"])
     if kept:
         world.client.signal(id, "s", 2)

@@ -7,7 +7,6 @@ from typing import Any
 
 from durable_fn.core.events import Event
 
-
 Seen = tuple[int, str]
 """How many lines were handed out before, and what."""
 
