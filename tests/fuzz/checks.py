@@ -108,7 +108,6 @@ class Check:
         self.end: Any = None
         self.points = 0
         self.unwalked = tuple(_unwalked(case.program, ""))
-        self.said: list[str] = []
 
     def run(self, most: int) -> list[str]:
         life, loop = _life(self.case, self.native)
@@ -206,7 +205,7 @@ class Check:
             wrong.append(f"it ended with {self.end}, and reads as {read.end} {read.value}")
         if log.renewed is not None and read.end not in ("RENEWED", "SUSPENDED"):
             wrong.append(f"it was renewed, and reads as {read.end} {read.value}")
-        if self.native and not self.unwalked and read.trace is not None:
+        if self.native and log.renewed is None and not self.unwalked and read.trace is not None:
             wrong += self._status(life, log, read.trace)
         if read.bodies:
             wrong.append(f"{read.bodies} bodies began in a reading")
@@ -226,12 +225,13 @@ class Check:
             wrong += _walks_differ(life.handlers.walks[-1], read.walk)
         return wrong
 
-    def _status(self, life: Life, log: Log, trace: Trace) -> list[str]:
-        """What was said last, in this generation or one before."""
-        self.said += [text[:-7] for _, text in trace.items if text.endswith("status = None")]
-        if log.renewed is not None or self.said[-1:] == json.loads(f"[{life.header.custom or ''}]"):
+    @staticmethod
+    def _status(life: Life, log: Log, trace: Trace) -> list[str]:
+        """What was said last. A generation that says nothing has the one of the generation before."""
+        said = [text[:-7] for _, text in trace.items if text.endswith("status = None")][-1:]
+        if said == json.loads(f"[{life.header.custom or ''}]") or (not said and log.header.gen > 1):
             return []
-        return [f"the status is {life.header.custom}, and was last set at {self.said[-1:]}"]
+        return [f"the status is {life.header.custom}, and was last set at {said}"]
 
     def _beginnings(self, log: Log, whole_log: list[Segment], whole: Read, reader: Reader, most: int) -> list[str]:
         chance = random.Random(f"{self.case.chance} beginnings")
