@@ -91,11 +91,13 @@ class BaseSaga:
         self._failures.append(error)
 
     def _to_undo(self, error: BaseException | None) -> list[Undo]:
-        """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler."""
-        turn, branch = self._context._turn, self._context._scope("saga").branch
-        if error is None or turn.closed is not None or branch.closed is not None:
-            return []
-        if not isinstance(error, Exception | ExecutionCancelled) and type(error).__name__ != "CancelledError":
+        """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler. Where the turn was ended
+        beside it, the first compensation raises that: the block is walked again, and undone then."""
+        if (
+            error is None
+            or not isinstance(error, Exception | ExecutionCancelled)
+            and type(error).__name__ != "CancelledError"
+        ):
             return []
         return self._undo[::-1]
 
