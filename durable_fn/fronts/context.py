@@ -93,10 +93,8 @@ class BaseSaga:
     def _to_undo(self, error: BaseException | None) -> list[Undo]:
         """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler. Where the turn was ended
         beside it, the first compensation raises that: the block is walked again, and undone then."""
-        if (
-            error is None
-            or not isinstance(error, Exception | ExecutionCancelled)
-            and type(error).__name__ != "CancelledError"
+        if error is None or (
+            not isinstance(error, Exception | ExecutionCancelled) and type(error).__name__ != "CancelledError"
         ):
             return []
         return self._undo[::-1]
