@@ -166,7 +166,8 @@ class Journal:
         if is_fence(segment.body):
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == "fence" else 0
-            self._mark(event.at)
+            if event.kind != "fence":  # the next owner's handler sees the times that the dead one's saw
+                self._mark(event.at)
             return
         self.fences = 0
         self.last_segment = len(self.line)
@@ -223,12 +224,8 @@ class Journal:
         self.origin = event.due
         self._mark(event.at)
 
-    def resume(self, at: int) -> None:
-        """This owner's own fence was written: the code goes on from here now."""
-        self._mark(at)
-
     def _mark(self, at: int) -> None:
-        """What follows the last result was done again by a new owner, from this time on."""
+        """What follows the last result is done anew from this time on: after a redrive, in a fork."""
         if self.deliveries:
             self.deliveries[-1].resumed = at
         else:

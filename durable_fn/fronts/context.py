@@ -185,14 +185,16 @@ class BaseContext:
         raise NotImplementedError
 
     def _set_status(self, value: object) -> None:
-        """Only at the end of the journal: what is recorded was said before."""
+        """Written only at the end of the journal: what is recorded was said before."""
         scope = self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.closed
+        text = to_plain_json(value, "the status")
         if not is_replaying(self._turn):
-            text = to_plain_json(value, "the status")
             self._turn.check_size(text, "the status")
             self._turn.set_status(scope, text)
+        elif self._turn.front is not None:
+            self._turn.said = text
 
     def _patched(self, change_id: str) -> bool:
         result: bool = lazily.patched(self._scope("patched"), change_id)

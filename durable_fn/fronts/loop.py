@@ -14,7 +14,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Coroutine
-from types import CodeType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from ..core.current import current_scope
@@ -100,6 +100,8 @@ class DurableLoop(asyncio.SelectorEventLoop):
         if scope is None:
             return super().time()
         turn = scope.turn
+        if not _is_asyncio(sys._getframe(1)):  # whose timers are durable, whatever the time is
+            turn.look_at_time()
         return (turn.at - turn.started) / 1000
 
     def call_soon(
@@ -218,6 +220,10 @@ class DurableLoop(asyncio.SelectorEventLoop):
         error = context.get("exception")
         if error is None or isinstance(error, Exception):
             super().call_exception_handler(context)
+
+
+def _is_asyncio(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "asyncio"
 
 
 def _as_completed() -> CodeType:

@@ -85,6 +85,11 @@ class Pump:
     def replays(self) -> bool:
         return self.line.replaying or not self._live
 
+    def looked_at_time(self) -> None:
+        line = self.line
+        if line.cursor > line.recorded:
+            self.decided = line.events[line.cursor - 1]
+
     def leftover(self) -> NonDeterminismError | None:
         return self.mismatches.leftover()
 
@@ -203,6 +208,8 @@ class Pump:
         """The handler has returned or raised. What is being written must not be written from two sides."""
         if self.commits.at_work:
             return False
+        if not self.line.replaying:
+            self._goes_live()
         if self.bodies.takes_leave and not self.session.read_only:
             return self.bodies.say_farewell() if self._is_decided() else self.commits.flush()
         self.finish(None)
@@ -268,10 +275,17 @@ class Pump:
                 self.targets[event.id] = target
             return False
         if event.id not in line.known:
+            self._goes_live()
             self._weigh(event)
         line.handed(event)
         self._rounds, self._patience.until = 0, None
         return True
+
+    def _goes_live(self) -> None:
+        """The log is at its end: what runs now runs for the first time."""
+        self._live = True
+        if self.turn.said is not None:
+            self.turn.say_again()
 
     def _next(self) -> Event | None:
         """The next line; of operations with keys the first that is asked for, wherever it stands."""
@@ -298,7 +312,11 @@ class Pump:
     def _weigh(self, event: Event) -> None:
         """Of a live line that rides along: could anything else have come in its place?"""
         if not self.line.is_held(event) and (
-            not self.agenda.empty or self.bodies.at_work or self.bodies.waiting or self.line.events[-1] is not event
+            not self.agenda.empty
+            or self.bodies.at_work
+            or self.bodies.waiting
+            or self.threads
+            or self.line.events[-1] is not event
         ):
             self.decided = event
 
@@ -307,7 +325,7 @@ class Pump:
     def _stimulate(self) -> bool:
         """Nothing is in line. Whether something came that makes one."""
         turn = self.turn
-        self._live = True
+        self._goes_live()
         if (turn.branch.doom is not None or turn.header.deadline is not None) and self.end.look():
             return True
         if self.agenda.empty:

@@ -238,6 +238,7 @@ class Session:
         with self.turn.lock:
             batch = pending[:count]
             del pending[: len(batch)]
+            self.turn.flying = batch
         return batch
 
     def write(self, batch: list[Event]) -> None:
@@ -248,6 +249,7 @@ class Session:
 
     def report(self, batch: list[Event]) -> None:
         """To the hooks, what is durable now."""
+        self.turn.flying = []
         self.turn.chosen.difference_update(batch)
         if self.hooks:
             from .hooking import recorded
@@ -366,10 +368,8 @@ class Session:
 
     def fence(self) -> None:
         """A new owner's first write: the dead one may still have an append under way."""
-        now = self.turn.time()
         self.took_over = True
-        self._put(fence(now))
-        self.turn.resume(now)
+        self._put(fence(self.turn.time()))
 
     def _put(self, text: str) -> None:
         turn = self.turn

@@ -16,7 +16,7 @@ _NEVER = RetryPolicy(max_attempts=1)
 class Surroundings(Protocol):
     """What a body acts on."""
 
-    def begins(self) -> None: ...
+    def begins(self, *, threaded: bool = False) -> None: ...
     def wait_began(self, path: str) -> None: ...
     def wait_ended(self, path: str, seconds: float) -> None: ...
     def unwinds(self) -> AbstractContextManager[None]: ...
@@ -45,7 +45,7 @@ class _Steps:
         return step(self._work, name="keyed", key=key)
 
     def _thread(self, x: Any) -> Any:
-        self.around.begins()
+        self.around.begins(threaded=True)
         self.around.wait(self.around.takes())
         return x
 

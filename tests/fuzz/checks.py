@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_fn.core import failures
-from durable_fn.core.events import RAISED, moves, parse_body
+from durable_fn.core.events import FAILED, RAISED, SUCCEEDED, Event, moves, parse_body
 from durable_fn.core.journal import Segment
 from tests.fuzz.ledger import Log
 from tests.fuzz.life import ID, Life
@@ -250,10 +250,15 @@ class Check:
 
 
 def _in_a_loser(op: str, log: Log) -> bool:
-    """Whether an operation is in a branch whose end the log does not have: its fan was over before."""
-    ended = {event.id for event in log.events() if event.kind == "branch"}
+    """Whether an operation is in a branch that is not walked again: its end is not in the log, for its fan was over before; or it
+    was cancelled, or what it returned is there."""
+    ended = {event.id for event in log.events() if event.kind == "branch" and _is_walked_again(event)}
     fans = (event.id for event in log.events() if event.kind in FANS)
     return any(op.startswith(f"{fan}/") and _branch(op, fan) not in ended for fan in fans)
+
+
+def _is_walked_again(end: Event) -> bool:
+    return end.status == FAILED or (end.status == SUCCEEDED and not end.value)
 
 
 def _branch(op: str, fan: str) -> str:

@@ -132,15 +132,15 @@ class Life(LocalRunner[Any, Any]):
         self._backend.store = _Dying(watched, self.world)  # type: ignore[assignment]
         self.invocations = 0
         self.problems: list[str] = []
-        self.unwinding = 0
+        self.unwinding: set[object] = set()
         self._waits: dict[tuple[int, str], int] = {}
 
     # -- what bodies act on ----------------------------------------------------------------------------------------
 
-    def begins(self) -> None:
+    def begins(self, *, threaded: bool = False) -> None:
         info = current_step()
         self.world.point(f"body {info.operation_id}")
-        if self.native and info.execution_id == ID:
+        if self.native and info.execution_id == ID and not threaded:  # one in a thread was handed over before
             trace = self.handlers.traces[-1]
             trace.began = trace.end
         if self.unwinding:
@@ -157,11 +157,12 @@ class Life(LocalRunner[Any, Any]):
 
     @contextlib.contextmanager
     def unwinds(self) -> Iterator[None]:
-        self.unwinding += 1
+        unwinding, body = self.unwinding, object()
+        unwinding.add(body)
         try:
             yield
         finally:
-            self.unwinding -= 1
+            unwinding.discard(body)
 
     def takes(self) -> float:
         return self.world.body_takes()
@@ -224,7 +225,7 @@ class Life(LocalRunner[Any, Any]):
     def _wake(self, id: str) -> None:
         world = self.world
         self.invocations += 1
-        self.unwinding = 0
+        self.unwinding = set()  # what a process that died left unwinds beside no body
         world.invoked, world.dead = True, False
         try:
             with own_loop(self.loop, world):

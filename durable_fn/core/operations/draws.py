@@ -16,6 +16,7 @@ def now(scope: Scope) -> datetime:
     turn = scope.turn
     at = scope.at if turn.front is None else turn.at
     turn.told = max(turn.told, at)
+    turn.look_at_time()
     return aware(at)
 
 
