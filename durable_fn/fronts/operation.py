@@ -56,7 +56,7 @@ class RunningOperation:
 
     __slots__ = (
         "_asyncio_future_blocking", "_context", "_error", "_left", "_unwinds", "_value", "_wakeup", "context", "ended", "gone",
-        "op", "operation", "parked", "pump",
+        "op", "operation", "order", "parked", "pump", "wake",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, op: Op, operation: Operation[Any]) -> None:
@@ -65,7 +65,8 @@ class RunningOperation:
         self.operation = operation
         self.context: contextvars.Context | None = None  # of its bodies: that of the handler, without a scope
         self.gone = False  # the handler does not wait for it any more
-        self.parked = 0
+        self.parked = self.order = 0
+        self.wake: str | None = None  # what of the inbox it waited for last
         self.ended = False
         self._unwinds = False
         self._left = 0  # how often: an answer to what was asked before is of no interest

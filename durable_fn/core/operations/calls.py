@@ -115,6 +115,7 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
             if (yield Decide(event)):
                 turn.recorded(op, event)
                 return event, True
+            yield Park(due, key)  # it came meanwhile; others may be first to go on
     return turn.record(op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(target, child, outcome)), False
 
 

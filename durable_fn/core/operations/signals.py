@@ -33,8 +33,8 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
         due = None if timeout_ms is None else turn.time() + timeout_ms
         turn.record(op, BEGUN, due=due or 0)
     prefix = signal_prefix(name)
-    yield Park(due, prefix)
     while True:
+        yield Park(due, prefix)  # also when something came before a timeout was decided: others may be first to go on
         with turn.lock:
             there = turn.inbox.take(prefix)
         if there is not None:
@@ -47,8 +47,6 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
             if (yield Decide(event)):
                 turn.recorded(op, event)
                 break
-        else:
-            yield Park(due, prefix)
     turn.show(op, event)
     return _unwrap(name, adapter, event)
 
