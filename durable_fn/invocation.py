@@ -19,8 +19,9 @@ from .core.retention import OF_FUNCTION
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
 from .fronts.session import Session
+from .holding import hold, prolonged
 from .ports import Backend, Loaded
-from .settlement import Outcome, Settlement, hold, prolonged
+from .settlement import Outcome, Settlement
 from .starting import check_same
 from .types import ExecutionStatus, LambdaContext
 

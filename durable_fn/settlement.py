@@ -10,18 +10,17 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .core import failures
 from .core.events import SUCCEEDED, beginning
-from .core.header import Ending, Header, Note, Parking, Refusal, Renewal, held
+from .core.header import Ending, Header, Note, Parking, Refusal, Renewal
 from .core.journal import Segment
 from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
-from .hints import send_hint, send_told
+from .hints import send_told, wake
+from .holding import hold
 
 if TYPE_CHECKING:
     from .core.turn import Renewed
     from .fronts.session import Session
     from .handler import DurableFunction
-    from .ports import Backend
 
 _log = logging.getLogger("durable_fn")
 
@@ -34,38 +33,6 @@ class Outcome(NamedTuple):
     due: int | None = None
     held: Exception | None = None
     renewal: Renewed | None = None
-
-
-def hold(
-    backend: Backend,
-    header: Header,
-    writer: str,
-    why: Exception,
-    *,
-    fenced: bool,
-    custom: str | None = None,
-    edition: Edition | None = None,
-) -> Header:
-    """Of an execution that cannot go on here, whatever the reason: it waits, shows why, and is tried again."""
-    _log.error("%s", why)
-    reason = failures.encode(failures.capture(why, keep_state=False))
-    parking = held(header, backend.clock.now(), reason, fenced=fenced, custom=custom, edition=edition)
-    reply = backend.store.suspend(header, writer, parking)
-    if isinstance(reply, Refusal):
-        return reply.header or header
-    wake(backend, reply, header.hint)
-    return reply
-
-
-def prolonged(backend: Backend, header: Header) -> Edition | None:
-    """What cannot be read cannot be copied: before it may be removed, each item of it is stamped anew, as it is. The new horizon
-    is counted from the old one, so that a run that is cut short has done a part of it."""
-    due = keep_at(header.horizon)
-    if due > backend.clock.now():
-        return None
-    horizon = next_horizon(due, header.started, header.retention * 1000)
-    backend.store.prolong(header, horizon)
-    return Edition(header.edition, header.copied, horizon)
 
 
 class Settlement:
@@ -207,16 +174,6 @@ class Settlement:
         if chunks or entries:
             self._store.keep(turn.header, edition, chunks, entries)
             turn.inbox.stamp(entries, edition.horizon)
-
-
-def wake(backend: Backend, header: Header, already: int | None) -> None:
-    """Sent after the state is written, and once per due time: a message for a time that is still ahead is out."""
-    if header.due is None or header.timer is not None:
-        return
-    now = backend.clock.now()
-    if already == header.due and header.due > now:
-        return
-    send_hint(backend, header, now)
 
 
 def _note(header: Header, writer: str, ending: Ending) -> Note | None:

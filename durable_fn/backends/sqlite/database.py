@@ -28,8 +28,8 @@ _BUSY_SECONDS: Final = 30.0
 
 
 class Database:
-    """One connection per process, used by one thread at a time. `read_only`: only a journal that is there is opened, and nothing
-    of it is changed. RuntimeError for a file of another schema, and for one that is no journal."""
+    """One connection per process, used by one thread at a time. `read_only`: only a file that is there is opened, and nothing
+    of it is changed; in memory it makes no difference. RuntimeError for a file of another schema, or of something else."""
 
     def __init__(self, path: str, synchronous: str, *, read_only: bool = False) -> None:
         if synchronous.lower() not in ("full", "normal", "off"):
@@ -43,14 +43,17 @@ class Database:
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        memory = self._path == ":memory:"
-        there = not memory and _is_journal(self._path)
-        if self._read_only:
-            if not there:
-                raise RuntimeError(f"there is no journal {self._path!r}: name a file that is one")
-            return _connect_to_read(self._path)
-        if not memory:
+        if self._path == ":memory:":
+            return self._writable(there=False)
+        there = _is_journal(self._path)
+        if not self._read_only:
             Path(self._path).absolute().parent.mkdir(parents=True, exist_ok=True)
+            return self._writable(there)
+        if not there:
+            raise RuntimeError(f"there is no journal {self._path!r}: name a file that is one")
+        return _connect_to_read(self._path)
+
+    def _writable(self, there: bool) -> sqlite3.Connection:
         db = _connect(self._path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
