@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from .core.durations import aware
+from .core.foreign import require_own
 from .core.header import Header
 from .core.ids import checked_id, new_id
 from .core.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
@@ -129,6 +130,7 @@ def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter
         )
     if there.input_hash == wanted.input_hash:
         return
+    require_own(there)  # its input cannot be compared otherwise
     full = there if there.input is not None else backend.store.get(id)
     if full is None or full.input is None or not _same(adapter, full.input, wanted.input or ""):
         raise ExecutionConflict(

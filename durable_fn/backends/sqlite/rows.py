@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from ...core.formats import UNNUMBERED
 from ...core.header import Header, Key
 from ...core.inbox import Entry
 from ...core.journal import Segment
@@ -18,6 +19,7 @@ _ENTRIES: Final = "SELECT key, writer, digest, body FROM inbox"
 def to_header(row: tuple[Any, ...]) -> Header:
     header = Header(*row)
     header.cancel = bool(header.cancel)
+    header.format = header.format or UNNUMBERED
     return header
 
 
