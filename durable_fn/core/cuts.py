@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from . import failures
 from .causes import Cause
-from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, RETURNED, SUCCEEDED, Event, moves
+from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, RETURNED, STUCK_ID, SUCCEEDED, Event, moves
 from .trails import Trails
 
 _FANS: Final = frozenset({"parallel", "map", "race"})
@@ -104,7 +104,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
     above = _with_returned(log, cuts)
     gone: set[int] = set()
     aside: set[int] = set()
-    unwound = _unwound(log, cuts)
+    unwound = _unwound(log, cuts) | _ended(log, cuts)
     first: dict[str, int] = {}
     for q, event in enumerate(log.events):
         scope = event.id.rpartition("/")[0]
@@ -117,7 +117,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
             first[where] = min(
                 (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)), default=len(events)
             )
-        if q > first[where] or event.id == END_ID or _unwinds(unwound, event, q):
+        if q > first[where] or event.id in (END_ID, STUCK_ID) or _unwinds(unwound, event, q):
             gone.add(q)
         elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
             (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
@@ -137,6 +137,18 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
                     (p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place
                 )
                 found[event.id] = min(led, found.get(event.id, led))
+    return found
+
+
+def _ended(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
+    """Native tasks that the end of the execution cancelled, and the places at which that reached them: what they did behind is
+    clean-up, too. Those that it did not reach ran on beside."""
+    found: dict[str, int] = {}
+    _, end = cuts.get(END_ID, (None, len(log.events)))
+    for q, event in enumerate(log.events):
+        scope = event.id.rpartition("/")[0]
+        if q > end and event.status == CANCELLED and event.value and scope.rpartition("/")[2].startswith("~"):
+            found.setdefault(scope, q)
     return found
 
 

@@ -153,6 +153,7 @@ _ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
 
 
 END_ID: Final = "$end"
+STUCK_ID: Final = "$stuck"
 """The line by which an async execution was cancelled or timed out."""
 NATIVE: Final = frozenset({"timer", "thread", "end", "stuck"})
 """Kinds that only async handlers have: what moved them besides operations."""
@@ -227,6 +228,12 @@ def has_key(id: str) -> bool:
 def is_keyed(id: str) -> bool:
     """Whether it, or something that it is inside of, has a key: its place in the log is not compared."""
     return ":" in id
+
+
+def branch_of(id: str) -> str:
+    """The path of the branch that an operation is in, without native tasks."""
+    parts = [part for part in id.split("/")[:-1] if not part.startswith("~")]
+    return "".join(f"{part}/" for part in parts)
 
 
 def escaped(text: str) -> str:

@@ -34,6 +34,9 @@ class Front(Protocol):
     def replays(self) -> bool:
         """Whether the handler has not come to the end of what is recorded."""
 
+    def has_more(self) -> bool:
+        """Whether the log goes on behind what was handed out."""
+
     def looked_at_time(self) -> None:
         """What the handler does next may depend on the time."""
 
@@ -322,7 +325,14 @@ class Turn:
             if closed is None or (begun and isinstance(closed, Suspension)):
                 self.acted = True
                 return
-        raise Suspension("the code does not match the journal") if isinstance(closed, Exception) else closed
+        raise self.ended()
+
+    def ended(self) -> BaseException:
+        """What every further durable call raises. A mismatch is an error that code may catch, and try again: it is told once."""
+        closed = self.closed
+        assert closed is not None
+        again = isinstance(closed, NonDeterminismError)
+        return Suspension("the code does not match the journal") if again else closed
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""

@@ -172,7 +172,7 @@ class Commits:
 
     def _apart(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         self.busy = True
-        request = self._loop.run_in_executor(None, work)
+        request = self._loop.for_journal(work)
         request.add_done_callback(lambda done: self._ended(done, then), context=self._loop.engine)
 
     def _ended(self, done: Any, then: Callable[[Any], None]) -> None:

@@ -188,7 +188,7 @@ class BaseContext:
         """Written only at the end of the journal: what is recorded was said before."""
         scope = self._scope("set_status")
         if self._turn.closed is not None:
-            raise self._turn.closed
+            raise self._turn.ended()
         text = to_plain_json(value, "the status")
         if not is_replaying(self._turn):
             self._turn.check_size(text, "the status")
@@ -203,7 +203,7 @@ class BaseContext:
     def _continue(self, payload: object) -> NoReturn:
         self._scope("continue_as_new")
         if self._turn.closed is not None:
-            raise self._turn.closed
+            raise self._turn.ended()
         raise self._turn.continue_as_new(payload)
 
     def _scope(self, method: str) -> Scope:

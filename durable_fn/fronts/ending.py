@@ -62,5 +62,5 @@ class ExecutionEnd:
         kind, reason, _ = json.loads(event.value)
         branch = self._turn.branch
         branch.doom, branch.raised = Doom(kind, reason), True
-        self._pump.cancel_main(native(error_of(branch.doom)))
+        self._pump.cancel_main(native(error_of(branch.doom)), END_ID)
         return True

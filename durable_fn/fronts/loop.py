@@ -14,6 +14,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, ThreadPoolExecutor
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+MOST_THREADS: Final = 10_000
+"""Of bodies, with those that were given up and hang; a thread is made only when none is free."""
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
 
@@ -82,6 +85,8 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self._starting: list[asyncio.Handle] | None = None  # the first step of a task that is being made
         self.threads = 0  # calls in executors that have not ended
         self.engine = contextvars.Context()  # in which everything runs that is ours
+        self._bodies: Executor | None = None
+        self._journal: Executor | None = None
         super().__init__()
 
     def scope_of(self, context: contextvars.Context | None) -> Scope | None:
@@ -181,6 +186,30 @@ class DurableLoop(asyncio.SelectorEventLoop):
         from .outside import ThreadCall
 
         return ThreadCall(self.pump, scope, future).future
+
+    def in_thread(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """A `def` body. As many as there are: how many begin at a time is up to who calls, and one that hangs takes no place
+        of another."""
+        if self._bodies is None:
+            self._bodies = ThreadPoolExecutor(MOST_THREADS, "durable_fn body")
+        return super().run_in_executor(self._bodies, fn, *args)
+
+    def for_journal(self, fn: Callable[[], T]) -> asyncio.Future[T]:
+        """A write or a request, in a thread that nothing else can take."""
+        if self._journal is None:
+            self._journal = ThreadPoolExecutor(1, "durable_fn journal")
+        return super().run_in_executor(self._journal, fn)
+
+    def own_threads(self) -> set[threading.Thread]:
+        """Those of its executors. None of them calls the handler by itself."""
+        executors: list[Any] = [self._bodies, self._journal, self._default_executor]  # type: ignore[attr-defined]
+        return {thread for executor in executors if executor is not None for thread in executor._threads}
+
+    def close(self) -> None:
+        for executor in (self._bodies, self._journal):
+            if executor is not None:
+                executor.shutdown(wait=False)
+        super().close()
 
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self.threads -= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import contextvars
 import sys
 from collections.abc import Callable, Generator
 from typing import Any
@@ -30,8 +31,22 @@ def _let_through_groups() -> None:
     asyncio.TaskGroup._is_base_error = is_base_error  # type: ignore[attr-defined]
 
 
+def _let_through_timeouts() -> None:
+    """Since Python 3.13 `asyncio.timeout` takes a subclass of CancelledError for its own doing, too, if its time was over before.
+    Ours comes out of it as it is."""
+    known = asyncio.Timeout.__aexit__
+
+    async def aexit(limit: asyncio.Timeout, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        ours = isinstance(error, AsyncExecutionCancelled)
+        await (known(limit, None, None, None) if ours else known(limit, kind, error, traceback))
+
+    asyncio.Timeout.__aexit__ = aexit  # type: ignore[method-assign,assignment]
+
+
 if sys.version_info < (3, 13):
     _let_through_groups()
+else:
+    _let_through_timeouts()
 
 
 def is_foreign(error: BaseException) -> bool:
@@ -44,6 +59,31 @@ def native(error: BaseException) -> BaseException:
     if isinstance(error, ExecutionCancelled) and not isinstance(error, AsyncExecutionCancelled):
         return AsyncExecutionCancelled(str(error), reason=error.reason)
     return error
+
+
+class InContext:
+    """Awaits a coroutine in a context of its own, in the task that runs already."""
+
+    def __init__(self, context: contextvars.Context, coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
+        self._context = context
+        self._coroutine = coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        run, move = self._context.run, self._coroutine.send
+        value: Any = None
+        while True:
+            try:
+                awaited = run(move, value)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                value, move = (yield awaited), self._coroutine.send
+            except BaseException as error:
+                value, move = error, self._coroutine.throw
+
+
+async def result_of(awaitable: collections.abc.Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
@@ -79,3 +119,17 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self.doom = error
         assert self.task is not None
         self.task.cancel()
+
+
+async def in_full(coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
+    """Awaits it whatever cancels the task that runs: a native cancellation that comes meanwhile is raised at the end."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

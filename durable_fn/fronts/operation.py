@@ -34,6 +34,7 @@ from ..core.effects import (
 from ..core.events import CANCELLED, Event
 from ..core.scope import Op
 from .loop import inline
+from .native import InContext, result_of
 
 if TYPE_CHECKING:
     from .pump import Pump
@@ -105,13 +106,13 @@ class RunningOperation:
         """The task that waits is cancelled: the operation is left when that reaches it."""
         if self.done():
             return False
-        self.gone = True
+        self.gone, self._value = True, msg
         self.pump.wake(self)
         return True
 
     def result(self) -> None:
         if not self.ended:
-            raise asyncio.CancelledError
+            raise asyncio.CancelledError(*(() if self._value is None else (self._value,)))
 
     def _run(self) -> None:
         assert self._wakeup is not None
@@ -124,7 +125,7 @@ class RunningOperation:
         """In the task that called the operation."""
         turn, record = self.pump.turn, self.op.record
         if turn.closed is not None:
-            raise turn.closed
+            raise turn.ended()
         if record is not None and record.done is not None and self.op.kind not in _MADE_OF_OTHERS:
             self.pump.await_line(self.op.id, self)  # begun when its line is handed out: it finds all that it needs
             return
@@ -296,7 +297,7 @@ class _Line:
 async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
     pump.unawaited.begun(operation)
     if pump.turn.closed is not None:
-        raise pump.turn.closed
+        raise pump.turn.ended()
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
     try:
@@ -306,6 +307,8 @@ async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
                 value, send = await _walked(pump, op, effect), operation.send
             except BaseException as error:
                 value, send = error, operation.throw
+            if pump.over or pump.turn.closed is not None:  # whatever the code made of that: it is walked again
+                raise pump.turn.closed or asyncio.CancelledError
     except StopIteration as stop:
         return stop.value
     except Exception as error:
@@ -338,9 +341,10 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
 
 
 async def _inside(effect: Inside) -> Any:
-    token = current_scope.set(effect.scope)
-    try:
-        value = effect.fn(*effect.args, **effect.kwargs)
-        return await value if isinstance(value, collections.abc.Awaitable) else value
-    finally:
-        current_scope.reset(token)
+    """In a context of its own: a child whose result is recorded is not walked again, and sets nothing then."""
+    context = contextvars.copy_context()
+    context.run(current_scope.set, effect.scope)
+    value = context.run(effect.fn, *effect.args, **effect.kwargs)
+    if not isinstance(value, collections.abc.Awaitable):
+        return value
+    return await InContext(context, value if asyncio.iscoroutine(value) else result_of(value))

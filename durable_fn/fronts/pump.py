@@ -12,11 +12,11 @@ import collections
 import contextvars
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ..core.causes import blame
 from ..core.current import current_scope
-from ..core.events import BEGUN, END_ID, SUCCEEDED, Event, is_keyed
+from ..core.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
 from ..core.scope import Branch, Scope
 from ..core.turn import Suspension
 from ..errors import NonDeterminismError
@@ -31,10 +31,8 @@ from .mismatches import Mismatches
 from .native import BranchCoroutine
 from .operation import RunningOperation
 from .places import warn_of_foreign
-from .session import RECORDED_END, Session
-from .stuck import MOST_ROUNDS, Patience, spins, stuck
-
-STUCK: Final = "$stuck"
+from .session import LEAST_TIME, RECORDED_END, Session
+from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
 
 
 class Target(Protocol):
@@ -67,8 +65,8 @@ class Pump:
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
         self.end = ExecutionEnd(self)
         self._stuck = False
-        if STUCK in self.line.known:
-            self.targets[STUCK] = self
+        if STUCK_ID in self.line.known:
+            self.targets[STUCK_ID] = self
         self._pumping = False
         self._scheduled = False
         self._started = False
@@ -85,10 +83,13 @@ class Pump:
     def replays(self) -> bool:
         return self.line.replaying or not self._live
 
+    def has_more(self) -> bool:
+        return self.line.replaying or bool(self.line.aside)
+
     def looked_at_time(self) -> None:
-        line = self.line
-        if line.cursor > line.recorded:
-            self.decided = line.events[line.cursor - 1]
+        last = self.line.last
+        if last is not None and last.id not in self.line.known:
+            self.decided = last
 
     def leftover(self) -> NonDeterminismError | None:
         return self.mismatches.leftover()
@@ -210,6 +211,11 @@ class Pump:
             return False
         if not self.line.replaying:
             self._goes_live()
+        unwinding = self.bodies.unwinding
+        if unwinding and self.session.time_left() > LEAST_TIME:  # it may hold a lock or a connection
+            return self._wait(self.turn.time() + round(self.session.time_left() * 1000))
+        if unwinding:
+            tell_left_behind(self.turn, unwinding)
         if self.bodies.takes_leave and not self.session.read_only:
             return self.bodies.say_farewell() if self._is_decided() else self.commits.flush()
         self.finish(None)
@@ -227,9 +233,14 @@ class Pump:
         self.turn.pending.append(event)
         self.enqueue(event, target, held=False)
 
+    def expect(self, id: str, target: Target) -> None:
+        """Its line, if there is one or comes one, is for `target`."""
+        self.targets[id] = target
+        self.line.ask(id)
+
     def await_line(self, id: str, target: Target) -> None:
         """Of what is recorded. What a redrive kept by its id alone becomes a line again."""
-        self.targets[id] = target
+        self.expect(id, target)
         record = self.turn.journal.records[id]
         if record.aside and record.done is not None:
             record.aside = False
@@ -289,14 +300,13 @@ class Pump:
 
     def _next(self) -> Event | None:
         """The next line; of operations with keys the first that is asked for, wherever it stands."""
-        line = self.line
-        for event in line.aside:
-            if self.mismatches.is_asked(event):
-                return event
-        while (head := line.head) is not None and line.replaying and not self.mismatches.is_asked(head):
-            for event in line.events[line.cursor : line.recorded]:
-                if is_keyed(event.id) and self.mismatches.is_asked(event):
-                    return event
+        line, mismatches = self.line, self.mismatches
+        early = line.asked()
+        if early is not None and early.id in line.aside:
+            return early
+        while (head := line.head) is not None and line.replaying and not mismatches.is_asked(head):
+            if early is not None:
+                return early
             if not is_keyed(head.id):
                 break
             line.lay_aside()
@@ -346,12 +356,12 @@ class Pump:
     def hand(self, event: Event) -> bool:
         """The line that says that the handler is stuck."""
         self._stuck = True
-        self.cancel_main(RuntimeError(event.value))
+        self.cancel_main(RuntimeError(event.value), STUCK_ID)
         return True
 
-    def cancel_main(self, error: BaseException) -> None:
-        """`error` arrives in the handler's own task."""
-        blame(self.turn, error, END_ID)
+    def cancel_main(self, error: BaseException, id: str) -> None:
+        """`error` arrives in the handler's own task. `id`: of the line that says so."""
+        blame(self.turn, error, id)
         self.cancel(self.main, error)
 
     @staticmethod
@@ -387,7 +397,7 @@ class Pump:
         return self._sleep(due)
 
     def _begin_bodies(self) -> bool:
-        if (self.line.aside or self.turn.journal.untaken) and self.bodies.has_place:
+        if self.line.aside or self.turn.journal.untaken:
             self.mismatches.check_called()
         if not self._is_decided():
             return self.commits.flush()
@@ -429,7 +439,7 @@ class Pump:
         if self._stuck:
             raise RuntimeError(text)
         self._stuck = True
-        self.new_line(Event(STUCK, "stuck", -1, SUCCEEDED, 1, self.turn.time(), 0, text), self)
+        self.new_line(Event(STUCK_ID, "stuck", -1, SUCCEEDED, 1, self.turn.time(), 0, text), self)
         return True
 
     def _next_due(self) -> int | None:

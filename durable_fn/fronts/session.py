@@ -33,6 +33,8 @@ NEWS_S: Final = 5.0
 """How old the owner's knowledge of the inbox may be when a body begins."""
 
 
+LEAST_TIME: Final = 1.0
+"""Seconds that `time_left` says at least."""
 MOST_HELPERS: Final = 31
 """Threads that one turn of a `def` handler may have besides its own, nested fans included."""
 
@@ -161,7 +163,7 @@ class Session:
 
     def time_left(self) -> float:
         """Seconds of Lambda time, without what the suspend takes."""
-        return max(1.0, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
+        return max(LEAST_TIME, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
 
     def fits_in_place(self, delay_ms: float) -> bool:
         return (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..core.turn import Turn
@@ -11,6 +12,8 @@ from .places import waiting_places
 
 if TYPE_CHECKING:
     from .loop import DurableLoop
+
+_log = logging.getLogger("durable_fn")
 
 _PATIENCE: Final = 10.0
 """Seconds that a replay waits for sockets or threads of the handler's own to ask for the next line."""
@@ -44,8 +47,7 @@ class Patience:
 
     def _has_threads(self) -> bool:
         """Those that began in this turn and are not the loop's own may call it back."""
-        pool = getattr(self._loop, "_default_executor", None)
-        own = set() if pool is None else pool._threads
+        own = self._loop.own_threads()
         return any(thread.is_alive() for thread in {*threading.enumerate()} - self._others - own)
 
 
@@ -64,6 +66,15 @@ def spins(turn: Turn, loop: DurableLoop) -> str:
         f"the handler of execution {turn.header.id!r} went {MOST_ROUNDS:,} rounds without waiting for anything durable, at "
         f"{_places(turn, loop)}. Time stands between durable operations, and nothing else can run meanwhile: wait with "
         "ctx.sleep, asyncio.sleep of more than 0 seconds, an asyncio.Event or the task itself"
+    )
+
+
+def tell_left_behind(turn: Turn, operations: Iterable[str]) -> None:
+    _log.warning(
+        "execution %r ends while bodies still unwind, that were cancelled and have no time left: %s. What they hold is not "
+        "released before this environment runs again",
+        turn.header.id,
+        ", ".join(map(repr, operations)),
     )
 
 

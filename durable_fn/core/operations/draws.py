@@ -30,6 +30,6 @@ def random(scope: Scope) -> float:
 
 def _draw(scope: Scope) -> bytes:
     if scope.turn.closed is not None:
-        raise scope.turn.closed
+        raise scope.turn.ended()
     scope.drawn += 1
     return scope.turn.draw(scope, f"draw {scope.path} {scope.drawn}")
