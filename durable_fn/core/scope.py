@@ -6,7 +6,7 @@ task asks: it takes no position, and its place is not compared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import NonDeterminismError
 from .events import NO_PLACE, has_key, operation_name
@@ -15,6 +15,10 @@ from .trails import trail
 
 if TYPE_CHECKING:
     from .turn import Turn
+
+
+KEY_CHANGED: Final = "the operation got a key, or lost it"
+"""Why a mismatch."""
 
 
 class Op:
@@ -201,7 +205,7 @@ class Scope:
         for record in self.turn.journal.left_in(self.path):
             same = record.kind == kind and operation_name(record.id) == operation_name(id)
             if same and has_key(record.id) is not has_key(id):
-                raise self._differs(record, kind, id, position, "the operation got a key, or lost it")
+                raise self._differs(record, kind, id, position, KEY_CHANGED)
 
     def next_id(self, component: str) -> str:
         """Of the next operation with this name."""

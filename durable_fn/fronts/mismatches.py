@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from ..core.events import Event, branch_of, has_key, is_keyed, operation_name
+from ..core.scope import KEY_CHANGED
 from ..errors import NonDeterminismError
 from .places import waiting_places
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _EFFECTIVE: Final = frozenset({"step", "callback", "call"})
 """Kinds that may have had an effect before they have a result."""
 _SHOWN: Final = 3
+_CHANGED: Final = "an operation was removed or added, a condition around it changed, or the order depends on something that is not recorded"
 
 
 class Mismatches:
@@ -77,7 +79,7 @@ class Mismatches:
             if row in waiting and not record.handed_out:
                 event = record.done or record.begun or record.retry or record.given_up
                 assert event is not None
-                raise self.of(event, self._waits_for())
+                raise self.of(event, self._waits_for(), KEY_CHANGED)
 
     def _not_called(self, attempted: str, kinds: Container[str] | None = None) -> NonDeterminismError | None:
         """A recorded operation that nobody called, and that is in no branch which is passed over. `kinds`: only those, and only
@@ -99,12 +101,11 @@ class Mismatches:
             return names + (", ..." if len(waiting) > _SHOWN else "")
         return "nothing: it waits at " + ", ".join(sorted(waiting_places(self._turn, pump.loop)))
 
-    def of(self, event: Event, attempted: str) -> NonDeterminismError:
+    def of(self, event: Event, attempted: str, cause: str = _CHANGED) -> NonDeterminismError:
         return self._turn.mismatch(
             f"{event.kind} {event.id!r}",
             attempted,
             max(0, event.position),
             event.id.rpartition("/")[0],
-            "an operation was removed or added, a condition around it changed, or the order depends on something that is not "
-            "recorded",
+            cause,
         )
