@@ -43,7 +43,7 @@ def raised_at(op: Op) -> Operation[None]:
     value = doom_text(doom)
     if doom.kind == "timed out":
         event = op.turn.draft(op, RAISED, value=value)
-        while not (yield Decide(event)):
+        while not (yield Decide(event, op.turn.inbox.version)):
             pass
     else:
         event = op.turn.record(op, RAISED, value=value)

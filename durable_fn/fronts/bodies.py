@@ -159,6 +159,7 @@ class Bodies:
         if self._pump.commits.busy:
             return False
         session = self._session
+        session.turn.acted = session.turn.acted or not isinstance(effect, Expire)
         if isinstance(effect, Launch):
             ask: Any = partial(session.launch, effect)
         elif isinstance(effect, Expire):
@@ -172,7 +173,7 @@ class Bodies:
 
     def _start(self, operation: RunningOperation, call: Call) -> None:
         assert operation.context is not None
-        loop = self._pump.loop
+        loop, self._session.turn.acted = self._pump.loop, True
         self.starting = True
         body = loop.start_task(self._attempt(operation, call), operation.context.copy())
         self.starting = False

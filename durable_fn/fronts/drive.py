@@ -117,7 +117,7 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
 
         return run_fan(session, op, effect.fan)
     if isinstance(effect, Decide):
-        return session.decide(effect.event)
+        return session.decide(effect)
     if isinstance(effect, Expire | Launch | Tell):
         return _request(session, effect)
     return None  # Take: in a `def` handler nobody can see which branch was first

@@ -12,6 +12,7 @@ import asyncio
 import contextvars
 import sys
 import threading
+import weakref
 import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -85,6 +86,9 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self._starting: list[asyncio.Handle] | None = None  # the first step of a task that is being made
         self.threads = 0  # calls in executors that have not ended
         self.engine = contextvars.Context()  # in which everything runs that is ours
+        self._generators: weakref.WeakKeyDictionary[Any, Pump] = (
+            weakref.WeakKeyDictionary()
+        )  # of handlers, by their turns
         self._bodies: Executor | None = None
         self._journal: Executor | None = None
         super().__init__()
@@ -214,11 +218,23 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self.threads -= 1
 
+    def _asyncgen_firstiter_hook(self, agen: Any) -> None:
+        super()._asyncgen_firstiter_hook(agen)  # type: ignore[misc]
+        if self.scope_of(None) is not None and self.pump is not None:
+            self._generators[agen] = self.pump
+
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
         """Whenever the garbage collector likes: never as a part of the handler."""
         self._asyncgens.discard(agen)  # type: ignore[attr-defined]
+        pump = self._generators.pop(agen, None)
         if not self.is_closed():
-            super().call_soon_threadsafe(self.create_task, agen.aclose(), context=self.engine)
+            super().call_soon_threadsafe(self._close_generator, agen, pump, context=self.engine)
+
+    def _close_generator(self, agen: Any, pump: Pump | None) -> None:
+        """Silent about one of a turn that is over: it is opened anew when the code is walked again."""
+        closing = self.create_task(agen.aclose())
+        if pump is not None and pump.over:
+            closing.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     # -- ours ------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _EFFECTIVE: Final = frozenset({"step", "callback", "call"})
 """Kinds that may have had an effect before they have a result."""
 _SHOWN: Final = 3
-_CHANGED: Final = "an operation was removed or added, a condition around it changed, or the order depends on something that is not recorded"
+_CHANGED: Final = (
+    "an operation was removed or added, a condition around it changed, or an order depends on what is not recorded"
+)
 
 
 class Mismatches:

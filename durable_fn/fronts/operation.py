@@ -31,7 +31,8 @@ from ..core.effects import (
     Take,
     Tell,
 )
-from ..core.events import CANCELLED, Event
+from ..core.events import CANCELLED, SUCCEEDED, Event
+from ..core.journal import Record
 from ..core.scope import Op
 from .loop import inline
 from .native import InContext, result_of
@@ -221,7 +222,7 @@ class RunningOperation:
         return _WAITS
 
     def _decide(self, effect: Decide) -> Any:
-        self.pump.decide(effect.event, self)
+        self.pump.decide(effect, self)
         return _WAITS
 
     def _take(self, effect: Take) -> Any:
@@ -300,6 +301,7 @@ async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
         raise pump.turn.ended()
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
+    effect: Effect | None = None
     try:
         while True:
             effect = send(value)
@@ -317,6 +319,8 @@ async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
     except asyncio.CancelledError:
         if op.begun and not pump.over and (op.record is None or op.record.given_up is None):
             _note_left(op)
+            if isinstance(effect, Settle):  # the child had ended
+                pump.commits_before_a_body()
         raise
 
 
@@ -333,11 +337,23 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
             effect.event.at = pump.turn.at
         return None
     line = _Line(pump.loop.plain_future())
-    if isinstance(effect, Take):
-        pump.await_line(op.id, line)
-    else:
+    if isinstance(effect, Settle):
         pump.enqueue(effect.event, line, held=effect.durable)
-    return await line.future
+        return await line.future
+    pump.await_line(op.id, line)
+    while True:
+        try:
+            return await line.future
+        except asyncio.CancelledError:
+            if pump.over or not _kept_a_cancellation(effect.record):
+                raise
+            line.future = pump.loop.plain_future()
+
+
+def _kept_a_cancellation(record: Record) -> bool:
+    """Of a child that is not walked again: what reached the task meanwhile, its code took for itself, for it returned. What left
+    it between its end and its line says so."""
+    return record.done is not None and record.done.status == SUCCEEDED and record.given_up is None
 
 
 async def _inside(effect: Inside) -> Any:

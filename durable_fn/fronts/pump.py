@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from ..core.causes import blame
 from ..core.current import current_scope
+from ..core.effects import Decide
 from ..core.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
 from ..core.scope import Branch, Scope
 from ..core.turn import Suspension
@@ -62,6 +63,7 @@ class Pump:
         self.outcome: BaseException | None = None
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
         self.decided: Event | None = None  # the last line by which another way may have been taken
+        self._noted = 0  # how much of what is pending has to be durable before a body
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
         self.end = ExecutionEnd(self)
         self._stuck = False
@@ -85,6 +87,10 @@ class Pump:
 
     def has_more(self) -> bool:
         return self.line.replaying or bool(self.line.aside)
+
+    def commits_before_a_body(self) -> None:
+        """Something was noted by which a replay takes its way."""
+        self._noted = self.commits.position
 
     def looked_at_time(self) -> None:
         last = self.line.last
@@ -251,11 +257,11 @@ class Pump:
             self.turn.pending.append(event)
             self.line.append(event, self.commits.position, held=False)
 
-    def decide(self, event: Event, operation: RunningOperation | ExecutionEnd) -> None:
+    def decide(self, decision: Decide, operation: RunningOperation | ExecutionEnd) -> None:
         """A new line that is decided because something did not come: it is written on that condition."""
-        self.targets[event.id] = operation
-        self.line.append(event, self.commits.position, held=True)
-        self.commits.decide(event, operation)
+        self.targets[decision.event.id] = operation
+        self.line.append(decision.event, self.commits.position, held=True)
+        self.commits.decide(decision, operation)
 
     def _deliver(self) -> bool:
         """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
@@ -407,7 +413,8 @@ class Pump:
 
     def _is_decided(self) -> bool:
         """Whether no death can make it be decided otherwise what was handed out."""
-        return self.decided is None or self.commits.covers(self.decided)
+        noted = self._noted <= self.commits.written
+        return noted and (self.decided is None or self.commits.covers(self.decided))
 
     def _answered(self, _: object, error: Exception | None) -> None:
         if error is not None:

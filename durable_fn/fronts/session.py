@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..core.effects import Launch
+from ..core.effects import Decide, Launch
 from ..core.events import BEGUN, Event, body, fence
 from ..core.header import Header
 from ..core.inbox import NO_HEARTBEAT, entry
@@ -271,9 +271,9 @@ class Session:
 
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
-    def decide(self, decision: Event) -> bool:
-        """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read again,
-        and what is pending is pending still."""
+    def decide(self, decision: Decide) -> bool:
+        """Commits what is pending, on the condition that nothing has come since. False: what came is in hand, and what is
+        pending is pending still."""
         with self._alone():
             back = self.decide_on(self.take(), decision)
             if back:
@@ -281,17 +281,21 @@ class Session:
                     self.turn.pending[:0] = back
             return back is None
 
-    def decide_on(self, batch: list[Event], decision: Event) -> list[Event] | None:
-        """Writes the batch and the decision, if nothing has come which is not in hand. None: it stands. Else the inbox was read
-        again, and the entries that come back have to be written once more."""
+    def decide_on(self, batch: list[Event], decision: Decide) -> list[Event] | None:
+        """Writes the batch and the decision, if nothing has come since. None: it stands. Else what came is in hand, and the
+        entries that come back have to be written once more."""
         turn = self.turn
-        batch = [*batch, decision]
+        with turn.lock:  # another branch may have read the inbox meanwhile, for its own ends
+            if turn.inbox.version is not decision.version:
+                return batch
+            seen = turn.seen
+        batch = [*batch, decision.event]
         *first, last = _parts(batch, self.store.fits)
         for part in first:
             self.append(part)
         self.look_at_lease()
         segment = Segment(turn.journal.next_seq, turn.writer, last)
-        reply = self._asked(lambda: self.store.decide(turn.header, segment, turn.seen))
+        reply = self._asked(lambda: self.store.decide(turn.header, segment, seen))
         if isinstance(reply, Header):
             turn.journal.next_seq += 1
             turn.worked = True
@@ -310,7 +314,8 @@ class Session:
         seen = turn.seen if body == NO_HEARTBEAT else None
         reply = self._asked(lambda: self.store.expire(turn.header, turn.writer, new, seen))
         if isinstance(reply, Header):
-            turn.inbox.add(new)
+            with turn.lock:
+                turn.inbox.add(new)
             turn.worked = True
         elif reply.reason == "moved":
             self.reload()
@@ -323,8 +328,9 @@ class Session:
         loaded = self._asked(lambda: self.store.load(turn.header.key))
         if loaded is None:
             raise self._fenced("the execution is gone")
-        turn.header.n, turn.header.cancel = loaded.header.n, loaded.header.cancel
-        turn.inbox.refresh(loaded.inbox)
+        with turn.lock:
+            turn.header.n, turn.header.cancel = loaded.header.n, loaded.header.cancel
+            turn.inbox.refresh(loaded.inbox)
         turn.notice()
 
     @property

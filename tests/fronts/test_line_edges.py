@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import math
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, RetryPolicy, durable, step
+from durable_fn import (
+    AsyncDurableContext,
+    DurableContext,
+    DurableFunction,
+    ExecutionCancelled,
+    RetryPolicy,
+    durable,
+    step,
+)
 from durable_fn.errors import NonDeterminismError
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.lambda_context import FakeLambdaContext
@@ -258,6 +267,150 @@ def test_the_time_of_a_body_counts_from_its_beginning() -> None:
 
     assert result_of(handler) is None
     assert sorted(began) == list(range(96))
+
+
+def test_a_child_that_kept_a_cancellation_keeps_it_on_a_replay() -> None:
+    seen = []
+
+    async def part(c: Ctx) -> str:
+        try:
+            await c.sleep(100)
+        except asyncio.CancelledError:
+            await c.step(note, "cleaned")
+            return "partial"
+        return "full"
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        try:
+            async with asyncio.timeout(10):
+                seen.append(await ctx.child(part))
+        except TimeoutError:
+            seen.append("too late")
+        await ctx.sleep(50)
+
+    assert result_of(handler) is None
+    assert set(seen) == {"partial"}
+    assert len(seen) > 1
+
+
+def test_a_cancelled_execution_whose_child_kept_that_goes_on_the_same_on_a_replay() -> None:
+    seen = []
+
+    async def part(c: Ctx) -> str:
+        try:
+            await c.sleep(100)
+        except ExecutionCancelled:
+            await c.step(note, "cleaned")
+            return "stopped"
+        return "full"
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        seen.append(await ctx.child(part))
+        await ctx.sleep(50)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.cancel(execution.id)
+        runner.advance(100)
+        assert execution.status == "SUCCEEDED"
+    assert set(seen) == {"stopped"}
+    assert len(seen) > 1
+
+
+def test_a_cancellation_between_the_end_of_a_child_and_its_line_is_the_same_on_a_replay() -> None:
+    """Two results come at once: the first one's task cancels the one that the second one's child is in, which has ended."""
+    seen: list[str] = []
+    go = asyncio.Event()
+
+    async def waits(n: int) -> int:
+        await go.wait()
+        return n
+
+    async def opens() -> None:
+        go.set()
+
+    async def part(c: Ctx) -> int:
+        return await c.step(waits, 2)
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def has_a_child() -> None:
+            try:
+                seen.append(str(await ctx.child(part)))
+            except asyncio.CancelledError:
+                seen.append("cancelled")
+            await ctx.step(note, seen[-1])
+
+        async def cancels() -> None:
+            await ctx.step(waits, 1)
+            await asyncio.sleep(0)
+            beside.cancel()
+
+        beside = asyncio.create_task(has_a_child())
+        first = asyncio.create_task(cancels())
+        await ctx.step(opens)
+        await asyncio.gather(first, beside, return_exceptions=True)
+        await ctx.sleep(100)
+
+    assert result_of(handler) is None
+    assert len(set(seen)) == 1
+    assert len(seen) > 1
+
+
+def test_a_mismatch_says_when_something_was_run_before(caplog: pytest.LogCaptureFixture) -> None:
+    version = [1]
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def changes() -> None:
+            await ctx.sleep(10)
+            if version[0] == 2:
+                await asyncio.sleep(0.05)
+            await ctx.sleep(1000, name=f"version {version[0]}")
+
+        async def runs() -> None:
+            if version[0] == 2:
+                await ctx.step(slow)
+
+        await asyncio.gather(changes(), runs())
+
+    async def slow() -> None:
+        effect("ran")
+        await asyncio.sleep(0.2)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.advance(15)
+        version[0] = 2
+        runner.advance(1000)
+        assert "What ran in this invocation before stays" in str(execution.error)
+    assert set(EFFECTS) == {"ran"}
+
+
+def test_a_generator_that_a_suspension_cuts_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> list[int]:
+        async def pages() -> AsyncIterator[int]:
+            try:
+                for n in range(2):
+                    yield n
+            finally:
+                await ctx.step(note, "closed")
+
+        found = []
+        async for n in pages():
+            await ctx.sleep(100)
+            found.append(n)
+        return found
+
+    assert result_of(handler) == [0, 1]
+    gc.collect()
+    assert result_of(handler) == [0, 1]
+    assert caplog.text == ""
 
 
 # -- what is left when the handler is at its end ---------------------------------------------------------------------
