@@ -14,11 +14,10 @@ from typing import Final, NamedTuple
 
 from . import failures
 from .causes import Cause
-from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, RETURNED, STUCK_ID, SUCCEEDED, Event, moves
+from .events import BEGUN, CANCELLED, END_ID, FAILED, FANS, RAISED, RETRY, RETURNED, STUCK_ID, SUCCEEDED, Event, moves
 from .trails import Trails
 
-_FANS: Final = frozenset({"parallel", "map", "race"})
-_CODE: Final = _FANS | {"child", "branch"}
+_CODE: Final = FANS | {"child", "branch"}
 """What is inside these are operations of the handler's own: they stay."""
 
 
@@ -192,7 +191,7 @@ def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:
     if n is None:
         return False
     head = "/".join(mine[:n])
-    if log.kinds.get(head) in _FANS:
+    if log.kinds.get(head) in FANS:
         return not tasks
     started = dict(cause.tasks).get(f"{head}/" if head else "", 0)
     return mine[n].startswith("~") and mine[n][1:].isdecimal() and int(mine[n][1:]) <= started

@@ -152,6 +152,8 @@ _ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
 """Kinds whose entries move nobody: what they are made of does, or the code asks for them by their id."""
 
 
+FANS: Final = frozenset({"parallel", "map", "race"})
+"""Kinds with branches."""
 END_ID: Final = "$end"
 STUCK_ID: Final = "$stuck"
 """The line by which an async execution was cancelled or timed out."""

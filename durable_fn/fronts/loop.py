@@ -12,14 +12,14 @@ import asyncio
 import contextvars
 import sys
 import threading
-import weakref
 import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
-from types import CodeType, FrameType
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from ..core.current import current_scope
+from .native import is_asyncio
 
 if TYPE_CHECKING:
     from ..core.scope import Scope
@@ -86,9 +86,6 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self._starting: list[asyncio.Handle] | None = None  # the first step of a task that is being made
         self.threads = 0  # calls in executors that have not ended
         self.engine = contextvars.Context()  # in which everything runs that is ours
-        self._generators: weakref.WeakKeyDictionary[Any, Pump] = (
-            weakref.WeakKeyDictionary()
-        )  # of handlers, by their turns
         self._bodies: Executor | None = None
         self._journal: Executor | None = None
         super().__init__()
@@ -109,7 +106,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         if scope is None:
             return super().time()
         turn = scope.turn
-        if not _is_asyncio(sys._getframe(1)):  # whose timers are durable, whatever the time is
+        if not is_asyncio(sys._getframe(1)):  # whose timers are durable, whatever the time is
             turn.look_at_time()
         return (turn.at - turn.started) / 1000
 
@@ -218,23 +215,18 @@ class DurableLoop(asyncio.SelectorEventLoop):
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self.threads -= 1
 
-    def _asyncgen_firstiter_hook(self, agen: Any) -> None:
-        super()._asyncgen_firstiter_hook(agen)  # type: ignore[misc]
-        if self.scope_of(None) is not None and self.pump is not None:
-            self._generators[agen] = self.pump
-
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
         """Whenever the garbage collector likes: never as a part of the handler."""
         self._asyncgens.discard(agen)  # type: ignore[attr-defined]
-        pump = self._generators.pop(agen, None)
         if not self.is_closed():
-            super().call_soon_threadsafe(self._close_generator, agen, pump, context=self.engine)
+            over = self.pump is None or self.pump.over
+            super().call_soon_threadsafe(self._close_generator, agen, over, context=self.engine)
 
-    def _close_generator(self, agen: Any, pump: Pump | None) -> None:
-        """Silent about one of a turn that is over: it is opened anew when the code is walked again."""
+    def _close_generator(self, agen: Any, over: bool) -> None:
+        """`over`: it was cut by the end of a turn, and is opened anew when the code is walked again."""
         closing = self.create_task(agen.aclose())
-        if pump is not None and pump.over:
-            closing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        if over:
+            closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # silent about it
 
     # -- ours ------------------------------------------------------------------------------------------------------
 
@@ -267,10 +259,6 @@ class DurableLoop(asyncio.SelectorEventLoop):
         error = context.get("exception")
         if error is None or isinstance(error, Exception):
             super().call_exception_handler(context)
-
-
-def _is_asyncio(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "asyncio"
 
 
 def _as_completed() -> CodeType:

@@ -6,7 +6,8 @@ import asyncio
 import collections.abc
 import contextvars
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from types import FrameType
 from typing import Any
 
 from ..errors import ExecutionCancelled
@@ -66,24 +67,42 @@ class InContext:
 
     def __init__(self, context: contextvars.Context, coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
         self._context = context
-        self._coroutine = coroutine
+        self.gi_yieldfrom = coroutine  # as generators show what they wait for
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        run, move = self._context.run, self._coroutine.send
-        value: Any = None
-        while True:
-            try:
-                awaited = run(move, value)
-            except StopIteration as stop:
-                return stop.value
-            try:
-                value, move = (yield awaited), self._coroutine.send
-            except BaseException as error:
-                value, move = error, self._coroutine.throw
+    def __await__(self) -> InContext:
+        return self
+
+    def __iter__(self) -> InContext:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        return self._context.run(self.gi_yieldfrom.send, value)
+
+    def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
+        return self._context.run(self.gi_yieldfrom.throw, type if value is None else value)
+
+    def close(self) -> None:
+        self._context.run(self.gi_yieldfrom.close)
 
 
 async def result_of(awaitable: collections.abc.Awaitable[Any]) -> Any:
     return await awaitable
+
+
+def is_asyncio(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "asyncio"
+
+
+def _frames(coroutine: Any) -> Iterator[FrameType]:
+    """Of what a coroutine is at, from itself to what it awaits in the end."""
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
 
 
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
@@ -95,8 +114,11 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self.inner = inner
         self.doom: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
+        self._thrown: BaseException | None = None  # that the branch's own code may not have seen yet
 
     def send(self, value: Any) -> Any:
+        if self._thrown is not None and self._was_eaten(self._thrown):
+            return self.inner.throw(self._thrown.with_traceback(None))
         if self.doom is not None and not getattr(self.task, "_must_cancel", False):
             return self.throw(asyncio.CancelledError())
         return self.inner.send(value)
@@ -105,9 +127,19 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         error = type if value is None else value
         if self.doom is not None and isinstance(error, asyncio.CancelledError):
             error, self.doom = self.doom, None
+            self._thrown = error
             assert self.task is not None
             self.task.uncancel()
         return self.inner.throw(error)
+
+    def _was_eaten(self, error: BaseException) -> bool:
+        """Whether code of asyncio's that the branch awaited caught it, and has ended by something else: a TaskGroup that aborts
+        already, `wait_for` whose task is done. A frame of asyncio's that still runs may raise it when it ends."""
+        caught = error.__traceback__.tb_frame if error.__traceback__ is not None else None
+        if caught is None or not is_asyncio(caught):
+            self._thrown = None  # the branch's own code has seen it
+            return False
+        return not any(frame is caught for frame in _frames(self.inner))
 
     def close(self) -> None:
         self.inner.close()

@@ -132,6 +132,12 @@ class Pump:
             if not self._finished.done():
                 self._finished.set_result(None)
 
+    def leave(self) -> None:
+        """The loop has nothing more to do for this turn."""
+        self.over = True
+        self._patience.end()
+        self._silence()
+
     def close(self) -> None:
         """What is left of the handler unwinds now, and has rounds of its own for that."""
         self.over, self._rounds = True, 0
@@ -457,12 +463,15 @@ class Pump:
 
     def _wait(self, due: int | None) -> bool:
         """For the loop to bring something, until then."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._silence()
         if due is not None:
             self._alarm = self.loop.ours_later((due - self.turn.time()) / 1000, partial(self._rang, due))
         return False
+
+    def _silence(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _rang(self, due: int) -> None:
         """Virtual time goes as real time does while something is under way."""

@@ -64,6 +64,7 @@ def _run(session: Session, handler: Handler) -> Any:
         return value
     finally:
         _close(loop, pump)
+        pump.leave()
         loop.pump = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ class Patience:
         self._look_again = look_again
         self._others = frozenset(threading.enumerate())
         self.until: float | None = None  # None: the handler goes on
+        self._alarm: asyncio.TimerHandle | None = None
 
     def lasts(self, seconds: float = _PATIENCE) -> bool:
         """Whether something of the handler's own may still come. Never where there is nothing that could."""
@@ -42,8 +44,14 @@ class Patience:
             self.until = now + seconds
         if now >= self.until:
             return False
-        self._loop.ours_later(self.until - now, self._look_again)
+        self.end()
+        self._alarm = self._loop.ours_later(self.until - now, self._look_again)
         return True
+
+    def end(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _has_threads(self) -> bool:
         """Those that began in this turn and are not the loop's own may call it back."""

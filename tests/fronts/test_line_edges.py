@@ -22,6 +22,7 @@ from durable_fn import (
     durable,
     step,
 )
+from durable_fn.core.turn import Turn
 from durable_fn.errors import NonDeterminismError
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.lambda_context import FakeLambdaContext
@@ -800,3 +801,109 @@ def test_tasks_that_a_cancellation_ended_are_redriven_as_the_handler_is(gathered
     paid = ["pay a", "pay b"] if gathered else ["pay a"]
     undone = ["refund a", "refund b"] if gathered else ["refund a"]
     assert paid + undone * 2 == EFFECTS
+
+
+# -- cancellations ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_def_child_that_took_a_cancellation_is_the_last_to_see_it(typed: bool) -> None:
+    seen: list[str] = []
+
+    def stops(c: DurableContext) -> str:
+        try:
+            c.sleep(100)
+        except ExecutionCancelled:
+            c.step(effect, "cleaned")
+            return "stopped"
+        return "full"
+
+    def untyped(c: DurableContext):  # type: ignore[no-untyped-def]
+        return stops(c)
+
+    @durable(name="h")
+    def handler(event: None, ctx: DurableContext) -> None:
+        seen.append(ctx.child(stops if typed else untyped))
+        ctx.sleep(50)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.cancel(execution.id)
+        runner.advance(500)
+        assert execution.status == "SUCCEEDED"
+    assert set(seen) == {"stopped"}
+
+
+@pytest.mark.parametrize("in_a_child", [False, True])
+def test_a_group_that_aborts_already_takes_no_cancellation_of_the_execution(in_a_child: bool) -> None:
+    async def part(c: Ctx) -> str:
+        async def cleans() -> None:
+            try:
+                await c.sleep(1000)
+            finally:
+                await c.sleep(50)
+
+        async def fails() -> None:
+            await c.sleep(10)
+            raise ValueError
+
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cleans())
+                group.create_task(fails())
+        await c.sleep(500)
+        return "went on"
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> str:
+        return await (ctx.child(part) if in_a_child else part(ctx))
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.advance(20)
+        runner.cancel(execution.id)
+        runner.advance(1000)
+        assert execution.status == "CANCELLED"
+
+
+def test_a_group_that_waits_for_its_tasks_is_told_once() -> None:
+    """The error is raised at its end, and what the handler cleans up then is not cancelled again."""
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def cleans() -> None:
+            try:
+                await ctx.sleep(1000)
+            finally:
+                await ctx.sleep(50)
+                await ctx.sleep(50)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cleans())
+                group.create_task(cleans())
+        finally:
+            await ctx.step(note, "a")
+            await ctx.step(note, "b")
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.cancel(execution.id)
+        runner.advance(1000)
+        assert execution.status == "CANCELLED"
+    assert EFFECTS == ["a", "b"]
+
+
+def test_a_turn_that_is_over_is_not_kept_by_its_alarms() -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async with asyncio.timeout(30 * 86_400):
+            await ctx.step(asyncio.sleep, 0.001)
+
+    for _ in range(10):
+        result_of(handler)
+    gc.collect()
+    assert sum(isinstance(one, Turn) and one.header.fn == "h" for one in gc.get_objects()) <= 2
