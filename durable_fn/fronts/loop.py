@@ -168,8 +168,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         if scope is None:
             return super().create_task(coro, name=name, context=context, **kwargs)
         inside = contextvars.copy_context() if context is None else context.copy()
-        if getattr(coro, "cr_code", None) not in INLINE:
-            _refuse_shuffled()
+        if getattr(coro, "cr_code", None) not in INLINE and not _waits_for(coro):
             inside.run(current_scope.set, scope.task())
         if sys.version_info >= (3, 12) and self.get_task_factory() is asyncio.eager_task_factory:
             kwargs["eager_start"] = True
@@ -269,19 +268,26 @@ def _as_completed() -> CodeType:
 
 
 _AS_COMPLETED: Final = _as_completed()
+_WAIT_FOR: Final = asyncio.wait_for.__code__
 _FRAMES_BETWEEN: Final = 5
 
 
-def _refuse_shuffled() -> None:
-    """`as_completed` makes tasks of bare coroutines in the order of a set, that is of their addresses in memory, and
-    `ensure_future` tells nobody. Branches numbered by chance would take each other's results on replay."""
+def _waits_for(coro: Any) -> bool:
+    """Whether `asyncio.wait_for` makes the task: up to Python 3.11 it does, since 3.12 it awaits the coroutine itself, and a
+    journal of the one is read by the other.
+
+    Raises RuntimeError for `as_completed`, which makes tasks of bare coroutines in the order of a set, that is of their addresses
+    in memory. Branches numbered by chance would take each other's results on replay."""
     frame = sys._getframe(1)
     for _ in range(_FRAMES_BETWEEN):
         if frame.f_back is None:
-            return
+            return False
         frame = frame.f_back
+        if frame.f_code is _WAIT_FOR:
+            return frame.f_locals.get("fut") is coro  # not what a callback made
         if frame.f_code is _AS_COMPLETED:
             raise RuntimeError(
                 "asyncio.as_completed starts coroutines in an order that differs from run to run, so their durable "
                 "operations cannot be replayed; hand it tasks: as_completed([asyncio.create_task(c) for c in ...])"
             )
+    return False

@@ -83,7 +83,7 @@ class Pump:
     # -- what the core asks ----------------------------------------------------------------------------------------
 
     def replays(self) -> bool:
-        return self.line.replaying or not self._live
+        return self.over or self.line.replaying or not self._live
 
     def has_more(self) -> bool:
         return self.line.replaying or bool(self.line.aside)

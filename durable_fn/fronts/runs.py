@@ -84,7 +84,8 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
         )
         if any(not task.done() for task in left):
             _log.warning(
-                "execution %r returned while tasks of its handler still ran, which are cancelled: %s",
+                "the handler of execution %r ended while tasks of it still ran, which are cancelled, and whose sagas can undo "
+                "nothing any more: %s. Await them, also when one of them fails: asyncio.TaskGroup does",
                 turn.header.id,
                 ", ".join(sorted(waiting_places(turn, loop))),
             )

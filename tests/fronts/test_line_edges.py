@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import logging
 import math
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from durable_fn import (
 from durable_fn.core.turn import Turn
 from durable_fn.errors import NonDeterminismError
 from durable_fn.testing import LocalRunner
+from durable_fn.testing.crashes import _Run
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from tests.effects import EFFECTS, effect
 
@@ -907,3 +909,118 @@ def test_a_turn_that_is_over_is_not_kept_by_its_alarms() -> None:
         result_of(handler)
     gc.collect()
     assert sum(isinstance(one, Turn) and one.header.fn == "h" for one in gc.get_objects()) <= 2
+
+
+# -- what others read ------------------------------------------------------------------------------------------------
+
+
+def test_wait_for_is_called_the_same_on_every_python() -> None:
+    """Up to 3.11 it makes a task, since 3.12 it does not: a runtime is upgraded under live executions."""
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def part() -> None:
+            await ctx.step(note, "x")
+            await asyncio.create_task(ctx.sleep(1))
+
+        async def other() -> None:
+            await ctx.step(note, "y")
+
+        await asyncio.wait_for(part(), 1000)
+        await asyncio.create_task(other())
+
+    with LocalRunner(handler) as runner:
+        ids = [row.id for row in runner.run(None, "x").history]
+    assert ids == ["x", "note", "sleep", "sleep", "~1/note", "x"]
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """What handlers of the name "h" log."""
+    handler, logger = _Lines(), logging.getLogger("durable_fn.handler.h")
+    logger.addHandler(handler)
+    yield handler.lines
+    logger.removeHandler(handler)
+
+
+def test_what_follows_a_call_is_logged_and_said(logged: list[str]) -> None:
+    @durable(name="callee")
+    async def callee(event: None, ctx: Ctx) -> None:
+        await ctx.sleep(5)
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        ctx.logger.warning("before")
+        await ctx.call(callee, None)
+        ctx.logger.warning("after")
+        await ctx.set_status("paid")
+        await ctx.sleep(100)
+
+    with LocalRunner(handler, callee) as runner:
+        assert runner.run(None).custom_status == "paid"
+    assert logged == ["before", "after"]
+
+
+def test_code_that_a_suspension_unwinds_logs_nothing(logged: list[str]) -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        try:
+            await ctx.sleep(100)
+        except asyncio.CancelledError:
+            ctx.logger.warning("cancelled")
+            raise
+        finally:
+            ctx.logger.warning("released")
+
+    assert result_of(handler) is None
+    assert logged == ["released"]
+
+
+@pytest.mark.parametrize("dies_at", range(1, 14))
+def test_a_status_is_not_lost_in_a_death(dies_at: int) -> None:
+    """Two results come together: one is handed out, the status is set, and the process dies."""
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def says() -> None:
+            await ctx.step(note, "a")
+            await ctx.set_status("said")
+
+        await asyncio.gather(says(), ctx.step(note, "b"), ctx.step(note, "c"))
+        await ctx.sleep(100)
+
+    with _Run(handler, (), dies_at, False) as runner:
+        execution = runner.run(None)
+        assert execution.status == "SUCCEEDED"
+        assert execution.custom_status == "said"
+
+
+def test_a_fork_from_the_result_of_a_callback_asks_anew() -> None:
+    tokens: list[str] = []
+
+    async def submit(token: str) -> None:
+        tokens.append(token)
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> int:
+        return await ctx.wait_for_callback(submit, result_type=int)
+
+    with LocalRunner(handler) as runner:
+        runner.start(None, "x")
+        runner.run_until_idle()
+        runner.complete_callback(tokens.pop(), 1)
+        runner.run_until_idle()
+        runner.client.fork("x", from_step="callback/result", new_id="y")
+        runner.run_until_idle()
+        runner.complete_callback(tokens.pop(), 2)
+        runner.run_until_idle()
+        assert runner.client.result("y") == 2

@@ -705,7 +705,7 @@ def test_tasks_that_outlive_the_handler_are_cancelled_and_named(caplog: pytest.L
     assert ends[0] == "cancelled"
     assert "made a durable call after the handler returned" in ends[1]
     assert (
-        "returned while tasks of its handler still ran, which are cancelled: background (test_lines.py" in caplog.text
+        "whose sagas can undo nothing any more: background (test_lines.py" in caplog.text
     )
 
 
