@@ -139,21 +139,14 @@ class Bodies:
         if isinstance(effect, Request):
             return self._request(operation, effect)
         assert isinstance(effect, Call | Room)
-        begun = isinstance(effect, Call) and effect.begun  # a marker says so: it is not put off any more
-        if not begun and not self._has_room(effect.timeout):
+        if not self._session.admits(effect.timeout, begun=isinstance(effect, Call) and effect.begun):
+            self.yielding = True  # without Lambda time enough none begins any more
             return False
-        self._session.look_at_lease()
         if isinstance(effect, Room):
             operation.resume()
         else:
             self._start(operation, effect)
         return True
-
-    def _has_room(self, timeout: float | None) -> bool:
-        """Whether a body may begin now, of an execution that is still ours. Without Lambda time enough none does any more."""
-        if self._session.must_yield(timeout):
-            self.yielding = True
-        return not self.yielding
 
     def _request(self, operation: RunningOperation, effect: Request) -> bool:
         if self._pump.commits.busy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from ..core.events import Event, is_keyed
+from ..core.events import Event
 from ..core.journal import Journal
 
 
@@ -20,20 +20,18 @@ class Line:
         self.recorded = len(self.events)
         self.known = {event.id for event in self.events}
         self.cursor = 0
+        self.replaying = self.recorded > 0
         self.last: Event | None = None
         self.aside: dict[
             str, Event
         ] = {}  # recorded entries with a key that the code has not asked for where they stand
-        self._places = {event.id: place for place, event in enumerate(self.events) if is_keyed(event.id)}
+        # By id, of those with a key; see `is_keyed`, which costs as much as the rest.
+        self.places = {event.id: place for place, event in enumerate(self.events) if ":" in event.id}
         self._early: set[int] = set()  # places ahead of the cursor that were handed out
         self._asked: list[int] = []  # a heap: places of entries with a key that somebody waits for, or waited
         self._last_segment = journal.last_segment
         self._positions: dict[str, int] = {}  # of live entries: how much has to be written for one to be durable
-        self._held: set[str] = set()  # live entries that are handed out only when they are durable
-
-    @property
-    def replaying(self) -> bool:
-        return self.cursor < self.recorded
+        self.held: set[str] = set()  # live entries that the handler sees only when they are durable
 
     @property
     def goes_on(self) -> bool:
@@ -49,12 +47,12 @@ class Line:
         self.events.append(event)
         self._positions[event.id] = position
         if held:
-            self._held.add(event.id)
+            self.held.add(event.id)
 
     def take_back(self, event: Event) -> None:
         """A decision that does not stand. Nothing behind it was handed out."""
         self.events.remove(event)
-        self._held.discard(event.id)
+        self.held.discard(event.id)
 
     @property
     def head(self) -> Event | None:
@@ -63,7 +61,7 @@ class Line:
 
     def ask(self, id: str) -> None:
         """Somebody waits for the entry of this operation."""
-        place = self._places.get(id)
+        place = self.places.get(id)
         if place is not None:
             heapq.heappush(self._asked, place)
 
@@ -80,11 +78,13 @@ class Line:
     def handed(self, event: Event) -> None:
         """It was handed out. Only what is of an operation with a key may be another one than the next."""
         self.last = event
-        if event is self.head:
+        if self.cursor < len(self.events) and event is self.events[self.cursor]:
             self.cursor += 1
+            if self._early:
+                self._pass_early()
+            self.replaying = self.cursor < self.recorded
         elif self.aside.pop(event.id, None) is None:
-            self._early.add(self._places[event.id])
-        self._pass_early()
+            self._early.add(self.places[event.id])
 
     def lay_aside(self) -> None:
         """The next: it is handed out when the code asks for it."""
@@ -92,15 +92,12 @@ class Line:
         self.aside[event.id] = event
         self.cursor += 1
         self._pass_early()
+        self.replaying = self.cursor < self.recorded
 
     def _pass_early(self) -> None:
         while self.cursor in self._early:
             self._early.discard(self.cursor)
             self.cursor += 1
-
-    def is_held(self, event: Event) -> bool:
-        """Whether the handler sees it only when it is durable."""
-        return event.id in self._held
 
     def position(self, event: Event) -> int:
         return self._positions.get(event.id, 0)

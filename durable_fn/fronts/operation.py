@@ -176,12 +176,16 @@ class RunningOperation:
         """Moves the generator on, until it waits again or has ended."""
         if self.gone and not self._unwinds:
             return
-        self.pump.agenda.unpark(self)
+        if self.parked:
+            self.pump.agenda.unpark(self)
         send: Callable[[Any], Effect] = self.operation.send
         if error is not None:
             value, send = error, self.operation.throw
         try:
-            while (value := self._perform(send(value))) is not _WAITS:
+            while True:
+                effect = send(value)
+                if (value := _EFFECTS[type(effect)](self, effect)) is _WAITS:
+                    return
                 send = self.operation.send
         except StopIteration as stop:
             self._end(stop.value, None)
@@ -213,9 +217,6 @@ class RunningOperation:
         self.ended, self._value, self._error = True, value, error
         if self._wakeup is not None:
             self.pump.wake(self)
-
-    def _perform(self, effect: Effect) -> Any:
-        return _EFFECTS[type(effect)](self, effect)
 
     def _settle(self, effect: Settle) -> Any:
         self.pump.enqueue(effect.event, self, held=effect.durable)

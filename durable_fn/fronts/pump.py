@@ -252,7 +252,9 @@ class Pump:
 
     def await_line(self, id: str, target: Target) -> None:
         """Of what is recorded. What a redrive kept by its id alone becomes a line again."""
-        self.expect(id, target)
+        self.targets[id] = target
+        if self.line.places:
+            self.line.ask(id)
         record = self.turn.journal.records[id]
         if record.aside and record.done is not None:
             record.aside = False
@@ -272,7 +274,7 @@ class Pump:
     def _deliver(self) -> bool:
         """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
         line = self.line
-        if line.cursor < line.recorded and not line.aside:
+        if line.replaying and not line.aside:
             head = line.events[line.cursor]
             if head.id in self.targets:
                 return self._hand_out(head)
@@ -281,8 +283,11 @@ class Pump:
             return False  # what is new is no part of the recorded history
         if event is None:
             return self._stimulate()
-        if line.is_held(event) and not self.commits.covers(event):
-            return self.commits.flush()
+        if event.id in line.held and not self.commits.covers(event):
+            if not self.commits.flush():
+                return False
+            if line.head is not event:
+                return True  # a decision that does not stand
         return self._hand_out(event)
 
     def _hand_out(self, event: Event) -> bool:
@@ -298,7 +303,8 @@ class Pump:
                 self.targets[event.id] = target
             return False
         if event.id not in line.known:
-            self._goes_live()
+            if not self._live or turn.said is not None:
+                self._goes_live()
             self._weigh(event)
         line.handed(event)
         self._rounds, self._patience.until = 0, None
@@ -333,7 +339,7 @@ class Pump:
 
     def _weigh(self, event: Event) -> None:
         """Of a live line that rides along: could anything else have come in its place?"""
-        if not self.line.is_held(event) and (
+        if event.id not in self.line.held and (
             not self.agenda.empty
             or self.bodies.at_work
             or self.bodies.waiting
@@ -347,7 +353,8 @@ class Pump:
     def _stimulate(self) -> bool:
         """Nothing is in line. Whether something came that makes one."""
         turn = self.turn
-        self._goes_live()
+        if not self._live or turn.said is not None:
+            self._goes_live()
         if (turn.branch.doom is not None or turn.header.deadline is not None) and self.end.look():
             return True
         if self.agenda.empty:

@@ -145,11 +145,21 @@ class Session:
 
     def look_at_lease(self) -> None:
         """Raises Fenced when another invocation may already own the execution."""
-        if self.elapsed_ms() > self._lease_ms - self.store.skew_ms:
+        self._check_lease(self.elapsed_ms())
+
+    def _check_lease(self, elapsed: float) -> None:
+        if elapsed > self._lease_ms - self.store.skew_ms:
             self.turn.closed = Fenced(f"the lease on {self.turn.header.id!r} is over")
             raise self.turn.closed
 
-    def must_yield(self, timeout: float | None) -> bool:
+    def admits(self, timeout: float | None, *, begun: bool) -> bool:
+        """Whether a body may begin now, of an execution that is still ours. `begun`: a marker says so, and it is not put off
+        any more. Raises Fenced."""
+        elapsed = self.elapsed_ms()
+        self._check_lease(elapsed)
+        return begun or not self.must_yield(timeout, elapsed)
+
+    def must_yield(self, timeout: float | None, elapsed: float | None = None) -> bool:
         """Whether too little Lambda time is left for a body. Never in a turn that has done nothing: a step longer than
         a whole Lambda would loop."""
         if self.read_only:
@@ -159,7 +169,7 @@ class Session:
         if self.always_suspend:
             return True
         need = self._margin_ms + (timeout or 0) * 1000
-        return self._remaining_ms - self.elapsed_ms() < need
+        return self._remaining_ms - (self.elapsed_ms() if elapsed is None else elapsed) < need
 
     def time_left(self) -> float:
         """Seconds of Lambda time, without what the suspend takes."""

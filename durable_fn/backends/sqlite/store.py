@@ -104,9 +104,11 @@ class SQLiteStore:
         return 0 if found is None else int(found) + 1
 
     def append(self, header: Header, segment: Segment) -> bool:
-        with self.database.transaction() as db:
-            key = header.key
-            return rows.put_segment(db, key, segment) or rows.writer_at(db, key, segment.seq) == segment.writer
+        key = header.key
+        if self.database.write(rows.PUT_SEGMENT, (*key, *segment)):
+            return True
+        with self.database.connection() as db:
+            return rows.writer_at(db, key, segment.seq) == segment.writer
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
         with self.database.transaction() as db:
