@@ -17,7 +17,11 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TESTS: Final = [
-    ["tests/fronts/test_line_edges.py", "tests/fronts/test_decisions_by_time.py", "tests/fronts/test_beside_a_suspension.py"],
+    [
+        "tests/fronts/test_line_edges.py",
+        "tests/fronts/test_decisions_by_time.py",
+        "tests/fronts/test_beside_a_suspension.py",
+    ],
     ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py", "tests/fronts/test_lines.py"],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
     ["tests/protocol/test_retention.py", "tests/test_steering.py", "tests/test_redrive.py"],
