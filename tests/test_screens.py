@@ -16,7 +16,7 @@ from durable_fn.core.hint import Hint
 from durable_fn.ports import Backend
 from durable_fn.wiring import sqlite, using
 
-HOSTILE = "a[/]b[red]c[link=x] \x1b]52;c;eA==\x1b\\ \x1b[8mhid\x07den \x9b2J \r ‮evil⁦ \u200b \u2028 \U000e0041 Ü ✔ \\"
+HOSTILE = "a[/]b[red]c[link=x] \x1b]52;c;eA==\x1b\\ \x1b[8mhid\x07den \x9b2J \r \u202eevil\u2066 \u200b \u2028 \U000e0041 Ü ✔ \\"
 SHOWN = visible(HOSTILE)
 
 
@@ -109,7 +109,7 @@ def test_each_status(journal: Any) -> None:
 
 def test_what_is_made_visible() -> None:
     assert visible("Grüße, 世界 ✔ [/]") == "Grüße, 世界 ✔ [/]"
-    assert visible("\x1b[2J\x07\x85‮\U000e0041") == "\\x1b[2J\\x07\\x85\\u202e\\U000e0041"
+    assert visible("\x1b[2J\x07\x85\u202e\U000e0041") == "\\x1b[2J\\x07\\x85\\u202e\\U000e0041"
     assert visible("one\r\ntwo\nfunction  fake").splitlines() == ["one", "          two", "          function  fake"]
 
 
