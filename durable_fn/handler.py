@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from .core.annotations import note_names
 from .core.durations import milliseconds
 from .core.events import component
 from .core.retry import DEFAULT_RETRY, Retry, checked_retry
@@ -66,6 +67,7 @@ class DurableFunction(Generic[E_contra, R_co]):
         self.hooks = _checked_hooks(hooks)
         self.step_retry: Retry = checked_retry(step_retry, "step_retry") or DEFAULT_RETRY
         self.envelope = envelope
+        note_names(fn)
         self.__wrapped__: Callable[..., Any] = fn
         functools.update_wrapper(self, fn)
 

@@ -121,6 +121,10 @@ class PackedStore:
         self.skew_ms = store.skew_ms
         self.shards = store.shards
 
+    @property
+    def encrypts(self) -> bool:
+        return self.packing.codec is not None
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
 

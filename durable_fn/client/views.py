@@ -12,7 +12,7 @@ from ..core import failures
 from ..core.durations import aware, moment
 from ..core.header import Header
 from ..core.journal import Journal
-from ..core.values import UNTYPED, adapter, plain
+from ..core.values import UNTYPED, adapter, plain, result_of
 from ..errors import CallError, CallTimeout
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
 from .executions import Executions
@@ -70,7 +70,7 @@ def result(header: Header, result_type: object) -> Any:
     id = header.id
     if header.status == "SUCCEEDED":
         kind = adapter(UNTYPED if result_type is None else result_type)
-        return kind.decode(header.result or "null", f"the result of execution {id!r}")
+        return result_of(kind, header.result or "null", f"the result of execution {id!r}")
     if header.live:
         raise CallTimeout(
             f"execution {id!r} is {header.status} and has no result yet; it goes on, ask again later",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from ..types import Duration, Semantics
+from .annotations import note_names
 from .durations import milliseconds
 from .events import component, key_component
 from .retry import Retry, checked_retry
@@ -157,6 +158,7 @@ class _StepDecorator:
         self._options = options
 
     def __call__(self, fn: F, /) -> F:
+        note_names(fn)
         return _decorate(fn, self._options)
 
 
@@ -250,6 +252,7 @@ def step(
         return _StepDecorator(options)
     if not callable(fn):
         raise TypeError(f"step() takes a function, got {type(fn).__name__}")
+    note_names(fn)
     if options == StepOptions():  # the bare @step: a marker for the reader, nothing to store
         return fn
     return _decorate(_copy(fn), options)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
+from ..core.documents import unmarked
 from ..core.events import component, key_component
 from ..core.failures import class_name
 from ..core.operations import draws
@@ -190,7 +191,7 @@ class BaseContext:
         if self._turn.closed is not None:
             raise self._turn.closed
         if not is_replaying(self._turn):
-            text = to_plain_json(value, "the status")
+            text = unmarked(to_plain_json(value, "the status"))
             self._turn.check_size(text, "the status")
             self._turn.set_status(scope, text)
 

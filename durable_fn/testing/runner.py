@@ -11,7 +11,7 @@ from ..client import DurableClient
 from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
 from ..core.header import Header
-from ..errors import CallError, NonDeterminismError
+from ..errors import CallError, NonDeterminismError, SerializationError
 from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
@@ -70,6 +70,8 @@ class Execution(Generic[R_co]):
         if raised is not None:
             return raised
         if info.status == "SUSPENDED":
+            if info.error["error_type"] != f"{NonDeterminismError.__module__}.{NonDeterminismError.__name__}":
+                return SerializationError(info.error["message"])
             data = info.error.get("data") or {}
             return NonDeterminismError(info.error["message"], **data)
         text = f"execution {self._id!r} ended {info.status}: {info.error['error_type']}: {info.error['message']}"

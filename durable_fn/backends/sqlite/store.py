@@ -31,6 +31,7 @@ class SQLiteStore:
     max_body = 380_000  # DynamoDB's room, so that what runs here runs there
     skew_ms = 50
     shards = 1
+    encrypts = False
 
     def __init__(self, path: str, *, synchronous: str = "full") -> None:
         self.database = Database(path, synchronous)

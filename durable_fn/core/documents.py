@@ -1,0 +1,117 @@
+"""Stored values as text. Plain JSON is plain JSON; a value that JSON alone does not tell is marked:
+
+    {"$durable":1,"v":...}                 written by this package: tags inside are tags
+    {"$durable":1,"shown":...,"v":...}     the same, and what people and other programs are shown of it
+    {"$durable":0,"v":...}                 as it came from outside: nobody has looked at it, and nothing inside is a tag
+    {"$durable":-1,"why":...,"v":...}      came from outside, and did not fit where it was taken
+
+The mark is the package's own: a dict of the user's or of a caller's that looks like it is put inside a marked document.
+"""
+
+from __future__ import annotations
+
+import json
+from json.encoder import encode_basestring
+from typing import Any, Final, NamedTuple
+
+MARK: Final = "$durable"
+WRITTEN: Final = 1
+OUTSIDE: Final = 0
+REFUSED: Final = -1
+
+_BEGIN: Final = f'{{"{MARK}":'
+
+
+class Document(NamedTuple):
+    """A stored text, taken apart. `kind` None: it has no mark, and no tags. `more`: what it says besides."""
+
+    kind: int | None
+    value: Any
+    more: dict[str, Any]
+
+
+def text_of(data: Any, *, tagged: bool) -> str:
+    """Of what a form has written. Raises UnicodeEncodeError for a lone surrogate, ValueError for a number of too many digits."""
+    if tagged or (type(data) is dict and MARK in data):
+        return dumps({MARK: WRITTEN, "v": data})
+    return dumps(data)
+
+
+def with_shown(text: str, shown: str) -> str:
+    """The document with another text for people and other programs."""
+    document = parse(text)
+    value = text if document.kind is None else dumps(document.value)
+    return f'{_BEGIN}{WRITTEN},"shown":{shown},"v":{value}}}'
+
+
+def outside(json_text: str) -> str:
+    return f'{_BEGIN}{OUTSIDE},"v":{json_text}}}'
+
+
+def unmarked(json_text: str) -> str:
+    """JSON for people, which is taken for no document."""
+    return outside(json_text) if json_text.startswith(_BEGIN) else json_text
+
+
+def refused(json_text: str, why: str) -> str:
+    return f'{_BEGIN}{REFUSED},"why":{encode_basestring(why)},"v":{json_text}}}'
+
+
+def is_refused(text: str) -> bool:
+    return text.startswith(_REFUSAL)
+
+
+_REFUSAL: Final = f"{_BEGIN}{REFUSED},"
+
+
+def from_outside(text: str) -> str | None:
+    """The JSON text that nobody has looked at yet, if it is one."""
+    return text[len(_OUTSIDE) : -1] if text.startswith(_OUTSIDE) else None
+
+
+_OUTSIDE: Final = f'{_BEGIN}{OUTSIDE},"v":'
+
+
+def parse(text: str) -> Document:
+    """Raises ValueError for what is no such text."""
+    value = loads(text)
+    if text.startswith(_BEGIN):
+        kind = value.pop(MARK)
+        if kind not in (WRITTEN, OUTSIDE, REFUSED) or "v" not in value:
+            raise ValueError(f"a stored value that this version did not write: {text[:80]!r}")
+        return Document(kind, value.pop("v"), value)
+    return Document(None, value, {})
+
+
+# -- JSON, exactly as it is written here -----------------------------------------------------------------------------
+
+_encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
+
+
+def dumps(value: Any) -> str:
+    """Compact, on one line. Raises UnicodeEncodeError, ValueError."""
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    text = encode_basestring(value) if kind is str else _encoder.encode(value)
+    if not text.isascii():
+        text.encode()
+    return text
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_decoder: Final[Any] = json.JSONDecoder(parse_constant=_no_number)
+
+
+def loads(text: str) -> Any:
+    """Raises ValueError for what is not JSON, RecursionError for what is nested too deeply."""
+    try:
+        value, end = _decoder.scan_once(text, 0)
+    except StopIteration:
+        raise ValueError(f"no JSON: {text[:40]!r}") from None
+    if end != len(text):
+        raise ValueError(f"something follows the JSON: {text[end : end + 40]!r}")
+    return value
