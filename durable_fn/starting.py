@@ -81,15 +81,18 @@ def new_header(
     backend: Backend,
     id: str,
     fn: str,
-    input: Input,
+    input: Input | str,
     *,
     retention_ms: int | None,
     timeout_ms: int | None = None,
     run: str | None = None,
     delay_ms: int = 0,
 ) -> Header:
-    """A PENDING header, due now or after the delay, from when on its time counts. `retention_ms` None: it is started by name, so
-    both limits are those of the function, which whoever runs it knows. Raises PayloadTooLarge."""
+    """A PENDING header, due now or after the delay, from when on its time counts. `input`: a text is stored as it was sent.
+    `retention_ms` None: it is started by name, so both limits are those of the function, which whoever runs it knows. Raises
+    PayloadTooLarge."""
+    if isinstance(input, str):
+        input = Input(input, None, input)
     check_fits(backend.store, input.text, f"the event for {fn!r}")
     now = backend.clock.now()
     begin = now + delay_ms

@@ -11,6 +11,7 @@ The mark is the package's own: a dict of the user's or of a caller's that looks 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, Final, NamedTuple
 
@@ -75,12 +76,19 @@ _OUTSIDE: Final = f'{_BEGIN}{OUTSIDE},"v":'
 def parse(text: str) -> Document:
     """Raises ValueError for what is no such text."""
     value = loads(text)
-    if text.startswith(_BEGIN):
-        kind = value.pop(MARK)
-        if kind not in (WRITTEN, OUTSIDE, REFUSED) or "v" not in value:
-            raise ValueError(f"a stored value that this version did not write: {text[:80]!r}")
-        return Document(kind, value.pop("v"), value)
-    return Document(None, value, {})
+    return taken_apart(text, value) if text.startswith(_BEGIN) else Document(None, value, {})
+
+
+def is_marked(text: str) -> bool:
+    return text.startswith(_BEGIN)
+
+
+def taken_apart(text: str, value: Any) -> Document:
+    """Of a marked text, and the JSON in it. Raises ValueError."""
+    kind = value.pop(MARK)
+    if kind not in (WRITTEN, OUTSIDE, REFUSED) or "v" not in value:
+        raise ValueError(f"a stored value that this version did not write: {text[:80]!r}")
+    return Document(kind, value.pop("v"), value)
 
 
 # -- JSON, exactly as it is written here -----------------------------------------------------------------------------
@@ -88,12 +96,28 @@ def parse(text: str) -> Document:
 _encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
+def _encode_function() -> Callable[[Any], str]:
+    """The encoder of the standard library without what it does for every call: as it stands, where it is another one."""
+    try:
+        from json.encoder import c_make_encoder
+
+        encode: Any = c_make_encoder(None, _encoder.default, encode_basestring, None, ":", ",", False, False, False)
+        if "".join(encode({"a": [1.5, "é", None]}, 0)) == '{"a":[1.5,"é",null]}':
+            return lambda value: "".join(encode(value, 0))
+    except (ImportError, TypeError):
+        pass
+    return _encoder.encode
+
+
+_encode: Final = _encode_function()
+
+
 def dumps(value: Any) -> str:
     """Compact, on one line. Raises UnicodeEncodeError, ValueError."""
     kind = type(value)
     if kind is int:
         return str(value)
-    text = encode_basestring(value) if kind is str else _encoder.encode(value)
+    text = encode_basestring(value) if kind is str else _encode(value)
     if not text.isascii():
         text.encode()
     return text

@@ -65,7 +65,10 @@ class UntypedAdapter:
 
     def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
         text = self.encode(value, what, terms)
-        return Kept(text, self.decode(text, what))
+        back = self.decode(text, what)
+        if documents.is_marked(text) and terms.checks(text):
+            _compare(value, back, "Any", what)
+        return Kept(text, back)
 
     def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
         return tagged.encode(value, what, secrets=terms.encrypted)
@@ -95,7 +98,7 @@ class TypedAdapter:
         except (NameError, TypeError, AttributeError) as error:
             raise _not_storable(annotation, f"{type(error).__name__}: {error}") from error
         self.pure, self.secret = self.form.pure, self.form.secret
-        self._compared = not self.form.plain
+        self._plain = self.form.plain and not self.form.checked
 
     @functools.cached_property
     def _validation(self) -> Any:
@@ -121,15 +124,12 @@ class TypedAdapter:
 
     def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
         text = self._written(value, what, terms)
-        checked = terms.check_up_to is None or len(text) <= terms.check_up_to
         try:
             back = self._read(text)
-            again = self._read(text) if self.form.foreign and checked else back
         except Exception as error:
             raise SerializationError(f"{what} could not be read back: {_why(error)}. {_FIT}") from error
-        if checked:
-            self._compare(value, back, again, what)
-            self._ask(value, what)
+        if not self._plain and terms.checks(text):
+            self._check(value, text, back, what)
         return Kept(text, back)
 
     def _written(self, value: object, what: str, terms: Terms) -> str:
@@ -146,26 +146,18 @@ class TypedAdapter:
         except Exception as error:
             raise SerializationError(f"{what} cannot be stored: {_why(error)}. It is {shown(value)}; {_FIT}") from error
 
-    def _compare(self, value: object, back: Any, again: Any, what: str) -> None:
-        if not self._compared:
-            return
-        from .sameness import difference
-
-        found = difference(value, back)
-        if found is None and again is not back:
-            found = difference(back, again)
-        if found is not None:
-            where = f" at {found.path[:200]}" if found.path else ""
-            raise SerializationError(
-                f"{what} would come back as another value{where}: {shown(found.back)} instead of {shown(found.stored)}. It is "
-                f"annotated as {name_of(self.annotation)}; give the class a serializer and a validator that are inverse to each "
-                "other, a union a discriminator, or the function another result_type"
-            )
+    def _check(self, value: object, text: str, back: Any, what: str) -> None:
+        """That it came back as it was, and does so again; and that limits and validators take it. They see secrets as asterisks,
+        so those are not asked about."""
+        form = self.form
+        if form.foreign or not form.same(value, back):
+            _compare(value, back, name_of(self.annotation), what)
+        if form.foreign:
+            _compare(back, self._read(text), name_of(self.annotation), what)
+        if form.checked and not form.secret:
+            self._ask(value, what)
 
     def _ask(self, value: object, what: str) -> None:
-        """Limits and validators, where there are any. They see secrets as asterisks, so those are not asked about."""
-        if not self.form.checked or self.form.secret:
-            return
         from .validation import Misfit, ask
 
         try:
@@ -182,7 +174,8 @@ class TypedAdapter:
             raise SerializationError(f"{what} does not fit its annotation: {_why(error)}") from error
 
     def _read(self, text: str) -> Any:
-        return self.form.read(documents.parse(text).value)
+        value = documents.loads(text)
+        return self.form.read(documents.taken_apart(text, value).value if documents.is_marked(text) else value)
 
     def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
         try:
@@ -202,9 +195,22 @@ class TypedAdapter:
         """Validated values are not asked again: their validators have had their turn."""
         text = self._written(value, what, terms)
         back = self.decode(text, what)
-        if terms.check_up_to is None or len(text) <= terms.check_up_to:
-            self._compare(value, back, back, what)
+        if not self._plain and terms.checks(text) and not self.form.same(value, back):
+            _compare(value, back, name_of(self.annotation), what)
         return Kept(text, back)
+
+
+def _compare(value: object, back: Any, annotation: str, what: str) -> None:
+    from .sameness import difference
+
+    found = difference(value, back)
+    if found is not None:
+        where = f" at {found.path[:200]}" if found.path else ""
+        raise SerializationError(
+            f"{what} would come back as another value{where}: {shown(found.back)} instead of {shown(found.stored)}. It is "
+            f"annotated as {annotation}; give the class a serializer and a validator that are inverse to each other, or the "
+            "function another annotation (step(fn, result_type=...) wins over it)"
+        )
 
 
 _FIT: Final = "Correct the value, or the annotation (step(fn, result_type=...) wins over it)"

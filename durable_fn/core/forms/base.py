@@ -81,6 +81,8 @@ class Form:
     """Every value that it writes comes back by what JSON is: nothing needs to be compared."""
     native = False
     """Reading gives what JSON itself gives, so it does not matter which of several such forms does it."""
+    only: frozenset[type] = frozenset()
+    """Values of these classes are written as they are, and read as they are."""
     pure = True
     """Data from outside gives the same value whenever it is validated: no code of the user's has a part in it."""
     checked = False
@@ -99,6 +101,10 @@ class Form:
     def read(self, data: Json) -> Any:
         """Raises Unreadable, or whatever goes wrong with data of another shape."""
         raise NotImplementedError
+
+    def same(self, stored: Any, back: Any) -> bool:
+        """Whether they are surely the same, told at little cost. False: somebody has to look, see `core/sameness.py`."""
+        return False
 
     def fits(self, kind: type) -> bool:
         """Whether values of exactly this class are written."""
@@ -158,7 +164,9 @@ def expected(label: str, value: object) -> Unwritable:
         value.close()  # the error says it: no warning on top
         return Unwritable("a coroutine cannot be stored; nobody awaited it: await it, in an async def function")
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
-        return Unwritable(f"a {type(value).__name__} cannot be stored: it gives its items once; return its items as a list")
+        return Unwritable(
+            f"a {type(value).__name__} cannot be stored: it gives its items once; return its items as a list"
+        )
     return Unwritable(f"it is annotated as {label}, but is {shown(value)}")
 
 

@@ -42,6 +42,15 @@ class Listed(Form):
         items = read_all(data, self._item)
         return items if self.cls is list else self.cls(items)
 
+    def same(self, stored: Any, back: Any) -> bool:
+        if type(stored) is not type(back) or len(stored) != len(back) or self.cls is collections.deque:
+            return False
+        return (
+            all(map(self._item.same, stored, back))
+            if not self._sorted
+            else self._item.label == "str" and stored == back
+        )
+
     def fits(self, kind: type) -> bool:
         return kind is self.cls
 
@@ -50,6 +59,8 @@ _LISTS: Final = frozenset({"tuple", "set", "frozenset", "deque"})
 
 
 def write_all(values: Iterable[Any], w: Writing, item: Form) -> list[Json]:
+    if type(values) is list and item.only and item.only.issuperset(map(type, values)):
+        return values
     write = item.write
     done: list[Json] = []
     try:
@@ -61,6 +72,8 @@ def write_all(values: Iterable[Any], w: Writing, item: Form) -> list[Json]:
 
 
 def read_all(data: list[Json], item: Form) -> list[Any]:
+    if item.only and item.only.issuperset(map(type, data)):
+        return data
     read = item.read
     done: list[Any] = []
     try:
@@ -94,6 +107,11 @@ class Row(Form):
         if type(data) is not list or len(data) != len(self._items):
             raise other_data(self.label, data)
         return tuple(read_row(data, self._items))
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is tuple and all(
+            item.same(one, other) for item, one, other in zip(self._items, stored, back, strict=True)
+        )
 
     def fits(self, kind: type) -> bool:
         return kind is tuple
@@ -190,6 +208,11 @@ class Mapped(Form):
         if self.cls is dict:
             return done
         return collections.defaultdict(self._factory, done) if self.cls is collections.defaultdict else self.cls(done)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        if type(stored) is not dict or type(back) is not dict or len(stored) != len(back):
+            return False
+        return all(map(self._key.same, stored, back)) and all(map(self._item.same, stored.values(), back.values()))
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls

@@ -61,6 +61,11 @@ class Model(Record):
             more["private"] = private
         return w.tag("model", fields, **more) if more else fields
 
+    def same(self, stored: Any, back: Any) -> bool:
+        if stored.__pydantic_private__ or stored.__pydantic_extra__:
+            return False
+        return super().same(stored, back) and stored.__pydantic_fields_set__ == back.__pydantic_fields_set__
+
     def _write_extra(self, fields: dict[str, Json], more: dict[str, Json], extra: dict[str, Any], w: Writing) -> None:
         """Among the fields, where no field's key is in the way."""
         name, written = "", {}
@@ -90,9 +95,12 @@ class Model(Record):
         extra = None
         if self._extras == "allow" or not fields.keys() <= self._keys:
             extra = self._read_extra(fields, beside)
+        known = set(self._names)
+        if beside or extra:
+            known = known.difference(beside.get("unset", ())).union(extra or ())
         value = cls.__new__(cls)
         _set(value, "__dict__", state)
-        _set(value, "__pydantic_fields_set__", {*self._names.difference(beside.get("unset", ())), *(extra or ())})
+        _set(value, "__pydantic_fields_set__", known)
         _set(value, "__pydantic_extra__", extra)
         _set(value, "__pydantic_private__", self._read_private(beside.get("private", {})) if self._private else None)
         return value
@@ -142,6 +150,9 @@ class Root(Form):
         _set(value, "__pydantic_extra__", None)
         _set(value, "__pydantic_private__", None)
         return value
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is type(back) and self._form.same(stored.root, back.root)
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls

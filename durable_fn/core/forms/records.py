@@ -44,6 +44,7 @@ class Record(Form):
         self._hidden = [f for f in fields if f.hidden]
         self._readers = [(f.key, f.name, f.form.read, f.default) for f in fields]
         self._keys = frozenset(f.key for f in fields)
+        self._sames = [(f.name, f.form.same) for f in fields]
         self.holds(*(f.form for f in fields))
 
     def write_fields(self, state: dict[str, Any], w: Writing) -> dict[str, Json]:
@@ -85,6 +86,25 @@ class Record(Form):
         except Exception as error:
             raise unreadable(error).inside(f".{name}") from error
         return state
+
+    def same(self, stored: Any, back: Any) -> bool:
+        """By the fields, where there is nothing else."""
+        one, other = getattr(stored, "__dict__", None), getattr(back, "__dict__", None)
+        if (
+            type(stored) is not type(back)
+            or one is None
+            or other is None
+            or not len(one) == len(other) == len(self._sames)
+        ):
+            return False
+        try:
+            for name, same in self._sames:
+                mine, theirs = one[name], other[name]
+                if mine is not theirs and not same(mine, theirs):
+                    return False
+        except KeyError:
+            return False
+        return True
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls
@@ -243,6 +263,11 @@ class TypedMapping(Record):
             raise Unreadable(f"the key {min(self._required - done.keys())!r} is required, and not recorded")
         return done
 
+    def same(self, stored: Any, back: Any) -> bool:
+        if type(stored) is not dict or stored.keys() != back.keys() or not stored.keys() <= self._by_key.keys():
+            return False
+        return all(self._by_key[key].form.same(value, back[key]) for key, value in stored.items())
+
     def fits(self, kind: type) -> bool:
         return kind is dict
 
@@ -283,6 +308,11 @@ class NamedRow(Form):
                 raise Unreadable(f"its field {name!r} is required, and not recorded")
             done.append(self.cls._field_defaults[name])
         return tuple.__new__(self.cls, done)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is type(back) and all(
+            item.same(one, other) for item, one, other in zip(self._items, stored, back, strict=True)
+        )
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls

@@ -31,6 +31,11 @@ class Untyped(Form):
     def read(self, data: Json) -> Any:
         return tagged.read(data)
 
+    def same(self, stored: Any, back: Any) -> bool:
+        from ..sameness import difference
+
+        return difference(stored, back) is None
+
     def fits(self, kind: type) -> bool:
         return kind in _KNOWN
 
@@ -62,6 +67,7 @@ class Native(Form):
 
     def __init__(self, cls: type, lax: Lax) -> None:
         self.cls = cls
+        self.only = frozenset({cls})
         self.label = cls.__name__
         self.kinds = frozenset({"bool", "int"}) if cls is int else frozenset({cls.__name__})
         self._lax = lax
@@ -82,6 +88,9 @@ class Native(Form):
         if kind is self.cls or (kind is bool and self.cls is int):
             return data
         return self._lax(self.cls, data)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is type(back) and bool(stored == back)
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls or (self.cls is int and kind is bool)
@@ -122,6 +131,9 @@ class Float(Form):
             return float(data)
         return tagged.read(data) if kind is dict and data.get(TAG) == "float" else self._lax(float, data)
 
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is float and stored == back and stored != 0
+
     def fits(self, kind: type) -> bool:
         return kind is float
 
@@ -157,6 +169,17 @@ _TEXTS: Final[dict[type, tuple[Callable[[Any], str], Callable[[str], Any]]]] = {
 """Classes whose values are texts. A subclass comes back as its base."""
 
 
+def _same_moment(stored: Any, back: Any) -> bool:
+    return bool(stored == back) and stored.tzinfo is back.tzinfo and stored.fold == back.fold
+
+
+_SAME: Final[dict[type, Callable[[Any, Any], bool]]] = {
+    datetime: _same_moment,
+    time: _same_moment,
+    Decimal: lambda stored, back: bool(str(stored) == str(back)),
+}
+
+
 def is_scalar(cls: Any) -> bool:
     return cls in (str, int, bool, float) or cls in _TEXTS
 
@@ -177,6 +200,7 @@ class Textual(Form):
         self.label = cls.__name__
         self._write, self._read = _TEXTS[cls]
         self._tag = tagged.WRITERS[cls][0]
+        self._same = _SAME.get(cls, cls.__eq__)
         self._lax = lax
 
     def write(self, value: Any, w: Writing) -> Json:
@@ -193,6 +217,9 @@ class Textual(Form):
         if type(data) is dict and data.get(TAG) == self._tag:  # recorded before it was annotated
             return tagged.read(data)
         return self._lax(self.cls, data)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is type(back) and self._same(stored, back)
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls
@@ -238,6 +265,9 @@ class Choice(Form):
             raise other_data(self.label, data)
         return found
 
+    def same(self, stored: Any, back: Any) -> bool:
+        return stored is back
+
     def fits(self, kind: type) -> bool:
         return kind is self.cls
 
@@ -270,6 +300,9 @@ class Exactly(Form):
             return self._read[type(data), data]
         except (KeyError, TypeError):
             raise other_data(self.label, data) from None
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is type(back) and bool(stored == back)
 
     def fits(self, kind: type) -> bool:
         return any(kind is known for known, _ in self._written)

@@ -47,6 +47,9 @@ class Maybe(Form):
     def read(self, data: Json) -> Any:
         return None if data is None else self._read(data)
 
+    def same(self, stored: Any, back: Any) -> bool:
+        return stored is back or (stored is not None and back is not None and self._form.same(stored, back))
+
     def fits(self, kind: type) -> bool:
         return kind is type(None) or self._form.fits(kind)
 
@@ -137,6 +140,11 @@ class Either(Form):
         told = "several members of" if found else "no member of"
         raise Unreadable(f"{told} {self.label} would read {shown(data)}{'; ' * bool(why)}{'; '.join(why)[:400]}")
 
+    def same(self, stored: Any, back: Any) -> bool:
+        if type(stored) is not type(back):
+            return False
+        return any(member.fits(type(stored)) and member.same(stored, back) for member in self._members)
+
     def fits(self, kind: type) -> bool:
         return any(member.fits(kind) for member in self._members)
 
@@ -185,6 +193,10 @@ class Later(Form):
         assert self._form is not None
         return self._form.read(data)
 
+    def same(self, stored: Any, back: Any) -> bool:
+        assert self._form is not None
+        return self._form.same(stored, back)
+
     def fits(self, kind: type) -> bool:
         return self._form is not None and self._form.fits(kind)
 
@@ -213,6 +225,9 @@ class Loose(Form):
         if type(data) is dict and data.get(TAG) == "as" and data["n"] == AS_IT_IS:
             return tagged.read(data["v"])
         return self._form.read(data)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is type(back) and self._form.fits(type(stored)) and self._form.same(stored, back)
 
     def fits(self, kind: type) -> bool:
         return self._form.fits(kind)
