@@ -269,7 +269,7 @@ class Invocation:
         if leftover is not None:
             return self._mismatched(turn, leftover)
         self.raised = error
-        told = failures.capture(error, keep_state=False)
+        told = failures.capture(error)
         failure = failures.encode(replace(told, causes=causes.behind(turn, error)))
         cancelled = isinstance(error, ExecutionCancelled)
         return Outcome(

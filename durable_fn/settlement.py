@@ -125,7 +125,7 @@ class Settlement:
         turn = self._turn
         error = None
         if outcome.error is not None:
-            error = failures.encode(failures.capture(outcome.error, keep_state=False))
+            error = failures.encode(failures.capture(outcome.error))
         edition = self._keep()
         keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
         if outcome.due is None or outcome.due > keep:  # it is only to be woken so that its items live on: no message

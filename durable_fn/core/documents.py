@@ -99,7 +99,7 @@ _encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), al
 def _encode_function() -> Callable[[Any], str]:
     """The encoder of the standard library without what it does for every call: as it stands, where it is another one."""
     try:
-        from json.encoder import c_make_encoder
+        from json.encoder import c_make_encoder  # type: ignore[attr-defined]
 
         encode: Any = c_make_encoder(None, _encoder.default, encode_basestring, None, ":", ",", False, False, False)
         if "".join(encode({"a": [1.5, "é", None]}, 0)) == '{"a":[1.5,"é",null]}':

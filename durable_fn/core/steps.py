@@ -279,10 +279,24 @@ def _checked(
         if not all(isinstance(cls, type) and issubclass(cls, Exception) for cls in classes):
             raise TypeError(f"raises must be a tuple of Exception classes, got {raises!r}")
         raises = classes
+        for cls in classes:
+            _check_class(cls)
     timeout_ms = None if timeout is None else milliseconds(timeout, "timeout")
     if timeout_ms == 0:
         raise ValueError("timeout must be more than 0 seconds")
     return StepOptions(name, key, retry, timeout_ms, semantics, raises, result_type)
+
+
+def _check_class(cls: type[Exception]) -> None:
+    from .remade import check
+
+    try:
+        check(cls)
+    except TypeError as error:
+        raise TypeError(
+            f"raises names {cls.__qualname__}, which cannot be made again from what is recorded ({error}): leave it out, and "
+            "look at StepError.error_type, or raise an error of your own from it"
+        ) from None
 
 
 def _decorate(fn: F, options: StepOptions) -> F:

@@ -13,8 +13,8 @@ from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
 from ..core.documents import unmarked
 from ..core.events import component, key_component
-from ..core.failures import class_name
 from ..core.operations import draws
+from ..core.remade import class_name
 from ..core.scope import Op, Scope
 from ..core.steps import StepPlan, callable_name, plan_of
 from ..core.turn import Turn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import operator
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -97,9 +98,9 @@ class Native(Form):
 
 
 class Float(Form):
-    """An int is taken where it is the same number."""
+    """An int is taken where it is the same number. bool comes back as itself."""
 
-    kinds = frozenset({"float"})
+    kinds = frozenset({"float", "bool"})
     plain = True
     label = "float"
 
@@ -108,12 +109,14 @@ class Float(Form):
 
     def write(self, value: Any, w: Writing) -> Json:
         kind = type(value)
+        if kind is bool:
+            return value
         if kind is not float:
-            value = self._as_float(value, kind)
+            value = self._as_float(value)
         return value if math.isfinite(value) else w.tag("float", float.__repr__(value))
 
-    def _as_float(self, value: Any, kind: type) -> float:
-        if kind is bool or not isinstance(value, int | float):
+    def _as_float(self, value: Any) -> float:
+        if not isinstance(value, int | float):
             raise expected("float", value)
         try:
             number = float(value)
@@ -125,7 +128,7 @@ class Float(Form):
 
     def read(self, data: Json) -> Any:
         kind = type(data)
-        if kind is float:
+        if kind is float or kind is bool:
             return data
         if kind is int:
             return float(data)
@@ -200,7 +203,7 @@ class Textual(Form):
         self.label = cls.__name__
         self._write, self._read = _TEXTS[cls]
         self._tag = tagged.WRITERS[cls][0]
-        self._same = _SAME.get(cls, cls.__eq__)
+        self._same: Callable[[Any, Any], Any] = _SAME.get(cls, operator.eq)
         self._lax = lax
 
     def write(self, value: Any, w: Writing) -> Json:
@@ -219,7 +222,7 @@ class Textual(Form):
         return self._lax(self.cls, data)
 
     def same(self, stored: Any, back: Any) -> bool:
-        return type(stored) is type(back) and self._same(stored, back)
+        return type(stored) is type(back) and bool(self._same(stored, back))
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls

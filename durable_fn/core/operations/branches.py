@@ -57,7 +57,7 @@ def child(
 def _failure(op: Op, error: Exception, id: str) -> str:
     """With the operations that it comes from, for a redrive."""
     causes.blame(op.turn, error, id)
-    failure = failures.capture(error, keep_state=False)
+    failure = failures.capture(error)
     return failures.encode(replace(failure, causes=causes.behind(op.turn, error)))
 
 

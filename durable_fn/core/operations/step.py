@@ -41,7 +41,7 @@ def _live(
     try:
         check_secrets(op, plan.adapter, plan.result_what)
     except SerializationError as error:
-        yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False, own=True), None)
+        yield from _fail(op, plan, attempt, failures.capture(error, own=True), None)
     if op.record is not None and op.record.retry is not None:
         attempt = op.record.retry.attempt + 1
         yield from until(op.turn, op.record.retry.due)
@@ -85,7 +85,7 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
         op.turn.check_size(text, plan.result_what)
     except SerializationError as error:
         # The effect has happened: running the body again would not make its result fit.
-        yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False, own=True), error)
+        yield from _fail(op, plan, attempt, failures.capture(error, own=True), error)
     event = op.turn.record(op, SUCCEEDED, attempt, value=text)
     yield Settle(event, durable=True)
     op.turn.show(op, event)
@@ -94,7 +94,7 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
 
 def _failed(op: Op, plan: StepPlan, attempt: int, error: Exception) -> Operation[None]:
     """Waits for the next attempt, or raises if there is none."""
-    failure = failures.capture(error, keep_state=bool(plan.raises))
+    failure = failures.capture(error, classes=plan.raises)
     retry = _retry(op, plan, error)
     delay = None if retry is None else next_delay(retry, error, attempt)
     if delay is None:
