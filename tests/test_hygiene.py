@@ -122,7 +122,9 @@ def test_a_status_that_cannot_be_stored_is_refused_at_once() -> None:
                 assert execution.custom_status is None
 
 
-@pytest.mark.parametrize("status", [{"$durable": 1}, {"$durable": 0, "v": 1}, {"$durable": 1, "v": {"$": "uuid", "v": 5}}])
+@pytest.mark.parametrize(
+    "status", [{"$durable": 1}, {"$durable": 0, "v": 1}, {"$durable": 1, "v": {"$": "uuid", "v": 5}}]
+)
 def test_a_status_that_looks_like_a_mark_is_shown_as_it_is(status: Any) -> None:
     for function in one_call("f", lambda ctx: ctx.set_status(status)):
         with LocalRunner(function) as runner:

@@ -133,7 +133,9 @@ def test_a_damaged_value_is_never_another_one(text: str) -> None:
     assert packed.startswith("\x02z:")
     raw = packed.encode()
     changed = [raw[:length] for length in range(1, len(raw))] + [raw + b"=", raw + b"AAAA", raw + raw[3:]]
-    changed += [raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :] for place in range(len(raw)) for bit in range(8)]
+    changed += [
+        raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :] for place in range(len(raw)) for bit in range(8)
+    ]
     found = {_unpacked(packing, data) for data in changed}
     assert found <= {None, text} | {data.decode("utf-8", "replace") for data in changed if data[:1] in (b'"', b"B")}
 

@@ -1,5 +1,5 @@
-"""What comes from outside is validated once: every invocation sees the defaults that were drawn first, and so does the execution's id;
-a second delivery of the same is the same work."""
+"""What comes from outside is validated once: every invocation sees the defaults that were drawn first, and so does the id that is
+made of them; a second delivery of the same is the same work."""
 
 from __future__ import annotations
 

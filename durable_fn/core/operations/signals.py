@@ -1,8 +1,8 @@
 """wait_for_signal: messages to an execution, buffered, in order, each consumed once.
 
-Written to the log: which one was consumed, by the line that hands it out, and the value as it was validated then, or that it does
-not fit; that none came, on the condition that the inbox holds nothing which is not in hand; and that a branch took one, did nothing
-with it and lost (see `core/unread.py`).
+Written to the log: which one was consumed, by the line that hands it out, with the value as it was validated then, or that it
+does not fit; that none came, on the condition that the inbox holds nothing which is not in hand; and that a branch took one, did
+nothing with it and lost (see `core/unread.py`).
 """
 
 from __future__ import annotations
