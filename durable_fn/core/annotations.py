@@ -192,5 +192,12 @@ def _qualified(hint: Any, required: bool) -> tuple[Any, bool]:
     return hint, required
 
 
+def alias_value(alias: Any) -> Any:
+    """What `type X = ...` or `TypeAliasType` stands for, with the names in it resolved where it was made. Raises NameError."""
+    names = vars(sys.modules.get(alias.__module__, typing))
+    scope = {**vars(typing), **names, alias.__name__: alias}
+    return _hints({"value": alias.__value__}, scope)["value"]
+
+
 def is_unresolved(annotation: Any) -> bool:
     return isinstance(annotation, str | ForwardRef)

@@ -7,6 +7,7 @@ itself, so that one that cannot be stored takes no other with it. Classes that h
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from types import GetSetDescriptorType, MemberDescriptorType
@@ -33,10 +34,12 @@ def remains(error: Exception, classes: tuple[type[Exception], ...], message: str
         return None
     candidates = [cls for cls in type(error).__mro__ if cls is named or (issubclass(cls, named) and can_be_found(cls))]
     known = [class_name(cls) for cls in candidates]
+    state = _state(error, message, own)
     for place, cls in enumerate(candidates):
-        for state in (_state(error, message, own), _bare(message)):
-            if _says(cls, state, message):
-                return Remains(tuple(known[place:]), state)
+        for kept in (state, {"args": [message], "attributes": {}}, state | {"text": message}):
+            text = documents.dumps(kept)
+            if _says(cls, text, message):
+                return Remains(tuple(known[place:]), text)
     return None
 
 
@@ -68,28 +71,52 @@ def class_name(cls: type) -> str:
 # -- what is kept --------------------------------------------------------------------------------------------------
 
 
-def _state(error: Exception, message: str, own: set[str]) -> str:
+def _state(error: Exception, message: str, own: set[str]) -> dict[str, Any]:
     room = _MOST
     row: dict[str, Any] = {}
     kind = special(type(error))
     if kind is not None:
         row["special"] = kind.kept(error)
         room -= len(documents.dumps(row["special"]))
-    args = _written(list(error.args), room) if kind is None else None
-    row["args"] = [message] if args is None and kind is None else args
+    args = [_part(arg, room) for arg in error.args] if kind is None else []
+    row["args"] = [message] if None in args and None not in error.args else args
     attributes: dict[str, Any] = {}
     for name, value in _attributes(error):
         if name in own or (kind is not None and name in kind.apart):
             continue
-        data = _written(value, room)
+        data = _part(value, room)
         if data is not None:
             attributes[name] = data
             room -= len(documents.dumps(data))
-    return documents.dumps(row | {"attributes": attributes})
+    return row | {"attributes": attributes}
 
 
-def _bare(message: str) -> str:
-    return documents.dumps({"args": [message], "attributes": {}})
+_ERROR: Final = "error"
+
+
+def _part(value: Any, room: int) -> Any:
+    """One attribute or argument, which may be another error (`URLError.reason`). None where it cannot be stored."""
+    if not isinstance(value, Exception):
+        return _written(value, room)
+    from . import failures
+
+    text = failures.encode(failures.capture(value, classes=(Exception,)))
+    return {TAG: _ERROR, "v": text} if len(text) <= room else None
+
+
+def _part_again(data: Any) -> Any:
+    if type(data) is not dict or data.get(TAG) != _ERROR:
+        return tagged.read(data)
+    return _error_again(data["v"])
+
+
+def _error_again(text: str) -> Exception:
+    from ..errors import StepError
+    from . import failures
+
+    failure = failures.decode(text)
+    error = failures.rebuild(failure, (Exception,))
+    return error or StepError(failure.message, error_type=failure.error_type, message=failure.message)
 
 
 def _written(value: Any, room: int) -> Any:
@@ -135,19 +162,31 @@ def remade(cls: Any, state: str | None) -> Exception:
     """Raises whatever is wrong with a class or a state that this is not possible with."""
     row = documents.loads(state) if state is not None else {"args": [], "attributes": {}}
     kind = special(cls)
-    args = tagged.read(row["args"]) if row["args"] is not None else []
     if kind is not None and "special" in row:
         error: Exception = kind.made(cls, row["special"])
     else:
-        error = blank(cls)
-        error.args = tuple(args)
+        error = blank(cls if "text" not in row else _speaking(cls))
+        _set(error, "args", tuple(map(_part_again, row["args"])))
     for name, data in row["attributes"].items():
-        value = tagged.read(data)
+        value = _part_again(data)
         try:
-            setattr(error, name, value)
+            _set(error, name, value)
         except (AttributeError, TypeError):  # a property of the class by that name
             error.__dict__[name] = value
+    if "text" in row:
+        _set(error, _TEXT, row["text"])
     return error
+
+
+_set: Final = BaseException.__setattr__  # classes may have one of their own
+_TEXT: Final = "__durable_text__"
+
+
+@functools.cache
+def _speaking(cls: Any) -> Any:
+    """The class, whose own `__str__` needs what could not be stored."""
+    body = {"__str__": lambda self: getattr(self, _TEXT, ""), "__module__": cls.__module__, "__doc__": cls.__doc__}
+    return type(cls)(cls.__name__, (cls,), body | {"__qualname__": cls.__qualname__})
 
 
 def blank(cls: Any) -> Exception:
@@ -186,14 +225,7 @@ def _keep_group(error: Any) -> Any:
 
 
 def _make_group(cls: Any, data: Any) -> Exception:
-    from ..errors import StepError
-    from . import failures
-
-    found: list[Exception] = []
-    for text in data["exceptions"]:
-        failure = failures.decode(text)
-        error = failures.rebuild(failure, (Exception,))
-        found.append(error or StepError(failure.message, error_type=failure.error_type, message=failure.message))
+    found = list(map(_error_again, data["exceptions"]))
     group: Exception = ExceptionGroup.__new__(cls, data["message"], found)
     return group
 

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from .forms.base import Unwritable
+from .forms.base import NotStorable, Unwritable
 from .forms.records import MISSING, more_than_fields
 from .forms.times import zone_name
 
@@ -99,9 +99,15 @@ def _deque(stored: Any, back: Any) -> Difference | None:
 def _set(stored: Any, back: Any) -> Difference | None:
     if len(stored) != len(back):
         return Difference("", stored, back)
-    for one, other in zip(sorted(stored, key=repr), sorted(back, key=repr), strict=True):
-        if difference(one, other) is not None:
+    left = {item: item for item in back}
+    for one in stored:
+        if one in left:
+            found = left[one] if difference(one, left[one]) is None else MISSING
+        else:  # NaN is not found by asking for it
+            found = next((item for item in left if difference(one, item) is None), MISSING)
+        if found is MISSING:
             return Difference("", stored, back)
+        del left[found]
     return None
 
 
@@ -124,9 +130,9 @@ def _dict(stored: Any, back: Any) -> Difference | None:
 
 
 def _unordered(stored: Any, back: Any) -> Difference | None:
-    keys = {(type(key), key): key for key in back}
+    keys = {key: key for key in back}
     for one, value in stored.items():
-        other = keys.get((type(one), one), MISSING)
+        other = keys.get(one, MISSING)
         if other is MISSING or difference(one, other) is not None:
             return Difference(f"[{one!r}]", value, MISSING)
         found = difference(value, back[other])
@@ -157,9 +163,9 @@ def _dataclass(kind: Any) -> Callable[[Any, Any], Difference | None]:
 
     def compare(stored: Any, back: Any) -> Difference | None:
         found = fields(stored, back)
-        if found is not None or type(stored) is not kind or not hasattr(stored, "__dict__"):
+        if found is not None or type(stored) is not kind:
             return found
-        one, other = (more_than_fields(kind, vars(value), names) for value in (stored, back))
+        one, other = (more_than_fields(value, names) for value in (stored, back))
         return None if not one and not other else _dict(one, other)
 
     return compare
@@ -193,13 +199,21 @@ def _secret(stored: Any, back: Any) -> Difference | None:
     return None if same else Difference("", stored, back)
 
 
+def _attributes(stored: Any, back: Any) -> Difference | None:
+    one, other = getattr(stored, "__dict__", None), getattr(back, "__dict__", None)
+    return Difference("", stored, back) if one is None or other is None else _dict(one, other)
+
+
 def _closed(kind: Any) -> Callable[[Any, Any], Difference | None]:
     """Of a class that shows no fields."""
     if kind.__eq__ is not object.__eq__:
         return _by_base(kind)
     from .validation import adapter_of
 
-    serializer = adapter_of(kind).serializer
+    try:
+        serializer = adapter_of(kind).serializer
+    except NotStorable:  # what holds it writes it
+        return _attributes
 
     def compare(stored: Any, back: Any) -> Difference | None:
         same = serializer.to_json(stored) == serializer.to_json(back)

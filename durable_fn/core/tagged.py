@@ -77,6 +77,10 @@ def encode(value: object, what: str, *, secrets: bool = False) -> str:
         raise SerializationError(f"{what} cannot be stored: {lone_surrogate(error)}") from None
     except ValueError as error:  # an int of more digits than Python turns into text
         raise SerializationError(f"{what} cannot be stored: {error}") from None
+    except (
+        Exception
+    ) as error:  # what a subclass of the user's does when it is asked for its items, or too deep a recursion
+        raise SerializationError(f"{what} cannot be stored: {type(error).__name__}: {error}") from error
 
 
 def decode(text: str, what: str) -> Any:

@@ -20,28 +20,37 @@ _STRUCTURE: Final = ("_type", "_parsing", "missing", "extra_forbidden", "unexpec
 """Kinds of problems that are not about the value: forms have looked at its types."""
 
 
-def adapter_of(annotation: Any) -> Any:
-    """pydantic's own for an annotation. Raises NotStorable."""
-    from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeAdapter
-    from pydantic.errors import PydanticUserError
+def adapter_of(annotation: Any, *, of_any_class: bool = False) -> Any:
+    """pydantic's own for an annotation. `of_any_class`: it may name classes that pydantic does not know. Raises NotStorable."""
+    from pydantic import ConfigDict
 
     config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
-    annotation = known_to_pydantic(annotation)
+    if of_any_class:
+        config["arbitrary_types_allowed"] = True
     try:
-        try:
-            return TypeAdapter(annotation, config=config)
-        except PydanticUserError as error:
-            if error.code != "type-adapter-config-unused":
-                raise
-            return TypeAdapter(annotation)  # a model or dataclass has a config of its own
-    except (
-        PydanticSchemaGenerationError,
-        PydanticUndefinedAnnotation,
-        PydanticUserError,
-        NameError,
-        TypeError,
-    ) as error:
-        raise NotStorable(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        found = _made(known_to_pydantic(annotation), config)
+        found.rebuild(raise_errors=True)
+    except Exception as error:  # also what a class of the user's raises when it is asked
+        raise NotStorable(_why(error)) from error
+    return found
+
+
+def _made(annotation: Any, config: Any) -> Any:
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        return TypeAdapter(annotation, config=config)
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":
+            raise
+        return TypeAdapter(annotation)  # a model or dataclass has a config of its own
+
+
+def _why(error: Exception) -> str:
+    """In one line, without pydantic's advice, which is for models of its own."""
+    line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return line.partition(" Set `arbitrary_types_allowed")[0].removesuffix(".")
 
 
 def known_to_pydantic(annotation: Any) -> Any:

@@ -95,7 +95,7 @@ class TypedAdapter:
             self.form: Form = form_of(annotation)
         except (NotStorable, RecursionError) as error:
             raise _not_storable(annotation, error) from error
-        except (NameError, TypeError, AttributeError) as error:
+        except Exception as error:  # a name that cannot be resolved, or whatever a class raises when it is asked
             raise _not_storable(annotation, f"{type(error).__name__}: {error}") from error
         self.pure, self.secret = self.form.pure, self.form.secret
         self._plain = self.form.plain and not self.form.checked
@@ -203,7 +203,12 @@ class TypedAdapter:
 def _compare(value: object, back: Any, annotation: str, what: str) -> None:
     from .sameness import difference
 
-    found = difference(value, back)
+    try:
+        found = difference(value, back)
+    except Exception as error:  # in a method of the value's
+        raise SerializationError(
+            f"{what} cannot be compared with what would come back: {_why(error)}. {_FIT}"
+        ) from error
     if found is not None:
         where = f" at {found.path[:200]}" if found.path else ""
         raise SerializationError(

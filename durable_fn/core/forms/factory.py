@@ -14,7 +14,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
-from ..annotations import hints_of, is_typed_dict, is_unresolved, qualifier
+from ..annotations import alias_value, hints_of, is_typed_dict, is_unresolved, qualifier
 from ..validation import adapter_of, lax
 from .base import Form, NotStorable, Unwritable, Writing, name_of
 from .containers import Listed, Mapped, Row, Several
@@ -113,13 +113,13 @@ class _Factory:
     def _alias(self, annotation: Any, alias: Any, args: tuple[Any, ...], env: Env) -> Form:
         """`type X = ...`, which may hold itself."""
         inner = {p: (arg, env) for p, arg in zip(alias.__type_params__, args, strict=False)}
-        return self._once(annotation, self.form, alias.__value__, inner)
+        return self._once(annotation, self.form, alias_value(alias), inner)
 
     def _annotated(self, whole: Any, inner: Any, metadata: tuple[Any, ...], env: Env) -> Form:
         try:
             form = self.form(inner, env)
         except NotStorable:
-            form = self._foreign(whole)
+            form = self._foreign(whole, of_any_class=True)
         _look_at(form, metadata)
         return Loose(form) if any(hasattr(item, "func") for item in metadata) else form
 
@@ -292,18 +292,26 @@ class _Factory:
                     return Secret(cls, self.form(get_args(known)[0], env))
         return Secret(cls, Untyped())
 
-    def _foreign(self, annotation: Any) -> Form:
+    def _foreign(self, annotation: Any, *, of_any_class: bool = False) -> Form:
+        """`of_any_class`: a serializer beside the class may write what the class itself does not."""
         try:
-            adapter = adapter_of(annotation)
+            adapter = adapter_of(annotation, of_any_class=of_any_class)
         except NotStorable as error:
             raise error from None
-        schema = adapter.core_schema
-        if (
-            schema["type"] in ("is-instance", "is-subclass", "callable", "call", "generator")
-            and "serialization" not in schema
-        ):
+        if not _writes_json(adapter.core_schema):
             raise NotStorable(f"{name_of(annotation)} has no JSON form")
         return Foreign(annotation, adapter)
+
+
+_WRITES_NONE: Final = ("is-instance", "is-subclass", "callable", "call", "generator")
+
+
+def _writes_json(schema: Any) -> bool:
+    """Whether pydantic has a way to write the values, as far as the schema tells."""
+    if "serialization" in schema:
+        return True
+    inner = schema.get("schema")
+    return schema["type"] not in _WRITES_NONE and (not isinstance(inner, dict) or _writes_json(inner))
 
 
 class _NeedsItsModel(Exception):

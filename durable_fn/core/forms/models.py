@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .. import tagged
 from .base import TAG, Form, Json, Unreadable, Unwritable, Writing, expected
-from .records import Field, Record, more_than_fields, taken_apart, write_attributes
+from .records import Field, Record, more_than_fields, slots_of, taken_apart, write_attributes
 from .scalars import Untyped
 
 _set: Final = object.__setattr__
@@ -29,6 +29,7 @@ class Model(Record):
         self._names = frozenset(f.name for f in fields)
         self._extras = self.cls.model_config.get("extra")
         self._private = dict(self.cls.__private_attributes__)
+        self._slots = slots_of(self.cls) - self._names
 
     def write(self, value: Any, w: Writing) -> Json:
         kind = type(value)
@@ -36,7 +37,7 @@ class Model(Record):
             raise expected(self.label, value)
         state = value.__dict__
         fields = self.write_fields(state, w)
-        if kind is self.cls and not self._hidden and len(state) == len(self._names):
+        if kind is self.cls and not self._hidden and not self._slots and len(state) == len(self._names):
             whole = self._names <= value.__pydantic_fields_set__
             if whole and not value.__pydantic_private__ and not value.__pydantic_extra__:
                 return fields
@@ -53,7 +54,7 @@ class Model(Record):
         own = kind is self.cls or kind is self._origin
         if own and kind is not self.cls:
             more["origin"] = True
-        if own and (other := more_than_fields(self.cls, state, self._names)):
+        if own and (other := more_than_fields(value, self._names)):
             raise Unwritable(f"its attribute {min(other)!r} is no field; declare it, or make it a private attribute")
         if (own or self._extras == "allow") and value.__pydantic_extra__:
             self._write_extra(fields, more, value.__pydantic_extra__, w)

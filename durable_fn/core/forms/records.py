@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from types import MemberDescriptorType
 from typing import Any, Final, NamedTuple
 
 from .. import tagged
@@ -129,15 +130,27 @@ def taken_apart(data: Json, label: str) -> tuple[dict[str, Json], dict[str, Json
     return data["v"], data
 
 
-def more_than_fields(cls: type, state: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
+def more_than_fields(value: Any, names: frozenset[str]) -> dict[str, Any]:
     """Attributes of an instance besides its fields. What `functools.cached_property` keeps is made again."""
-    if state.keys() <= names:
+    cls, state = type(value), getattr(value, "__dict__", {})
+    slots = slots_of(cls)
+    if state.keys() <= names and slots <= names:
         return {}
+    found = {name: part for name in sorted(slots) if (part := getattr(value, name, MISSING)) is not MISSING}
     return {
-        name: value
-        for name, value in state.items()
+        name: part
+        for name, part in {**state, **found}.items()
         if name not in names and not isinstance(getattr(cls, name, None), functools.cached_property)
     }
+
+
+@functools.cache
+def slots_of(cls: Any) -> frozenset[str]:
+    """Names of attributes that instances have outside of `__dict__`."""
+    members = (item for base in cls.__mro__ for item in vars(base).items())
+    return frozenset(
+        name for name, member in members if isinstance(member, MemberDescriptorType) and not name.startswith("__")
+    )
 
 
 class DataRecord(Record):
@@ -152,6 +165,7 @@ class DataRecord(Record):
         self._names = frozenset(f.name for f in fields)
         self._late = frozenset(f.name for f in dataclasses.fields(self.cls) if not f.init)  # may never have been set
         self._has_dict = any("__dict__" in vars(base) for base in self.cls.__mro__)
+        self._slots = slots_of(self.cls) - self._names
 
     def write(self, value: Any, w: Writing) -> Json:
         if not isinstance(value, self.cls):
@@ -164,7 +178,7 @@ class DataRecord(Record):
         if unset:
             return self._beside(self._some(state, unset, w), value, state, w)
         fields = self.write_fields(state, w)
-        if self._hidden or (type(value) is self.cls and not state.keys() <= self._names):
+        if self._hidden or self._slots or (type(value) is self.cls and not state.keys() <= self._names):
             return self._beside(fields, value, state, w)
         return fields
 
@@ -181,7 +195,7 @@ class DataRecord(Record):
         unset = self._names - state.keys()
         if unset:
             more["unset"] = sorted(unset)
-        extra = more_than_fields(self.cls, state, self._names) if type(value) is self.cls else {}
+        extra = more_than_fields(value, self._names) if type(value) is self.cls else {}
         if extra:
             more["extra"] = write_attributes(extra, w)
         return w.tag("model", fields, **more) if more else fields
@@ -292,6 +306,8 @@ class NamedRow(Form):
     def write(self, value: Any, w: Writing) -> Json:
         if not isinstance(value, self.cls):
             raise expected(self.label, value)
+        if type(value) is self.cls and (state := getattr(value, "__dict__", None)):
+            raise Unwritable(f"its attribute {min(state)!r} is no field, and would be lost")
         try:
             return write_row(value, w, self._items)
         except Unwritable as error:

@@ -184,7 +184,7 @@ _SAME: Final[dict[type, Callable[[Any, Any], bool]]] = {
 
 
 def is_scalar(cls: Any) -> bool:
-    return cls in (str, int, bool, float) or cls in _TEXTS
+    return isinstance(cls, type) and (cls in (str, int, bool, float) or cls in _TEXTS)
 
 
 def scalar(cls: Any, lax: Lax) -> Form:
@@ -239,7 +239,7 @@ class Choice(Form):
         values = [member._value_ for member in members.values()]
         self._raw = raw
         self._flags = issubclass(cls, Flag)
-        self._by_value = self._flags or {type(value) for value in values} <= {str, int, bool, float}
+        self._by_value = self._flags or all(map(_tells, values))
         self._named = members
         self._valued = {(type(m._value_), m._value_): m for m in members.values()} if self._by_value else {}
         self.kinds = frozenset(map(kind_of, values)) if self._by_value else frozenset({"str"})
@@ -273,6 +273,11 @@ class Choice(Form):
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls
+
+
+def _tells(value: Any) -> bool:
+    """Whether the member is found by its value again: NaN is not equal to itself."""
+    return type(value) in (str, int, bool) or (type(value) is float and not math.isnan(value))
 
 
 class Exactly(Form):
@@ -360,7 +365,10 @@ class Foreign(Form):
     def write(self, value: Any, w: Writing) -> Json:
         if type(value) in _KNOWN and type(value) is not self._cls:  # the class is an annotation only
             return as_it_is(tagged.write(value, w), w)
-        return w.tag("own", self.json(value))
+        data = self.json(value)
+        if self._cls is not None and isinstance(value, self._cls) and not isinstance(self._read(data), self._cls):
+            raise Unwritable(f"its class makes no {self.label} of the JSON that it writes; correct its validator")
+        return w.tag("own", data)
 
     def json(self, value: Any) -> Json:
         from pydantic_core import from_json
@@ -379,6 +387,9 @@ class Foreign(Form):
             if data[TAG] == "as":
                 return tagged.read(data["v"])
             data = data["v"] if data[TAG] == "own" else tagged.strip(data)
+        return self._read(data)
+
+    def _read(self, data: Json) -> Any:
         return self._validator.validate_json(dumps(data))
 
     def fits(self, kind: type) -> bool:
