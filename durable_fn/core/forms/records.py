@@ -132,8 +132,8 @@ def taken_apart(data: Json, label: str) -> tuple[dict[str, Json], dict[str, Json
 
 def more_than_fields(value: Any, names: frozenset[str]) -> dict[str, Any]:
     """Attributes of an instance besides its fields. What `functools.cached_property` keeps is made again."""
-    cls, state = type(value), getattr(value, "__dict__", {})
-    slots = slots_of(cls)
+    cls: Any = type(value)
+    state, slots = getattr(value, "__dict__", {}), slots_of(cls)
     if state.keys() <= names and slots <= names:
         return {}
     found = {name: part for name in sorted(slots) if (part := getattr(value, name, MISSING)) is not MISSING}
