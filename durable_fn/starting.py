@@ -41,9 +41,10 @@ def terms_of(backend: Backend) -> Terms:
 
 def check_annotations(function: DurableFunction[Any, Any], terms: Terms) -> None:
     """Before anything of an execution happens. Raises SerializationError for annotations that cannot work."""
-    for adapter, what in ((function.event_adapter, "event"), (function.result_adapter, "result")):
+    for adapter, what in function.declared:
+        adapter.check(outside=adapter is function.event_adapter)
         if adapter.secret and not terms.encrypted:
-            raise SerializationError(no_codec(f"the {what} of {function.name!r}"))
+            raise SerializationError(no_codec(what))
 
 
 def arrived_event(function: DurableFunction[Any, Any], event: object, terms: Terms) -> Input:

@@ -31,7 +31,7 @@ _LOCAL: Final = ".<locals>."
 def return_annotation(fn: Callable[..., Any]) -> Any:
     """What a function says it returns, resolved; of an `async def`, or a function that returns a coroutine, what awaiting it
     gives. UNTYPED where it says nothing. Raises SerializationError for a name that cannot be resolved."""
-    inner = _plain_function(fn)
+    inner = plain_function(fn)
     raw = getattr(inner, "__annotations__", {}).get("return", UNTYPED)
     if raw is None:
         return type(None)
@@ -46,7 +46,7 @@ _AWAITED: Final = (typing.get_origin(typing.Awaitable[int]), typing.get_origin(t
 
 def parameter_annotation(fn: Callable[..., Any], index: int) -> Any:
     """The annotation of a positional parameter, resolved. Raises SerializationError for a name that cannot be."""
-    inner = _plain_function(fn)
+    inner = plain_function(fn)
     parameters = list(inspect.signature(inner).parameters.values())
     if index >= len(parameters):
         return UNTYPED
@@ -55,11 +55,11 @@ def parameter_annotation(fn: Callable[..., Any], index: int) -> Any:
 
 def note_names(fn: Any) -> None:
     """What its annotations name, and only a function around it has: that one may be over when somebody asks."""
-    inner = _plain_function(fn)
+    inner = plain_function(fn)
     if _LOCAL not in getattr(inner, "__qualname__", ""):
         return
     texts = [raw for raw in getattr(inner, "__annotations__", {}).values() if isinstance(raw, str)]
-    known = getattr(inner, "__globals__", {}).keys() | _closure(inner).keys()
+    known = getattr(inner, "__globals__", {}).keys() | closure_of(inner).keys()
     wanted = {name for text in texts for name in _names(text)} - known
     if wanted:
         around = _around(inner)
@@ -75,7 +75,7 @@ def _names(text: str) -> tuple[str, ...]:
         return ()
 
 
-def _plain_function(fn: Any) -> Any:
+def plain_function(fn: Any) -> Any:
     """The function behind partials, methods, callable objects and decorators that used functools.wraps."""
     while True:
         if isinstance(fn, functools.partial):
@@ -98,7 +98,7 @@ def _resolved(fn: Any, name: str, raw: Any) -> Any:
         return UNTYPED
     if not isinstance(raw, str) and not get_args(raw):
         return raw
-    scope = {**vars(typing), **getattr(fn, "__globals__", {}), **_closure(fn), **getattr(fn, _NOTED, {})}
+    scope = {**vars(typing), **getattr(fn, "__globals__", {}), **closure_of(fn), **getattr(fn, _NOTED, {})}
     try:
         return _hints({name: raw}, scope)[name]
     except NameError:
@@ -124,7 +124,7 @@ def _unresolved(fn: Any, name: str, raw: Any, error: Exception) -> Serialization
     )
 
 
-def _closure(fn: Any) -> dict[str, Any]:
+def closure_of(fn: Any) -> dict[str, Any]:
     """Names of an enclosing function that the function uses: a model defined inside a test, say."""
     found = {}
     cells = getattr(fn, "__closure__", None) or ()

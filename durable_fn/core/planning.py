@@ -16,14 +16,14 @@ from .fan import Fan, Strand
 from .operations.calls import Target
 from .retry import Every, Retry, RetryPolicy, checked_retry
 from .steps import StepOptions, StepPlan, callable_name, is_async, plan_of
-from .values import UNTYPED, Adapter, adapter, return_annotation
+from .values import UNTYPED, Adapter, adapter, result_adapter, return_annotation, usable
 
 Pace: TypeAlias = RetryPolicy | Callable[[Any, int], Duration | None]
 DEFAULT_EVERY = RetryPolicy(max_attempts=None, initial_delay=5, max_delay=300, jitter="none")
 
 
 def of(result_type: object) -> Adapter:
-    return adapter(UNTYPED if result_type is None else result_type)
+    return usable(adapter, UNTYPED if result_type is None else result_type)
 
 
 def optional_ms(duration: Duration | None, what: str) -> int | None:
@@ -35,8 +35,8 @@ def optional_ms(duration: Duration | None, what: str) -> int | None:
 
 def branch_adapter(fn: Callable[..., Any]) -> Adapter | None:
     """None where the function does not say what it returns."""
-    annotation = return_annotation(fn)
-    return None if annotation is UNTYPED else adapter(annotation)
+    found = usable(result_adapter, fn)
+    return found if found.typed or return_annotation(fn) is not UNTYPED else None
 
 
 def parallel_fan(

@@ -77,17 +77,18 @@ class StepPlan:
 def _adapter_of(fn: Callable[..., Any], options: StepOptions) -> Adapter:
     """Of its result. To resolve an annotation takes long: it is kept on the function, for the copies that are made of it with a
     key each."""
-    from .values import adapter, return_annotation
+    from .values import adapter, result_adapter, usable
 
     if options.result_type is not None:
-        return adapter(options.result_type)
+        return usable(adapter, options.result_type)
     original = _target(getattr(fn, _ORIGINAL, fn))
     known: tuple[Any, Adapter] | None = getattr(original, _RESULT, None)
     if known is not None and known[0] is original:
         return known[1]
-    found = adapter(return_annotation(fn))
-    with contextlib.suppress(AttributeError, TypeError):
-        setattr(original, _RESULT, (original, found))
+    found = usable(result_adapter, fn)
+    if found.usable:
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(original, _RESULT, (original, found))
     return found
 
 
@@ -102,9 +103,17 @@ def plan_of(fn: Callable[..., Any]) -> StepPlan:
             "not ctx.step(fn(argument))"
         )
     plan = StepPlan(fn)
-    with contextlib.suppress(AttributeError, TypeError):  # a built-in or an object with slots: planned again next time
-        setattr(plan.target, _PLAN, plan)
+    if plan.adapter.usable:  # else a name in its annotation may be there later
+        with contextlib.suppress(
+            AttributeError, TypeError
+        ):  # a built-in or an object with slots: planned again next time
+            setattr(plan.target, _PLAN, plan)
     return plan
+
+
+def is_step(fn: Any) -> bool:
+    """Whether it is one by declaration: by `@step`, or `step(fn, ...)`."""
+    return callable(fn) and isinstance(getattr(fn, _OPTIONS, None), StepOptions)
 
 
 def options_of(fn: Any) -> StepOptions:
@@ -253,7 +262,10 @@ def step(
     if not callable(fn):
         raise TypeError(f"step() takes a function, got {type(fn).__name__}")
     note_names(fn)
-    if options == StepOptions():  # the bare @step: a marker for the reader, nothing to store
+    if options == StepOptions():  # the bare @step: a marker
+        if not is_step(fn):
+            with contextlib.suppress(AttributeError, TypeError):  # a built-in
+                setattr(fn, _OPTIONS, options)
         return fn
     return _decorate(_copy(fn), options)
 

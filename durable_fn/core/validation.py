@@ -15,8 +15,10 @@ from .annotations import hints_of, is_typed_dict
 from .documents import dumps
 from .forms.base import NotStorable
 
-_STRUCTURE: Final = ("_type", "_parsing", "missing", "extra_forbidden", "unexpected_keyword_argument", "union_tag_invalid",
-                     "union_tag_not_found", "json_invalid")  # fmt: skip
+_STRUCTURE: Final = (
+    "_type", "_parsing", "none_required", "literal_error", "enum", "finite_number", "missing", "extra_forbidden", "unexpected_keyword_argument",
+    "union_tag_invalid", "union_tag_not_found", "json_invalid",
+)  # fmt: skip
 """Kinds of problems that are not about the value: forms have looked at its types."""
 
 
@@ -115,8 +117,9 @@ class Misfit(Exception):
 
 
 def ask(adapter: Any, value: Any) -> None:
-    """Whether the limits and validators of its annotation take a value, which goes through them once, as JSON. Raises Misfit.
-    What they make of it is of no interest, nor is what JSON cannot tell them."""
+    """Whether the limits and validators of its annotation take a value, which goes through them as JSON. Raises Misfit.
+    What they make of it is of no interest. Where JSON does not tell them what they need (bytes in a Literal, None as a key), the
+    value itself is what they are asked about."""
     from pydantic import ValidationError
 
     try:
@@ -126,7 +129,17 @@ def ask(adapter: Any, value: Any) -> None:
     try:
         adapter.validator.validate_json(text)
     except ValidationError as error:
-        if any(not row["type"].endswith(_STRUCTURE) for row in error.errors(include_url=False, include_input=False)):
-            raise Misfit(error) from error
+        rows = [row["type"].endswith(_STRUCTURE) for row in error.errors(include_url=False, include_input=False)]
+        if all(rows) or (any(rows) and _takes(adapter, value)):
+            return
+        raise Misfit(error) from error
     except Exception as error:
         raise Misfit(error) from error
+
+
+def _takes(adapter: Any, value: Any) -> bool:
+    try:
+        adapter.validator.validate_python(value)
+    except Exception:
+        return False
+    return True

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import SerializationError
@@ -20,7 +21,8 @@ from .forms.base import Form, NotStorable, Unwritable, Writing, name_of, shown
 from .terms import STRICT, Terms
 
 __all__ = [
-    "UNTYPED", "UNTYPED_ADAPTER", "Adapter", "adapter", "parameter_annotation", "plain", "return_annotation", "to_plain_json",
+    "UNTYPED", "UNTYPED_ADAPTER", "Adapter", "adapter", "parameter_adapter", "parameter_annotation", "plain", "result_adapter",
+    "return_annotation", "to_plain_json",
 ]  # fmt: skip
 
 
@@ -35,10 +37,14 @@ class Adapter(Protocol):
     """Writes and reads the values of one annotation. `what` names the value in errors, all of which are SerializationError."""
 
     typed: bool
+    usable: bool
     pure: bool
     """The same data from outside gives the same value, whenever it is validated."""
     secret: bool
     """Secrets are among its values, which are stored only where a codec encrypts."""
+
+    def check(self, *, outside: bool) -> None:
+        """Before there is a value, which may come from outside. Raises SerializationError for an annotation that cannot work."""
 
     def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
         """A value that code of the user's gave. Compact JSON without raw newlines or tabs."""
@@ -60,8 +66,12 @@ class UntypedAdapter:
     """Without an annotation: JSON with tags."""
 
     typed = False
+    usable = True
     pure = True
     secret = False
+
+    def check(self, *, outside: bool) -> None:
+        pass
 
     def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
         text = self.encode(value, what, terms)
@@ -86,6 +96,7 @@ class TypedAdapter:
     """By annotation."""
 
     typed = True
+    usable = True
 
     def __init__(self, annotation: Any) -> None:
         from .forms.factory import form_of
@@ -108,6 +119,10 @@ class TypedAdapter:
             return adapter_of(self.annotation)
         except NotStorable as error:
             raise _not_storable(self.annotation, error) from error
+
+    def check(self, *, outside: bool) -> None:
+        if outside or (self.form.checked and not self.form.secret):
+            _ = self._validation
 
     def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
         return self.keep(value, what, terms).text
@@ -200,6 +215,34 @@ class TypedAdapter:
         return Kept(text, back)
 
 
+class Unusable:
+    """Of an annotation that cannot work. What was recorded for it cannot be read, and nothing can be recorded."""
+
+    typed = True
+    usable = False
+    pure = True
+    secret = False
+
+    def __init__(self, error: SerializationError) -> None:
+        self._error = error
+
+    def check(self, *, outside: bool) -> None:
+        raise self._error
+
+    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
+        raise self._error
+
+    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        raise self._error
+
+    result = encode
+
+    def decode(self, text: str, what: str) -> Any:
+        raise self._error
+
+    receive = keep
+
+
 def _compare(value: object, back: Any, annotation: str, what: str) -> None:
     from .sameness import difference
 
@@ -242,6 +285,31 @@ def adapter(annotation: Any) -> Adapter:
     if found is None:
         found = _adapters[annotation] = _make(annotation)
     return found
+
+
+def usable(make: Callable[[Any], Adapter], given: Any) -> Adapter:
+    """The adapter, or one that says what is wrong when it is asked for something: what is recorded decides what that means."""
+    try:
+        return make(given)
+    except SerializationError as error:
+        return Unusable(error)
+
+
+def result_adapter(fn: Callable[..., Any]) -> Adapter:
+    """Of what a function says it returns. Raises SerializationError."""
+    return _of(return_annotation(fn), "the return annotation", fn)
+
+
+def parameter_adapter(fn: Callable[..., Any], index: int) -> Adapter:
+    """Of what a function takes there. Raises SerializationError."""
+    return _of(parameter_annotation(fn, index), "the annotation of a parameter", fn)
+
+
+def _of(annotation: Any, what: str, fn: Any) -> Adapter:
+    try:
+        return adapter(annotation)
+    except SerializationError as error:
+        raise SerializationError(f"{what} of {getattr(fn, '__qualname__', fn)!r}: {error}") from error
 
 
 def _make(annotation: Any) -> Adapter:

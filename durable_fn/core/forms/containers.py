@@ -43,7 +43,7 @@ class Listed(Form):
         return items if self.cls is list else self.cls(items)
 
     def same(self, stored: Any, back: Any) -> bool:
-        if type(stored) is not type(back) or len(stored) != len(back) or self.cls is collections.deque:
+        if not type(stored) is type(back) is self.cls or len(stored) != len(back) or self.cls is collections.deque:
             return False
         return (
             all(map(self._item.same, stored, back))
@@ -109,8 +109,10 @@ class Row(Form):
         return tuple(read_row(data, self._items))
 
     def same(self, stored: Any, back: Any) -> bool:
-        return type(stored) is tuple and all(
-            item.same(one, other) for item, one, other in zip(self._items, stored, back, strict=True)
+        return (
+            type(stored) is type(back) is tuple
+            and len(stored) == len(back) == len(self._items)
+            and all(item.same(one, other) for item, one, other in zip(self._items, stored, back, strict=True))
         )
 
     def fits(self, kind: type) -> bool:

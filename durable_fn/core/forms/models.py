@@ -46,24 +46,25 @@ class Model(Record):
     def _beside(self, fields: dict[str, Json], value: Any, w: Writing) -> Json:
         more: dict[str, Json] = {}
         state, kind = value.__dict__, type(value)
-        unset = self._names - value.__pydantic_fields_set__
+        own = kind is self.cls or kind is self._origin
+        extra = value.__pydantic_extra__ if own or self._extras == "allow" else None
+        unset = self._names.union(extra or ()) - value.__pydantic_fields_set__
         if unset:
             more["unset"] = sorted(unset)
         if hidden := self.write_hidden(state, w):
             more["x"] = hidden
-        own = kind is self.cls or kind is self._origin
         if own and kind is not self.cls:
             more["origin"] = True
         if own and (other := more_than_fields(value, self._names)):
             raise Unwritable(f"its attribute {min(other)!r} is no field; declare it, or make it a private attribute")
-        if (own or self._extras == "allow") and value.__pydantic_extra__:
-            self._write_extra(fields, more, value.__pydantic_extra__, w)
+        if extra:
+            self._write_extra(fields, more, extra, w)
         if own and value.__pydantic_private__ and (private := self._write_private(value.__pydantic_private__, w)):
             more["private"] = private
         return w.tag("model", fields, **more) if more else fields
 
     def same(self, stored: Any, back: Any) -> bool:
-        if stored.__pydantic_private__ or stored.__pydantic_extra__:
+        if not type(stored) is type(back) is self.cls or stored.__pydantic_private__ or stored.__pydantic_extra__:
             return False
         return super().same(stored, back) and stored.__pydantic_fields_set__ == back.__pydantic_fields_set__
 
@@ -98,7 +99,7 @@ class Model(Record):
             extra = self._read_extra(fields, beside)
         known = set(self._names)
         if beside or extra:
-            known = known.difference(beside.get("unset", ())).union(extra or ())
+            known = known.union(extra or ()).difference(beside.get("unset", ()))
         value = cls.__new__(cls)
         _set(value, "__dict__", state)
         _set(value, "__pydantic_fields_set__", known)
@@ -148,12 +149,10 @@ class Root(Form):
         value = self.cls.__new__(self.cls)
         _set(value, "__dict__", {"root": self._form.read(data)})
         _set(value, "__pydantic_fields_set__", {"root"})
-        _set(value, "__pydantic_extra__", None)
-        _set(value, "__pydantic_private__", None)
         return value
 
     def same(self, stored: Any, back: Any) -> bool:
-        return type(stored) is type(back) and self._form.same(stored.root, back.root)
+        return type(stored) is type(back) is self.cls and self._form.same(stored.root, back.root)
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls

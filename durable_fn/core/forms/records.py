@@ -92,7 +92,7 @@ class Record(Form):
         """By the fields, where there is nothing else."""
         one, other = getattr(stored, "__dict__", None), getattr(back, "__dict__", None)
         if (
-            type(stored) is not type(back)
+            not type(stored) is type(back) is self.cls
             or one is None
             or other is None
             or not len(one) == len(other) == len(self._sames)
@@ -278,7 +278,11 @@ class TypedMapping(Record):
         return done
 
     def same(self, stored: Any, back: Any) -> bool:
-        if type(stored) is not dict or stored.keys() != back.keys() or not stored.keys() <= self._by_key.keys():
+        if (
+            not type(stored) is type(back) is dict
+            or stored.keys() != back.keys()
+            or not stored.keys() <= self._by_key.keys()
+        ):
             return False
         return all(self._by_key[key].form.same(value, back[key]) for key, value in stored.items())
 
@@ -326,7 +330,7 @@ class NamedRow(Form):
         return tuple.__new__(self.cls, done)
 
     def same(self, stored: Any, back: Any) -> bool:
-        return type(stored) is type(back) and all(
+        return type(stored) is type(back) is self.cls and all(
             item.same(one, other) for item, one, other in zip(self._items, stored, back, strict=True)
         )
 

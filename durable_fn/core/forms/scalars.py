@@ -91,7 +91,7 @@ class Native(Form):
         return self._lax(self.cls, data)
 
     def same(self, stored: Any, back: Any) -> bool:
-        return type(stored) is type(back) and bool(stored == back)
+        return type(stored) is type(back) and self.fits(type(stored)) and bool(stored == back)
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls or (self.cls is int and kind is bool)
@@ -222,7 +222,7 @@ class Textual(Form):
         return self._lax(self.cls, data)
 
     def same(self, stored: Any, back: Any) -> bool:
-        return type(stored) is type(back) and bool(self._same(stored, back))
+        return type(stored) is type(back) is self.cls and bool(self._same(stored, back))
 
     def fits(self, kind: type) -> bool:
         return kind is self.cls
@@ -310,7 +310,7 @@ class Exactly(Form):
             raise other_data(self.label, data) from None
 
     def same(self, stored: Any, back: Any) -> bool:
-        return type(stored) is type(back) and bool(stored == back)
+        return type(stored) is type(back) and self.has(stored) and bool(stored == back)
 
     def fits(self, kind: type) -> bool:
         return any(kind is known for known, _ in self._written)

@@ -2,6 +2,7 @@
 readings of the clock is meant.
 
     2026-10-25T02:30:00+01:00[Europe/Berlin][fold=1]     12:04:00[Europe/Berlin]     2026-01-01T00:00:00Z
+    2026-01-01T00:00:00+01:00[name=CET]                  a fixed offset that was given a name
 
 The classes are kept in closures and tables: a library that freezes time replaces those of a module.
 """
@@ -10,13 +11,16 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from .base import Unwritable
 
 _FOLD: Final = "[fold=1]"
+_NAME: Final = "name="
 _UTC: Final = UTC
+_FIXED: Final = timezone
 
 
 def write_datetime(value: Any, _isoformat: Any = datetime.isoformat) -> str:
@@ -37,6 +41,8 @@ def read_datetime(text: str, _parse: Any = datetime.fromisoformat) -> Any:
         return _parse(text)
     text, name, fold = _apart(text)
     value = _parse(text)
+    if name.startswith(_NAME):
+        return value.replace(tzinfo=_named_offset(value, name), fold=fold)
     if name:
         zoned = value.replace(tzinfo=_zone(name), fold=fold)
         return zoned if value.utcoffset() == zoned.utcoffset() else value.astimezone(_zone(name))
@@ -60,7 +66,14 @@ def read_time(text: str, _parse: Any = time.fromisoformat) -> Any:
         return _parse(text)
     text, name, fold = _apart(text)
     value = _parse(text)
-    return value.replace(tzinfo=_zone(name), fold=fold) if name else value.replace(fold=fold)
+    if not name:
+        return value.replace(fold=fold)
+    zone = _named_offset(value, name) if name.startswith(_NAME) else _zone(name)
+    return value.replace(tzinfo=zone, fold=fold)
+
+
+def _named_offset(value: Any, name: str) -> tzinfo:
+    return _FIXED(value.utcoffset(), unquote(name.removeprefix(_NAME)))
 
 
 def _apart(text: str) -> tuple[str, str, int]:
@@ -80,7 +93,8 @@ def _zone(name: str) -> tzinfo:
 
 
 def zone_name(zone: tzinfo) -> str | None:
-    """Of an IANA zone; None for a fixed offset, which is told without asking for a moment. Raises Unwritable for any other."""
+    """Of an IANA zone, or the name that a fixed offset was given; None for one that has none. A fixed offset is told without
+    asking for a moment. Raises Unwritable for any other."""
     zoneinfo = sys.modules.get("zoneinfo")
     if zoneinfo is not None and isinstance(zone, zoneinfo.ZoneInfo):
         if zone.key is None:
@@ -95,7 +109,10 @@ def zone_name(zone: tzinfo) -> str | None:
             f"the rules of its time zone, a {type(zone).__module__}.{type(zone).__qualname__}, would be lost; use "
             "zoneinfo.ZoneInfo, or value.astimezone(UTC)"
         )
-    return None
+    own = zone.tzname(None)
+    if own is None or own == _FIXED(fixed).tzname(None):
+        return None
+    return _NAME + quote(own, safe=" ")
 
 
 # -- time spans ----------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event
 from ..fan import Fan, Strand
 from ..scope import Branch, Doom, Op
 from ..values import UNTYPED_ADAPTER, Adapter
-from .reading import check_secrets, recorded
+from .reading import check_adapter, recorded
 
 
 def child(
@@ -34,7 +34,7 @@ def child(
         yield Take(op.record)
         text = turn.deliver(op, op.record).value
         return recorded(turn, adapter or UNTYPED_ADAPTER, text, what)
-    check_secrets(op, adapter, what)
+    check_adapter(op, adapter, what)
     if op.record is None or op.record.begun is None:
         turn.record(op, BEGUN)
     inner = op.scope.inside(op)
@@ -77,7 +77,7 @@ def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
     turn = op.turn
     done = op.record.done if op.record is not None else None
     for strand in fan.strands:
-        check_secrets(op, strand.adapter, strand.what)
+        check_adapter(op, strand.adapter, strand.what)
     if op.record is None or op.record.begun is None:
         turn.record(op, BEGUN)
     if turn.front is None:

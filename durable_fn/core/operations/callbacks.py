@@ -21,7 +21,7 @@ from ..promises import callback_place, expiry
 from ..scope import Op, Scope
 from ..steps import StepPlan
 from ..values import Adapter
-from .reading import check_secrets, recorded, taken
+from .reading import check_adapter, recorded, taken
 from .step import step
 
 _LONGEST_NAME: Final = 240
@@ -74,7 +74,7 @@ class Promise:
 def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartbeat_ms: int | None) -> Promise:
     """Opens it. Nothing is written yet: the token is the same after a death."""
     record = op.record
-    check_secrets(op, adapter, f"the result of callback {name!r}")
+    check_adapter(op, adapter, f"the result of callback {name!r}", outside=True)
     if record is None or record.begun is None:
         now = op.turn.time()
         due = None if timeout_ms is None else now + timeout_ms

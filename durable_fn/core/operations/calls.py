@@ -28,7 +28,7 @@ from ..promises import call_place
 from ..scope import Op
 from ..turn import Turn
 from ..values import Adapter
-from .reading import check_secrets, recorded, taken_result
+from .reading import check_adapter, recorded, taken_result
 
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
 _CONFLICT = "durable_fn.errors.ExecutionConflict"
@@ -73,7 +73,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
     turn, record = op.turn, op.record
     if record is not None and record.done is not None:
         return _unwrap(op, target, turn.deliver(op, record))
-    check_secrets(op, target.adapter, target.what)
+    check_adapter(op, target.adapter, target.what, outside=True)
     begun = record.begun if record is not None else None
     if begun is not None:
         child, due = begun.value, begun.due or None

@@ -30,7 +30,7 @@ def taken(turn: Turn, adapter: Adapter, json_text: str, what: str) -> str:
     try:
         return adapter.receive(json_text, what, turn.terms).text
     except SerializationError as error:
-        return documents.refused(json_text, str(error))
+        return documents.refused("null" if adapter.secret else json_text, str(error))
 
 
 def taken_result(turn: Turn, adapter: Adapter, text: str, what: str) -> str:
@@ -47,7 +47,10 @@ def refusal(text: str) -> SerializationError:
     return SerializationError(document.more["why"], raw=document.value)
 
 
-def check_secrets(op: Op, adapter: Adapter | None, what: str) -> None:
-    """Before anything happens whose result could not be stored. Raises SerializationError."""
-    if adapter is not None and adapter.secret and not op.turn.terms.encrypted:
+def check_adapter(op: Op, adapter: Adapter | None, what: str, *, outside: bool = False) -> None:
+    """Before anything happens whose result could not be stored. `outside`: it comes from there. Raises SerializationError."""
+    if adapter is None:
+        return
+    adapter.check(outside=outside)
+    if adapter.secret and not op.turn.terms.encrypted:
         raise SerializationError(no_codec(what))

@@ -16,7 +16,7 @@ from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..inbox import signal_prefix
 from ..scope import Op
 from ..values import Adapter
-from .reading import check_secrets, recorded, taken
+from .reading import check_adapter, recorded, taken
 
 _LATE = (
     "no signal {name} came in time; one that comes later stays buffered for the next wait. Wait longer with timeout=, or catch "
@@ -29,7 +29,7 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
     turn, record, what = op.turn, op.record, f"the payload of signal {name!r}"
     if record is not None and record.done is not None:
         return _unwrap(op, name, adapter, turn.deliver(op, record))
-    check_secrets(op, adapter, what)
+    check_adapter(op, adapter, what, outside=True)
     if record is not None and record.begun is not None:
         due = record.begun.due or None
     else:

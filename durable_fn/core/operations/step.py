@@ -17,7 +17,7 @@ from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..retry import Retry, next_delay
 from ..scope import Op
 from ..steps import StepPlan
-from .reading import check_secrets, recorded
+from .reading import check_adapter, recorded
 
 _INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None, own=True)
 
@@ -39,7 +39,7 @@ def _live(
 ) -> Operation[Any]:
     attempt = 1
     try:
-        check_secrets(op, plan.adapter, plan.result_what)
+        check_adapter(op, plan.adapter, plan.result_what)
     except SerializationError as error:
         yield from _fail(op, plan, attempt, failures.capture(error, own=True), None)
     if op.record is not None and op.record.retry is not None:
