@@ -16,8 +16,8 @@ from .documents import dumps
 from .forms.base import NotStorable
 
 _STRUCTURE: Final = (
-    "_type", "_parsing", "none_required", "literal_error", "enum", "finite_number", "missing", "extra_forbidden", "unexpected_keyword_argument",
-    "union_tag_invalid", "union_tag_not_found", "json_invalid",
+    "_type", "_parsing", "none_required", "literal_error", "enum", "finite_number", "missing", "extra_forbidden",
+    "unexpected_keyword_argument", "union_tag_invalid", "union_tag_not_found", "json_invalid",
 )  # fmt: skip
 """Kinds of problems that are not about the value: forms have looked at its types."""
 

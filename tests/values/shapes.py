@@ -199,6 +199,12 @@ class Drawn(NamedTuple):
     value: Any
 
 
+def misfit(seed: int) -> Drawn:
+    """An annotation, and a value of another."""
+    rng = random.Random(seed)
+    return Drawn(seed, shape(rng).annotation, shape(rng).draw(rng))
+
+
 def drawn(seed: int) -> Drawn:
     """One annotation and one value of it."""
     rng = random.Random(seed)

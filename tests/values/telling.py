@@ -1,5 +1,6 @@
 """What tells one value from another, as plain data: every type, field, digit and zone. An oracle that shares no code with the
-package: two values are the same if they are told alike."""
+package: two values are the same if they are told alike. `loosely`: without what an annotation may take away, a subclass (an IntEnum
+for an int) and an int for a float."""
 
 from __future__ import annotations
 
@@ -14,8 +15,12 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 
-def told(value: Any) -> Any:
-    kind = type(value)
+def told(value: Any, *, loosely: bool = False) -> Any:
+    return _told(value, _loose if loosely else lambda value: (type(value), value))
+
+
+def _told(value: Any, of: Any) -> Any:
+    kind, value = of(value)
     if isinstance(value, Enum):
         return kind, value.name, repr(value.value)
     if value is None or isinstance(value, bool | int | float | str | bytes | bytearray | date | time | timedelta):
@@ -25,29 +30,40 @@ def told(value: Any) -> Any:
     if isinstance(value, SecretStr | SecretBytes):
         return kind, repr(value.get_secret_value())
     if isinstance(value, BaseModel):
-        return _model(kind, value)
+        return _model(kind, value, of)
     if dataclasses.is_dataclass(value):
-        state = {
-            name: getattr(value, name) for name in (f.name for f in dataclasses.fields(kind)) if hasattr(value, name)
-        }
-        return kind, _items({**state, **getattr(value, "__dict__", {})})
+        names = [field.name for field in dataclasses.fields(kind)]
+        state = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        return kind, _items({**state, **getattr(value, "__dict__", {})}, of)
     if isinstance(value, dict):
-        return kind, getattr(value, "default_factory", None), [(told(key), told(item)) for key, item in value.items()]
+        factory = getattr(value, "default_factory", None)
+        return kind, factory, [(_told(key, of), _told(item, of)) for key, item in value.items()]
     if isinstance(value, set | frozenset):
-        return kind, sorted((told(item) for item in value), key=repr)
+        return kind, sorted((_told(item, of) for item in value), key=repr)
     if isinstance(value, list | tuple | collections.deque):
-        return kind, getattr(value, "maxlen", None), [told(item) for item in value]
+        return kind, getattr(value, "maxlen", None), [_told(item, of) for item in value]
     return kind, str(value)
 
 
-def _model(kind: type, value: BaseModel) -> Any:
+def _loose(value: Any) -> tuple[type, Any]:
+    if isinstance(value, bool) or value is None:
+        return type(value), value
+    if isinstance(value, int | float):
+        return float, float(value) if abs(value) < 2**53 or isinstance(value, float) else int(value)
+    for base in (str, dict):
+        if isinstance(value, base):
+            return base, base.__str__(value) if base is str else value
+    return type(value), value
+
+
+def _model(kind: type, value: BaseModel, of: Any) -> Any:
     private = value.__pydantic_private__ or {}
-    parts = _items(value.__dict__), _items(value.__pydantic_extra__ or {}), _items(private)
+    parts = _items(value.__dict__, of), _items(value.__pydantic_extra__ or {}, of), _items(private, of)
     return kind, parts, sorted(value.__pydantic_fields_set__)
 
 
-def _items(state: dict[str, Any]) -> Any:
-    return sorted((name, told(part)) for name, part in state.items())
+def _items(state: dict[str, Any], of: Any) -> Any:
+    return sorted((name, _told(part, of)) for name, part in state.items())
 
 
 def _zone(zone: tzinfo | None) -> Any:
