@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -215,7 +216,7 @@ class Bodies:
         if isinstance(body.error, StopIteration):
             return None, body.error
         value = body.outcome()
-        return (await value if asyncio.iscoroutine(value) else value), None
+        return (await value if inspect.iscoroutine(value) else value), None
 
     def _ended(self, operation: RunningOperation, body: asyncio.Task[Any]) -> None:
         dropped = self.running.pop(operation, None) is None
@@ -263,5 +264,5 @@ class _ThreadedBody:
         self._forgotten = True
         with contextlib.suppress(IndexError):
             value = self._made.pop()
-            if asyncio.iscoroutine(value):
+            if inspect.iscoroutine(value):
                 value.close()

@@ -1,6 +1,6 @@
 """What tells one value from another, as plain data: every type, field, digit and zone. An oracle that shares no code with the
-package: two values are the same if they are told alike. `loosely`: without what an annotation may take away, a subclass (an IntEnum
-for an int) and an int for a float."""
+package: two values are the same if they are told alike. `loosely`: without what an annotation may take away, a subclass
+(an IntEnum for an int) and an int for a float."""
 
 from __future__ import annotations
 
