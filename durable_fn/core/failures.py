@@ -11,7 +11,8 @@ from typing import Any, Final
 from ..errors import SerializationError
 from ..types import ErrorInfo
 from . import causes, tagged
-from .remade import Remains, class_name, remade, remains
+from .parts import class_name
+from .remade import Remains, remade, remains
 
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000
@@ -77,9 +78,11 @@ def own_stop(error: StopIteration) -> OwnStop:
 NOTHING: Final = '{"type":"","message":""}'
 
 
-def capture(error: BaseException, *, own: bool = False, classes: tuple[type[Exception], ...] = ()) -> Failure:
+def capture(
+    error: BaseException, *, own: bool = False, classes: tuple[type[Exception], ...] = (), depth: int = 0
+) -> Failure:
     """Never raises: an error whose own methods fail is recorded as well as can be. One of these classes can be made again."""
-    kept = _remains(error, classes) if isinstance(error, Exception) else None
+    kept = _remains(error, classes, depth) if isinstance(error, Exception) else None
     return Failure(
         class_name(type(error)),
         readable(_message(error)),
@@ -91,9 +94,9 @@ def capture(error: BaseException, *, own: bool = False, classes: tuple[type[Exce
     )
 
 
-def _remains(error: Exception, classes: tuple[type[Exception], ...]) -> Remains | None:
+def _remains(error: Exception, classes: tuple[type[Exception], ...], depth: int) -> Remains | None:
     try:
-        return remains(error, classes, readable(_message(error)), {causes.MARK})
+        return remains(error, classes, readable(_message(error)), {causes.MARK}, depth)
     except Exception:
         return None
 

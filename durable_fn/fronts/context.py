@@ -14,7 +14,7 @@ from ..core.current import FieldLogger, current_scope, running_step
 from ..core.documents import unmarked
 from ..core.events import component, key_component
 from ..core.operations import draws
-from ..core.remade import class_name
+from ..core.parts import class_name
 from ..core.scope import Op, Scope
 from ..core.steps import StepPlan, callable_name, plan_of
 from ..core.turn import Turn

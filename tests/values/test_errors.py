@@ -122,12 +122,20 @@ WHOLE: list[tuple[Callable[[], Exception], type[Exception], tuple[str, ...]]] = 
     (lambda: FileNotFoundError(2, "none", "/a"), OSError, ("errno", "strerror", "filename", "filename2")),
     (lambda: OSError(18, "across", "a", None, "b"), OSError, ("errno", "filename", "filename2")),
     (lambda: BlockingIOError(11, "again", 5), OSError, ("characters_written",)),
-    (lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), UnicodeError, ("object", "start", "reason", "encoding")),
+    (
+        lambda: UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        UnicodeError,
+        ("object", "start", "reason", "encoding"),
+    ),
     (lambda: KeyError(("a", 1)), LookupError, ()),
     (lambda: ImportError("a", name="n", path="p"), ImportError, ("name", "path", "msg")),
     (lambda: SyntaxError("bad", ("f", 1, 2, "t")), SyntaxError, ("filename", "lineno", "text")),
     (lambda: json.JSONDecodeError("bad", '{"a', 3), ValueError, ("doc", "pos", "lineno", "msg")),
-    (lambda: subprocess.CalledProcessError(3, ["a"], b"o", "e"), subprocess.CalledProcessError, ("returncode", "stdout")),
+    (
+        lambda: subprocess.CalledProcessError(3, ["a"], b"o", "e"),
+        subprocess.CalledProcessError,
+        ("returncode", "stdout"),
+    ),
     (lambda: http.client.IncompleteRead(b"abc", 5), http.client.HTTPException, ("partial", "expected")),
     (lambda: Slots(4), Slots, ("code",)),
     (lambda: KeywordsOnly(code=4, detail={"a": Decimal("1.0")}), KeywordsOnly, ("code", "detail")),
@@ -167,6 +175,51 @@ def test_an_http_error(front: str) -> None:
     for error in caught(front, make, (urllib.error.URLError,)):
         assert isinstance(error, urllib.error.HTTPError)
         assert (error.code, error.reason, error.url, error.headers["Retry-After"]) == (503, "busy", "http://a", "5")
+
+
+def test_errors_of_http_clients(front: str) -> None:
+    httpx = pytest.importorskip("httpx")
+    request = httpx.Request("POST", "http://a/b?c=1", headers={"Authorization": "hush", "X": "1"})
+    response = httpx.Response(503, request=request, text="busy", headers={"Retry-After": "5"})
+    for error in caught(
+        front, lambda: httpx.HTTPStatusError("503", request=request, response=response), (httpx.HTTPError,)
+    ):
+        assert (error.response.status_code, error.response.text, error.response.headers["retry-after"]) == (
+            503,
+            "busy",
+            "5",
+        )
+        assert (str(error), error.request.method, str(error.request.url)) == ("503", "POST", "http://a/b?c=1")
+        assert "hush" not in repr(error.request.headers.raw)
+    for error in caught(front, lambda: httpx.ConnectTimeout("slow", request=request), (httpx.TransportError,)):
+        assert (type(error), str(error), error.request.method) == (httpx.ConnectTimeout, "slow", "POST")
+
+
+def test_an_error_of_aiohttp(front: str) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+    yarl, multidict = pytest.importorskip("yarl"), pytest.importorskip("multidict")
+    url, headers = yarl.URL("http://a/b"), multidict.CIMultiDictProxy(multidict.CIMultiDict(X="1"))
+    info = aiohttp.RequestInfo(url, "GET", headers, url)
+
+    def make() -> Exception:
+        error: Exception = aiohttp.ClientResponseError(info, (), status=503, message="busy", headers=headers)
+        return error
+
+    for error in caught(front, make, (aiohttp.ClientError,)):
+        assert isinstance(error, aiohttp.ClientResponseError)
+        assert (str(error), error.status, error.headers["x"]) == (str(make()), 503, "1")
+        assert (error.request_info.method, error.request_info.real_url) == ("GET", url)
+
+
+class Looped(Exception):
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code, self.itself = code, self
+
+
+def test_an_error_that_holds_itself(front: str) -> None:
+    for error in caught(front, lambda: Looped(4), (Looped,)):
+        assert (type(error), error.code, error.itself.itself.code) == (Looped, 4, 4)  # type: ignore[attr-defined]
 
 
 def test_a_group(front: str) -> None:
