@@ -91,6 +91,32 @@ def taken_apart(text: str, value: Any) -> Document:
     return Document(kind, value.pop("v"), value)
 
 
+# -- secrets -------------------------------------------------------------------------------------------------------
+
+ASTERISKS: Final = "**********"
+_HIDES: Final = '{"$":"secret","v":'
+
+
+def masked(line: str) -> str:
+    """A text with documents in it, without what their secrets are."""
+    done, place = "", 0
+    while (found := line.find(_HIDES, place)) >= 0:
+        begin = found + len(_HIDES)
+        value, end = _decoder.scan_once(line, begin)
+        done += f"{line[place:begin]}{dumps(_asterisks(value))},{dumps(HIDDEN)}:1"
+        place = end
+    return done + line[place:]
+
+
+HIDDEN: Final = "hidden"
+
+
+def _asterisks(value: Any) -> Any:
+    """As the untyped value is written where it says what it is."""
+    is_bytes = isinstance(value, dict) and value.get("$") == "bytes"
+    return {"$": "bytes", "v": ASTERISKS.encode().hex()} if is_bytes else ASTERISKS
+
+
 # -- JSON, exactly as it is written here -----------------------------------------------------------------------------
 
 _encoder: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)

@@ -302,5 +302,5 @@ def strip(data: Json) -> Any:
     if name == "timedelta" and isinstance(content, list):
         return timedelta(*content).total_seconds() if content else None
     if name == "secret":
-        return "**********"
+        return documents.ASTERISKS
     return strip(content)

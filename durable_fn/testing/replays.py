@@ -13,6 +13,7 @@ from ..core import documents, failures
 from ..core.durations import moment
 from ..core.header import Header
 from ..core.journal import Segment
+from ..core.terms import Terms
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
 from ..handler import DurableFunction
@@ -33,6 +34,7 @@ class _Reading(Invocation):
     def _turn(self, loaded: Loaded) -> Turn:
         turn = super()._turn(loaded)
         turn.seed = self.seed
+        turn.terms = Terms(encrypted=True)  # nothing is stored
         return turn
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from .. import tagged
-from ..documents import dumps
+from ..documents import ASTERISKS, HIDDEN, dumps
 from .base import TAG, Form, Json, Unreadable, Unwritable, Writing, as_it_is, expected, kind_of, name_of, other_data
 from .times import read_datetime, read_time, read_timedelta, write_datetime, write_time, write_timedelta
 
@@ -345,6 +345,8 @@ class Secret(Form):
     def read(self, data: Json) -> Any:
         if type(data) is not dict or data.get(TAG) != "secret":
             raise Unreadable(f"it is annotated as {self.label}, but no secret is recorded")
+        if HIDDEN in data:  # a history that was shown
+            return self.cls(ASTERISKS.encode() if self._inner.label == "bytes" else ASTERISKS)
         return self.cls(self._inner.read(data["v"]))
 
     def fits(self, kind: type) -> bool:

@@ -48,9 +48,15 @@ def refusal(text: str) -> SerializationError:
 
 
 def check_adapter(op: Op, adapter: Adapter | None, what: str, *, outside: bool = False) -> None:
-    """Before anything happens whose result could not be stored. `outside`: it comes from there. Raises SerializationError."""
+    """Before anything happens whose result could not be stored. `outside`: it comes from there. Raises SerializationError; where
+    the operation has begun already, the execution is held."""
     if adapter is None:
         return
-    adapter.check(outside=outside)
-    if adapter.secret and not op.turn.terms.encrypted:
-        raise SerializationError(no_codec(what))
+    try:
+        adapter.check(outside=outside)
+        if adapter.secret and not op.turn.terms.encrypted:
+            raise SerializationError(no_codec(what))
+    except SerializationError as error:
+        if op.record is None:
+            raise
+        raise op.turn.hold(error) from error
