@@ -13,7 +13,7 @@ from ..core.durations import aware, moment
 from ..core.foreign import recorded_error, require_own
 from ..core.header import Header
 from ..core.journal import Journal
-from ..core.values import UNTYPED, adapter, plain
+from ..core.values import UNTYPED, adapter, plain, result_of
 from ..errors import CallError, CallTimeout
 from ..types import ExecutionInfo, ExecutionStatus
 from .executions import Executions
@@ -75,7 +75,7 @@ def result(header: Header, result_type: object) -> Any:
         require_own(header)
     if header.status == "SUCCEEDED":
         kind = adapter(UNTYPED if result_type is None else result_type)
-        return kind.decode(header.result or "null", f"the result of execution {id!r}")
+        return result_of(kind, header.result or "null", f"the result of execution {id!r}")
     if header.live:
         raise CallTimeout(
             f"execution {id!r} is {header.status} and has no result yet; it goes on, ask again later",

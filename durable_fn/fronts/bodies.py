@@ -297,5 +297,5 @@ class _ThreadedBody:
         self._forgotten = True
         with contextlib.suppress(IndexError):
             value = self._made.pop()
-            if asyncio.iscoroutine(value):
+            if inspect.iscoroutine(value):
                 value.close()

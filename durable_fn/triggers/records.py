@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.foreign import recorded_error
 from ..errors import ExecutionConflict, SerializationError
 from ..ports import Backend
+from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
 from .bodies import of_base64, of_text
 from .incoming import Incoming, run_later, run_now, wanted_header
@@ -37,6 +38,7 @@ def accept(
 
     Raises what makes the record fail. How the execution ends is not part of that: it is in the table, to be redriven.
     """
+    check_annotations(function, terms_of(backend))
     incoming = _incoming(function, record, source)
     wanted = wanted_header(function, backend, incoming)
     if context.get_remaining_time_in_millis() < enough:
