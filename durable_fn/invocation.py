@@ -5,6 +5,7 @@ The order of requests and what a failed condition means are the protocol's; its 
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +16,15 @@ from .core.foreign import foreign
 from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
 from .core.journal import Journal
+from .core.pauses import OUTAGE_MS, pause_ms
 from .core.retention import OF_FUNCTION
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
-from .fronts.session import Session
+from .fronts.session import Outage, Session, unstored
+from .hints import send_hint
 from .holding import hold, prolonged
-from .ports import Backend, Loaded
+from .lambda_time import remaining_ms
+from .ports import Backend, BlobRefused, Loaded
 from .settlement import Outcome, Settlement
 from .starting import check_same
 from .types import ExecutionStatus, LambdaContext
@@ -28,6 +32,8 @@ from .types import ExecutionStatus, LambdaContext
 if TYPE_CHECKING:
     from .handler import DurableFunction
     from .hooks import InvocationInfo
+
+_log = logging.getLogger("durable_fn")
 
 WAIT_IN_PLACE_MS: Final = 3000
 """A message that comes this much too early, or finds a lease that ends so soon, waits instead of being lost."""
@@ -48,6 +54,7 @@ class Invocation:
         self.hooks = (*backend.hooks, *function.hooks)
         self.writer = secrets.token_hex(6)
         self.info: InvocationInfo | None = None  # for hooks, if there are any
+        self.header: Header  # the execution that is run, as far as it is known
         self.raised: BaseException | None = None  # what the handler itself raised in this invocation, if it did
 
     def lease(self) -> Lease:
@@ -56,7 +63,7 @@ class Invocation:
         return Lease(self.writer, now, now + self.remaining_ms() + 2 * self.backend.store.skew_ms, self.function.name)
 
     def remaining_ms(self) -> int:
-        return max(0, int(self.context.get_remaining_time_in_millis()))
+        return remaining_ms(self.context)
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
@@ -72,7 +79,7 @@ class Invocation:
         assert there is not None
         check_same(self.backend, there, wanted, self.function.event_adapter)
         now = self.backend.clock.now()
-        if there.live and there.lease < now and (there.due or now + 1) <= now:
+        if there.live and there.lease < now and there.reached(now):
             taken = self.resume(wanted.id)
             if isinstance(taken, Header):
                 return taken
@@ -100,13 +107,35 @@ class Invocation:
     # -- a turn ----------------------------------------------------------------------------------------------------
 
     def run(self, header: Header, lease: Lease) -> Header:
-        """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands."""
-        if not self.hooks:
-            return self._run(header, lease)
+        """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands. What the
+        journal refuses is raised; the lease is given back before, so that nobody has to wait for its end."""
+        self.header = header
+        try:
+            return self._run(header, lease) if not self.hooks else self._hooked(header, lease)
+        except (Exception, Outage) as error:
+            self._give_back(error.__cause__ or error)
+            raise
+
+    def _give_back(self, error: BaseException) -> None:
+        """As far as it can be written: else the lease lapses."""
+        header, now = self.header, self.backend.clock.now()
+        due = now + pause_ms(OUTAGE_MS, header.tries)
+        _log.error("execution %r could not be written, and goes on in %d s: %s", header.id, (due - now) // 1000, error)
+        failure = replace(failures.capture(error, keep_state=False), data=None)
+        try:
+            reply = self.backend.store.release(header, self.writer, due, failures.encode(failure))
+        except Exception as also:
+            _log.warning("execution %r goes on when its lease is over: it could not be given back: %s", header.id, also)
+            return
+        if isinstance(reply, Header):
+            send_hint(self.backend, reply, now)
+
+    def _hooked(self, header: Header, lease: Lease) -> Header:
         from .fronts import hooking
         from .hooks import wrapped
 
-        self.info = info = hooking.invocation_info(header, lease.now, str(self.context.aws_request_id))
+        request_id = str(getattr(self.context, "aws_request_id", ""))
+        self.info = info = hooking.invocation_info(header, lease.now, request_id)
         with wrapped(self.hooks, lambda hook: hook.invocation(info)):
             after = self._run(header, lease)
             hooking.left(info, after, self.writer, self.raised)
@@ -116,12 +145,14 @@ class Invocation:
         error = foreign(header)
         if error is not None:
             return self._held(header, error)
-        took_over = header.prev_lease != 0
+        dead = header.prev_lease != 0
+        took_over = dead or bool(header.doubtful)
         for _ in range(_RELOADS):
             loaded = self._load(header)
             if loaded is None:
                 return header
             turn = self._turn(loaded)
+            self.header = turn.header
             if self.info is not None:
                 from .fronts.hooking import TurnProgress
 
@@ -131,9 +162,9 @@ class Invocation:
             settlement = Settlement(session, self.function)
             try:
                 if took_over:
-                    if turn.journal.fences >= STALL_LIMIT:
+                    if dead and turn.journal.fences >= STALL_LIMIT:
                         return settlement.end(_stalled(turn))
-                    session.fence()
+                    session.fence(dead=dead)
                     took_over = False
                 header = self._settle(settlement, turn, self._handler(session, loaded.header))
             except Fenced as fenced:
@@ -147,7 +178,9 @@ class Invocation:
     def _held(self, header: Header, why: Exception) -> Header:
         """It was taken, and nothing of it was read."""
         edition = prolonged(self.backend, self._limited(header))
-        return hold(self.backend, header, self.writer, why, fenced=header.prev_lease == 0, edition=edition)
+        return hold(
+            self.backend, header, self.writer, why, fenced=not (header.prev_lease or header.doubtful), edition=edition
+        )
 
     def _load(self, header: Header) -> Loaded | None:
         """No read where the header shows that nothing can be there yet."""
@@ -261,7 +294,13 @@ class Invocation:
     # -- how it stands ---------------------------------------------------------------------------------------------
 
     def _settle(self, settlement: Settlement, turn: Turn, outcome: Outcome) -> Header:
-        return settlement.settle(outcome) if outcome.renewal is None else self._renew(settlement, turn, outcome.renewal)
+        try:
+            if outcome.renewal is not None:
+                return self._renew(settlement, turn, outcome.renewal)
+            return settlement.settle(outcome)
+        except BlobRefused as refused:
+            turn.closed = None
+            return settlement.settle(self._raised(turn, unstored(self.function.name, refused)))
 
     def _renew(self, settlement: Settlement, turn: Turn, renewed: Renewed) -> Header:
         """With a payload that the next generation could not read the execution fails."""

@@ -21,7 +21,7 @@ from ..core.inbox import Entry
 from ..core.journal import Segment
 from ..core.retention import Edition
 from ..errors import PayloadTooLarge
-from ..ports import BlobStore, Due, JournalStore, Loaded, blob_prefix
+from ..ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
 from ..types import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -81,7 +81,12 @@ class Packing:
                 limit=self.room,
             )
         key = f"{blob_prefix(id, run)}{hashlib.sha256(data).hexdigest()}"
-        self.blobs.put(key, data)
+        try:
+            self.blobs.put(key, data)
+        except Exception as error:
+            raise BlobRefused(
+                f"a value of {len(data):,} bytes could not be put into the blob store: {error}"
+            ) from error
         return f"{_MARK}{how}b:{key}"
 
     def unpack(self, text: str, id: str) -> str:
@@ -205,6 +210,13 @@ class PackedStore:
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         return self._out(self.store.deliver(header, self._entry(entry, header), now))  # type: ignore[no-any-return]
 
+    def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        return self._out(self.store.beat(header, self._entry(entry, header), now))  # type: ignore[no-any-return]
+
+    def entry(self, key: Key, name: str) -> Entry | None:
+        found = self.store.entry(key, name)
+        return None if found is None else found._replace(body=self.packing.unpack(found.body, key.id))
+
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         return self._out(self.store.expire(header, writer, self._entry(entry, header), seen))  # type: ignore[no-any-return]
 
@@ -213,6 +225,12 @@ class PackedStore:
     ) -> Header | Refusal:
         packed = self._ending(ending, header), self._segment(tombstone, header), self._note(note, header)
         return self.store.terminate(header, *packed)
+
+    def release(self, header: Header, writer: str, due: int, error: str) -> Header | Refusal:
+        return self._out(self.store.release(header, writer, due, self._in(error, header)))  # type: ignore[no-any-return]
+
+    def progressed(self, header: Header, writer: str) -> Header | Refusal:
+        return self._out(self.store.progressed(header, writer))  # type: ignore[no-any-return]
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         return self._out(self.store.adopt(header, parent))  # type: ignore[no-any-return]
@@ -267,11 +285,14 @@ class PackedStore:
             self.packing.blobs.remove(blob_prefix(header.id, header.run))
         self.store.remove(header)
 
-    def due(self, shard: int, now: int, limit: int) -> list[Due]:
-        return self.store.due(shard, now, limit)
+    def due(self, shard: int, now: int, limit: int, *, after: Due | None = None) -> list[Due]:
+        return self.store.due(shard, now, limit, after=after)
 
     def register(self, fn: str, queue: str) -> None:
         self.store.register(fn, queue)
 
     def locate(self, fn: str) -> str | None:
         return self.store.locate(fn)
+
+    def functions(self) -> list[str]:
+        return self.store.functions()

@@ -22,7 +22,7 @@ def redrive(executions: Executions, id: str, from_step: str | None) -> None:
     by = writer()
     for _ in range(TRIES):
         header, now = executions.head(id), executions.clock.now()
-        if header.live and header.strikes:
+        if header.held:
             executions.deliver(header, entry(numbered("redrive/", header.n, by), by, ""))
             return
         if header.live or (header.status == "SUCCEEDED" and from_step is None):

@@ -21,7 +21,7 @@ def waits_outside(loaded: Loaded) -> bool:
     due = header.timer or header.due
     journal = Journal(loaded.segments)
     open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun and not r.done and not r.outcome]
-    if not open_ or due is None or header.status != "SUSPENDED" or header.strikes:
+    if not open_ or due is None or header.status != "SUSPENDED" or header.held:
         return False
     if loaded.header.n > header.gone + len(journal.used) and any(_arrived(loaded, journal, r) for r in open_):
         return False
@@ -68,7 +68,7 @@ def open_callbacks(loaded: Loaded) -> dict[str, str]:
 
 def jumps_to(store: JournalStore, header: Header) -> int | None:
     """When it goes on by itself; None if it does not."""
-    if not header.live or header.due is None or header.strikes:
+    if not header.live or header.due is None or header.held:
         return None
     if not header.foreign:
         loaded = store.load(header.key)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
 from ...core.inbox import CANCEL, SIGNAL, Entry
 from ...core.journal import Segment
 from ...core.retention import Edition, removal
@@ -36,7 +36,7 @@ from .items import (
 )
 from .reading import Reading
 from .requests import ConditionFailed
-from .table import Table, new
+from .table import Table, new, over
 from .transitions import Transition
 from .values import LargeValues, lost
 
@@ -82,7 +82,7 @@ class DynamoStore:
 
     def head(self, id: str) -> Header | None:
         item = self.table.get(header_key(id))
-        return None if item is None else to_header(item)
+        return None if item is None else outlined(to_header(item))
 
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         return self._make(transitions.acquire(id, lease))
@@ -95,6 +95,13 @@ class DynamoStore:
         self._put_values(header, ending)
         transition = transitions.complete(header, writer, ending)
         return self._make(transition) if note is None else self._make_and_tell(transition, header, note)
+
+    def release(self, header: Header, writer: str, due: int, error: str) -> Header | Refusal:
+        self._values.put(header, error=error)
+        return self._make(transitions.release(header, writer, due, error))
+
+    def progressed(self, header: Header, writer: str) -> Header | Refusal:
+        return self._make(transitions.progressed(header, writer))
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         return self._make(transitions.adopt(header, parent))
@@ -181,6 +188,24 @@ class DynamoStore:
             if there.writer != entry.writer and there.digest != entry.digest:
                 return Refusal("moved", header)
         return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancels)
+
+    def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        """[live], and whether the key is free or not says whether an older one is replaced."""
+        item = from_entry(header, entry)
+        while True:
+            for put, instead in ((over(item), True), (new(item), False)):
+                bump = transitions.deliver(header, now, instead=instead)
+                try:
+                    self.table.transact({"Put": put}, bump.part)
+                except ConditionFailed as failure:
+                    if failure.failed[1]:
+                        return bump.refused(failure.items[1])
+                else:
+                    return replace(header, n=header.n + 1, gone=header.gone + instead, due=now, timer=None)
+
+    def entry(self, key: Key, name: str) -> Entry | None:
+        item = self.table.get(entry_key(key, name))
+        return None if item is None else to_entry(key, item)
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         """[the key is free] and [owner]: a completion and a timeout cannot both count."""
@@ -282,7 +307,10 @@ class DynamoStore:
 
     # -- index -----------------------------------------------------------------------------------------------------
 
-    def due(self, shard: int, now: int, limit: int) -> list[Due]:
+    def due(self, shard: int, now: int, limit: int, *, after: Due | None = None) -> list[Due]:
+        page: dict[str, Any] = {}
+        if after is not None:
+            page["ExclusiveStartKey"] = {**header_key(after.id), "shard": number(shard), "due": number(after.due)}
         reply = self.table.request(
             "query",
             TableName=self.table.name,
@@ -291,6 +319,7 @@ class DynamoStore:
             ExpressionAttributeNames={"#shard": "shard"},
             ExpressionAttributeValues={":shard": number(shard), ":now": number(now)},
             Limit=limit,
+            **page,
         )
         return [Due(item["pk"]["S"], int(item["due"]["N"])) for item in reply["Items"]]
 
@@ -315,6 +344,9 @@ class DynamoStore:
     def locate(self, fn: str) -> str | None:
         item = self.table.get({"pk": text(FUNCTIONS), "sk": text(fn)})
         return None if item is None else str(item["queue"]["S"])
+
+    def functions(self) -> list[str]:
+        return [item["sk"]["S"] for item in self.table.partition(FUNCTIONS)]
 
 
 def _told(header: Header, note: Note) -> list[dict[str, dict[str, Any]]]:

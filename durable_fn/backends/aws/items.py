@@ -35,9 +35,11 @@ VALUES: Final = ("input", "result", "error")
 _TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom", "edition")
 _NUMBERS: Final = (
     "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
-    "horizon", "retention", "timer", "copied", "format",
+    "horizon", "retention", "timer", "copied", "format", "tries", "doubtful",
 )  # fmt: skip
-_ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied"})
+_ZERO: Final = frozenset(
+    {"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied", "tries", "doubtful"}
+)
 """Left out of the item while they say nothing."""
 
 
