@@ -239,6 +239,12 @@ class FormatError(ExecutionConflict):
         return {"written": self.written, "expected": self.expected}
 
 
+class JournalDamaged(DurableError):
+    """What is stored of an execution cannot be read: a part of it is missing, was changed, or was written in a way that this
+    process does not know (another codec or version). Never raised in a handler: such an execution is held, with this error
+    shown, and tried again with growing delays (up to an hour), so that it goes on by itself when it is mended."""
+
+
 class ExecutionStalled(DurableError):
     """Several invocations in a row died without committing anything, so the execution was ended as FAILED.
 

@@ -196,7 +196,7 @@ def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: s
 def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header | Refusal | None:
     """Asks it to end. None: there is no such execution. Asked twice, or finished, it has no effect."""
     while True:
-        header = backend.store.head(id)
+        header = backend.store.head(id)  # no value is read: it may be damaged
         if header is None or not header.live or header.cancel:
             return header
         now = backend.clock.now()

@@ -95,10 +95,11 @@ class JournalStore(Protocol):
         """`input` may be None where it is kept in an item of its own: then `load` brings it."""
 
     def load(self, key: Key) -> Loaded | None:
-        """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone."""
+        """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone. Raises
+        JournalDamaged for what cannot be read, as `get` does."""
 
     def tail(self, header: Header) -> int:
-        """The sequence number behind the end of the log. No value is read."""
+        """The sequence number behind the last segment of this generation's log, whatever is in it, or missing."""
 
     def append(self, header: Header, segment: Segment) -> bool:
         """Put, if the sequence number is free. True if this writer's segment stands there now, False if another's does."""

@@ -392,7 +392,7 @@ def test_a_redrive_tries_a_held_one_at_once(world: World) -> None:
     tried = header(world).strikes
     world.client.redrive("x")
     world.advance(1)
-    assert header(world).strikes == tried + 1
+    assert (tried > 3, header(world).strikes) == (True, 1)
     assert world.client.describe("x").status == "SUSPENDED"
 
 

@@ -18,6 +18,7 @@ from .pauses import HELD_MS, pause_ms
 from .retention import Edition, removal
 
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
+ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
 PURGED: Final = cast("ExecutionStatus", "PURGED")
 """While a finished one is being removed. People are never shown it."""
 
@@ -94,6 +95,11 @@ class Header:
     def foreign(self) -> bool:
         """Whether its journal is of another format: nothing is read of it, and nothing written into it."""
         return self.format != JOURNAL
+
+    @property
+    def ended(self) -> bool:
+        """Not the opposite of `live`: another version may have written a status that is neither."""
+        return self.status in ENDED or self.status == PURGED
 
     @property
     def held(self) -> bool:
@@ -290,9 +296,11 @@ def deliver(
     cancel: bool = False,
     seen: int | None = None,
     instead: bool = False,
+    again: bool = False,
 ) -> Header | Refusal:
     """One more inbox entry: always due now, so that whoever holds the lease meanwhile cannot park over it. `seen`: of a signal,
-    nothing else was accepted since its sender looked. `instead`: of an older one, which is gone."""
+    nothing else was accepted since its sender looked. `instead`: of an older one, which is gone. `again`: one that is held is to
+    be tried at once, and its pauses begin anew."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.live:
@@ -300,7 +308,8 @@ def deliver(
     if seen is not None and header.n != seen:
         return Refusal("moved", header)
     gone = header.gone + instead
-    return replace(header, n=header.n + 1, gone=gone, due=now, timer=None, cancel=header.cancel or cancel)
+    new = replace(header, n=header.n + 1, gone=gone, due=now, timer=None, cancel=header.cancel or cancel)
+    return replace(new, strikes=0, tries=0) if again else new
 
 
 def expire(header: Header | None, key: Key, writer: str, seen: int | None = None) -> Header | Refusal:
@@ -337,10 +346,10 @@ def adopt(header: Header | None, run: str, seen: str | None, parent: str) -> Hea
 
 
 def terminate(header: Header | None, key: Key, ending: Ending, parent: str | None = None) -> Header | Refusal:
-    """From outside, whoever owns it."""
+    """From outside, whoever owns it, and whatever another version says that it is at."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
-    if not header.live:
+    if header.ended:
         return Refusal("finished", header)
     if header.parent != parent:
         return Refusal("moved", header)
@@ -362,7 +371,7 @@ def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
     stamps they had. It counts as run, for there is a log to read."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
-    if header.live:
+    if not header.ended:
         return Refusal("live", header)
     if header.status == PURGED:
         return Refusal("unknown", header)
@@ -376,7 +385,7 @@ def retire(header: Header | None, key: Key) -> Header | Refusal:
     """A finished one is to be removed: from now on nobody can make it go on."""
     if header is None or header.run != key.run:
         return Refusal("unknown", header)
-    return Refusal("live", header) if header.live else replace(header, status=PURGED)
+    return replace(header, status=PURGED) if header.ended else Refusal("live", header)
 
 
 def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Header | Refusal:

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 CANCEL: Final = "cancel/"
 SIGNAL: Final = "signal/"
+REDRIVE: Final = "redrive/"
 _OF_A_GENERATION: Final = frozenset({"callback", "beat", "call"})
 SUCCESS: Final = "S"
 FAILURE: Final = "F"

@@ -15,7 +15,7 @@ from ..core.header import Header, Refusal
 from ..core.inbox import NO_HEARTBEAT, entry
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
-from ..errors import DurableError, SerializationError
+from ..errors import DurableError, JournalDamaged, SerializationError
 from ..ports import Backend, BlobRefused
 
 if TYPE_CHECKING:
@@ -392,6 +392,8 @@ class Session:
         """A request in the middle of a turn. What the user did wrong comes back as it is; the rest ends the turn."""
         try:
             return ask()
+        except JournalDamaged as error:
+            raise self._outage(error) from error
         except DurableError:
             raise
         except Exception as error:

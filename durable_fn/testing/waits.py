@@ -8,6 +8,7 @@ from ..core.inbox import Inbox
 from ..core.journal import Journal, Record
 from ..core.promises import callback_place, expiry, outcome_key
 from ..core.tokens import make as make_token
+from ..errors import JournalDamaged
 from ..ports import JournalStore, Loaded
 
 _OUTSIDE = ("callback", "signal", "call")
@@ -70,8 +71,15 @@ def jumps_to(store: JournalStore, header: Header) -> int | None:
     """When it goes on by itself; None if it does not."""
     if not header.live or header.due is None or header.held:
         return None
-    if not header.foreign:
-        loaded = store.load(header.key)
-        if loaded is None or waits_outside(loaded):
-            return None
+    if not header.foreign and _stands(store, header):
+        return None
     return max(header.due, header.lease + 1 if header.lease else 0)
+
+
+def _stands(store: JournalStore, header: Header) -> bool:
+    """Whether it waits for something outside, or is gone. What cannot be read goes on, to be held."""
+    try:
+        loaded = store.load(header.key)
+    except JournalDamaged:
+        return False
+    return loaded is None or waits_outside(loaded)

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, SIGNAL, Entry
+from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry
 from ...core.journal import Segment
 from ...core.retention import Edition, removal
-from ...errors import ExecutionNotFound
+from ...errors import ExecutionNotFound, JournalDamaged
 from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from . import transitions
@@ -150,7 +150,7 @@ class DynamoStore:
             return reading.loaded()
         there = self.table.get(header_key(key.id))
         if there is not None and to_header(there).key == key:
-            raise lost(key.id, name)
+            raise JournalDamaged(str(lost(key.id, name)))
         return None  # it went on as the next generation, or was removed, while it was read
 
     def tail(self, header: Header) -> int:
@@ -178,7 +178,8 @@ class DynamoStore:
         """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them. A signal also [nothing
         came since its sender looked]: none goes before one that was accepted earlier."""
         cancels = entry.key.startswith(CANCEL)
-        bump = transitions.deliver(header, now, cancel=cancels, ordered=entry.key.startswith(SIGNAL))
+        again, ordered = entry.key.startswith(REDRIVE), entry.key.startswith(SIGNAL)
+        bump = transitions.deliver(header, now, cancel=cancels, ordered=ordered, again=again)
         try:
             self.table.transact({"Put": new(from_entry(header, entry))}, bump.part)
         except ConditionFailed as failure:
@@ -331,7 +332,7 @@ class DynamoStore:
         for item in newest(self.table, name, status, started_after, limit):
             try:
                 yield self._values.filled(item)
-            except ExecutionNotFound:  # it is being removed, and no reason to show nothing of the others
+            except (ExecutionNotFound, JournalDamaged):  # no reason to show nothing of the others
                 yield to_header(item)
 
     # -- functions -------------------------------------------------------------------------------------------------

@@ -20,7 +20,11 @@ _LIVE: Final = Condition(
     "#status IN (:pending, :running, :suspended)",
     {f":{status.lower()}": text(status) for status in sorted(rules.LIVE)},
 )
-_FINISHED: Final = Condition(f"NOT ({_LIVE.text})", _LIVE.values)
+_ENDED: Final = Condition(
+    "#status IN (:succeeded, :failed, :cancelled, :terminated, :timed_out, :purged)",
+    {f":{status.lower()}": text(status) for status in (*sorted(rules.ENDED), rules.PURGED)},
+)
+_NOT_ENDED: Final = Condition(f"NOT ({_ENDED.text})", _ENDED.values)
 _NOT_CANCELLED: Final = Condition("attribute_not_exists(cancel)", {})
 _RETIRED: Final = Condition("#status = :purged", {":purged": text(rules.PURGED)})
 _NOT_RETIRED: Final = Condition("#status <> :purged", {":purged": text(rules.PURGED)})
@@ -142,19 +146,21 @@ def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
 
 
 def deliver(
-    header: Header, now: int, *, cancel: bool = False, ordered: bool = False, instead: bool = False
+    header: Header, now: int, *, cancel: bool = False, ordered: bool = False, instead: bool = False, again: bool = False
 ) -> Transition:
     """[live]; `ordered`: [nothing came since the header was read]. The entry goes along, `instead` of an older one."""
     change = Change().add("n", 1).number("due", now).remove("timer")
     if instead:
         change.count("gone")
+    if again:
+        change.remove("strikes", "tries")
     if cancel:
         change.set("cancel", {"BOOL": True})
     condition = _generation(header.key) & _LIVE
     if ordered:
         condition &= _seen(header.n)
     seen = header.n if ordered else None
-    rule = partial(rules.deliver, key=header.key, now=now, cancel=cancel, seen=seen, instead=instead)
+    rule = partial(rules.deliver, key=header.key, now=now, cancel=cancel, seen=seen, instead=instead, again=again)
     return Transition(header.id, condition, change, rule)
 
 
@@ -184,25 +190,25 @@ def adopt(header: Header, parent: str) -> Transition:
 
 
 def terminate(header: Header, ending: Ending) -> Transition:
-    """[live, nobody waits for it who is not told]. The tombstone goes along."""
-    condition = _generation(header.key) & _LIVE & _waited_for_by(header.parent)
+    """[not ended, nobody waits for it who is not told]. The tombstone goes along."""
+    condition = _generation(header.key) & _NOT_ENDED & _waited_for_by(header.parent)
     rule = partial(rules.terminate, key=header.key, ending=ending, parent=header.parent)
     return Transition(header.id, condition, _end(header, ending), rule)
 
 
 def revive(header: Header, now: int) -> Transition:
-    """[finished, not retired]. The segment goes along."""
+    """[ended, not retired]. The segment goes along."""
     change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
     change.number("due", now).number("hint", now).number("turns", max(1, header.turns))
     change.remove("prev_lease", "deadline", "finished", "strikes", "tries", "doubtful", "#result", "#error", "cancel")
-    condition = _generation(header.key) & _FINISHED & _NOT_RETIRED
+    condition = _generation(header.key) & _ENDED & _NOT_RETIRED
     return Transition(header.id, condition, change, partial(rules.revive, key=header.key, now=now))
 
 
 def retire(header: Header) -> Transition:
-    """[finished]: a status that nothing goes on from."""
+    """[ended]: a status that nothing goes on from."""
     change = Change().set("#status", text(rules.PURGED))
-    return Transition(header.id, _run(header.run) & _FINISHED, change, partial(rules.retire, key=header.key))
+    return Transition(header.id, _run(header.run) & _ENDED, change, partial(rules.retire, key=header.key))
 
 
 def postpone(id: str, seen_due: int, now: int, due: int) -> Transition:

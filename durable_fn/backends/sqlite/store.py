@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from ...core import header as transitions
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, SIGNAL, Entry, belongs
+from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
 from ...core.journal import Segment
 from ...core.retention import Edition
 from ...ports import Due, Loaded, blob_prefix
@@ -279,7 +279,8 @@ def _deliver(db: sqlite3.Connection, key: Key, entry: Entry, now: int, seen: int
     there = rows.entry_at(db, key, entry.key)
     if there is not None and old is not None:
         return old if entry.writer == there.writer or entry.digest == there.digest else Refusal("moved", old)
-    new = transitions.deliver(old, key, now, cancel=entry.key.startswith(CANCEL), seen=seen)
+    cancels, again = entry.key.startswith(CANCEL), entry.key.startswith(REDRIVE)
+    new = transitions.deliver(old, key, now, cancel=cancels, seen=seen, again=again)
     if isinstance(new, Header):
         rows.put_entry(db, key, entry)
         rows.update(db, old, new)
