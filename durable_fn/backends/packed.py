@@ -186,7 +186,7 @@ class PackedStore:
         needs it asks `get` or `load`, which say why."""
         if isinstance(reply, Refusal):
             return reply if reply.header is None else reply._replace(header=self._out(reply.header))
-        if not isinstance(reply, Header) or reply.foreign:
+        if not isinstance(reply, Header):
             return reply
         try:
             return self._opened(reply)
@@ -194,7 +194,9 @@ class PackedStore:
             return outlined(reply)
 
     def _opened(self, header: Header) -> Header:
-        """Raises JournalDamaged."""
+        """Raises JournalDamaged. One of another format stays as it is."""
+        if header.foreign:
+            return header
         packed: dict[str, Any] = {
             name: value
             for name in ("input", "result", "error", "custom")

@@ -44,7 +44,7 @@ def snapshot(executions: Executions, id: str) -> ExecutionInfo:
 
 
 def _damaged(header: Header, error: Exception) -> ExecutionInfo:
-    return replace(_info(outlined(header)), held=_with_advice(_told(error)))
+    return replace(_info(outlined(header)), held=_with_advice(_told(JournalDamaged(str(error)))))
 
 
 def listed(

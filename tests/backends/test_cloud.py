@@ -115,7 +115,6 @@ def test_a_message_of_another_version_is_acknowledged_and_the_sweeper_sends_agai
     with caplog.at_level(logging.INFO, "durable_fn"):
         cloud.run_until_idle()
     assert "a wake message of another version is dropped" in caplog.text
-    assert RAN == []
     cloud.advance(6 * 3600)
     assert (cloud.dead_letters(two), cloud.deaths, RAN) == ([], [], ["a", "b"])
 

@@ -179,7 +179,7 @@ def said(info: ExecutionInfo) -> str:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_cannot_be_read_is_held_and_goes_on_when_it_is_mended(cloud: LocalCloud, damage: str) -> None:
-    function = a_works if hash(damage) % 2 else works
+    function = (works, a_works)[list(DAMAGES).index(damage) % 2]
     start(cloud, function)
     mend = DAMAGES[damage](cloud)
     assert count(cloud, 3 * 3600) <= 15, "in three hours; it was one each minute"

@@ -129,8 +129,9 @@ class DynamoStore:
         return self._standing(header.id)
 
     def _standing(self, id: str) -> Header | Refusal:
-        """After a transaction, which returns nothing."""
-        return self.head(id) or Refusal("unknown", None)
+        """After a transaction, which returns nothing. Large values are not read."""
+        item = self.table.get(header_key(id))
+        return Refusal("unknown", None) if item is None else to_header(item)
 
     def _put_values(self, header: Header, ending: Ending) -> None:
         """They live as long as the header that refers to them."""
