@@ -40,6 +40,8 @@ def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any
 
 def _trigger(event: Any) -> Trigger:
     found = _recognised(event) if isinstance(event, dict) else None
+    if isinstance(event, list):
+        found = _of_records(event) if event else None
     if found is not None:
         return found
     from .direct import direct
@@ -50,6 +52,8 @@ def _trigger(event: Any) -> Trigger:
 def _recognised(event: dict[str, Any]) -> Trigger | None:
     if "Records" in event:
         return _of_records(event["Records"])
+    if is_test_event(event):
+        return _nothing
     if "requestContext" in event:
         from ..http_events import is_http
 
@@ -64,8 +68,21 @@ def _recognised(event: dict[str, Any]) -> Trigger | None:
     return None
 
 
+def is_test_event(event: Any) -> bool:
+    """What S3 sends where notifications are set up, to see whether it may."""
+    return isinstance(event, dict) and event.get("Event") == "s3:TestEvent" and event.get("Service") == "Amazon S3"
+
+
+def _nothing(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
+    """There is no work in it."""
+    return {"batchItemFailures": []}
+
+
 def _of_records(records: Any) -> Trigger | None:
-    """By the first record: one that does not fit the others is a record that fails."""
+    """By the first record: one that does not fit the others is a record that fails. Also of the bare list that EventBridge Pipes
+    hands over."""
+    if records == []:
+        return _nothing
     first = records[0] if isinstance(records, list) and records else None
     source = (first.get("eventSource") or first.get("EventSource")) if isinstance(first, dict) else None
     if source == "aws:sqs":

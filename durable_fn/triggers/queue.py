@@ -28,15 +28,29 @@ def queue(function: DurableFunction[Any, Any], backend: Backend, event: Any, con
     enough = remaining_ms(context) / 2
     failed: list[dict[str, str]] = []
     held: set[str] = set()
-    for record in event["Records"]:
+    for record in batch(event):
         group = _group(record)
-        if group in held or not _done(function, backend, context, record, enough):
+        if group in held or not _done(function, backend, context, record, enough, bare=isinstance(event, list)):
             id = record.get("messageId") if isinstance(record, dict) else None
             # An empty identifier is a failure of the whole batch, which is right for a message that cannot be named.
             failed.append({"itemIdentifier": id if isinstance(id, str) else ""})
             if group is not None:
                 held.add(group)
     return {"batchItemFailures": failed}
+
+
+def batch(event: Any) -> list[Any]:
+    """Its records: EventBridge Pipes hands over nothing else."""
+    return event if isinstance(event, list) else event["Records"]
+
+
+def _is_empty(body: str) -> bool:
+    """Whether it is only S3's test, directly or through a topic."""
+    if "s3:TestEvent" not in body:
+        return False
+    from .wrapped import is_test
+
+    return is_test(body)
 
 
 def _group(record: Any) -> str | None:
@@ -49,7 +63,13 @@ def _group(record: Any) -> str | None:
 
 
 def _done(
-    function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext, record: Any, enough: float
+    function: DurableFunction[Any, Any],
+    backend: Backend,
+    context: LambdaContext,
+    record: Any,
+    enough: float,
+    *,
+    bare: bool,
 ) -> bool:
     try:
         body = record.get("body") if isinstance(record, dict) else None
@@ -59,10 +79,10 @@ def _done(
                 _log.info("a wake message of another version is dropped; the sweeper sends again: %s", body[:200])
             else:
                 _woken(function, backend, context, hint, enough)
-        else:
+        elif not (isinstance(body, str) and _is_empty(body)):
             from .records import accept
 
-            accept(function, backend, context, record, "aws:sqs", enough=enough)
+            accept(function, backend, context, record, "aws:sqs", enough=enough, bare=bare)
     except (Exception, Outage) as error:
         from .records import report
 
