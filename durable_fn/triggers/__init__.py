@@ -40,8 +40,8 @@ def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any
 
 def _trigger(event: Any) -> Trigger:
     found = _recognised(event) if isinstance(event, dict) else None
-    if isinstance(event, list):
-        found = _of_records(event) if event else None
+    if isinstance(event, list) and _is_of_a_pipe(event):
+        found = _of_records(event)
     if found is not None:
         return found
     from .direct import direct
@@ -68,6 +68,12 @@ def _recognised(event: dict[str, Any]) -> Trigger | None:
     return None
 
 
+def _is_of_a_pipe(event: list[Any]) -> bool:
+    """EventBridge Pipes hands over a bare list of records."""
+    first = event[0] if event else None
+    return isinstance(first, dict) and isinstance(first.get("eventSourceARN"), str)
+
+
 def is_test_event(event: Any) -> bool:
     """What S3 sends where notifications are set up, to see whether it may."""
     return isinstance(event, dict) and event.get("Event") == "s3:TestEvent" and event.get("Service") == "Amazon S3"
@@ -79,8 +85,7 @@ def _nothing(function: DurableFunction[Any, Any], backend: Backend, event: Any, 
 
 
 def _of_records(records: Any) -> Trigger | None:
-    """By the first record: one that does not fit the others is a record that fails. Also of the bare list that EventBridge Pipes
-    hands over."""
+    """By the first record: one that does not fit the others is a record that fails."""
     if records == []:
         return _nothing
     first = records[0] if isinstance(records, list) and records else None

@@ -35,7 +35,7 @@ def test_the_error_of_a_failed_execution_comes_back(world: World, front: str) ->
 @pytest.mark.parametrize(
     "event",
     [
-        {"Records": "text"}, {"Records": []}, {"Records": [1, 2]}, {"Records": {"0": {"eventSource": "aws:sqs"}}},
+        {"Records": "text"}, {"Records": [1, 2]}, {"Records": {"0": {"eventSource": "aws:sqs"}}},
         {"Records": [{"eventSource": "aws:ses"}]}, {"Records": [{"eventSource": ["aws:sqs"]}]}, {"Records": None},
         {"requestContext": {"http": {"method": 3}}, "rawPath": "/"}, {"requestContext": "x", "httpMethod": "GET", "path": "/"},
         {"requestContext": {"http": {"method": "GET"}}}, {"requestContext": {}, "httpMethod": "GET"},
@@ -46,6 +46,14 @@ def test_the_error_of_a_failed_execution_comes_back(world: World, front: str) ->
 )  # fmt: skip
 def test_what_only_resembles_an_event_is_a_payload(sqlite_world: World, event: Any) -> None:
     assert sqlite_world.invoke(echo("def"), event)["result"] == event
+
+
+@pytest.mark.parametrize(
+    "event", [{"Records": []}, {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b", "RequestId": "r"}]
+)
+def test_what_is_no_work_starts_nothing(sqlite_world: World, event: Any) -> None:
+    assert sqlite_world.invoke(echo("def"), event) == {"batchItemFailures": []}
+    assert list(sqlite_world.client.list()) == []
 
 
 class Odd:
