@@ -245,6 +245,10 @@ class JournalDamaged(DurableError):
     shown, and tried again with growing delays (up to an hour), so that it goes on by itself when it is mended."""
 
 
+class RecordFailed(DurableError):
+    """The handler named its record in {"batchItemFailures": [...]}. It comes again, and the execution is redriven then."""
+
+
 class ExecutionStalled(DurableError):
     """Several invocations in a row died without committing anything, so the execution was ended as FAILED.
 

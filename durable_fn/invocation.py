@@ -16,9 +16,10 @@ from .core import causes, failures
 from .core.foreign import foreign
 from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
-from .core.journal import Journal
+from .core.journal import Journal, Segment
 from .core.pauses import OUTAGE_MS, pause_ms
 from .core.retention import OF_FUNCTION
+from .core.rewind import failed_operations, rewinding
 from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
 from .errors import (
     ExecutionCancelled,
@@ -26,6 +27,7 @@ from .errors import (
     FormatError,
     JournalDamaged,
     NonDeterminismError,
+    RecordFailed,
     SerializationError,
 )
 from .fronts.session import Outage, Session, unstored
@@ -66,6 +68,7 @@ class Invocation:
         self.info: InvocationInfo | None = None  # for hooks, if there are any
         self.header: Header  # the execution that is run, as far as it is known
         self._fenced = True  # whether an owner before can write nothing more
+        self.of_record = False  # whether a record of an event source waits for this invocation's word
         self.raised: BaseException | None = None  # what the handler itself raised in this invocation, if it did
 
     def lease(self) -> Lease:
@@ -89,12 +92,29 @@ class Invocation:
         there = reply if isinstance(reply, Header) else reply.header
         assert there is not None
         check_same(self.backend, there, wanted, self.function.event_adapter)
+        again = self._again(there) if self.of_record and there.status == "FAILED" else None
+        if again is not None:
+            return again
         now = self.backend.clock.now()
         if there.live and there.lease < now and there.reached(now):
             taken = self.resume(wanted.id)
             if isinstance(taken, Header):
                 return taken
         return self.backend.store.get(wanted.id) or there
+
+    def _again(self, there: Header) -> Header | None:
+        """A record that was reported as failed has come again: its execution is redriven. None for any other, and where somebody
+        else was faster."""
+        store, now = self.backend.store, self.backend.clock.now()
+        loaded = None if there.foreign else store.load(there.key)
+        if loaded is None or not is_reported(loaded.header):
+            return None
+        failure = failures.decode(loaded.header.error or failures.NOTHING)
+        causes = failure.causes or failed_operations(loaded.segments)
+        line = rewinding(loaded.segments, None, now, failures.encode(replace(failure, causes=causes)))
+        reply = store.revive(loaded.header, Segment(len(loaded.segments), self.writer, line), now)
+        taken = self.resume(there.id) if isinstance(reply, Header) else None
+        return taken if isinstance(taken, Header) else None
 
     def resume(self, id: str) -> Header | Refusal:
         """Takes the execution and goes on with it. A Refusal says why there is nothing to do."""
@@ -291,18 +311,24 @@ class Invocation:
             turn.check_size(text, what)
         except SerializationError as error:
             return self._raised(turn, error)
+        if not self.function.envelope and _names_a_failure(value):
+            return self._raised(
+                turn, RecordFailed("the handler reported its record in batchItemFailures"), reported=True
+            )
         if turn.timed_out:
             return self._raised(turn, ExecutionTimedOut("execution_timeout passed; the handler went on and returned"))
         return Outcome(self._ending(turn, "SUCCEEDED", result=text))
 
-    def _raised(self, turn: Turn, error: Exception | ExecutionCancelled) -> Outcome:
+    def _raised(self, turn: Turn, error: Exception | ExecutionCancelled, *, reported: bool = False) -> Outcome:
+        """A record whose handler fails before it did anything durable is a failed record, as without a decorator."""
         leftover = turn.leftover()
         if leftover is not None:
             return Outcome(None, held=leftover)
         self.raised = error
         told = failures.capture(error, keep_state=False)
-        failure = failures.encode(replace(told, causes=causes.behind(turn, error)))
         cancelled = isinstance(error, ExecutionCancelled)
+        reported = reported or (self.of_record and not cancelled and not turn.pending and not turn.journal.records)
+        failure = failures.encode(replace(told, causes=causes.behind(turn, error), reported=reported))
         return Outcome(
             self._ending(turn, "TIMED_OUT" if turn.timed_out else "CANCELLED" if cancelled else "FAILED", error=failure)
         )
@@ -368,3 +394,15 @@ def _stalled(turn: Turn) -> Ending:
         None,
     )
     return Ending("FAILED", turn.time(), error=failures.encode(failure))
+
+
+def is_reported(header: Header) -> bool:
+    """Whether it ended with its record reported as failed, so that it goes on when the record comes again."""
+    if header.foreign or header.status != "FAILED" or header.error is None:
+        return False
+    return failures.decode(header.error).reported
+
+
+def _names_a_failure(value: Any) -> bool:
+    failed = value.get("batchItemFailures") if isinstance(value, dict) and len(value) == 1 else None
+    return isinstance(failed, list) and bool(failed)

@@ -20,7 +20,8 @@ _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("core/").rem
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A recorded error. `state` holds `args` and `__dict__`, encoded, where a class is to be rebuilt from them. `causes`: the
-    operations that an execution, a branch or a child ended by. `own`: the SDK's word on a step, not what its body raised."""
+    operations that an execution, a branch or a child ended by. `own`: the SDK's word on a step, not what its body raised.
+    `reported`: of an execution whose record was reported as failed, so that it comes again."""
 
     error_type: str
     message: str
@@ -29,6 +30,7 @@ class Failure:
     state: str | None
     causes: tuple[causes.Cause, ...] = ()
     own: bool = False
+    reported: bool = False
 
 
 class OwnCancellation(Exception):
@@ -151,6 +153,8 @@ def encode(failure: Failure) -> str:
         row["causes"] = [cause.row() for cause in failure.causes]
     if failure.own:
         row["own"] = True
+    if failure.reported:
+        row["reported"] = True
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -162,7 +166,7 @@ def decode(text: str) -> Failure:
         if not all(isinstance(part, str) for part in (kind, message, trace, state or "")):
             raise TypeError("a field is not text")
         found, own = causes.read(row.get("causes")), row.get("own") is True
-        return Failure(kind, message, trace, row.get("data"), state, found, own)
+        return Failure(kind, message, trace, row.get("data"), state, found, own, row.get("reported") is True)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
 

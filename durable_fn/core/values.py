@@ -135,6 +135,10 @@ def _make(annotation: Any) -> Adapter:
         return _NONE_ADAPTER
     if _is_loose(annotation):
         return UNTYPED_ADAPTER
+    from .event_classes import EventClassAdapter, is_event_class
+
+    if is_event_class(annotation):
+        return EventClassAdapter(annotation)
     return TypedAdapter(_tighten(annotation))
 
 
@@ -225,21 +229,21 @@ def _why_no_json(error: Exception) -> str:
 def return_annotation(fn: Callable[..., Any]) -> Any:
     """What a function says it returns, resolved; of an `async def` what awaiting it gives. UNTYPED where it says nothing
     or names something that cannot be found (an import for checkers only)."""
-    inner = _plain_function(fn)
+    inner = plain_function(fn)
     raw = getattr(inner, "__annotations__", {}).get("return", UNTYPED)
     return type(None) if raw is None else _resolved(inner, "return", raw)
 
 
 def parameter_annotation(fn: Callable[..., Any], index: int) -> Any:
     """The annotation of a positional parameter, resolved."""
-    inner = _plain_function(fn)
+    inner = plain_function(fn)
     parameters = list(inspect.signature(inner).parameters.values())
     if index >= len(parameters):
         return UNTYPED
     return _resolved(inner, parameters[index].name, parameters[index].annotation)
 
 
-def _plain_function(fn: Any) -> Any:
+def plain_function(fn: Any) -> Any:
     """The function behind partials, methods, callable objects and decorators that used functools.wraps."""
     while True:
         if isinstance(fn, functools.partial):

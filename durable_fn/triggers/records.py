@@ -7,7 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..core.foreign import recorded_error
+from ..core.header import Header
 from ..errors import ExecutionConflict, SerializationError
+from ..invocation import is_reported
 from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..types import LambdaContext
@@ -37,14 +39,17 @@ def accept(
     """One execution for one record. With less than `enough` milliseconds left it is only written down, and a wake message runs
     it: a turn could be cut off in the middle, and the record is safe either way. `bare`: it came in a list, not in an event.
 
-    Raises what makes the record fail. How the execution ends is not part of that: it is in the table, to be redriven.
+    Raises what makes the record fail. How the execution ends is not part of that: it is in the table, to be redriven. But where
+    the handler says so itself, or fails before it did anything durable, the record comes again, as without a decorator.
     """
     incoming = _incoming(function, record, source, bare=bare)
     wanted = wanted_header(function, backend, incoming)
     if remaining_ms(context) < enough:
         return run_later(function, backend, incoming, wanted)
-    started = run_now(function, backend, context, incoming, wanted)
-    header, _ = started
+    started = run_now(function, backend, context, incoming, wanted, of_record=True)
+    header, raised = started
+    if is_reported(header):
+        raise _Reported(header, raised)
     if not header.live and header.status != "SUCCEEDED":
         error = recorded_error(header) or {}
         _log.warning(
@@ -53,10 +58,21 @@ def accept(
     return started
 
 
+class _Reported(Exception):
+    """The record is handed back by its handler."""
+
+    def __init__(self, header: Header, raised: BaseException | None) -> None:
+        error = recorded_error(header) or {}
+        super().__init__(f"execution {header.id!r}: {error.get('error_type')}: {error.get('message')}")
+        self.__cause__ = raised
+
+
 def report(function: DurableFunction[Any, Any], record: Any, error: BaseException) -> None:
     """Says in the log why a record failed, without its content. What is wrong with the record itself needs no traceback."""
     what = f"{_source(record)} record {item_id(record)!r}"
-    if isinstance(error, (SerializationError, ExecutionConflict, ValueError)):
+    if isinstance(error, _Reported):
+        _log.warning("%s failed in durable function %r; it comes again: %s", what, function.name, error)
+    elif isinstance(error, (SerializationError, ExecutionConflict, ValueError)):
         _log.error(
             "%s is refused by durable function %r, now and whenever it comes again: %s",
             what,

@@ -1,0 +1,61 @@
+"""Handlers that were written for Lambda: how one is told from a handler of payloads, and the classes that read its events."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from ..errors import SerializationError
+from .values import UNTYPED_ADAPTER, parameter_annotation, plain_function
+
+_POWERTOOLS: Final = "aws_lambda_powertools.utilities.data_classes"
+_TYPED_DICTS: Final = "aws_lambda_typing"
+_OF_LAMBDA: Final = ("aws_lambda_powertools.", "aws_lambda_typing", "awslambdaric")
+_ANYTHING: Final = (inspect.Parameter.empty, Any)
+
+
+def takes_raw_events(fn: Callable[..., Any]) -> bool:
+    """Whether its second parameter is a Lambda context, or its event one of the classes for Lambda's events."""
+    return _takes_lambda_context(fn) or is_event_class(parameter_annotation(fn, 0))
+
+
+def _takes_lambda_context(fn: Callable[..., Any]) -> bool:
+    parameters = list(inspect.signature(plain_function(fn)).parameters.values())
+    if len(parameters) < 2:
+        return False
+    written, annotation = parameters[1].annotation, parameter_annotation(fn, 1)
+    if isinstance(annotation, type):
+        return annotation.__name__ == "LambdaContext" or annotation.__module__.startswith(_OF_LAMBDA)
+    if isinstance(written, str) and written not in ("Any", "typing.Any"):  # an import for checkers only
+        return written.strip("'\"").rpartition(".")[2] == "LambdaContext"
+    return parameters[1].name == "context" and (annotation in _ANYTHING or written in _ANYTHING)
+
+
+def is_event_class(annotation: Any) -> bool:
+    """Of Powertools, or a TypedDict of aws-lambda-typing; also what is made of one."""
+    return isinstance(annotation, type) and any(
+        base.__module__.startswith((_POWERTOOLS, _TYPED_DICTS)) for base in annotation.__mro__
+    )
+
+
+class EventClassAdapter:
+    """What is stored is the event as Lambda delivered it. A TypedDict says more about it than is checked here."""
+
+    typed = False
+
+    def __init__(self, cls: type) -> None:
+        self._cls: Callable[[Any], Any] | None = None if issubclass(cls, dict) else cls
+
+    def encode(self, value: object, what: str) -> str:
+        if self._cls is not None:
+            value = getattr(value, "raw_event", value)
+        return UNTYPED_ADAPTER.encode(value, what)
+
+    def decode(self, text: str, what: str) -> Any:
+        value = UNTYPED_ADAPTER.decode(text, what)
+        if self._cls is None:
+            return value
+        if not isinstance(value, dict):
+            raise SerializationError(f"{what} is {type(value).__name__}, and its class reads an object")
+        return self._cls(value)
