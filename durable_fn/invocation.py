@@ -327,7 +327,8 @@ class Invocation:
         self.raised = error
         told = failures.capture(error, keep_state=False)
         cancelled = isinstance(error, ExecutionCancelled)
-        reported = reported or (self.of_record and not cancelled and not turn.pending and not turn.journal.records)
+        did_something = turn.worked or turn.pending or turn.journal.records
+        reported = reported or (self.of_record and not cancelled and not did_something)
         failure = failures.encode(replace(told, causes=causes.behind(turn, error), reported=reported))
         return Outcome(
             self._ending(turn, "TIMED_OUT" if turn.timed_out else "CANCELLED" if cancelled else "FAILED", error=failure)

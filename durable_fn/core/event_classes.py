@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import SerializationError
-from .values import UNTYPED_ADAPTER, parameter_annotation, plain_function
+from .values import UNTYPED, UNTYPED_ADAPTER, parameter_annotation, plain_function
 
 _POWERTOOLS: Final = "aws_lambda_powertools.utilities.data_classes"
 _TYPED_DICTS: Final = "aws_lambda_typing"
 _OF_LAMBDA: Final = ("aws_lambda_powertools.", "aws_lambda_typing", "awslambdaric")
-_ANYTHING: Final = (inspect.Parameter.empty, Any)
+_ANYTHING: Final = (inspect.Parameter.empty, Any, "Any", "typing.Any")
 
 
 def takes_raw_events(fn: Callable[..., Any]) -> bool:
@@ -25,11 +25,11 @@ def _takes_lambda_context(fn: Callable[..., Any]) -> bool:
     if len(parameters) < 2:
         return False
     written, annotation = parameters[1].annotation, parameter_annotation(fn, 1)
-    if isinstance(annotation, type):
+    if annotation is not UNTYPED and isinstance(annotation, type):
         return annotation.__name__ == "LambdaContext" or annotation.__module__.startswith(_OF_LAMBDA)
-    if isinstance(written, str) and written not in ("Any", "typing.Any"):  # an import for checkers only
-        return written.strip("'\"").rpartition(".")[2] == "LambdaContext"
-    return parameters[1].name == "context" and (annotation in _ANYTHING or written in _ANYTHING)
+    if written not in _ANYTHING:  # it cannot be resolved: an import for checkers only
+        return str(written).strip("'\"").rpartition(".")[2] == "LambdaContext"
+    return parameters[1].name == "context"
 
 
 def is_event_class(annotation: Any) -> bool:

@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2,
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from typing_extensions import TypedDict
 
-from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
+from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, RetryPolicy, durable, step
 from durable_fn.testing.cloud import LocalCloud
 from tests.triggers.samples import SEEN, see, several
 from tests.triggers.test_http import request
@@ -18,8 +18,7 @@ from tests.triggers.test_queue import batch, failures, put
 from tests.worlds import World
 
 if TYPE_CHECKING:
-    from nowhere import LambdaContext as Unresolved  # type: ignore[import-not-found]
-    from nowhere import Other
+    import nowhere  # type: ignore[import-not-found]
 
 
 class SqsTyped(TypedDict):
@@ -38,7 +37,7 @@ class MyEvent(SQSEvent):
 def plain(event, context): ...  # type: ignore[no-untyped-def]
 def anything(event: dict[str, Any], context: Any) -> None: ...
 def annotated(event: dict[str, Any], lambda_context: LambdaContext) -> None: ...
-def for_checkers(event: dict[str, Any], ctx: Unresolved) -> None: ...
+def for_checkers(event: dict[str, Any], ctx: nowhere.LambdaContext) -> None: ...
 def event_class(event: SQSEvent, context: DurableContext) -> None: ...
 def of_a_subclass(event: MyEvent, ctx: DurableContext) -> None: ...
 def typed_dict(event: SqsTyped, ctx: DurableContext) -> None: ...
@@ -48,7 +47,7 @@ async def native(event: APIGatewayProxyEventV2, ctx: AsyncDurableContext) -> Non
 def durable_context(event: dict[str, Any], context: DurableContext) -> None: ...
 def another_name(event: dict[str, Any], ctx: Any) -> None: ...
 def nothing_said(event, ctx): ...  # type: ignore[no-untyped-def]
-def another_class(event: dict[str, Any], context: Other) -> None: ...
+def another_class(event: dict[str, Any], context: nowhere.Other) -> None: ...
 
 
 RAW = [plain, anything, annotated, for_checkers, event_class, of_a_subclass, typed_dict, native]
@@ -112,6 +111,7 @@ def _fails() -> None:
     ON["fails"] = True
 
 
+@step(retry=RetryPolicy(max_attempts=1))
 def fragile(body: str) -> str:
     SEEN.append(f"try {body}")
     if ON["fails"]:
