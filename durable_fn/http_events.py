@@ -36,7 +36,6 @@ class HttpEvent:
         self.query = {str(name): str(value) for name, value in _dict(event.get("queryStringParameters")).items()}
         self.parameters = _dict(event.get("pathParameters"))
         self.headers = _headers(event)
-        self.is_function_url = ".lambda-url." in _text(context.get("domainName"))
         self.is_base64 = event.get("isBase64Encoded") is True
 
     @property

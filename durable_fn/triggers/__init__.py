@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..fronts.session import Outage
+from ..lambda_time import remaining_ms
 from ..wiring import backend as configured_backend
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any
         from .outside import NoLambda
 
         context = NoLambda(backend.clock)
+    remaining_ms(context)  # what is no Lambda context is said before anything is written
     try:
         return _trigger(event)(function, backend, event, context)
     except Outage as outage:

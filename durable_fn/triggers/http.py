@@ -22,6 +22,7 @@ from ..core.ids import checked_id
 from ..core.values import plain
 from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from ..http_events import BadBody, HttpEvent
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..types import LambdaContext
 from .bodies import of_bytes, parsed, takes_bytes
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("durable_fn")
 
 _STATUS: Final = {"SUCCEEDED": 200, "FAILED": 500, "TIMED_OUT": 504, "CANCELLED": 410, "TERMINATED": 410}
-_LONGEST_GATEWAY_WAIT_S: Final = 25
-"""API Gateway gives up after 29 seconds (REST) or 30 (HTTP); a function URL does not."""
+_LONGEST_WAIT_S: Final = 25
+"""API Gateway gives up after 29 seconds (REST) or 30 (HTTP). Behind a function URL it keeps a client from holding on to a
+Lambda for 15 minutes."""
 _RESERVE_MS: Final = 2000
 """Left of the invocation's time when waiting ends, for the answer."""
 _MOST_FIELDS: Final = 1000
@@ -71,8 +73,8 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
     if started[0].live and wishes.wait and applied is None:
         from .patience import wait
 
-        seconds = wishes.wait if request.is_function_url else min(wishes.wait, _LONGEST_GATEWAY_WAIT_S)
-        left = context.get_remaining_time_in_millis() - _RESERVE_MS
+        seconds = min(wishes.wait, _LONGEST_WAIT_S)
+        left = remaining_ms(context) - _RESERVE_MS
         until = min(arrived + seconds * 1000, backend.clock.now() + left)
         started = wait(function, backend, context, started, until)
         applied = f"wait={max(0, until - arrived) // 1000}"

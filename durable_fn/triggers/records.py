@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.foreign import recorded_error
 from ..errors import ExecutionConflict, SerializationError
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..types import LambdaContext
 from .bodies import of_base64, of_text
@@ -39,7 +40,7 @@ def accept(
     """
     incoming = _incoming(function, record, source)
     wanted = wanted_header(function, backend, incoming)
-    if context.get_remaining_time_in_millis() < enough:
+    if remaining_ms(context) < enough:
         return run_later(function, backend, incoming, wanted)
     started = run_now(function, backend, context, incoming, wanted)
     header, _ = started

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..fronts.session import Outage
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..types import LambdaContext
 from .records import accept, item_id, report
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def stream(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
     """Records before the failed one are done; it and those after it come again."""
-    source, enough = event["Records"][0].get("eventSource"), context.get_remaining_time_in_millis() / 2
+    source, enough = event["Records"][0].get("eventSource"), remaining_ms(context) / 2
     for record in event["Records"]:
         try:
             accept(function, backend, context, record, source, enough=enough)
