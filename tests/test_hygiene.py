@@ -110,7 +110,6 @@ def test_a_status_that_cannot_be_stored_is_refused_at_once() -> None:
     statuses: list[tuple[Any, type[Exception], str]] = [
         (secrets.token_hex(500_000), PayloadTooLarge, "the status is 1,000,002 bytes as JSON"),
         (LONE, SerializationError, "the status cannot be stored: it holds text with a lone surrogate"),
-        ({"$durable": 1}, SerializationError, "the status has the reserved key"),
     ]
     for status, kind, told in statuses:
         for function in one_call("f", lambda ctx, status=status: ctx.set_status(status)):  # type: ignore[misc]
@@ -121,6 +120,15 @@ def test_a_status_that_cannot_be_stored_is_refused_at_once() -> None:
                 assert type(execution.error) is kind
                 assert str(execution.error).startswith(told)
                 assert execution.custom_status is None
+
+
+@pytest.mark.parametrize(
+    "status", [{"$durable": 1}, {"$durable": 0, "v": 1}, {"$durable": 1, "v": {"$": "uuid", "v": 5}}]
+)
+def test_a_status_that_looks_like_a_mark_is_shown_as_it_is(status: Any) -> None:
+    for function in one_call("f", lambda ctx: ctx.set_status(status)):
+        with LocalRunner(function) as runner:
+            assert runner.run(None).custom_status == status
 
 
 def test_a_status_before_continue_as_new(world: World) -> None:

@@ -10,9 +10,11 @@ from .current import StepInfo
 if TYPE_CHECKING:
     from .events import Event
     from .fan import Fan
+    from .inputs import Input
     from .journal import Record
     from .scope import Scope
     from .turn import Turn
+    from .values import Adapter
 
 T = TypeVar("T")
 
@@ -113,12 +115,12 @@ class Launch:
         self,
         fn: str,
         id: str,
-        input: str,
+        input: Input,
         key: str | None,
         retention_ms: int | None,
         timeout_ms: int | None = None,
         delay_ms: int = 0,
-        adapter: Any = None,
+        adapter: Adapter | None = None,
         attach: bool = False,
         by: str = "",
     ) -> None:

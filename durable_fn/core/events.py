@@ -46,7 +46,9 @@ FORK_ID: Final = "$fork"
 """The line that ends what a fork was copied from."""
 WALKED_ID: Final = "$walked"
 """How far code has gone that recorded nothing there: what it logged is not logged again. JSON: operations called, by scope."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, WALKED_ID})
+EVENT_ID: Final = "$event"
+"""The line that keeps the event as it was validated, where who started the execution could not do that."""
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID})
 
 NO_PLACE: Final = -1
 """Position of what a replay finds by its id alone: operations with a key, and patches."""

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from .events import (
     BEGUN,
     CANCELLED,
+    EVENT_ID,
     FAILED,
     FORK_ID,
     GENERATION_ID,
@@ -138,6 +139,7 @@ class Journal:
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # what `set_status` wrote last
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
+        self.event: str | None = None  # as it was validated, where that is not the input
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
         self._in: dict[str, list[Record]] | None = None
@@ -209,6 +211,8 @@ class Journal:
             self.custom = event.value
         elif event.id == WALKED_ID:
             self.walked.update(json.loads(event.value))
+        elif event.id == EVENT_ID:
+            self.event = event.value
         elif event.id == GENERATION_ID:
             self.generation = self.resumed = event.at
         elif event.id == FORK_ID:

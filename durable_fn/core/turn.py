@@ -8,14 +8,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, NATIVE, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
+from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
+from .events import BEGUN, EVENT_ID, NATIVE, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record, signal_key
 from .retention import keep_at
 from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
+from .terms import STRICT, Terms
 from .unread import unread
 from .walks import Walks
 
@@ -66,6 +67,15 @@ class Fenced(BaseException):
     """Another invocation owns the execution now. Nothing more is committed here."""
 
 
+class Held(BaseException):
+    """Something recorded, which the handler saw before, cannot be read now. It is not raised in the handler, which would take
+    another way: the execution waits for code or a configuration that reads it. Nothing more is committed here."""
+
+    def __init__(self, error: SerializationError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Turn:
     """Pure state. `time` is the only thing from outside: it tells epoch milliseconds."""
 
@@ -80,7 +90,9 @@ class Turn:
         max_body: int = 380_000,
         fits: Callable[[str], bool] | None = None,
         log_horizon: int = 0,
+        terms: Terms = STRICT,
     ) -> None:
+        self.terms = terms  # on which values are stored
         self.log_horizon = log_horizon or header.horizon  # epoch seconds: the earliest stamp in the log and the input
         self.header = header
         self.journal = journal
@@ -333,6 +345,22 @@ class Turn:
         assert closed is not None
         again = isinstance(closed, NonDeterminismError)
         return Suspension("the code does not match the journal") if again else closed
+
+    def hold(self, error: SerializationError) -> Held:
+        """From now on every durable call of this turn raises it."""
+        reason = SerializationError(
+            f"execution {self.header.id!r} of {self.header.fn!r} is held: {error}. It was read before, so nothing goes on "
+            "without it. Way out: deploy code, or a configuration, that reads it (it is tried again by itself); to start it "
+            "anew under another id; or to terminate it."
+        )
+        self.closed = held = Held(reason)
+        held.__cause__ = error
+        return held
+
+    def keep_event(self, text: str) -> None:
+        """The event as it was validated. Rides along with the next commit or the suspension: a death before that leaves nothing
+        that followed from it."""
+        self.pending.append(Event(EVENT_ID, "event", 0, SUCCEEDED, 1, self.time(), 0, text))
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""

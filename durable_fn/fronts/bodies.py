@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -285,5 +286,5 @@ class _ThreadedBody:
         self._forgotten = True
         with contextlib.suppress(IndexError):
             value = self._made.pop()
-            if asyncio.iscoroutine(value):
+            if inspect.iscoroutine(value):
                 value.close()

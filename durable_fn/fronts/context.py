@@ -11,9 +11,10 @@ from uuid import UUID
 
 from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
+from ..core.documents import unmarked
 from ..core.events import component, key_component
-from ..core.failures import class_name
 from ..core.operations import draws
+from ..core.parts import class_name
 from ..core.scope import Op, Scope
 from ..core.steps import StepPlan, callable_name, plan_of
 from ..core.turn import Turn
@@ -189,7 +190,7 @@ class BaseContext:
         scope = self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.ended()
-        text = to_plain_json(value, "the status")
+        text = unmarked(to_plain_json(value, "the status"))
         if not is_replaying(self._turn):
             self._turn.check_size(text, "the status")
             self._turn.set_status(scope, text)

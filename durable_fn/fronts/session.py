@@ -273,7 +273,7 @@ class Session:
                 raise self._outage(refused) from refused
             event.status, event.value = (
                 FAILED,
-                failures.encode(failures.capture(unstored(event.name, refused), keep_state=False, own=True)),
+                failures.encode(failures.capture(unstored(event.name, refused), own=True)),
             )
             self.append(event.line())
 

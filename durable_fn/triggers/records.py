@@ -10,6 +10,7 @@ from ..core.foreign import recorded_error
 from ..errors import ExecutionConflict, SerializationError
 from ..lambda_time import remaining_ms
 from ..ports import Backend
+from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
 from .bodies import of_base64, of_text
 from .incoming import Incoming, run_later, run_now, wanted_header
@@ -38,6 +39,7 @@ def accept(
 
     Raises what makes the record fail. How the execution ends is not part of that: it is in the table, to be redriven.
     """
+    check_annotations(function, terms_of(backend))
     incoming = _incoming(function, record, source)
     wanted = wanted_header(function, backend, incoming)
     if remaining_ms(context) < enough:

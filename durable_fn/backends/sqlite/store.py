@@ -32,6 +32,7 @@ class SQLiteStore:
     max_body = 380_000  # DynamoDB's room, so that what runs here runs there
     skew_ms = 50
     shards = 1
+    encrypts = False
 
     def __init__(self, path: str, *, synchronous: str = "full", read_only: bool = False) -> None:
         self.database = Database(path, synchronous, read_only=read_only)
