@@ -227,7 +227,7 @@ class Bodies:
         if isinstance(body.error, StopIteration):
             return None, body.error
         value = body.outcome()
-        return (await value if asyncio.iscoroutine(value) else value), None
+        return (await value if inspect.iscoroutine(value) else value), None
 
     async def _in_thread(self, operation: RunningOperation, body: _ThreadedBody) -> None:
         thread = self._pump.loop.in_thread(contextvars.copy_context().run, body.run)
