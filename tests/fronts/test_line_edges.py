@@ -416,6 +416,40 @@ def test_a_generator_that_a_suspension_cuts_is_no_error(caplog: pytest.LogCaptur
     assert caplog.text == ""
 
 
+def test_a_body_whose_marker_is_written_is_not_put_off() -> None:
+    """Beside it there is too little Lambda time for another one."""
+
+    @step(semantics="at_most_once")
+    async def once() -> str:
+        return effect("once")
+
+    @step(timeout=899)
+    async def long() -> str:
+        return effect("long")
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> list[str]:
+        await ctx.step(note, "first")
+        return list(await asyncio.gather(ctx.step(once), ctx.step(long)))
+
+    assert result_of(handler) == ["once", "long"]
+    assert EFFECTS == ["first", "once", "long"]
+
+
+def test_no_body_begins_when_one_has_ended_the_process() -> None:
+    async def ends(n: str) -> None:
+        effect(n)
+        raise SystemExit
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        await asyncio.gather(*(ctx.step(ends, n) for n in "abc"))
+
+    with pytest.raises(SystemExit):
+        result_of(handler)
+    assert EFFECTS == ["a"]
+
+
 # -- what is left when the handler is at its end ---------------------------------------------------------------------
 
 

@@ -61,7 +61,7 @@ MUTATIONS: Final = [
     Mutation("a line that nobody asks for is passed over", "fronts/pump.py",
              "        raise self.mismatches.unasked(event)\n", "        return False\n"),
     Mutation("a marker that nobody asks for is passed over", "fronts/pump.py", "            self.mismatches.check_called()\n", "            pass\n"),
-    Mutation("a body begins while another one unwinds", "fronts/bodies.py", "if self._unwinding or self.yielding:", "if self.yielding:"),
+    Mutation("a body begins while another one unwinds", "fronts/bodies.py", "        if self._unwinding:\n            return False\n", ""),
     Mutation("a cancellation that was swallowed is gone", "fronts/native.py",
              'if self.doom is not None and not getattr(self.task, "_must_cancel", False):', "if False:"),
     Mutation("an async generator is collected as a part of the handler", "fronts/loop.py",
