@@ -172,6 +172,11 @@ class RunningOperation:
         self.resume(event if self.context is not None else None)
         return True
 
+    def is_due_on_record(self, due: int) -> bool:
+        """Whether the log has this time, so that it is the same after a death."""
+        record = self.op.record
+        return record is not None and any(e is not None and e.due == due for e in (record.begun, record.retry))
+
     def resume(self, value: Any = None, error: BaseException | None = None) -> None:
         """Moves the generator on, until it waits again or has ended."""
         if self.gone and not self._unwinds:
