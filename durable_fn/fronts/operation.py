@@ -34,6 +34,7 @@ from ..core.effects import (
 from ..core.events import CANCELLED, SUCCEEDED, Event
 from ..core.journal import Record
 from ..core.scope import Op
+from ..errors import ExecutionTimedOut
 from .loop import inline
 from .native import InContext, result_of
 
@@ -350,7 +351,7 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
     while True:
         try:
             return await line.future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ExecutionTimedOut):
             if pump.over or not _kept_a_cancellation(effect.record):
                 raise
             line.future = pump.loop.plain_future()

@@ -87,10 +87,9 @@ class Pump:
     # -- what the core asks ----------------------------------------------------------------------------------------
 
     def replays(self) -> bool:
-        return self.over or self.line.replaying or not self._live
-
-    def has_more(self) -> bool:
-        return self.line.replaying or bool(self.line.aside)
+        if isinstance(self.turn.closed, Suspension):
+            return True  # the code that unwinds is walked again
+        return self.line.replaying or not self._live
 
     def commits_before_a_body(self) -> None:
         """Something was noted by which a replay takes its way."""

@@ -102,7 +102,7 @@ MUTATIONS: Final = [
     Mutation("an execution ends while a body unwinds", "fronts/pump.py",
              "if unwinding and self.session.time_left() > LEAST_TIME:", "if False:"),
     Mutation("patched does not look at native tasks behind it", "core/scope.py",
-             "            return not turn.front.has_more() and not journal.has_uncalled()\n", "            return True\n"),
+             "            return not journal.has_uncalled()\n", "            return not journal.has_from(self.path, self.operations)\n"),
     Mutation("a key that comes or goes runs a body twice", "fronts/mismatches.py", "        self._check_twins()\n", ""),
     Mutation("a stuck handler stays stuck", "core/cuts.py", "event.id in (END_ID, STUCK_ID)", "event.id == END_ID"),
     Mutation("tasks keep what a cancellation made them do", "core/cuts.py", "unwound = _unwound(log, cuts) | _ended(log, cuts)", "unwound = _unwound(log, cuts)"),
