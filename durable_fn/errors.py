@@ -160,7 +160,13 @@ class NonDeterminismError(DurableError):
 
 
 class SerializationError(DurableError):
-    """A value cannot be encoded, or recorded data does not fit the annotation any more."""
+    """A value cannot be encoded, would come back as another one, or came from outside and does not fit. The message names the
+    path inside the value, and the way out."""
+
+    def __init__(self, text: str, *, raw: Any = None) -> None:
+        super().__init__(text)
+        self.raw = raw
+        """Of a signal or an answer that came and did not fit: what came, in JSON form; else None."""
 
 
 class PayloadTooLarge(SerializationError):

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
+from .core.annotations import note_names
 from .core.durations import milliseconds
 from .core.events import component
 from .core.retry import DEFAULT_RETRY, Retry, checked_retry
@@ -66,6 +67,7 @@ class DurableFunction(Generic[E_contra, R_co]):
         self.hooks = _checked_hooks(hooks)
         self.step_retry: Retry = checked_retry(step_retry, "step_retry") or DEFAULT_RETRY
         self._envelope = envelope
+        note_names(fn)
         self.__wrapped__: Callable[..., Any] = fn
         functools.update_wrapper(self, fn)
 
@@ -90,15 +92,28 @@ class DurableFunction(Generic[E_contra, R_co]):
 
     @functools.cached_property
     def event_adapter(self) -> Adapter:
-        from .core.values import adapter, parameter_annotation
+        from .core.values import parameter_adapter
 
-        return adapter(parameter_annotation(self.__wrapped__, 0))
+        return parameter_adapter(self.__wrapped__, 0)
 
     @functools.cached_property
     def result_adapter(self) -> Adapter:
-        from .core.values import adapter, return_annotation
+        from .core.values import result_adapter
 
-        return adapter(return_annotation(self.__wrapped__))
+        return result_adapter(self.__wrapped__)
+
+    @functools.cached_property
+    def declared(self) -> list[tuple[Adapter, str]]:
+        """Of what its annotations, and those of the steps that its code names, have to say: what it is of. Raises
+        SerializationError for one that cannot work."""
+        from .core.declared import steps_named
+        from .core.steps import plan_of
+
+        own = [
+            (self.event_adapter, f"the event of {self.name!r}"),
+            (self.result_adapter, f"the result of {self.name!r}"),
+        ]
+        return own + [(plan.adapter, plan.result_what) for plan in map(plan_of, steps_named(self.__wrapped__))]
 
 
 class _DurableDecorator(Protocol):
@@ -150,9 +165,9 @@ def durable(
     TypeError at import if `async def` and the context annotation disagree, or if it is a generator.
 
     event and result  validated and encoded by annotation, in pydantic's JSON mode. No annotation, `Any` or `dict`: taken as
-                      it is. `typing.TypedDict` needs Python 3.12 (use typing_extensions on 3.11). A result is dumped by
-                      the ANNOTATION: fields of a subclass are dropped. An event that does not fit: HTTP
-                      400, a failed record, or a raised error.
+                      it is. A result is stored by the ANNOTATION: fields of a subclass are dropped. An event that does not
+                      fit: HTTP 400, a failed record, or a raised error. Annotations that cannot work, of the handler
+                      or of a step that it names, are said at the first event, before anything happens.
     context           `DurableContext`/`AsyncDurableContext`; at run time it also answers the Lambda context's attributes
                       (`aws_request_id`, `get_remaining_time_in_millis()`, ...), so an existing handler and Powertools keep
                       working.

@@ -25,7 +25,7 @@ def hold(
 ) -> Header:
     """Of an execution that cannot go on here, whatever the reason: it waits, shows why, and is tried again."""
     _log.error("%s", why)
-    reason = failures.encode(failures.capture(why, keep_state=False))
+    reason = failures.encode(failures.capture(why))
     parking = held(header, backend.clock.now(), reason, fenced=fenced, custom=custom, edition=edition)
     reply = backend.store.suspend(header, writer, parking)
     if isinstance(reply, Refusal):

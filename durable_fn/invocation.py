@@ -13,14 +13,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .core import causes, failures
+from .core.documents import from_outside
 from .core.foreign import foreign
 from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
+from .core.inputs import admitted
 from .core.journal import Journal, Segment
 from .core.pauses import OUTAGE_MS, pause_ms
 from .core.retention import OF_FUNCTION
 from .core.rewind import failed_operations, rewinding
-from .core.turn import STALL_LIMIT, Fenced, Renewed, Suspension, Turn
+from .core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
 from .errors import (
     ExecutionCancelled,
     ExecutionTimedOut,
@@ -36,7 +38,7 @@ from .holding import hold, prolonged
 from .lambda_time import remaining_ms
 from .ports import Backend, BlobRefused, Loaded
 from .settlement import Outcome, Settlement
-from .starting import check_same
+from .starting import check_annotations, check_same, read_input, terms_of
 from .types import ExecutionStatus, LambdaContext
 
 if TYPE_CHECKING:
@@ -164,7 +166,7 @@ class Invocation:
         header, now = self.header, self.backend.clock.now()
         due = now + pause_ms(OUTAGE_MS, header.tries)
         _log.error("execution %r could not be written, and goes on in %d s: %s", header.id, (due - now) // 1000, error)
-        failure = replace(failures.capture(error, keep_state=False), data=None)
+        failure = replace(failures.capture(error), data=None)
         try:
             reply = self.backend.store.release(header, self.writer, due, failures.encode(failure))
         except Exception as also:
@@ -249,6 +251,7 @@ class Invocation:
             max_body=self.backend.store.max_body,
             fits=self.backend.store.fits,
             log_horizon=loaded.horizon,
+            terms=terms_of(self.backend),
         )
 
     def _limited(self, header: Header) -> Header:
@@ -270,11 +273,7 @@ class Invocation:
         else:
             from .fronts.sync import run
         try:
-            event = function.event_adapter.decode(header.input or "null", f"the event for {function.name!r}")
-        except SerializationError as error:
-            _check_is_json(header)
-            return self._raised(turn, error)
-        try:
+            event = self._event(turn, header)
             value = run(session, function.__wrapped__, event, self.context)
         except (Exception, ExecutionCancelled) as error:
             return self._closed(turn) or self._raised(turn, error)
@@ -289,6 +288,27 @@ class Invocation:
             return outcome
         return self._closed(turn) or self._returned(turn, value)
 
+    def _event(self, turn: Turn, header: Header) -> Any:
+        """As it was validated, by who started the execution or here. Raises SerializationError for one that does not fit when it
+        is first seen, Held for what cannot be read later."""
+        function, journal, what = self.function, turn.journal, f"the event for {self.function.name!r}"
+        kept, text = journal.event, header.input or "null"
+        new = kept is None and from_outside(text) is not None and not journal.records
+        try:
+            check_annotations(function, turn.terms)
+            adapter = function.event_adapter
+        except SerializationError as error:
+            raise turn.hold(error) from error
+        try:
+            event = read_input(adapter, text if kept is None else kept, what, turn.terms)
+        except SerializationError as error:
+            if new:
+                raise
+            raise turn.hold(error) from error
+        if new and not adapter.pure:
+            turn.keep_event(event.text)
+        return event.value
+
     def _closed(self, turn: Turn) -> Outcome | None:
         reason = turn.closed
         if reason is None:
@@ -299,6 +319,8 @@ class Invocation:
             return Outcome(None, due=reason.due)
         if isinstance(reason, NonDeterminismError):
             return Outcome(None, held=reason)
+        if isinstance(reason, Held):
+            return Outcome(None, held=reason.error)
         raise reason
 
     def _returned(self, turn: Turn, value: Any) -> Outcome:
@@ -307,7 +329,7 @@ class Invocation:
             return Outcome(None, held=leftover)
         what = f"the result of {self.function.name!r}"
         try:
-            text = self.function.result_adapter.encode(value, what)
+            text = self.function.result_adapter.result(value, what, turn.terms)
             turn.check_size(text, what)
         except SerializationError as error:
             return self._raised(turn, error)
@@ -325,7 +347,7 @@ class Invocation:
         if leftover is not None:
             return Outcome(None, held=leftover)
         self.raised = error
-        told = failures.capture(error, keep_state=False)
+        told = failures.capture(error)
         cancelled = isinstance(error, ExecutionCancelled)
         did_something = turn.worked or turn.pending or turn.journal.records
         reported = reported or (self.of_record and not cancelled and not did_something)
@@ -360,8 +382,7 @@ class Invocation:
         """With a payload that the next generation could not read the execution fails."""
         function, what = self.function, f"the payload for {self.function.name!r}"
         try:
-            text = function.event_adapter.encode(renewed.payload, what)
-            function.event_adapter.decode(text, what)
+            text = admitted(function.event_adapter, renewed.payload, what, turn.terms).text
             turn.check_size(text, what)
         except SerializationError as error:
             turn.closed = None

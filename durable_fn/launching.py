@@ -12,6 +12,7 @@ from .core.effects import NOT_THERE, Launch
 from .core.foreign import require_own
 from .core.header import Header, Key, Note, Refusal
 from .core.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
+from .core.values import UNTYPED_ADAPTER
 from .errors import CallTooDeep, ExecutionConflict
 from .hints import send_hint
 from .ports import Backend
@@ -48,7 +49,9 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
     reply = backend.store.create(wanted)
     there = replace(reply, input=None) if isinstance(reply, Header) else reply.header
     assert there is not None
-    check_same(backend, there, wanted, asked.adapter)  # this execution may have made it with another payload
+    check_same(
+        backend, there, wanted, asked.adapter or UNTYPED_ADAPTER
+    )  # this execution may have made it with another payload
     if there.status == "PENDING" and there.run == wanted.run:
         send_hint(backend, there, backend.clock.now())
     return None if wanted.parent is None else _awaited(backend, there, wanted.parent, own=there.run == wanted.run)
@@ -106,7 +109,7 @@ def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
         there is None
         or there.foreign
         or there.fn != asked.fn
-        or there.input_hash != digest(asked.input)
+        or there.input_hash != digest(asked.input.sent)
         or there.cancel
     ):
         return NOT_THERE

@@ -81,6 +81,10 @@ class JournalStore(Protocol):
     """How far apart the clocks of two owners can be; added to every lease."""
     shards: int
 
+    @property
+    def encrypts(self) -> bool:
+        """Whether values go through a codec, so that secrets may be among them."""
+
     def create(self, header: Header) -> Header | Refusal:
         """Put, if the id is free. Refusal("held") carries what stands there. A header with my run is my own success."""
 

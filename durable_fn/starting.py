@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from .core.documents import from_outside
 from .core.durations import aware
 from .core.foreign import require_own
 from .core.header import Header
 from .core.ids import checked_id, new_id
+from .core.inputs import Input, arrived
 from .core.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
-from .core.values import UNTYPED_ADAPTER, Adapter
+from .core.tagged import without_unset
+from .core.terms import STRICT, Terms
+from .core.values import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from .ports import Backend, JournalStore
 
@@ -20,31 +25,44 @@ if TYPE_CHECKING:
     from .handler import DurableFunction
 
 
-def encode_event(function: DurableFunction[Any, Any], event: object) -> str:
-    """A raw Lambda event as stored input: for a typed handler its own JSON, checked against the annotation."""
-    adapter = function.event_adapter
-    what = f"the event for {function.name!r}"
-    if not adapter.typed:
-        return adapter.encode(event, what)
-    try:
-        text = json.dumps(event, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise SerializationError(f"{what} is not JSON: {error}") from error
-    adapter.decode(text, what)
-    return text
+CHECK_VARIABLE: Final = "DURABLE_FN_CHECK_VALUES_UP_TO"
 
 
-def execution_id(function: DurableFunction[Any, Any], event: Any, input: str, default: str | None) -> str:
-    """The idempotency key of an event, by the function's own rule. Raises ValueError for one that is no valid id."""
+def terms_of(backend: Backend) -> Terms:
+    """On which values are stored here. RuntimeError for a variable that is no number of bytes."""
+    given = os.environ.get(CHECK_VARIABLE)
+    if given is None:
+        return Terms(backend.store.encrypts)
+    if not given.strip().isdecimal():
+        raise RuntimeError(
+            f"{CHECK_VARIABLE} must be a number of bytes, got {given!r}: larger values are stored without reading them back"
+        )
+    return Terms(backend.store.encrypts, int(given))
+
+
+def check_annotations(function: DurableFunction[Any, Any], terms: Terms) -> None:
+    """Before anything of an execution happens. Raises SerializationError for annotations that cannot work."""
+    for adapter, what in function.declared:
+        adapter.check(outside=adapter is function.event_adapter)
+        if adapter.secret and not terms.encrypted:
+            raise SerializationError(no_codec(what))
+
+
+def arrived_event(function: DurableFunction[Any, Any], event: object, terms: Terms) -> Input:
+    """A raw Lambda event, validated. Raises SerializationError."""
+    return arrived(function.event_adapter, event, f"the event for {function.name!r}", terms)
+
+
+def execution_id(function: DurableFunction[Any, Any], input: Input, default: str | None) -> str:
+    """The idempotency key of an event, by the function's own rule: a function sees it as validated, a path the JSON that was
+    sent, and then the defaults that were filled in. Raises ValueError for one that is no valid id."""
     rule = function.execution_id
     what = f"the execution id of {function.name!r}"
     if rule is None:
         return checked_id(default or new_id(), what)
     if callable(rule):
-        validated = function.event_adapter.decode(input, f"the event for {function.name!r}")
         try:
-            return checked_id(rule(validated), what)
+            return checked_id(rule(input.value), what)
         except ValueError:
             raise
         except Exception as error:
@@ -52,23 +70,32 @@ def execution_id(function: DurableFunction[Any, Any], event: Any, input: str, de
             raise ValueError(f"{what}: its rule raised {name} for this event: {error}") from error
     from .paths import found_by
 
-    return checked_id(found_by(rule, event, what), what)
+    try:
+        return checked_id(found_by(rule, input.payload, what), what)
+    except ValueError:
+        filled = plain(input.text)
+        if filled == input.payload:
+            raise
+        return checked_id(found_by(rule, filled, what), what)
 
 
 def new_header(
     backend: Backend,
     id: str,
     fn: str,
-    input: str,
+    input: Input | str,
     *,
     retention_ms: int | None,
     timeout_ms: int | None = None,
     run: str | None = None,
     delay_ms: int = 0,
 ) -> Header:
-    """A PENDING header, due now or after the delay, from when on its time counts. `retention_ms` None: it is started by name, so
-    both limits are those of the function, which whoever runs it knows. Raises PayloadTooLarge."""
-    check_fits(backend.store, input, f"the event for {fn!r}")
+    """A PENDING header, due now or after the delay, from when on its time counts. `input`: a text is stored as it was sent.
+    `retention_ms` None: it is started by name, so both limits are those of the function, which whoever runs it knows. Raises
+    PayloadTooLarge."""
+    if isinstance(input, str):
+        input = Input(input, None, input)
+    check_fits(backend.store, input.text, f"the event for {fn!r}")
     now = backend.clock.now()
     begin = now + delay_ms
     horizon = first_horizon(begin, DEFAULT_RETENTION_MS if retention_ms is None else retention_ms, timeout_ms)
@@ -85,8 +112,8 @@ def new_header(
         horizon=horizon,
         retention=retention,
         deadline=deadline,
-        input_hash=digest(input),
-        input=input,
+        input_hash=digest(input.sent),
+        input=input.text,
         due=begin,
     )
 
@@ -144,10 +171,13 @@ def _same(adapter: Adapter, one: str, other: str) -> bool:
     if not adapter.typed:
         return False
     try:
-        values = [adapter.decode(text, "an input") for text in (one, other)]
-        if values[0] == values[1]:  # the order of a set differs from process to process
-            return True
-        texts = [adapter.encode(value, "an input") for value in values]
+        texts = [read_input(adapter, text, "an input").text for text in (one, other)]
     except SerializationError:
         return False
-    return texts[0] == texts[1]
+    return digest(without_unset(texts[0])) == digest(without_unset(texts[1]))
+
+
+def read_input(adapter: Adapter, text: str, what: str, terms: Terms = STRICT) -> Kept:
+    """A stored input: as it was validated, or, where nobody has done that yet, validated now."""
+    sent = from_outside(text)
+    return Kept(text, adapter.decode(text, what)) if sent is None else adapter.receive(sent, what, terms)

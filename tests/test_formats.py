@@ -232,7 +232,7 @@ def test_whoever_is_held_after_a_death_leaves_the_fence_to_the_next(died: bool) 
         bench.clock.sleep(1000)
     renumber(bench.backend.__class__(bench.sqlite, bench.hints, bench.clock, "sqlite"), "x", JOURNAL)  # type: ignore[arg-type]
     bench.resume()
-    assert ("blank" in bench.bodies()[0]) is died
+    assert ("handover" in bench.bodies()[0]) is died
 
 
 def test_a_reply_that_is_lost_holds_it_once() -> None:

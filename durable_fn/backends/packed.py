@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.failures import class_name
 from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
 from ..core.inbox import Entry
 from ..core.journal import Segment
+from ..core.parts import class_name
 from ..core.retention import Edition
 from ..errors import JournalDamaged, PayloadTooLarge
 from ..ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
@@ -57,19 +57,21 @@ class Packing:
         return size <= _MOST and len(zlib.compress(text.encode(), 6)) * 4 // 3 + 200 <= self.room
 
     def pack(self, text: str, id: str, run: str) -> str:
-        marked = text.startswith(_MARK)  # it must not be taken for a packed one
+        marked = _looks_packed(text)
         if self.codec is None and len(text) * 4 <= _COMPRESS_AT and not marked:
             return text
         raw = text.encode()
         data, how = raw, ""
-        if len(raw) > _COMPRESS_AT:
+        if marked:  # what is only wrapped has no checksum
+            data, how = zlib.compress(raw, 6), "z"
+        elif len(raw) > _COMPRESS_AT:
             small = zlib.compress(raw, 6)
             most = self.item if self.codec is None else self.room * 7 // 10  # what fits as it is
             if len(small) * 3 < len(raw) * 2 or (len(raw) > most and len(small) < len(raw)):
                 data, how = small, "z"
         if self.codec is not None:
             data, how = self.codec.encode(data, id), how + "c"
-        if not how and len(raw) <= self.item and not marked:
+        if not how and len(raw) <= self.item:
             return text
         packed = f"{_MARK}{how}:{base64.b64encode(data).decode()}"
         return packed if len(packed) <= self.item else self._away(data, how, id, run)
@@ -93,6 +95,8 @@ class Packing:
 
     def unpack(self, text: str, id: str) -> str:
         if not text.startswith(_MARK):
+            if _looks_packed(text):
+                raise ValueError(f"a stored value of execution {id!r} is damaged: it begins with {text[:1]!r}")
             return text
         how, colon, content = text[1:].partition(":")
         if not colon or set(how) - set("zcb"):
@@ -105,16 +109,37 @@ class Packing:
                 )
             data = self.codec.decode(data, id)
         if "z" in how:
-            inflate = zlib.decompressobj()
-            data = inflate.decompress(data, _LARGEST_UNPACKED)
-            if inflate.unconsumed_tail:
-                raise ValueError(f"a stored value of execution {id!r} is larger than {_LARGEST_UNPACKED:,} bytes")
+            data = _inflated(data, id)
         return data.decode()
 
     def _blob(self, key: str, id: str) -> bytes:
+        """The key tells what must be there."""
         if self.blobs is None:
             raise RuntimeError(f"execution {id!r} has a value in a bucket, and DURABLE_FN_BUCKET is not set")
-        return self.blobs.get(key)
+        data = self.blobs.get(key)
+        if hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]:
+            raise ValueError(f"a stored value of execution {id!r} in the bucket is not what was put there: {key!r}")
+        return data
+
+
+def _looks_packed(text: str) -> bool:
+    """Whether it begins as a packed text does, or as one that is damaged: such a text is packed itself."""
+    return text[:1] < " " and text[:1] not in ("", "\t")
+
+
+def _inflated(data: bytes, id: str) -> bytes:
+    """The whole value and nothing behind it: its checksum stands at the end, so part of it is no value."""
+    inflate = zlib.decompressobj()
+    try:
+        whole = inflate.decompress(data, _LARGEST_UNPACKED)
+    except zlib.error as error:
+        raise ValueError(f"a stored value of execution {id!r} is damaged: {error}") from error
+    if inflate.unconsumed_tail:
+        raise ValueError(f"a stored value of execution {id!r} is larger than {_LARGEST_UNPACKED:,} bytes")
+    if not inflate.eof or inflate.unused_data:
+        what = "something follows it" if inflate.eof else "its end is missing"
+        raise ValueError(f"a stored value of execution {id!r} is damaged: {what}")
+    return whole
 
 
 class PackedStore:
@@ -128,6 +153,10 @@ class PackedStore:
         self.max_body = _MOST if blobs is not None else store.max_body
         self.skew_ms = store.skew_ms
         self.shards = store.shards
+
+    @property
+    def encrypts(self) -> bool:
+        return self.packing.codec is not None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)

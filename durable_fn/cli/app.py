@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from handlers_demo.script import load
 
@@ -95,12 +96,12 @@ def _changes(given: Sequence[str]) -> dict[str, Any]:
 def _say_where(console: Console, report: Report, url: str, keep: bool) -> None:
     if keep:
         kept = f"Kept in {report.directory}. The journal: durable-fn history {report.id} --backend {url}"
-        console.print(kept, soft_wrap=True)
+        console.print(screens.plain(kept), soft_wrap=True)
     else:
         text = (
             f"The handler is handlers_demo/{report.demo}/handler.py. --keep keeps the journal, --list shows more demos."
         )
-        console.print(text, soft_wrap=True)
+        console.print(screens.plain(text), soft_wrap=True)
 
 
 @app.command()
@@ -119,9 +120,9 @@ def init(
         _echo({"directory": str(directory.resolve()), "files": [str(p.relative_to(directory)) for p in written]})
         return
     for path in written:
-        typer.echo(f"wrote {path}")
+        typer.echo(f"wrote {screens.visible(str(path))}")
     follow = "copy its resources into your template" if snippet else f"cd {directory} && make test"
-    typer.echo(f"Next: {follow}")
+    typer.echo(f"Next: {screens.visible(follow)}")
 
 
 @app.command("list")
@@ -182,7 +183,8 @@ def _ask(question: Callable[[], T]) -> T:
 
 
 def _failure(text: str) -> typer.Exit:
-    Console(stderr=True, highlight=False).print(f"[bold red]Error:[/] {text}", soft_wrap=True)
+    said = Text.assemble(("Error: ", "bold red"), screens.plain(text))
+    Console(stderr=True, highlight=False).print(said, soft_wrap=True)
     return typer.Exit(1)
 
 

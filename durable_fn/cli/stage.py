@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any, Final
 
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from handlers_demo.script import NAMES, Script, load
 
-from .screens import STATUS_STYLE, shorten
+from .screens import STATUS_STYLE, plain, shorten, visible
 from .timeline import Report, Row
 
 _COLOURS: Final = {"worker 1": "cyan", "worker 2": "magenta", "worker 3": "yellow"}
@@ -57,7 +56,7 @@ class Stage:
         grid.add_column(width=12, style=_COLOURS.get(row.worker or "", "green"), no_wrap=True)
         grid.add_column()
         when = _day(row.clock) if days else f"{row.at:.2f} s"
-        grid.add_row(when, row.worker or row.who or "", sentence(row))
+        grid.add_row(when, plain(row.worker or row.who or ""), sentence(row))
         self._console.print(grid)
 
 
@@ -77,7 +76,7 @@ def _span(seconds: float | None) -> str:
 
 def sentence(row: Row) -> Text:
     """What a row says."""
-    step = (f"{row.step}", "bold")
+    step = (visible(f"{row.step}"), "bold")
     if row.what == "done":
         again = f" (attempt {row.attempt})" if (row.attempt or 1) > 1 else ""
         return Text.assemble(("✔ ", "green"), step, again, ("  " + _result(row.result), "dim"))
@@ -90,7 +89,7 @@ def sentence(row: Row) -> Text:
         )
         return Text.assemble(("☠ SIGKILL", "bold red"), f" to pid {row.pid}; {lease}")
     if row.what == "takes over":
-        return Text.assemble(("↻ takes over", "bold"), f"; replayed, not run: {_counted(row.replayed)}")
+        return Text.assemble(("↻ takes over", "bold"), f"; replayed, not run: {visible(_counted(row.replayed))}")
     if row.what == "answered":
         return Text.assemble(("✔ ", "green"), step, " answered", ("  " + _result(row.result), "dim"))
     texts = {
@@ -103,7 +102,7 @@ def sentence(row: Row) -> Text:
         "cancelled": f"⊘ cancelled at {row.step}: {row.error}",
         "finished": "■ finished",
     }
-    return Text(texts[row.what])
+    return plain(texts[row.what])
 
 
 def _counted(names: list[str]) -> str:
@@ -141,9 +140,9 @@ def _panel(report: Report) -> Panel:
     shown = {key: value for key, value in result.items() if value not in hidden and key not in ("traceback", "data")}
     facts = {**{key: _fact(value) for key, value in shown.items()}, **report.notes}
     width = max((len(key) for key in facts), default=0)
-    lines = Text("\n").join(Text(f"{key:<{width}}  {value}") for key, value in facts.items())
+    lines = Text("\n").join(plain(f"{key:<{width}}  {value}") for key, value in facts.items())
     style = STATUS_STYLE.get(report.status, "yellow") if report.ok else "red"
-    title = f"{escape(report.result_name)}: {report.status}"
+    title = plain(f"{report.result_name}: {report.status}")
     return Panel(lines, title=title, border_style=style, expand=False)
 
 

@@ -7,6 +7,7 @@ from ..core.header import Header, Refusal
 from ..core.ids import checked_id
 from ..core.ids import new_id as fresh_id
 from ..core.inbox import REDRIVE, entry, numbered
+from ..core.inputs import Input
 from ..core.journal import Segment
 from ..core.retention import OF_FUNCTION
 from ..core.rewind import rewinding
@@ -57,11 +58,12 @@ def fork(executions: Executions, id: str, from_step: str, new_id: str | None) ->
 
 def _wanted(executions: Executions, loaded: Loaded, new_id: str | None) -> Header:
     header = loaded.header
+    input = header.input or "null"
     return new_header(
         executions.backend,
         fresh_id() if new_id is None else checked_id(new_id, "new_id"),
         header.fn,
-        header.input or "null",
+        Input(input, None, input),
         retention_ms=header.retention * 1000 if header.retention != OF_FUNCTION else None,
         timeout_ms=limit_of(header, loaded.segments),
     )

@@ -8,12 +8,13 @@ from ..core.durations import milliseconds
 from ..core.events import component
 from ..core.header import Header
 from ..core.ids import checked_id, new_id
-from ..core.values import UNTYPED, adapter, plain, to_plain_json
+from ..core.inputs import Input, admitted, unseen
+from ..core.values import UNTYPED, adapter
 from ..errors import ExecutionConflict, UnknownFunction
 from ..handler import DurableFunction
 from ..hints import send_hint
 from ..ports import Backend
-from ..starting import check_same, execution_id, new_header
+from ..starting import check_annotations, check_same, execution_id, new_header, terms_of
 from ..types import Duration, IfExists
 
 
@@ -57,7 +58,7 @@ def _wanted(
     delay: Duration | None,
 ) -> Header:
     component(fn)
-    input = _encoded(function, fn, payload)
+    input = unseen(payload) if function is None else _admitted(backend, function, payload)
     return new_header(
         backend,
         _id(function, input, id),
@@ -69,21 +70,18 @@ def _wanted(
     )
 
 
-def _encoded(function: DurableFunction[Any, Any] | None, fn: str, payload: object) -> str:
-    if function is None:
-        return to_plain_json(payload)
-    what = f"the payload for {fn!r}"
-    text = function.event_adapter.encode(payload, what)
-    function.event_adapter.decode(text, what)
-    return text
+def _admitted(backend: Backend, function: DurableFunction[Any, Any], payload: object) -> Input:
+    terms = terms_of(backend)
+    check_annotations(function, terms)
+    return admitted(function.event_adapter, payload, f"the payload for {function.name!r}", terms)
 
 
-def _id(function: DurableFunction[Any, Any] | None, input: str, id: str | None) -> str:
+def _id(function: DurableFunction[Any, Any] | None, input: Input, id: str | None) -> str:
     if id is not None:
         return checked_id(id)
     if function is None or function.execution_id is None:
         return new_id()
-    return execution_id(function, plain(input), input, None)
+    return execution_id(function, input, None)
 
 
 def _attach(

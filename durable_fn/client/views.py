@@ -14,7 +14,8 @@ from ..core.durations import aware, moment
 from ..core.foreign import recorded_error, require_own
 from ..core.header import Header, outlined
 from ..core.journal import Journal
-from ..core.values import UNTYPED, adapter, plain
+from ..core.parts import class_name
+from ..core.values import UNTYPED, adapter, plain, result_of
 from ..errors import CallError, CallTimeout, DurableError, JournalDamaged
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
 from .executions import Executions
@@ -90,7 +91,7 @@ def result(header: Header, result_type: object) -> Any:
         require_own(header)
     if header.status == "SUCCEEDED":
         kind = adapter(UNTYPED if result_type is None else result_type)
-        return kind.decode(header.result or "null", f"the result of execution {id!r}")
+        return result_of(kind, header.result or "null", f"the result of execution {id!r}")
     if header.live:
         raise CallTimeout(
             f"execution {id!r} is {header.status} and has no result yet; it goes on, ask again later",
@@ -141,7 +142,7 @@ def _held(header: Header, error: ErrorInfo | None) -> ErrorInfo | None:
 
 
 def _told(error: Exception) -> ErrorInfo:
-    return {"error_type": failures.class_name(type(error)), "message": failures.readable(str(error))}
+    return {"error_type": class_name(type(error)), "message": failures.readable(str(error))}
 
 
 def _with_advice(error: ErrorInfo) -> ErrorInfo:

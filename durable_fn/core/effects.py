@@ -10,9 +10,11 @@ from .current import StepInfo
 if TYPE_CHECKING:
     from .events import Event
     from .fan import Fan
+    from .inputs import Input
     from .journal import Record
     from .scope import Scope
     from .turn import Turn
+    from .values import Adapter
 
 T = TypeVar("T")
 
@@ -79,14 +81,15 @@ class Park:
 
 
 class Decide:
-    """As `Settle`, durable, if nothing has come that is not in hand: it was decided because something did not come. Sent back:
-    True, or False after the inbox was read again. The event is never pending, so no other commit can write it without the
-    condition."""
+    """As `Settle`, durable, if nothing has come since: it was decided because something did not come. `version`: of the inbox
+    that was looked at. Sent back: True, or False where something came, which is in hand then. The event is never pending, so no
+    other commit can write it without the condition."""
 
-    __slots__ = ("event",)
+    __slots__ = ("event", "version")
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, version: object) -> None:
         self.event = event
+        self.version = version
 
 
 class Expire:
@@ -112,12 +115,12 @@ class Launch:
         self,
         fn: str,
         id: str,
-        input: str,
+        input: Input,
         key: str | None,
         retention_ms: int | None,
         timeout_ms: int | None = None,
         delay_ms: int = 0,
-        adapter: Any = None,
+        adapter: Adapter | None = None,
         attach: bool = False,
         by: str = "",
     ) -> None:

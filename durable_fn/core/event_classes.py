@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import SerializationError
-from .values import UNTYPED, UNTYPED_ADAPTER, parameter_annotation, plain_function
+from .annotations import parameter_annotation, plain_function
+from .terms import STRICT, Terms
+from .values import UNTYPED, Kept, UntypedAdapter
 
 _POWERTOOLS: Final = "aws_lambda_powertools.utilities.data_classes"
 _TYPED_DICTS: Final = "aws_lambda_typing"
@@ -17,19 +19,27 @@ _ANYTHING: Final = (inspect.Parameter.empty, Any, "Any", "typing.Any")
 
 def takes_raw_events(fn: Callable[..., Any]) -> bool:
     """Whether its second parameter is a Lambda context, or its event one of the classes for Lambda's events."""
-    return _takes_lambda_context(fn) or is_event_class(parameter_annotation(fn, 0))
+    return _takes_lambda_context(fn) or is_event_class(_resolved(fn, 0))
 
 
 def _takes_lambda_context(fn: Callable[..., Any]) -> bool:
     parameters = list(inspect.signature(plain_function(fn)).parameters.values())
     if len(parameters) < 2:
         return False
-    written, annotation = parameters[1].annotation, parameter_annotation(fn, 1)
+    written, annotation = parameters[1].annotation, _resolved(fn, 1)
     if annotation is not UNTYPED and isinstance(annotation, type):
         return annotation.__name__ == "LambdaContext" or annotation.__module__.startswith(_OF_LAMBDA)
     if written not in _ANYTHING:  # it cannot be resolved: an import for checkers only
         return str(written).strip("'\"").rpartition(".")[2] == "LambdaContext"
     return parameters[1].name == "context"
+
+
+def _resolved(fn: Callable[..., Any], index: int) -> Any:
+    """UNTYPED where it cannot be: a handler that is called says so."""
+    try:
+        return parameter_annotation(fn, index)
+    except SerializationError:
+        return UNTYPED
 
 
 def is_event_class(annotation: Any) -> bool:
@@ -39,21 +49,21 @@ def is_event_class(annotation: Any) -> bool:
     )
 
 
-class EventClassAdapter:
+class EventClassAdapter(UntypedAdapter):
     """What is stored is the event as Lambda delivered it. A TypedDict says more about it than is checked here."""
-
-    typed = False
 
     def __init__(self, cls: type) -> None:
         self._cls: Callable[[Any], Any] | None = None if issubclass(cls, dict) else cls
 
-    def encode(self, value: object, what: str) -> str:
-        if self._cls is not None:
-            value = getattr(value, "raw_event", value)
-        return UNTYPED_ADAPTER.encode(value, what)
+    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
+        text = self.encode(value, what, terms)
+        return Kept(text, self.decode(text, what))
+
+    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        return super().encode(value if self._cls is None else getattr(value, "raw_event", value), what, terms)
 
     def decode(self, text: str, what: str) -> Any:
-        value = UNTYPED_ADAPTER.decode(text, what)
+        value = super().decode(text, what)
         if self._cls is None:
             return value
         if not isinstance(value, dict):

@@ -46,7 +46,9 @@ FORK_ID: Final = "$fork"
 """The line that ends what a fork was copied from."""
 WALKED_ID: Final = "$walked"
 """How far code has gone that recorded nothing there: what it logged is not logged again. JSON: operations called, by scope."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, WALKED_ID})
+EVENT_ID: Final = "$event"
+"""The line that keeps the event as it was validated, where who started the execution could not do that."""
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID})
 
 NO_PLACE: Final = -1
 """Position of what a replay finds by its id alone: operations with a key, and patches."""
@@ -143,8 +145,13 @@ def beginning(at: int, custom: str | None = None) -> str:
     return body(lines if custom is None else [*lines, Event(STATUS_ID, "status", 0, SUCCEEDED, 1, at, 0, custom)])
 
 
+def handover(at: int) -> str:
+    """As a fence, after an owner that gave the execution back: none died."""
+    return Event("", "handover", 0, BEGUN, 1, at).line()
+
+
 def blank(at: int) -> str:
-    """The body of a segment that says nothing: no owner died for it."""
+    """The body of a segment that was a redrive's line: no owner died for it."""
     return Event("", "blank", 0, BEGUN, 1, at).line()
 
 
@@ -152,7 +159,10 @@ _ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
 """Kinds whose entries move nobody: what they are made of does, or the code asks for them by their id."""
 
 
+FANS: Final = frozenset({"parallel", "map", "race"})
+"""Kinds with branches."""
 END_ID: Final = "$end"
+STUCK_ID: Final = "$stuck"
 """The line by which an async execution was cancelled or timed out."""
 NATIVE: Final = frozenset({"timer", "thread", "end", "stuck"})
 """Kinds that only async handlers have: what moved them besides operations."""
@@ -227,6 +237,12 @@ def has_key(id: str) -> bool:
 def is_keyed(id: str) -> bool:
     """Whether it, or something that it is inside of, has a key: its place in the log is not compared."""
     return ":" in id
+
+
+def branch_of(id: str) -> str:
+    """The path of the branch that an operation is in, without native tasks."""
+    parts = [part for part in id.split("/")[:-1] if not part.startswith("~")]
+    return "".join(f"{part}/" for part in parts)
 
 
 def escaped(text: str) -> str:

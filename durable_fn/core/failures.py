@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import traceback
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any, Final
 from ..errors import SerializationError
 from ..types import ErrorInfo
 from . import causes, tagged
+from .parts import class_name
+from .remade import Remains, remade, remains
 
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000
@@ -19,9 +22,9 @@ _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("core/").rem
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A recorded error. `state` holds `args` and `__dict__`, encoded, where a class is to be rebuilt from them. `causes`: the
-    operations that an execution, a branch or a child ended by. `own`: the SDK's word on a step, not what its body raised.
-    `reported`: of an execution whose record was reported as failed, so that it comes again."""
+    """A recorded error. `state`: what it is made again from, and `known`: the classes that it comes back as, the nearest first,
+    where that was asked for. `causes`: the operations that an execution, a branch or a child ended by. `own`: the SDK's word on a
+    step, not what its body raised. `reported`: of an execution whose record was reported as failed, so that it comes again."""
 
     error_type: str
     message: str
@@ -30,6 +33,7 @@ class Failure:
     state: str | None
     causes: tuple[causes.Cause, ...] = ()
     own: bool = False
+    known: tuple[str, ...] = ()
     reported: bool = False
 
 
@@ -75,21 +79,27 @@ def own_stop(error: StopIteration) -> OwnStop:
 NOTHING: Final = '{"type":"","message":""}'
 
 
-def capture(error: BaseException, *, keep_state: bool, own: bool = False) -> Failure:
-    """Never raises: an error whose own methods fail is recorded as well as can be."""
+def capture(
+    error: BaseException, *, own: bool = False, classes: tuple[type[Exception], ...] = (), depth: int = 0
+) -> Failure:
+    """Never raises: an error whose own methods fail is recorded as well as can be. One of these classes can be made again."""
+    kept = _remains(error, classes, depth) if isinstance(error, Exception) else None
     return Failure(
         class_name(type(error)),
         readable(_message(error)),
         _text(_trace(error), _TRACE, keep_end=True),
         _data(error),
-        _state(error) if keep_state else None,
+        None if kept is None else kept.state,
         own=own,
+        known=() if kept is None else kept.known,
     )
 
 
-def class_name(cls: type) -> str:
-    """ "module.QualName"; built-ins without a module."""
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+def _remains(error: Exception, classes: tuple[type[Exception], ...], depth: int) -> Remains | None:
+    try:
+        return remains(error, classes, readable(_message(error)), {causes.MARK}, depth)
+    except Exception:
+        return None
 
 
 def _message(error: BaseException) -> str:
@@ -131,15 +141,6 @@ def _data(error: BaseException) -> Any:
         return None
 
 
-def _state(error: BaseException) -> str | None:
-    try:
-        own = {name: value for name, value in error.__dict__.items() if name != causes.MARK}
-        text = tagged.encode([error.args, own], "the error's state")
-        return text if len(text) <= _DATA else None
-    except Exception:
-        return None
-
-
 def encode(failure: Failure) -> str:
     """One line of JSON; what is empty is left out."""
     row: dict[str, Any] = {"type": failure.error_type, "message": failure.message}
@@ -155,6 +156,8 @@ def encode(failure: Failure) -> str:
         row["own"] = True
     if failure.reported:
         row["reported"] = True
+    if failure.known:
+        row["known"] = failure.known
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -163,47 +166,38 @@ def decode(text: str) -> Failure:
     try:
         row = json.loads(text)
         kind, message, trace, state = row["type"], row["message"], row.get("traceback", ""), row.get("state")
-        if not all(isinstance(part, str) for part in (kind, message, trace, state or "")):
+        known = tuple(row.get("known", ()))
+        if not all(isinstance(part, str) for part in (kind, message, trace, state or "", *known)):
             raise TypeError("a field is not text")
         found, own = causes.read(row.get("causes")), row.get("own") is True
-        return Failure(kind, message, trace, row.get("data"), state, found, own, row.get("reported") is True)
+        reported = row.get("reported") is True
+        return Failure(kind, message, trace, row.get("data"), state, found, own, known, reported)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
 
 
 def rebuild(failure: Failure, classes: tuple[type[Exception], ...]) -> Exception | None:
-    """An instance of the recorded class, if it is one of `classes` or a subclass of one that is loaded. Made without
-    `__init__`, whose parameters nobody knows. None where its recorded state cannot be read, and for what cannot be raised."""
-    for cls in classes:
-        found = _named(cls, failure.error_type)
+    """An instance of the nearest class that is known here: one of `classes`, or a subclass of one that is loaded. None where
+    there is none, or its recorded state cannot be read, and for what cannot be raised."""
+    for name in failure.known:
+        found = next((there for cls in classes if (there := _named(cls, name)) is not None), None)
         if found is not None and issubclass(found, _STOPS):
             return None
         if found is not None:
-            try:
-                return _instance(found, failure)
-            except (SerializationError, TypeError, ValueError):
-                return None
+            with contextlib.suppress(Exception):
+                return remade(found, failure.state)
     return None
 
 
 def _named(cls: type[Exception], name: str) -> type[Exception] | None:
+    """Of several with one name, in a function that is called again, the one that was made last."""
     if class_name(cls) == name:
         return cls
-    for sub in cls.__subclasses__():
+    for sub in reversed(cls.__subclasses__()):
         found = _named(sub, name)
         if found is not None:
             return found
     return None
-
-
-def _instance(cls: type[Exception], failure: Failure) -> Exception:
-    args, attributes = (failure.message,), {}
-    if failure.state is not None:
-        args, attributes = tagged.decode(failure.state, f"the state of a {failure.error_type}")
-    error = cls.__new__(cls, *args)
-    error.args = tuple(args)
-    error.__dict__.update(attributes)
-    return error
 
 
 def info(failure: Failure, attempts: int | None = None) -> ErrorInfo:

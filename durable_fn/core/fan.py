@@ -9,7 +9,7 @@ from ..batch import BatchItem, BatchResult, Completion
 from ..types import CompletionReason, ItemStatus
 from .journal import Record
 from .scope import Branch
-from .values import UNTYPED_ADAPTER, Adapter
+from .values import Adapter
 
 
 class Strand:
@@ -44,9 +44,6 @@ class Strand:
     @property
     def what(self) -> str:
         return f"the result of branch {self.name!r}"
-
-    def read(self, text: str) -> Any:
-        return (self.adapter or UNTYPED_ADAPTER).decode(text, self.what)
 
 
 class Fan:

@@ -43,4 +43,4 @@ def recorded_error(header: Header) -> ErrorInfo | None:
         return failures.info(failures.decode(header.error or ""))
     except SerializationError:
         ended_well = header.ended and header.error is None
-        return None if ended_well else failures.info(failures.capture(error, keep_state=False))
+        return None if ended_well else failures.info(failures.capture(error))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..types import ErrorInfo, EventStatus, HistoryEvent
-from . import failures
+from . import documents, failures
 from .durations import aware
 from .events import (
     BEGUN,
@@ -84,7 +84,7 @@ def _origin(header: Header, segments: Iterable[Segment]) -> str:
         if not _aside(event):
             shown_before += 1
         elif event.id not in (STATUS_ID, REWIND_ID, WALKED_ID):
-            asides.append([shown_before, event.line()])
+            asides.append([shown_before, documents.masked(event.line())])
     return json.dumps({"seed": seed_of(header), "asides": asides}, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -92,7 +92,9 @@ def _of_execution(
     header: Header, at: int, status: EventStatus, value: str | None, error: ErrorInfo | None
 ) -> HistoryEvent:
     result = None if value is None else plain(value)
-    return HistoryEvent(header.id, "execution", header.fn, aware(at), status, 1, result, error, entry=value or "")
+    return HistoryEvent(
+        header.id, "execution", header.fn, aware(at), status, 1, result, error, entry=documents.masked(value or "")
+    )
 
 
 def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
@@ -145,6 +147,6 @@ def shown(event: Event, begun: int | None = None) -> HistoryEvent:
         result=plain(_result(event)) if event.status == SUCCEEDED else None,
         error=error,
         due=aware(event.due) if event.due else None,
-        entry=event.line(),
+        entry=documents.masked(event.line()),
         began=None if begun is None else aware(begun),
     )

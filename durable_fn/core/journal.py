@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from .events import (
     BEGUN,
     CANCELLED,
+    EVENT_ID,
     FAILED,
     FORK_ID,
     GENERATION_ID,
@@ -138,6 +139,7 @@ class Journal:
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # what `set_status` wrote last
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
+        self.event: str | None = None  # as it was validated, where that is not the input
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
         self._in: dict[str, list[Record]] | None = None
@@ -166,7 +168,8 @@ class Journal:
         if is_fence(segment.body):
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == "fence" else 0
-            self._mark(event.at)
+            if event.kind == "blank":  # the next owner's handler sees the times that the one before it saw
+                self._mark(event.at)
             return
         self.fences = 0
         self.last_segment = len(self.line)
@@ -208,6 +211,8 @@ class Journal:
             self.custom = event.value
         elif event.id == WALKED_ID:
             self.walked.update(json.loads(event.value))
+        elif event.id == EVENT_ID:
+            self.event = event.value
         elif event.id == GENERATION_ID:
             self.generation = self.resumed = event.at
         elif event.id == FORK_ID:
@@ -223,12 +228,8 @@ class Journal:
         self.origin = event.due
         self._mark(event.at)
 
-    def resume(self, at: int) -> None:
-        """This owner's own fence was written: the code goes on from here now."""
-        self._mark(at)
-
     def _mark(self, at: int) -> None:
-        """What follows the last result was done again by a new owner, from this time on."""
+        """What follows the last result is done anew from this time on: after a redrive, in a fork."""
         if self.deliveries:
             self.deliveries[-1].resumed = at
         else:
@@ -300,14 +301,21 @@ class Journal:
             self.hand_out(record)
 
     def at_position(self, scope: str, position: int) -> Record | None:
-        """The record at a position of a scope; built on the first need, which is the first live operation."""
+        """The record at a position of a scope; built on the first need, which is the first live operation. What is kept by its
+        id alone has none."""
         if self._positions is None:
-            self._positions = {(scope_of(r.id), r.position): r for r in tuple(self.records.values())}
+            placed = [record for record in tuple(self.records.values()) if not record.aside]
+            self._positions = {(scope_of(record.id), record.position): record for record in placed}
         return self._positions.get((scope, position))
 
     def has_from(self, scope: str, position: int) -> bool:
         """Whether a scope has a record at this position or behind it."""
-        return any(scope_of(r.id) == scope and r.position >= position for r in tuple(self.records.values()))
+        records = tuple(self.records.values())
+        return any(scope_of(r.id) == scope and r.position >= position and not r.aside for r in records)
+
+    def has_uncalled(self) -> bool:
+        """Whether anything is recorded that the code has not asked for yet."""
+        return any(not self.records[id].handed_out for id in self.untaken)
 
     def has_behind(self, record: Record) -> bool:
         """Whether the code may have asked for something after this operation, in the same branch or task. Where one of the two

@@ -16,14 +16,14 @@ from .fan import Fan, Strand
 from .operations.calls import Target
 from .retry import Every, Retry, RetryPolicy, checked_retry
 from .steps import StepOptions, StepPlan, callable_name, is_async, plan_of
-from .values import UNTYPED, UNTYPED_ADAPTER, Adapter, adapter, return_annotation, to_plain_json
+from .values import UNTYPED, Adapter, adapter, result_adapter, return_annotation, usable
 
 Pace: TypeAlias = RetryPolicy | Callable[[Any, int], Duration | None]
 DEFAULT_EVERY = RetryPolicy(max_attempts=None, initial_delay=5, max_delay=300, jitter="none")
 
 
 def of(result_type: object) -> Adapter:
-    return adapter(UNTYPED if result_type is None else result_type)
+    return usable(adapter, UNTYPED if result_type is None else result_type)
 
 
 def optional_ms(duration: Duration | None, what: str) -> int | None:
@@ -35,8 +35,8 @@ def optional_ms(duration: Duration | None, what: str) -> int | None:
 
 def branch_adapter(fn: Callable[..., Any]) -> Adapter | None:
     """None where the function does not say what it returns."""
-    annotation = return_annotation(fn)
-    return None if annotation is UNTYPED else adapter(annotation)
+    found = usable(result_adapter, fn)
+    return found if found.typed or return_annotation(fn) is not UNTYPED else None
 
 
 def parallel_fan(
@@ -153,16 +153,11 @@ def target_of(target: Any, payload: object, result_type: object = None) -> Targe
     """`target`: a DurableFunction or the name of one."""
     if isinstance(target, str):
         component(target)
-        text = to_plain_json(payload)
-        return Target(target, text, of(result_type), UNTYPED_ADAPTER, retention_ms=None, timeout_ms=None)
+        return Target(target, payload, of(result_type), None, retention_ms=None, timeout_ms=None)
     if not hasattr(target, "event_adapter"):
         raise TypeError(f"the target must be a durable function or its name, got {type(target).__name__}")
-    events, what = target.event_adapter, f"the payload for {target.name!r}"
-    text = events.encode(payload, what)
-    events.decode(text, what)
-    return Target(
-        target.name, text, target.result_adapter, events, retention_ms=target.retention_ms, timeout_ms=target.timeout_ms
-    )
+    limits = {"retention_ms": target.retention_ms, "timeout_ms": target.timeout_ms}
+    return Target(target.name, payload, target.result_adapter, target.event_adapter, **limits)
 
 
 # -- steps inside other operations ---------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from .cuts import begun_anew, consequences
 from .events import (
     BEGUN,
     END_ID,
+    EVENT_ID,
     FAILED,
     FORK_ID,
     GENERATION_ID,
@@ -125,7 +126,7 @@ def _without(segments: list[Segment], line: Event, log: Rewound) -> list[Segment
         gone, aside, targets = consequences(events, causes.read(json.loads(value)))
     else:
         gone, aside, targets = set(), set(), set()
-    gone -= {place for place, event in enumerate(events) if event.id in (FORK_ID, GENERATION_ID)}
+    gone -= {place for place, event in enumerate(events) if event.id in (EVENT_ID, FORK_ID, GENERATION_ID)}
     anew = begun_anew(events, gone, targets, line.at)
     _count(events, gone, targets, log)
     kept, place = [], 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from ..types import Duration, Semantics
+from .annotations import note_names
 from .durations import milliseconds
 from .events import component, key_component
 from .retry import Retry, checked_retry
@@ -76,17 +77,18 @@ class StepPlan:
 def _adapter_of(fn: Callable[..., Any], options: StepOptions) -> Adapter:
     """Of its result. To resolve an annotation takes long: it is kept on the function, for the copies that are made of it with a
     key each."""
-    from .values import adapter, return_annotation
+    from .values import adapter, result_adapter, usable
 
     if options.result_type is not None:
-        return adapter(options.result_type)
+        return usable(adapter, options.result_type)
     original = _target(getattr(fn, _ORIGINAL, fn))
     known: tuple[Any, Adapter] | None = getattr(original, _RESULT, None)
     if known is not None and known[0] is original:
         return known[1]
-    found = adapter(return_annotation(fn))
-    with contextlib.suppress(AttributeError, TypeError):
-        setattr(original, _RESULT, (original, found))
+    found = usable(result_adapter, fn)
+    if found.usable:
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(original, _RESULT, (original, found))
     return found
 
 
@@ -101,9 +103,17 @@ def plan_of(fn: Callable[..., Any]) -> StepPlan:
             "not ctx.step(fn(argument))"
         )
     plan = StepPlan(fn)
-    with contextlib.suppress(AttributeError, TypeError):  # a built-in or an object with slots: planned again next time
-        setattr(plan.target, _PLAN, plan)
+    if plan.adapter.usable:  # else a name in its annotation may be there later
+        with contextlib.suppress(
+            AttributeError, TypeError
+        ):  # a built-in or an object with slots: planned again next time
+            setattr(plan.target, _PLAN, plan)
     return plan
+
+
+def is_step(fn: Any) -> bool:
+    """Whether it is one by declaration: by `@step`, or `step(fn, ...)`."""
+    return callable(fn) and isinstance(getattr(fn, _OPTIONS, None), StepOptions)
 
 
 def options_of(fn: Any) -> StepOptions:
@@ -157,6 +167,7 @@ class _StepDecorator:
         self._options = options
 
     def __call__(self, fn: F, /) -> F:
+        note_names(fn)
         return _decorate(fn, self._options)
 
 
@@ -250,7 +261,11 @@ def step(
         return _StepDecorator(options)
     if not callable(fn):
         raise TypeError(f"step() takes a function, got {type(fn).__name__}")
-    if options == StepOptions():  # the bare @step: a marker for the reader, nothing to store
+    note_names(fn)
+    if options == StepOptions():  # the bare @step: a marker
+        if not is_step(fn):
+            with contextlib.suppress(AttributeError, TypeError):  # a built-in
+                setattr(fn, _OPTIONS, options)
         return fn
     return _decorate(_copy(fn), options)
 
@@ -276,10 +291,24 @@ def _checked(
         if not all(isinstance(cls, type) and issubclass(cls, Exception) for cls in classes):
             raise TypeError(f"raises must be a tuple of Exception classes, got {raises!r}")
         raises = classes
+        for cls in classes:
+            _check_class(cls)
     timeout_ms = None if timeout is None else milliseconds(timeout, "timeout")
     if timeout_ms == 0:
         raise ValueError("timeout must be more than 0 seconds")
     return StepOptions(name, key, retry, timeout_ms, semantics, raises, result_type)
+
+
+def _check_class(cls: type[Exception]) -> None:
+    from .remade import check
+
+    try:
+        check(cls)
+    except TypeError as error:
+        raise TypeError(
+            f"raises names {cls.__qualname__}, which cannot be made again from what is recorded ({error}): leave it out, and "
+            "look at StepError.error_type, or raise an error of your own from it"
+        ) from None
 
 
 def _decorate(fn: F, options: StepOptions) -> F:

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ..errors import NonDeterminismError, PayloadTooLarge
-from .events import BEGUN, NATIVE, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
+from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
+from .events import BEGUN, EVENT_ID, NATIVE, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record, signal_key
 from .retention import keep_at
 from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
+from .terms import STRICT, Terms
 from .unread import unread
 from .walks import Walks
 
@@ -33,6 +34,9 @@ class Front(Protocol):
 
     def replays(self) -> bool:
         """Whether the handler has not come to the end of what is recorded."""
+
+    def looked_at_time(self) -> None:
+        """What the handler does next may depend on the time."""
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""
@@ -60,6 +64,15 @@ class Fenced(BaseException):
     """Another invocation owns the execution now. Nothing more is committed here."""
 
 
+class Held(BaseException):
+    """Something recorded, which the handler saw before, cannot be read now. It is not raised in the handler, which would take
+    another way: the execution waits for code or a configuration that reads it. Nothing more is committed here."""
+
+    def __init__(self, error: SerializationError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Turn:
     """Pure state. `time` is the only thing from outside: it tells epoch milliseconds."""
 
@@ -74,7 +87,9 @@ class Turn:
         max_body: int = 380_000,
         fits: Callable[[str], bool] | None = None,
         log_horizon: int = 0,
+        terms: Terms = STRICT,
     ) -> None:
+        self.terms = terms  # on which values are stored
         self.log_horizon = log_horizon or header.horizon  # epoch seconds: the earliest stamp in the log and the input
         self.header = header
         self.journal = journal
@@ -85,6 +100,7 @@ class Turn:
         self.max_body = max_body
         self.fits = fits
         self.pending: list[Event] = []
+        self.flying: list[Event] = []  # that are being written
         self.chosen: set[Event] = (
             set()
         )  # pending ones that say who was first in a `def` handler, where others could have been
@@ -107,6 +123,7 @@ class Turn:
         self.context: Any = None  # the handler's
         self.shields = 0  # shielded blocks that run
         self.custom = journal.custom  # what `set_status` said last
+        self.said: str | None = None  # what it said last while an async handler was replayed
         self.batches: list[BatchResult[Any]] = []
         self.front: Front | None = None
         self.notice()
@@ -116,11 +133,6 @@ class Turn:
         if self.front is not None:
             return self.front.replays()
         return not self.journal.over if scope is None else self.walks.walked(scope)
-
-    def resume(self, at: int) -> None:
-        """A new owner takes over: the code after the last result runs again, now."""
-        self.journal.resume(at)
-        self.at = max(self.at, self.journal.resumed)
 
     def notice(self) -> None:
         """A cancellation that is in hand, or a deadline that is over, is raised at the handler's next live operation."""
@@ -210,8 +222,23 @@ class Turn:
 
     def set_status(self, scope: Scope, value: str) -> None:
         """Rides along with the next commit or the suspension."""
-        self.custom = value
+        self.custom, self.said = value, None
         self.pending.append(Event(STATUS_ID, "status", 0, SUCCEEDED, 1, self.time(), 0, value))
+
+    def look_at_time(self) -> None:
+        """What follows may depend on the time: nothing begins outside before the results that moved it are durable."""
+        if self.front is not None:
+            self.front.looked_at_time()
+            return
+        with self.lock:
+            unwritten = (*self.flying, *self.pending)
+            self.chosen.update(event for event in unwritten if event.status not in (BEGUN, RETRY))
+
+    def say_again(self) -> None:
+        """The log is at its end: what led here was written, but what was said on the way may have been lost in a death."""
+        if self.said is not None and self.said != self.custom:
+            self.set_status(self.root, self.said)
+        self.said = None
 
     def continue_as_new(self, payload: object) -> Renewed:
         self.closed = renewed = Renewed(payload)
@@ -307,7 +334,30 @@ class Turn:
             if closed is None or (begun and isinstance(closed, Suspension)):
                 self.acted = True
                 return
-        raise Suspension("the code does not match the journal") if isinstance(closed, Exception) else closed
+        raise self.ended()
+
+    def ended(self) -> BaseException:
+        """What every further durable call raises. A mismatch is an error that code may catch, and try again: it is told once."""
+        closed = self.closed
+        assert closed is not None
+        again = isinstance(closed, NonDeterminismError)
+        return Suspension("the code does not match the journal") if again else closed
+
+    def hold(self, error: SerializationError) -> Held:
+        """From now on every durable call of this turn raises it."""
+        reason = SerializationError(
+            f"execution {self.header.id!r} of {self.header.fn!r} is held: {error}. It was read before, so nothing goes on "
+            "without it. Way out: deploy code, or a configuration, that reads it (it is tried again by itself); to start it "
+            "anew under another id; or to terminate it."
+        )
+        self.closed = held = Held(reason)
+        held.__cause__ = error
+        return held
+
+    def keep_event(self, text: str) -> None:
+        """The event as it was validated. Rides along with the next commit or the suspension: a death before that leaves nothing
+        that followed from it."""
+        self.pending.append(Event(EVENT_ID, "event", 0, SUCCEEDED, 1, self.time(), 0, text))
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""

@@ -1,7 +1,9 @@
 """Values as JSON text and back, by annotation. What the handler sees always went through here, on the first run too.
 
-An annotated value goes through pydantic in JSON mode; one without an annotation through `tagged`. pydantic is imported when
-the first annotation needs it, because import time is a feature.
+What goes out of code of the user's is written by the annotation's form, read back, and compared with the original: it comes back
+equal, or is refused. What comes from outside is validated by pydantic, once; what that gives is stored. Stored text is read by
+the form alone, and no code of the user's has a part in it. pydantic is imported when something needs it, because import time is a
+feature.
 """
 
 from __future__ import annotations
@@ -9,112 +11,267 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import types
-import typing
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Protocol, Union, get_args, get_origin
+from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import SerializationError
-from . import tagged
+from . import documents, tagged
+from .annotations import UNTYPED, parameter_annotation, return_annotation
+from .forms.base import Form, NotStorable, Unwritable, Writing, name_of, shown
+from .terms import STRICT, Terms
 
-UNTYPED: Final[Any] = Any
-"""Stands for "no annotation"."""
+__all__ = [
+    "UNTYPED", "UNTYPED_ADAPTER", "Adapter", "adapter", "parameter_adapter", "parameter_annotation", "plain", "result_adapter",
+    "return_annotation", "to_plain_json",
+]  # fmt: skip
+
+
+class Kept(NamedTuple):
+    """A value as it is stored, and as whoever reads it will see it."""
+
+    text: str
+    value: Any
 
 
 class Adapter(Protocol):
-    """Encodes and decodes the values of one annotation. `what` names the value in errors."""
+    """Writes and reads the values of one annotation. `what` names the value in errors, all of which are SerializationError."""
 
     typed: bool
+    usable: bool
+    pure: bool
+    """The same data from outside gives the same value, whenever it is validated."""
+    secret: bool
+    """Secrets are among its values, which are stored only where a codec encrypts."""
 
-    def encode(self, value: object, what: str) -> str:
-        """Compact JSON without raw newlines or tabs. Raises SerializationError."""
+    def check(self, *, outside: bool) -> None:
+        """Before there is a value, which may come from outside. Raises SerializationError for an annotation that cannot work."""
+
+    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
+        """A value that code of the user's gave. Compact JSON without raw newlines or tabs."""
+
+    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        """The text alone."""
+
+    def result(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        """Of what a handler returned: with what other programs are shown of it, where its class writes that otherwise."""
 
     def decode(self, text: str, what: str) -> Any:
-        """Raises SerializationError."""
+        """What was kept."""
+
+    def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
+        """Data from outside, validated now. The error has what came as `raw`."""
 
 
 class UntypedAdapter:
     """Without an annotation: JSON with tags."""
 
     typed = False
+    usable = True
+    pure = True
+    secret = False
 
-    def encode(self, value: object, what: str) -> str:
-        return tagged.encode(value, what)
+    def check(self, *, outside: bool) -> None:
+        pass
+
+    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
+        text = self.encode(value, what, terms)
+        back = self.decode(text, what)
+        if documents.is_marked(text) and terms.checks(text):
+            _compare(value, back, "Any", what)
+        return Kept(text, back)
+
+    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        return tagged.encode(value, what, secrets=terms.encrypted)
+
+    result = encode
 
     def decode(self, text: str, what: str) -> Any:
         return tagged.decode(text, what)
 
-
-class NoneAdapter:
-    """`-> None`, without pydantic."""
-
-    typed = True
-
-    def encode(self, value: object, what: str) -> str:
-        if value is not None:
-            raise SerializationError(
-                f"{what} is annotated as None, but is {_shown(value)}; annotate what it returns, or return nothing"
-            )
-        return "null"
-
-    def decode(self, text: str, what: str) -> None:
-        if text != "null":
-            raise SerializationError(f"{what} is annotated as None, but {text[:80]!r} is recorded")
-
-
-_FIT: Final = "correct the value, or the annotation (step(fn, result_type=...) wins over it)"
-_BYTES: Final = (
-    "a pydantic model writes bytes as UTF-8 text: give it model_config = ConfigDict(ser_json_bytes='base64', "
-    "val_json_bytes='base64')"
-)
+    def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
+        return self.keep(_loaded(json_text, what), what)
 
 
 class TypedAdapter:
-    """By annotation, in pydantic's JSON mode: a strict model with a datetime would refuse parsed JSON in Python mode."""
+    """By annotation."""
 
     typed = True
+    usable = True
 
     def __init__(self, annotation: Any) -> None:
-        from pydantic import ConfigDict, PydanticSchemaGenerationError, PydanticUndefinedAnnotation, TypeAdapter
-        from pydantic.errors import PydanticUserError
+        from .forms.factory import form_of
 
-        config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="strings")
+        self.annotation = annotation
         try:
-            try:
-                self._adapter = TypeAdapter(annotation, config=config)
-            except PydanticUserError as error:
-                if error.code != "type-adapter-config-unused":
-                    raise
-                self._adapter = TypeAdapter(annotation)  # a model or dataclass has a config of its own
-        except (PydanticSchemaGenerationError, PydanticUndefinedAnnotation, PydanticUserError) as error:
-            raise SerializationError(
-                f"the annotation {annotation!r} cannot be stored as JSON: {str(error).splitlines()[0]} "
-                "Use a pydantic model, a dataclass, or built-in types"
-            ) from error
-        self._dump = self._adapter.serializer.to_json
-        self._validate = self._adapter.validator.validate_json
+            self.form: Form = form_of(annotation)
+        except (NotStorable, RecursionError) as error:
+            raise _not_storable(annotation, error) from error
+        except Exception as error:  # a name that cannot be resolved, or whatever a class raises when it is asked
+            raise _not_storable(annotation, f"{type(error).__name__}: {error}") from error
+        self.pure, self.secret = self.form.pure, self.form.secret
+        self._plain = self.form.plain and not self.form.checked
 
-    def encode(self, value: object, what: str) -> str:
-        from pydantic_core import PydanticSerializationError
+    @functools.cached_property
+    def _validation(self) -> Any:
+        from .validation import adapter_of
 
         try:
-            return self._dump(value, by_alias=True, round_trip=True, warnings="error").decode()
-        except (PydanticSerializationError, ValueError, RecursionError) as error:
-            reason = _first_lines(error)
+            return adapter_of(self.annotation)
+        except NotStorable as error:
+            raise _not_storable(self.annotation, error) from error
+
+    def check(self, *, outside: bool) -> None:
+        if outside or (self.form.checked and not self.form.secret):
+            _ = self._validation
+
+    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        return self.keep(value, what, terms).text
+
+    def result(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        kept = self.keep(value, what, terms)
+        if not self.form.styled:
+            return kept.text
+        try:
+            shown = self._validation.serializer.to_json(value, by_alias=True, round_trip=True, warnings="none").decode()
+            return kept.text if documents.loads(shown) == plain(kept.text) else documents.with_shown(kept.text, shown)
+        except Exception:  # a serializer that fails: what is stored is shown
+            return kept.text
+
+    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
+        text = self._written(value, what, terms)
+        try:
+            back = self._read(text)
+        except Exception as error:
+            raise SerializationError(f"{what} could not be read back: {_why(error)}. {_FIT}") from error
+        if not self._plain and terms.checks(text):
+            self._check(value, text, back, what)
+        return Kept(text, back)
+
+    def _written(self, value: object, what: str, terms: Terms) -> str:
+        w = Writing(terms.encrypted)
+        try:
+            data = self.form.write(value, w)
+            return documents.text_of(data, tagged=w.tagged)
+        except Unwritable as error:
+            raise SerializationError(f"{what} does not fit its annotation: {error}. {_FIT}") from (error.__cause__)
+        except UnicodeEncodeError as error:
+            raise SerializationError(f"{what} cannot be stored: {tagged.lone_surrogate(error)}") from None
+        except RecursionError:
+            raise SerializationError(f"{what} cannot be stored: it is nested too deeply, or contains itself") from None
+        except Exception as error:
+            raise SerializationError(f"{what} cannot be stored: {_why(error)}. It is {shown(value)}; {_FIT}") from error
+
+    def _check(self, value: object, text: str, back: Any, what: str) -> None:
+        """That it came back as it was, and does so again; and that limits and validators take it. They see secrets as asterisks,
+        so those are not asked about."""
+        form = self.form
+        if form.foreign or not form.same(value, back):
+            _compare(value, back, name_of(self.annotation), what)
+        if form.foreign:
+            _compare(back, self._read(text), name_of(self.annotation), what)
+        if form.checked and not form.secret:
+            self._ask(value, what)
+
+    def _ask(self, value: object, what: str) -> None:
+        from .validation import Misfit, ask
+
+        try:
+            ask(self._validation, value)
+        except Misfit as misfit:
             raise SerializationError(
-                f"{what} does not fit its annotation: {reason}. It is {_shown(value)}; "
-                + (_BYTES if "utf-8" in reason else _FIT)
-            ) from error
+                f"{what} does not fit its annotation: {_why(misfit.cause)}. {_FIT}"
+            ) from misfit.cause
 
     def decode(self, text: str, what: str) -> Any:
         try:
-            return self._validate(text)
-        except ValueError as error:
-            raise SerializationError(f"{what} does not fit its annotation: {_problems(error)}") from error
+            return self._read(text)
+        except Exception as error:
+            raise SerializationError(f"{what} does not fit its annotation: {_why(error)}") from error
+
+    def _read(self, text: str) -> Any:
+        value = documents.loads(text)
+        return self.form.read(documents.taken_apart(text, value).value if documents.is_marked(text) else value)
+
+    def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
+        try:
+            value = self._validation.validator.validate_json(json_text)
+        except Exception as error:
+            why = _why(error, hidden=self.form.secret)
+            raise SerializationError(
+                f"{what} does not fit its annotation: {why}", raw=_loaded(json_text, what)
+            ) from error
+        try:
+            return self._received(value, what, terms)
+        except SerializationError as error:
+            error.raw = _loaded(json_text, what)
+            raise
+
+    def _received(self, value: Any, what: str, terms: Terms) -> Kept:
+        """Validated values are not asked again: their validators have had their turn."""
+        text = self._written(value, what, terms)
+        back = self.decode(text, what)
+        if not self._plain and terms.checks(text) and not self.form.same(value, back):
+            _compare(value, back, name_of(self.annotation), what)
+        return Kept(text, back)
+
+
+class Unusable:
+    """Of an annotation that cannot work. What was recorded for it cannot be read, and nothing can be recorded."""
+
+    typed = True
+    usable = False
+    pure = True
+    secret = False
+
+    def __init__(self, error: SerializationError) -> None:
+        self._error = error
+
+    def check(self, *, outside: bool) -> None:
+        raise self._error
+
+    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
+        raise self._error
+
+    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        raise self._error
+
+    result = encode
+
+    def decode(self, text: str, what: str) -> Any:
+        raise self._error
+
+    receive = keep
+
+
+def _compare(value: object, back: Any, annotation: str, what: str) -> None:
+    from .sameness import difference
+
+    try:
+        found = difference(value, back)
+    except Exception as error:  # in a method of the value's
+        raise SerializationError(
+            f"{what} cannot be compared with what would come back: {_why(error)}. {_FIT}"
+        ) from error
+    if found is not None:
+        where = f" at {found.path[:200]}" if found.path else ""
+        raise SerializationError(
+            f"{what} would come back as another value{where}: {shown(found.back)} instead of {shown(found.stored)}. It is "
+            f"annotated as {annotation}; give the class a serializer and a validator that are inverse to each other, or the "
+            "function another annotation (step(fn, result_type=...) wins over it)"
+        )
+
+
+_FIT: Final = "Correct the value, or the annotation (step(fn, result_type=...) wins over it)"
+
+
+def _loaded(json_text: str, what: str) -> Any:
+    try:
+        return json.loads(json_text)
+    except (ValueError, RecursionError) as error:
+        raise SerializationError(f"{what} is not JSON: {error}") from error
 
 
 UNTYPED_ADAPTER: Final = UntypedAdapter()
-_NONE_ADAPTER: Final = NoneAdapter()
 _adapters: dict[Any, Adapter] = {}
 _LOOSE: Final = (Any, object, inspect.Signature.empty, dict, list, tuple, set, frozenset)
 
@@ -130,64 +287,66 @@ def adapter(annotation: Any) -> Adapter:
     return found
 
 
+def usable(make: Callable[[Any], Adapter], given: Any) -> Adapter:
+    """The adapter, or one that says what is wrong when it is asked for something: what is recorded decides what that means."""
+    try:
+        return make(given)
+    except SerializationError as error:
+        return Unusable(error)
+
+
+def result_adapter(fn: Callable[..., Any]) -> Adapter:
+    """Of what a function says it returns. Raises SerializationError."""
+    return _of(return_annotation(fn), "the return annotation", fn)
+
+
+def parameter_adapter(fn: Callable[..., Any], index: int) -> Adapter:
+    """Of what a function takes there. Raises SerializationError."""
+    return _of(parameter_annotation(fn, index), "the annotation of a parameter", fn)
+
+
+def _of(annotation: Any, what: str, fn: Any) -> Adapter:
+    try:
+        return adapter(annotation)
+    except SerializationError as error:
+        raise SerializationError(f"{what} of {getattr(fn, '__qualname__', fn)!r}: {error}") from error
+
+
 def _make(annotation: Any) -> Adapter:
-    if annotation is None or annotation is type(None):
-        return _NONE_ADAPTER
     if _is_loose(annotation):
         return UNTYPED_ADAPTER
     from .event_classes import EventClassAdapter, is_event_class
 
-    if is_event_class(annotation):
-        return EventClassAdapter(annotation)
-    return TypedAdapter(_tighten(annotation))
+    return EventClassAdapter(annotation) if is_event_class(annotation) else TypedAdapter(annotation)
 
 
 def _is_loose(annotation: Any) -> bool:
-    """Any, object, bare containers, and lists or dicts of nothing but such: the untyped codec keeps more of their types."""
+    """Any, object, bare containers, and lists or dicts of nothing but such."""
     if any(annotation is loose for loose in _LOOSE):
         return True
+    from typing import get_args, get_origin
+
     origin, args = get_origin(annotation), get_args(annotation)
-    if origin is dict:
+    if origin is dict and args:
         return args[0] in (str, Any) and _is_loose(args[1])
-    return origin is list and _is_loose(args[0])
+    return origin is list and bool(args) and _is_loose(args[0])
 
 
-def _tighten(annotation: Any) -> Any:
-    """`Any` inside a generic keeps the types of its values: it is stored as the untyped codec stores it."""
-    if annotation is Any or annotation is object:
-        return _tagged_any()
-    if annotation in (dict, list, tuple, set, frozenset):
-        return _tagged_any()
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is None or origin is typing.Literal or not args:
-        return annotation
-    if origin is Annotated:
-        return Annotated[(_tighten(args[0]), *args[1:])]
-    new = tuple(arg if arg is Ellipsis or isinstance(arg, list) else _tighten(arg) for arg in args)
-    if all(a is b for a, b in zip(new, args, strict=True)):
-        return annotation
-    if origin in (Union, types.UnionType):
-        return Union[new]  # noqa: UP007
-    return origin[new] if isinstance(origin, type) and origin in (list, dict, tuple, set, frozenset) else annotation
+def result_of(kind: Adapter, text: str, what: str) -> Any:
+    """The result of an execution, which another function may have written by another annotation: read by its form, else taken as
+    data from outside. Raises SerializationError."""
+    try:
+        return kind.decode(text, what)
+    except SerializationError:
+        return kind.receive(documents.dumps(plain(text)), what).value
 
 
-@functools.cache
-def _tagged_any() -> Any:
-    from pydantic import PlainSerializer, PlainValidator
-
-    def read(value: Any) -> Any:
-        try:
-            return tagged.untag(value)
-        except (TypeError, KeyError, ArithmeticError) as error:
-            raise ValueError(str(error)) from error
-
-    def write(value: Any) -> Any:
-        try:
-            return tagged.tag(value, "", 0)
-        except tagged._Unencodable as error:
-            raise ValueError(str(error)) from None
-
-    return Annotated[Any, PlainValidator(read), PlainSerializer(write)]
+def no_codec(what: str) -> str:
+    return (
+        f"{what} holds secrets by its annotation (SecretStr, SecretBytes), which are stored only where a codec encrypts: "
+        "durable_fn.configure(codec=durable_fn.codecs.AesGcm(key)). Or store a reference, such as the secret's name in a secrets "
+        "manager"
+    )
 
 
 def plain(text: str) -> Any:
@@ -198,20 +357,20 @@ def plain(text: str) -> Any:
 def to_plain_json(value: object, what: str = "the payload") -> str:
     """A payload for a target whose types are unknown here: JSON without tags, models and datetimes by pydantic's rules."""
     if tagged.is_plain(value, 0):
-        text = tagged.encode(value, what)
-    else:
-        from pydantic_core import PydanticSerializationError, to_jsonable_python
-
         try:
-            jsonable = to_jsonable_python(
-                value
-            )  # not `to_json`: that writes a model's NaN as null, and any other as NaN
-            text = json.dumps(jsonable, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-            text.encode()
-        except (PydanticSerializationError, ValueError, RecursionError) as error:
-            raise SerializationError(f"{what} is not JSON: {_why_no_json(error)}") from error
-    if text.startswith('{"$durable"') or (isinstance(value, dict) and tagged.WRAPPER in value):
-        raise SerializationError(f"{what} has the reserved key {tagged.WRAPPER!r} on top; rename it")
+            return documents.dumps(value)
+        except UnicodeEncodeError as error:
+            raise SerializationError(f"{what} cannot be stored: {tagged.lone_surrogate(error)}") from None
+        except ValueError as error:  # an int of more digits than Python turns into text
+            raise SerializationError(f"{what} cannot be stored: {error}") from None
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        jsonable = to_jsonable_python(value)  # not `to_json`: that writes a model's NaN as null, and any other as NaN
+        text = json.dumps(jsonable, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text.encode()
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise SerializationError(f"{what} is not JSON: {_why_no_json(error)}") from error
     return text
 
 
@@ -223,79 +382,13 @@ def _why_no_json(error: Exception) -> str:
     return _first_lines(error)
 
 
-# -- annotations ---------------------------------------------------------------------------------------------------
-
-
-def return_annotation(fn: Callable[..., Any]) -> Any:
-    """What a function says it returns, resolved; of an `async def` what awaiting it gives. UNTYPED where it says nothing
-    or names something that cannot be found (an import for checkers only)."""
-    inner = plain_function(fn)
-    raw = getattr(inner, "__annotations__", {}).get("return", UNTYPED)
-    return type(None) if raw is None else _resolved(inner, "return", raw)
-
-
-def parameter_annotation(fn: Callable[..., Any], index: int) -> Any:
-    """The annotation of a positional parameter, resolved."""
-    inner = plain_function(fn)
-    parameters = list(inspect.signature(inner).parameters.values())
-    if index >= len(parameters):
-        return UNTYPED
-    return _resolved(inner, parameters[index].name, parameters[index].annotation)
-
-
-def plain_function(fn: Any) -> Any:
-    """The function behind partials, methods, callable objects and decorators that used functools.wraps."""
-    while True:
-        if isinstance(fn, functools.partial):
-            fn = fn.func
-        elif hasattr(fn, "__wrapped__"):
-            fn = fn.__wrapped__
-        elif inspect.ismethod(fn):
-            fn = fn.__func__
-        elif inspect.isfunction(fn) or inspect.isbuiltin(fn) or inspect.isclass(fn):
-            return fn
-        elif inspect.isfunction(getattr(type(fn), "__call__", None)):  # noqa: B004
-            fn = type(fn).__call__
-        else:
-            return fn
-
-
-def _resolved(fn: Any, name: str, raw: Any) -> Any:
-    """One annotation, so that another one that cannot be resolved does no harm."""
-    if raw is inspect.Parameter.empty:
-        return UNTYPED
-    if not isinstance(raw, str) and not get_args(raw):
-        return raw
-    holder = types.SimpleNamespace(__annotations__={name: raw})
-    scope = {**vars(typing), **getattr(fn, "__globals__", {}), **_closure(fn)}
-    try:
-        return typing.get_type_hints(holder, globalns=scope, localns=scope, include_extras=True)[name]
-    except Exception:
-        return UNTYPED if isinstance(raw, str) else raw
-
-
-def _closure(fn: Any) -> dict[str, Any]:
-    """Names of an enclosing function that the function uses: a model defined inside a test, say."""
-    found = {}
-    for name, cell in zip(
-        getattr(getattr(fn, "__code__", None), "co_freevars", ()), fn.__closure__ or (), strict=False
-    ):
-        try:
-            found[name] = cell.cell_contents
-        except ValueError:
-            continue
-    return found
-
-
 # -- words ---------------------------------------------------------------------------------------------------------
 
 
-def _shown(value: object) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = "(no repr)"
-    return f"{type(value).__name__} {text[:120]}{'...' if len(text) > 120 else ''}"
+def _not_storable(annotation: Any, why: object) -> SerializationError:
+    return SerializationError(
+        f"the annotation {annotation!r} cannot be stored as JSON: {why}. Use a pydantic model, a dataclass, or built-in types"
+    )
 
 
 def _first_lines(error: BaseException) -> str:
@@ -303,15 +396,21 @@ def _first_lines(error: BaseException) -> str:
     return " ".join(lines[:3])[:400] or type(error).__name__
 
 
-def _problems(error: ValueError) -> str:
-    """pydantic's list of problems on one line each place: "lines[2].sku: Field required"."""
+def _why(error: BaseException, *, hidden: bool = False) -> str:
+    """pydantic's list of problems on one line each place: "lines[2].sku: Field required". `hidden`: without what was given."""
     problems = getattr(error, "errors", None)
-    if problems is None:
-        return str(error)
+    if not callable(problems):
+        text = _first_lines(error)
+        return (
+            text
+            if isinstance(error, ValueError) or type(error).__module__ != "builtins"
+            else f"{type(error).__name__}: {text}"
+        )
     rows = problems(include_url=False, include_context=False, include_input=True)
     texts = []
     for row in rows[:5]:
         where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in row["loc"]).lstrip(".")
-        texts.append(f"{where or 'the value'}: {row['msg']} (got {_shown(row['input'])})")
+        given = "" if hidden else f" (got {shown(row['input'])})"
+        texts.append(f"{where or 'the value'}: {row['msg']}{given}")
     more = f"; and {len(rows) - 5} more" if len(rows) > 5 else ""
     return f"{len(rows)} problem{'s' * (len(rows) > 1)}: " + "; ".join(texts) + more

@@ -14,8 +14,9 @@ from ..core.operations.step import step as step_operation
 from ..core.retry import Retry, RetryPolicy
 from ..core.steps import StepPlan, callable_name, check_keywords, plan_of
 from ..types import Duration, LambdaContext
-from .context import BaseContext, BaseSaga, named
+from .context import BaseContext, BaseSaga, Undo, named
 from .loop import inline
+from .native import in_full
 from .operation import drive
 from .pump import Pump
 from .runs import execute
@@ -79,13 +80,19 @@ class AsyncSaga(BaseSaga):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        with self._shield():
-            for fn, args, kwargs in self._to_undo(exc):
-                try:
-                    await self._ctx.step(fn, *args, **kwargs)
-                except Exception as error:
-                    self._failed(fn, error)
+        undo = self._to_undo(exc)
+        if undo:
+            with self._shield():
+                await in_full(self._run(undo))
         self._tell(exc)
+
+    @inline
+    async def _run(self, undo: list[Undo]) -> None:
+        for fn, args, kwargs in undo:
+            try:
+                await self._ctx.step(fn, *args, **kwargs)
+            except Exception as error:
+                self._failed(fn, error)
 
 
 @inline
@@ -362,7 +369,7 @@ class AsyncDurableContext(BaseContext):
     ) -> Coroutine[object, None, tuple[K, T]]: ...
     def race(self, branches: Any, *, name: str | None = None) -> Any:
         """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
-        sagas roll back; a step body that runs already runs to its end and its result is dropped."""
+        sagas roll back; a step body that runs is cancelled, and its result is dropped."""
         fan = ops.race_fan(branches, self)
         op = self._enter("race", "race", named(name, "race"))
         return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))

@@ -18,7 +18,9 @@ from ..core.events import CANCELLED, FAILED, SUCCEEDED, Event
 from ..core.failures import own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.operations.branches import branch_cancelled, strand_ended, strand_walked
+from ..core.operations.reading import recorded
 from ..core.scope import Branch, Doom, Op, Scope
+from ..core.values import UNTYPED_ADAPTER
 from ..errors import ExecutionCancelled
 from .loop import HandlerTask
 from .native import is_foreign, native
@@ -186,7 +188,8 @@ class _Lane:
         if event.status == CANCELLED:
             strand.status = "CANCELLED"
         elif self.task is None:
-            strand.value = strand.read(event.value)
+            turn = self.run.pump.turn
+            strand.value = recorded(turn, strand.adapter or UNTYPED_ADAPTER, event.value, strand.what)
         elif self._recorded:
             self._walked_again(event)
         if self.task is not None and not self.task.done():
@@ -227,8 +230,8 @@ class _Lane:
 
     def _mark(self) -> None:
         self._asked = True
-        line = self.run.pump.line
-        self._by = line.events[line.cursor].id if line.cursor < len(line.events) else ""
+        last = self.run.pump.line.last
+        self._by = last.id if last is not None else ""
 
 
 def _failure(error: BaseException | None) -> Exception | None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..core import failures
-from ..core.effects import Launch
-from ..core.events import BEGUN, FAILED, SUCCEEDED, Event, blank, body, fence
+from ..core.effects import Decide, Launch
+from ..core.events import BEGUN, FAILED, SUCCEEDED, Event, body, fence, handover
 from ..core.header import Header, Refusal
 from ..core.inbox import NO_HEARTBEAT, entry
 from ..core.journal import Segment
@@ -34,6 +34,8 @@ NEWS_S: Final = 5.0
 """How old the owner's knowledge of the inbox may be when a body begins."""
 
 
+LEAST_TIME: Final = 1.0
+"""Seconds that `time_left` says at least."""
 MOST_HELPERS: Final = 31
 """Threads that one turn of a `def` handler may have besides its own, nested fans included."""
 
@@ -144,11 +146,21 @@ class Session:
 
     def look_at_lease(self) -> None:
         """Raises Fenced when another invocation may already own the execution."""
-        if self.elapsed_ms() > self._lease_ms - self.store.skew_ms:
+        self._check_lease(self.elapsed_ms())
+
+    def _check_lease(self, elapsed: float) -> None:
+        if elapsed > self._lease_ms - self.store.skew_ms:
             self.turn.closed = Fenced(f"the lease on {self.turn.header.id!r} is over")
             raise self.turn.closed
 
-    def must_yield(self, timeout: float | None) -> bool:
+    def admits(self, timeout: float | None, *, begun: bool) -> bool:
+        """Whether a body may begin now, of an execution that is still ours. `begun`: a marker says so, and it is not put off
+        any more. Raises Fenced."""
+        elapsed = self.elapsed_ms()
+        self._check_lease(elapsed)
+        return begun or not self.must_yield(timeout, elapsed)
+
+    def must_yield(self, timeout: float | None, elapsed: float | None = None) -> bool:
         """Whether too little Lambda time is left for a body. Never in a turn that has done nothing: a step longer than
         a whole Lambda would loop."""
         if self.read_only:
@@ -158,11 +170,11 @@ class Session:
         if self.always_suspend:
             return True
         need = self._margin_ms + (timeout or 0) * 1000
-        return self._remaining_ms - self.elapsed_ms() < need
+        return self._remaining_ms - (self.elapsed_ms() if elapsed is None else elapsed) < need
 
     def time_left(self) -> float:
         """Seconds of Lambda time, without what the suspend takes."""
-        return max(1.0, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
+        return max(LEAST_TIME, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
 
     def fits_in_place(self, delay_ms: float) -> bool:
         return (
@@ -239,6 +251,7 @@ class Session:
         with self.turn.lock:
             batch = pending[:count]
             del pending[: len(batch)]
+            self.turn.flying = batch
         return batch
 
     def write(self, batch: list[Event]) -> None:
@@ -260,12 +273,13 @@ class Session:
                 raise self._outage(refused) from refused
             event.status, event.value = (
                 FAILED,
-                failures.encode(failures.capture(unstored(event.name, refused), keep_state=False, own=True)),
+                failures.encode(failures.capture(unstored(event.name, refused), own=True)),
             )
             self.append(event.line())
 
     def report(self, batch: list[Event]) -> None:
         """To the hooks, what is durable now."""
+        self.turn.flying = []
         self.turn.chosen.difference_update(batch)
         if self.hooks:
             from .hooking import recorded
@@ -296,9 +310,9 @@ class Session:
 
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
-    def decide(self, decision: Event) -> bool:
-        """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read again,
-        and what is pending is pending still."""
+    def decide(self, decision: Decide) -> bool:
+        """Commits what is pending, on the condition that nothing has come since. False: what came is in hand, and what is
+        pending is pending still."""
         with self._alone():
             back = self.decide_on(self.take(), decision)
             if back:
@@ -306,16 +320,20 @@ class Session:
                     self.turn.pending[:0] = back
             return back is None
 
-    def decide_on(self, batch: list[Event], decision: Event) -> list[Event] | None:
-        """Writes the batch and the decision, if nothing has come which is not in hand. None: it stands. Else the inbox was read
-        again, and the entries that come back have to be written once more."""
+    def decide_on(self, batch: list[Event], decision: Decide) -> list[Event] | None:
+        """Writes the batch and the decision, if nothing has come since. None: it stands. Else what came is in hand, and the
+        entries that come back have to be written once more."""
         turn = self.turn
-        *first, last = _parts([*batch, decision], self.store.fits)
+        with turn.lock:  # another branch may have read the inbox meanwhile, for its own ends
+            if turn.inbox.version is not decision.version:
+                return batch
+            seen = turn.seen
+        *first, last = _parts([*batch, decision.event], self.store.fits)
         for part in first:
             self.write(part)
         self.look_at_lease()
         segment = Segment(turn.journal.next_seq, turn.writer, body(last))
-        reply = self._asked(lambda: self._decided(segment, alone=len(last) == 1))
+        reply = self._asked(lambda: self._decided(segment, seen, alone=len(last) == 1))
         if reply is None:  # what is written beside it is to blame, and fails by itself
             self.write(last[:-1])
             return self.decide_on([], decision)
@@ -330,10 +348,10 @@ class Session:
         self.reload()
         return last[:-1]
 
-    def _decided(self, segment: Segment, *, alone: bool) -> Header | Refusal | None:
+    def _decided(self, segment: Segment, seen: int, *, alone: bool) -> Header | Refusal | None:
         """None: a value beside the decision could not be stored, and nothing was written."""
         try:
-            return self.store.decide(self.turn.header, segment, self.turn.seen)
+            return self.store.decide(self.turn.header, segment, seen)
         except BlobRefused:
             if alone:
                 raise
@@ -347,7 +365,8 @@ class Session:
         seen = turn.seen if body == NO_HEARTBEAT else None
         reply = self._asked(lambda: self.store.expire(turn.header, turn.writer, new, seen))
         if isinstance(reply, Header):
-            turn.inbox.add(new)
+            with turn.lock:
+                turn.inbox.add(new)
             turn.worked = True
         elif reply.reason == "moved":
             self.reload()
@@ -360,8 +379,13 @@ class Session:
         loaded = self._asked(lambda: self.store.load(turn.header.key))
         if loaded is None:
             raise self._fenced("the execution is gone")
-        turn.header.n, turn.header.gone, turn.header.cancel = loaded.header.n, loaded.header.gone, loaded.header.cancel
-        turn.inbox.refresh(loaded.inbox)
+        with turn.lock:
+            turn.header.n, turn.header.gone, turn.header.cancel = (
+                loaded.header.n,
+                loaded.header.gone,
+                loaded.header.cancel,
+            )
+            turn.inbox.refresh(loaded.inbox)
         turn.notice()
 
     @property
@@ -415,8 +439,7 @@ class Session:
         execution back, which is no sign of a step that never fits."""
         now = self.turn.time()
         self.took_over = True
-        self._put(fence(now) if dead else blank(now))
-        self.turn.resume(now)
+        self._put(fence(now) if dead else handover(now))
 
     def _put(self, text: str) -> None:
         turn = self.turn

@@ -9,12 +9,13 @@ from typing import Any, Final, TypeVar
 
 from ..backends.sqlite import PollingWakeups, SQLiteStore
 from ..clocks import VirtualClock
-from ..core import failures
+from ..core import documents, failures
 from ..core.durations import moment
 from ..core.header import Header
 from ..core.journal import Segment
+from ..core.terms import Terms
 from ..core.turn import Turn
-from ..errors import CallTimeout, NonDeterminismError
+from ..errors import CallTimeout, NonDeterminismError, SerializationError
 from ..handler import DurableFunction
 from ..invocation import Invocation
 from ..ports import Backend, Loaded
@@ -33,6 +34,7 @@ class _Reading(Invocation):
     def _turn(self, loaded: Loaded) -> Turn:
         turn = super()._turn(loaded)
         turn.seed = self.seed
+        turn.terms = Terms(encrypted=True)  # nothing is stored
         return turn
 
 
@@ -81,7 +83,7 @@ def _run(
     started = moment(datetime.fromisoformat(start["at"]), "the start")
     latest = max([started, *(int(line.split("\t")[5]) for line in lines)])
     clock = VirtualClock(latest)
-    text = start.get("entry") or json.dumps(start.get("result"))
+    text = start.get("entry") or documents.outside(json.dumps(start.get("result")))
     header = Header(
         str(start["id"]), handler.name, "0" * 16, "replay", "SUSPENDED", started, 0, "", input=text, due=latest, turns=1
     )
@@ -107,6 +109,8 @@ def _verdict(handler: DurableFunction[Any, R], invocation: Invocation, after: He
         raise invocation.raised
     if after.error is not None:
         failure = failures.decode(after.error)
+        if not isinstance(failure.data, dict) or failure.data.keys() != {"recorded", "attempted", "position"}:
+            raise SerializationError(failure.message)
         raise NonDeterminismError(
             failure.message, **(failure.data or {"recorded": None, "attempted": None, "position": 0})
         )

@@ -9,10 +9,10 @@ from ..backends.packed import PackedStore
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..clocks import VirtualClock
-from ..core import failures
 from ..core.durations import aware, milliseconds, moment
 from ..core.header import Header
-from ..errors import CallError, DurableError, FormatError, NonDeterminismError
+from ..core.parts import class_name
+from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
 from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
@@ -110,10 +110,12 @@ class Execution(Generic[R_co]):
 
 def _held(id: str, error: ErrorInfo) -> DurableError:
     data = error.get("data") or {}
-    if error["error_type"] == failures.class_name(NonDeterminismError):
+    if error["error_type"] == class_name(NonDeterminismError):
         return NonDeterminismError(error["message"], **data)
-    if error["error_type"] == failures.class_name(FormatError):
+    if error["error_type"] == class_name(FormatError):
         return FormatError(error["message"], execution_id=id, **data)
+    if error["error_type"] == class_name(SerializationError):
+        return SerializationError(error["message"])
     return DurableError(f"{error['error_type']}: {error['message']}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..starting import check_annotations, terms_of
 from .direct import answer
 from .incoming import Incoming, run_now, wanted_header
 
@@ -20,6 +21,7 @@ def is_event_bridge(event: dict[str, Any]) -> bool:
 
 def event_bridge(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
     """Answers as to a direct caller, for an on-success destination."""
+    check_annotations(function, terms_of(backend))
     if function.envelope:
         incoming = Incoming(_payload(function, event), event["id"], shared=True)
     else:

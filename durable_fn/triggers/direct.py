@@ -10,7 +10,7 @@ from ..core.header import Header
 from ..core.values import plain
 from ..errors import DurableError
 from ..invocation import Invocation
-from ..starting import encode_event, execution_id, new_header
+from ..starting import arrived_event, check_annotations, execution_id, new_header, terms_of
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 def direct(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
     """An event that fits no execution, or an id in use for other work, is raised."""
-    input = encode_event(function, event)
-    id = execution_id(function, event, input, getattr(context, "aws_request_id", None))
+    terms = terms_of(backend)
+    check_annotations(function, terms)
+    input = arrived_event(function, event, terms)
+    id = execution_id(function, input, getattr(context, "aws_request_id", None))
     wanted = new_header(
         backend, id, function.name, input, retention_ms=function.retention_ms, timeout_ms=function.timeout_ms
     )

@@ -26,6 +26,7 @@ from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from ..http_events import BadBody, HttpEvent
 from ..lambda_time import remaining_ms
 from ..ports import Backend
+from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
 from .bodies import of_bytes, parsed, takes_bytes
 from .direct import answer
@@ -63,6 +64,7 @@ class _Refused(Exception):
 def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
     """Starts or attaches, and answers with how the execution stands. With `envelope=False` the handler answers itself, if the
     execution ends within the invocation. `Prefer: wait=N` and `Prefer: respond-async` say how long that may take."""
+    check_annotations(function, terms_of(backend))
     arrived = backend.clock.now()
     request = HttpEvent(event)
     if function.envelope and (asked := _asked(request)) is not None:

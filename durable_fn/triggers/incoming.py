@@ -9,13 +9,15 @@ from ..core.ids import checked_id
 from ..errors import ExecutionConflict, SerializationError
 from ..invocation import Invocation
 from ..ports import Backend
-from ..starting import check_same, digest, encode_event, execution_id, new_header
+from ..starting import arrived_event, check_same, execution_id, new_header, terms_of
 from ..types import LambdaContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
+    from ..core.inputs import Input
+    from ..core.terms import Terms
     from ..handler import DurableFunction
 
     Started: TypeAlias = tuple[Header, BaseException | None]
@@ -43,27 +45,26 @@ class Incoming:
 
 def wanted_header(function: DurableFunction[Any, Any], backend: Backend, incoming: Incoming) -> Header:
     """The execution to be. Raises SerializationError or ValueError for what cannot become one, now or ever."""
-    event, input = _fitting(function, incoming.readings)
-    id = execution_id(function, event, input, incoming.own_id)
-    header = new_header(
+    input = _fitting(function, incoming.readings, terms_of(backend))
+    id = execution_id(function, input, incoming.own_id)
+    if incoming.identity is not None:
+        from ..core import documents
+
+        input = input._replace(sent=documents.dumps(incoming.identity))
+    return new_header(
         backend, id, function.name, input, retention_ms=function.retention_ms, timeout_ms=function.timeout_ms
     )
-    if incoming.identity is not None:
-        from ..core import tagged
-
-        header.input_hash = digest(tagged.encode(incoming.identity, f"the event for {function.name!r}"))
-    return header
 
 
-def _fitting(function: DurableFunction[Any, Any], readings: tuple[Any, ...]) -> tuple[Any, str]:
-    """The event and its encoded form."""
+def _fitting(function: DurableFunction[Any, Any], readings: tuple[Any, ...], terms: Terms) -> Input:
+    """Of the first reading that fits."""
     first, *others = readings
     try:
-        return first, encode_event(function, first)
+        return arrived_event(function, first, terms)
     except SerializationError:
         for other in others if function.event_adapter.typed else ():
             try:
-                return other, encode_event(function, other)
+                return arrived_event(function, other, terms)
             except SerializationError:
                 continue
         raise

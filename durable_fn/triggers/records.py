@@ -12,6 +12,7 @@ from ..errors import ExecutionConflict, SerializationError
 from ..invocation import is_reported
 from ..lambda_time import remaining_ms
 from ..ports import Backend
+from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
 from .bodies import of_base64, of_text, takes_bytes
 from .incoming import Incoming, run_later, run_now, wanted_header
@@ -42,6 +43,7 @@ def accept(
     Raises what makes the record fail. How the execution ends is not part of that: it is in the table, to be redriven. But where
     the handler says so itself, or fails before it did anything durable, the record comes again, as without a decorator.
     """
+    check_annotations(function, terms_of(backend))
     incoming = _incoming(function, record, source, bare=bare)
     wanted = wanted_header(function, backend, incoming)
     if remaining_ms(context) < enough:

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
 from durable_fn.backends.packed import PackedStore
 from durable_fn.codecs import AesGcm
+from durable_fn.core.effects import Decide
 from durable_fn.core.events import Event, is_fence
 from durable_fn.core.events import body as events_body
 from durable_fn.core.header import Header, Lease
@@ -446,10 +447,10 @@ def test_a_decision_is_not_to_blame_for_what_is_written_before_it(moved: bool) -
         Event("large", "step", 0, "S", 1, START, value=json.dumps(noise)),
         Event("small", "step", 1, "S", 1, START, value="1"),
     ]
-    decision = Event("s", "signal", 2, "F", 1, START)
+    decision = Decide(Event("s", "signal", 2, "F", 1, START), turn.inbox.version)
     if moved:
         assert isinstance(bench.sqlite.deliver(bench.header(), Entry("k", "o", "d", "1"), START), Header)
-    assert store.fits(events_body([*steps, decision])), "they are one part"
+    assert store.fits(events_body([*steps, decision.event])), "they are one part"
     assert session.decide_on(steps, decision) == ([] if moved else None), "the steps need not be written once more"
     loaded = store.load(owned.key)
     assert loaded is not None

@@ -125,6 +125,49 @@ def test_what_cannot_be_unpacked(text: str, why: str) -> None:
         Packing(380_000, None, None).unpack(text, "id")
 
 
+@pytest.mark.parametrize("text", ["a" * 5000, '{"total":"1.10"}' * 400, "\x02z:not packed"])
+def test_a_damaged_value_is_never_another_one(text: str) -> None:
+    """Cut at any place, with something behind it, or with any bit of it turned."""
+    packing = Packing(100_000, None, None)
+    packed = packing.pack(text, "x", "r")
+    assert packed.startswith("\x02z:")
+    raw = packed.encode()
+    changed = [raw[:length] for length in range(1, len(raw))] + [raw + b"=", raw + b"AAAA", raw + raw[3:]]
+    changed += [
+        raw[:place] + bytes([raw[place] ^ 1 << bit]) + raw[place + 1 :] for place in range(len(raw)) for bit in range(8)
+    ]
+    found = {_unpacked(packing, data) for data in changed}
+    assert found <= {None, text} | {data.decode("utf-8", "replace") for data in changed if data[:1] in (b'"', b"B")}
+
+
+def _unpacked(packing: Packing, data: bytes) -> str | None:
+    try:
+        return packing.unpack(data.decode(), "x")
+    except (ValueError, RuntimeError):
+        return None
+
+
+def test_a_stream_that_goes_on_behind_its_end() -> None:
+    packing = Packing(100_000, None, None)
+    for data, why in (
+        (zlib.compress(b"text") + b"more", "something follows it"),
+        (zlib.compress(b"text")[:-4], "its end is missing"),
+        (zlib.compress(b"text")[:-1] + b"\x00", "is damaged"),
+        (b"text", "is damaged"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            packing.unpack(f"\x02z:{base64.b64encode(data).decode()}", "x")
+
+
+def test_a_blob_that_is_not_what_was_put_there() -> None:
+    blobs = Memory()
+    packing = Packing(1000, None, blobs)
+    packed = packing.pack(noise(50_000), "x", "r")
+    blobs.kept = {key: data[:-1] + b"!" for key, data in blobs.kept.items()}
+    with pytest.raises(ValueError, match="is not what was put there"):
+        packing.unpack(packed, "x")
+
+
 def test_a_bomb_is_not_inflated() -> None:
     bomb = base64.b64encode(zlib.compress(b"\0" * (300 * 1024 * 1024), 9)).decode()
     with pytest.raises(ValueError, match="larger than"):

@@ -54,6 +54,7 @@ class DynamoStore:
     local = False
     max_body = 380_000  # an item has at most 400 KB, its keys and names included
     skew_ms = 2000
+    encrypts = False
 
     def __init__(
         self, client: Any, table: str, *, shards: int = 16, sleep: Callable[[float], None] = time.sleep

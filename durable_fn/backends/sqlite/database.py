@@ -65,14 +65,17 @@ class Database:
         with self._lock:
             self._db.close()
 
+    def _own(self) -> sqlite3.Connection:
+        """A connection must not cross a fork: the child opens its own, and neither uses nor closes the one it inherited."""
+        if os.getpid() != self._pid:
+            self._inherited.append(self._db)
+            self._pid, self._db = os.getpid(), self._open()
+        return self._db
+
     @contextlib.contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection must not cross a fork: the child opens its own, and neither uses nor closes the one it inherited."""
         with self._lock:
-            if os.getpid() != self._pid:
-                self._inherited.append(self._db)
-                self._pid, self._db = os.getpid(), self._open()
-            yield self._db
+            yield self._own()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -85,9 +88,14 @@ class Database:
                 raise
             db.execute("COMMIT")
 
+    def write(self, sql: str, values: tuple[Any, ...]) -> int:
+        """One statement, a transaction by itself. How many rows it wrote."""
+        with self._lock:
+            return self._own().execute(sql, values).rowcount
+
     def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with self.connection() as db:
-            return db.execute(sql, values).fetchall()
+        with self._lock:
+            return self._own().execute(sql, values).fetchall()
 
 
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:

@@ -32,6 +32,7 @@ class SQLiteStore:
     max_body = 380_000  # DynamoDB's room, so that what runs here runs there
     skew_ms = 50
     shards = 1
+    encrypts = False
 
     def __init__(self, path: str, *, synchronous: str = "full", read_only: bool = False) -> None:
         self.database = Database(path, synchronous, read_only=read_only)
@@ -111,9 +112,11 @@ class SQLiteStore:
         return 0 if found is None else int(found) + 1
 
     def append(self, header: Header, segment: Segment) -> bool:
-        with self.database.transaction() as db:
-            key = header.key
-            return rows.put_segment(db, key, segment) or rows.writer_at(db, key, segment.seq) == segment.writer
+        key = header.key
+        if self.database.write(rows.PUT_SEGMENT, (*key, *segment)):
+            return True
+        with self.database.connection() as db:
+            return rows.writer_at(db, key, segment.seq) == segment.writer
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
         with self.database.transaction() as db:

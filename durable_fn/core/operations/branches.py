@@ -8,7 +8,7 @@ original. What a cancelled branch did before it was cancelled stays recorded and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,11 +16,13 @@ from ...batch import BatchResult
 from ...errors import BatchError
 from ...types import ItemStatus
 from .. import causes, failures
+from ..dooms import doom_of
 from ..effects import Fork, Inside, Operation, Settle, Take
-from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event
+from ..events import BEGUN, CANCELLED, FAILED, FANS, SUCCEEDED, Event
 from ..fan import Fan, Strand
 from ..scope import Branch, Doom, Op
-from ..values import Adapter
+from ..values import UNTYPED_ADAPTER, Adapter
+from .reading import check_adapter, recorded
 
 
 def child(
@@ -29,10 +31,12 @@ def child(
     turn, done = op.turn, op.record.done if op.record is not None else None
     what = f"the result of child {op.id!r}"
     if op.record is not None and done is not None and done.status == SUCCEEDED and done.value:
+        _keep_cancellation(op)
         turn.journal.skip_below(f"{op.id}/")
         yield Take(op.record)
         text = turn.deliver(op, op.record).value
-        return _read(adapter, text, what)
+        return recorded(turn, adapter or UNTYPED_ADAPTER, text, what)
+    check_adapter(op, adapter, what)
     if op.record is None or op.record.begun is None:
         turn.record(op, BEGUN)
     inner = op.scope.inside(op)
@@ -41,26 +45,37 @@ def child(
             value = yield Inside(inner, fn, args, kwargs)
         finally:
             turn.pass_time(op.scope, inner.at)
-        text = "" if adapter is None else adapter.encode(value, what)
+        text = ""
+        if adapter is not None:
+            text, value = adapter.keep(value, what, turn.terms)
         turn.check_size(text, what)
     except Exception as error:
         yield from _end(op, done, FAILED, _failure(op, error, op.id))
         raise
     yield from _end(op, done, SUCCEEDED, text)
-    return value if adapter is None else adapter.decode(text, what)
+    return value
+
+
+def _keep_cancellation(op: Op) -> None:
+    """Of a `def` handler: what was raised inside the child, which took it for itself, is not raised again behind it."""
+    journal, branch = op.turn.journal, op.scope.branch
+    for record in journal.below(f"{op.id}/"):
+        heads = (journal.records.get(head) for head in _ancestors(record.id, op.id))
+        if record.raised and not any(head is not None and head.kind in FANS for head in heads):
+            branch.doom, branch.raised = doom_of(record), True
+
+
+def _ancestors(id: str, below: str) -> Iterator[str]:
+    """Of an operation, up to another one that it is inside of."""
+    while len(id := id.rpartition("/")[0]) > len(below):
+        yield id
 
 
 def _failure(op: Op, error: Exception, id: str) -> str:
     """With the operations that it comes from, for a redrive."""
     causes.blame(op.turn, error, id)
-    failure = failures.capture(error, keep_state=False)
+    failure = failures.capture(error)
     return failures.encode(replace(failure, causes=causes.behind(op.turn, error)))
-
-
-def _read(adapter: Adapter | None, text: str, what: str) -> Any:
-    from ..values import UNTYPED_ADAPTER
-
-    return (adapter or UNTYPED_ADAPTER).decode(text, what)
 
 
 def _end(op: Op, done: Event | None, status: str, value: str, *, durable: bool = False) -> Operation[None]:
@@ -78,10 +93,12 @@ def _end(op: Op, done: Event | None, status: str, value: str, *, durable: bool =
 def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
     turn = op.turn
     done = op.record.done if op.record is not None else None
+    for strand in fan.strands:
+        check_adapter(op, strand.adapter, strand.what)
     if op.record is None or op.record.begun is None:
         turn.record(op, BEGUN)
     if turn.front is None:
-        recorded(op, fan, over=done is not None)
+        recall(op, fan, over=done is not None)
     yield Fork(op.scope, fan)
     yield from _end(op, done, SUCCEEDED, "", durable=fan.early)  # which were first must not be decided again
     for strand in fan.strands:
@@ -106,7 +123,7 @@ def race(op: Op, fan: Fan, *, named: bool) -> Operation[tuple[Any, Any]]:
 _STATUS: Final[dict[str, ItemStatus]] = {SUCCEEDED: "SUCCEEDED", FAILED: "FAILED", CANCELLED: "CANCELLED"}
 
 
-def recorded(op: Op, fan: Fan, *, over: bool) -> None:
+def recall(op: Op, fan: Fan, *, over: bool) -> None:
     """What the log says about the strands, in its order, so that the fan is over where it was over the first time."""
     journal = op.turn.journal
     ends = [(journal.records.get(f"{op.id}/{strand.component}"), strand) for strand in fan.strands]
@@ -120,7 +137,8 @@ def recorded(op: Op, fan: Fan, *, over: bool) -> None:
         if not strand.walk:
             journal.skip_below(f"{op.id}/{strand.component}/")
             journal.skip(record)
-            strand.value = strand.read(text) if strand.status == "SUCCEEDED" else None
+            if strand.status == "SUCCEEDED":
+                strand.value = recorded(op.turn, strand.adapter or UNTYPED_ADAPTER, text, strand.what)
     for _, strand in ends:
         if strand.status is None and (over or (fan.over and not journal.has_below(f"{op.id}/{strand.component}/"))):
             journal.skip_below(f"{op.id}/{strand.component}/")
@@ -154,9 +172,9 @@ def _told(op: Op, strand: Strand, value: Any, error: Exception | None) -> tuple[
     if error is not None or strand.adapter is None:
         return "", None if error is not None else value, error
     try:
-        text = strand.adapter.encode(value, strand.what)
+        text, value = strand.adapter.keep(value, strand.what, op.turn.terms)
         op.turn.check_size(text, strand.what)
-        return text, strand.adapter.decode(text, strand.what), None
+        return text, value, None
     except Exception as wrong:
         return "", None, wrong
 

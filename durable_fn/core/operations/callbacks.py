@@ -21,6 +21,7 @@ from ..promises import callback_place, expiry
 from ..scope import Op, Scope
 from ..steps import StepPlan
 from ..values import Adapter
+from .reading import check_adapter, recorded, taken
 from .step import step
 
 _LONGEST_NAME: Final = 240
@@ -73,6 +74,7 @@ class Promise:
 def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartbeat_ms: int | None) -> Promise:
     """Opens it. Nothing is written yet: the token is the same after a death."""
     record = op.record
+    check_adapter(op, adapter, f"the result of callback {name!r}", outside=True)
     if record is None or record.begun is None:
         now = op.turn.time()
         due = None if timeout_ms is None else now + timeout_ms
@@ -144,8 +146,10 @@ def _another(op: Op, promise: Promise, recorded: str) -> Exception:
 
 
 def _outcome(promise: Promise, body: str) -> str:
-    """The entry as the log has it: an encoded value, or a failure."""
-    if body[0] in (SUCCESS, FAILURE):
+    """The entry as the log has it: a value as it was validated now, or a failure."""
+    if body[0] == SUCCESS:
+        return taken(promise.op.turn, promise.adapter, body[1:], promise.what)
+    if body[0] == FAILURE:
         return body[1:]
     beat = body[0] == NO_HEARTBEAT
     text = f"callback {promise.name!r}: {_NO_HEARTBEAT if beat else _NO_ANSWER}, or catch CallbackTimeout and go on without it"
@@ -154,7 +158,7 @@ def _outcome(promise: Promise, body: str) -> str:
 
 def _unwrap(promise: Promise, event: Event) -> Any:
     if event.status == SUCCEEDED:
-        return promise.adapter.decode(event.value, promise.what)
+        return recorded(promise.op.turn, promise.adapter, event.value, promise.what)
     raise _error(promise, failures.decode(event.value))
 
 

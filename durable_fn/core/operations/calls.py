@@ -25,9 +25,13 @@ from ..effects import NOT_THERE, Decide, Launch, Operation, Park, Settle, Tell
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..ids import checked_id
 from ..inbox import SUCCESS, TIMEOUT, short
+from ..inputs import Input, admitted, unseen
+from ..parts import class_name
 from ..promises import call_place
 from ..scope import Op
+from ..turn import Turn
 from ..values import Adapter
+from .reading import check_adapter, recorded, taken_result
 
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
 _CONFLICT = "durable_fn.errors.ExecutionConflict"
@@ -40,30 +44,43 @@ _LONGEST_ID = 400
 
 
 class Target:
-    """What is called: its name and its encoded input."""
+    """What is called, and with what. `input_adapter` None: its types are unknown here."""
 
     def __init__(
         self,
         fn: str,
-        input: str,
+        payload: object,
         adapter: Adapter,
-        input_adapter: Adapter,
+        input_adapter: Adapter | None,
         *,
         retention_ms: int | None,
         timeout_ms: int | None,
     ) -> None:
         self.fn = fn
-        self.input = input
+        self.payload = payload
         self.adapter = adapter
         self.input_adapter = input_adapter
         self.retention_ms = retention_ms
         self.timeout_ms = timeout_ms
+        self._input: Input | None = None
+
+    @property
+    def what(self) -> str:
+        return f"the result of {self.fn!r}"
+
+    def input(self, turn: Turn) -> Input:
+        """The payload, validated now where its types are known. Raises SerializationError."""
+        if self._input is None:
+            adapter, what = self.input_adapter, f"the payload for {self.fn!r}"
+            self._input = unseen(self.payload) if adapter is None else admitted(adapter, self.payload, what, turn.terms)
+        return self._input
 
 
 def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Operation[Any]:
     turn, record = op.turn, op.record
     if record is not None and record.done is not None:
         return _unwrap(op, target, turn.deliver(op, record))
+    check_adapter(op, target.adapter, target.what, outside=True)
     begun = record.begun if record is not None else None
     if begun is not None:
         child, due = begun.value, begun.due or None
@@ -111,17 +128,20 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
     nothing has come which is not in hand: the key stays free for the outcome, which may be asked for again."""
     turn, key = op.turn, _key(op, child)
     while outcome is None:
+        version = turn.inbox.version
         there, doomed = turn.inbox.get(key), op.scope.branch.doomed
         if there is not None and not doomed:  # its end may be what this very cancellation led to
             outcome = there.body
         elif doomed or due is None or turn.time() < due:
             yield Park(due, key)
         else:
-            event = turn.draft(op, FAILED, value=_value(target, child, TIMEOUT))
-            if (yield Decide(event)):
+            event = turn.draft(op, FAILED, value=_value(turn, target, child, TIMEOUT))
+            if (yield Decide(event, version)):
                 turn.recorded(op, event)
                 return event, True
-    return turn.record(op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(target, child, outcome)), False
+            yield Park(due, key)  # it came meanwhile; others may be first to go on
+    status = SUCCEEDED if outcome[0] == SUCCESS else FAILED
+    return turn.record(op, status, value=_value(turn, target, child, outcome)), False
 
 
 def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str]:
@@ -131,10 +151,8 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
     else:
         child = derived_id(op) if id is None else checked_id(id, "the id of ctx.send")
         try:
-            yield Launch(
-                target.fn, child, target.input, None, target.retention_ms, target.timeout_ms, delay_ms,
-                target.input_adapter,
-            )  # fmt: skip
+            limits = target.retention_ms, target.timeout_ms, delay_ms
+            yield Launch(target.fn, child, target.input(turn), None, *limits, target.input_adapter)
             event = turn.record(op, SUCCEEDED, value=child)
         except _REFUSALS as refused:
             event = turn.record(op, FAILED, value=failures.encode(_refusal(refused)))
@@ -148,7 +166,7 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
 def _launch(op: Op, target: Target, child: str, *, attach: bool = False) -> Launch:
     key, adapter = _key(op, child), target.input_adapter
     limits = target.retention_ms, target.timeout_ms
-    return Launch(target.fn, child, target.input, key, *limits, 0, adapter, attach, short(op.id))
+    return Launch(target.fn, child, target.input(op.turn), key, *limits, 0, adapter, attach, short(op.id))
 
 
 def _key(op: Op, child: str) -> str:
@@ -177,13 +195,13 @@ def _refusal(error: ExecutionConflict | PayloadTooLarge | UnknownFunction | Call
     """Recorded, so that a replay takes the same way, whatever has become of the other execution meanwhile."""
     if isinstance(error, ExecutionConflict):
         return failures.Failure(_CONFLICT, str(error), "", {"id": error.execution_id}, None)
-    return failures.Failure(failures.class_name(type(error)), str(error), "", error.data, None)
+    return failures.Failure(class_name(type(error)), str(error), "", error.data, None)
 
 
-def _value(target: Target, child: str, outcome: str) -> str:
-    """As the log has it: an encoded result, or a failure that names the other execution and its status."""
+def _value(turn: Turn, target: Target, child: str, outcome: str) -> str:
+    """As the log has it: a result as it was read now, or a failure that names the other execution and its status."""
     if outcome[0] == SUCCESS:
-        return outcome[1:]
+        return taken_result(turn, target.adapter, outcome[1:], target.what)
     if outcome[0] == TIMEOUT:
         text = f"execution {child!r} of {target.fn!r} gave no result in time; it goes on"
         return failures.encode(failures.Failure(_TIMED_OUT, text, "", {"id": child, "status": "RUNNING"}, None))
@@ -195,7 +213,7 @@ def _value(target: Target, child: str, outcome: str) -> str:
 
 def _unwrap(op: Op, target: Target, event: Event) -> Any:
     if event.status == SUCCEEDED:
-        return target.adapter.decode(event.value, f"the result of {target.fn!r}")
+        return recorded(op.turn, target.adapter, event.value, target.what)
     raise _error(target, failures.decode(event.value))
 
 

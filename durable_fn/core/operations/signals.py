@@ -1,7 +1,8 @@
 """wait_for_signal: messages to an execution, buffered, in order, each consumed once.
 
-Written to the log: which one was consumed, by the line that hands it out; that none came, on the condition that the inbox holds
-nothing which is not in hand; and that a branch took one, did nothing with it and lost (see `core/unread.py`).
+Written to the log: which one was consumed, by the line that hands it out, with the value as it was validated then, or that it
+does not fit; that none came, on the condition that the inbox holds nothing which is not in hand; and that a branch took one, did
+nothing with it and lost (see `core/unread.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..inbox import signal_prefix
 from ..scope import Op
 from ..values import Adapter
+from .reading import check_adapter, recorded, taken
 
 _LATE = (
     "no signal {name} came in time; one that comes later stays buffered for the next wait. Wait longer with timeout=, or catch "
@@ -24,36 +26,35 @@ _TIMED_OUT = "durable_fn.errors.SignalTimeout"
 
 
 def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None) -> Operation[Any]:
-    turn, record = op.turn, op.record
+    turn, record, what = op.turn, op.record, f"the payload of signal {name!r}"
     if record is not None and record.done is not None:
-        return _unwrap(name, adapter, turn.deliver(op, record))
+        return _unwrap(op, name, adapter, turn.deliver(op, record))
+    check_adapter(op, adapter, what, outside=True)
     if record is not None and record.begun is not None:
         due = record.begun.due or None
     else:
         due = None if timeout_ms is None else turn.time() + timeout_ms
         turn.record(op, BEGUN, due=due or 0)
     prefix = signal_prefix(name)
-    yield Park(due, prefix)
     while True:
+        yield Park(due, prefix)  # also when something came before a timeout was decided: others may be first to go on
         with turn.lock:
-            there = turn.inbox.take(prefix)
+            version, there = turn.inbox.version, turn.inbox.take(prefix)
         if there is not None:
-            event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{there.body}")
+            event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{taken(turn, adapter, there.body, what)}")
             yield Settle(event)
             break
         if due is not None and turn.time() >= due:
             failure = failures.Failure(_TIMED_OUT, _LATE.format(name=repr(name)), "", None, None)
             event = turn.draft(op, FAILED, value=failures.encode(failure))
-            if (yield Decide(event)):
+            if (yield Decide(event, version)):
                 turn.recorded(op, event)
                 break
-        else:
-            yield Park(due, prefix)
     turn.show(op, event)
-    return _unwrap(name, adapter, event)
+    return _unwrap(op, name, adapter, event)
 
 
-def _unwrap(name: str, adapter: Adapter, event: Event) -> Any:
+def _unwrap(op: Op, name: str, adapter: Adapter, event: Event) -> Any:
     if event.status == SUCCEEDED:
-        return adapter.decode(event.value.partition("\t")[2], f"the payload of signal {name!r}")
+        return recorded(op.turn, adapter, event.value.partition("\t")[2], f"the payload of signal {name!r}")
     raise SignalTimeout(failures.decode(event.value).message, name=name)

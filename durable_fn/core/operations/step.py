@@ -17,6 +17,7 @@ from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..retry import Retry, next_delay
 from ..scope import Op
 from ..steps import StepPlan
+from .reading import check_adapter, recorded
 
 _INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None, own=True)
 
@@ -28,7 +29,7 @@ def step(
     if record is not None and record.done is not None:
         event = op.turn.deliver(op, record)
         if event.status == SUCCEEDED:
-            return plan.adapter.decode(event.value, plan.result_what)
+            return recorded(op.turn, plan.adapter, event.value, plan.result_what)
         _raise(op, plan, event, None)
     return (yield from _live(op, plan, fn, args, kwargs))
 
@@ -37,6 +38,10 @@ def _live(
     op: Op, plan: StepPlan, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Operation[Any]:
     attempt = 1
+    try:
+        check_adapter(op, plan.adapter, plan.result_what)
+    except SerializationError as error:
+        yield from _fail(op, plan, attempt, failures.capture(error, own=True), None)
     if op.record is not None and op.record.retry is not None:
         attempt = op.record.retry.attempt + 1
         yield from until(op.turn, op.record.retry.due)
@@ -76,12 +81,11 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
     if not plan.keeps_result:
         result = None
     try:
-        text = plan.adapter.encode(result, plan.result_what)
-        value = plan.adapter.decode(text, plan.result_what)
+        text, value = plan.adapter.keep(result, plan.result_what, op.turn.terms)
         op.turn.check_size(text, plan.result_what)
     except SerializationError as error:
         # The effect has happened: running the body again would not make its result fit.
-        yield from _fail(op, plan, attempt, failures.capture(error, keep_state=False, own=True), error)
+        yield from _fail(op, plan, attempt, failures.capture(error, own=True), error)
     event = op.turn.record(op, SUCCEEDED, attempt, value=text)
     yield Settle(event, durable=True)
     op.turn.show(op, event)
@@ -92,7 +96,7 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
 
 def _failed(op: Op, plan: StepPlan, attempt: int, error: Exception) -> Operation[None]:
     """Waits for the next attempt, or raises if there is none."""
-    failure = failures.capture(error, keep_state=bool(plan.raises))
+    failure = failures.capture(error, classes=plan.raises)
     retry = _retry(op, plan, error)
     delay = None if retry is None else next_delay(retry, error, attempt)
     if delay is None:

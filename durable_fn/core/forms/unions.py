@@ -1,0 +1,233 @@
+"""Forms that choose: unions, and the place in a form that holds itself."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .. import tagged
+from .base import (
+    AS_IT_IS,
+    TAG,
+    Form,
+    Json,
+    Unreadable,
+    Unwritable,
+    Writing,
+    as_it_is,
+    expected,
+    kind_of,
+    name_of,
+    shown,
+)
+from .records import TypedMapping
+from .scalars import Exactly, Nothing, Untyped
+
+
+class Maybe(Form):
+    """`X | None`."""
+
+    def __init__(self, form: Form) -> None:
+        self.label = f"{form.label} | None"
+        self._form = form
+        self._write, self._read = form.write, form.read
+        self.holds(form)
+
+    @property
+    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+        return self._form.kinds | {"null"}
+
+    @property
+    def plain(self) -> bool:  # type: ignore[override]
+        return self._form.plain
+
+    def write(self, value: Any, w: Writing) -> Json:
+        return None if value is None else self._write(value, w)
+
+    def read(self, data: Json) -> Any:
+        return None if data is None else self._read(data)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return stored is back or (stored is not None and back is not None and self._form.same(stored, back))
+
+    def fits(self, kind: type) -> bool:
+        return kind is type(None) or self._form.fits(kind)
+
+
+class Either(Form):
+    """A union. The member is the one that has the value's own class, else the nearest of its bases. Where JSON alone does not
+    tell which it was, its label is written too: `{"$": "as", "n": "Rejected", "v": {...}}`."""
+
+    def __init__(self, members: list[Form]) -> None:
+        self._members = members
+        self.label = " | ".join(member.label for member in members)
+        self._named = _named(members)
+        self._labels = {id(member): label for label, member in self._named.items()}
+        self._candidates: dict[type, list[Form]] = {}
+        self._choosy = [member for member in members if isinstance(member, Exactly | TypedMapping)]
+        self.holds(*members)
+
+    @functools.cached_property
+    def _owners(self) -> dict[str, list[Form]]:
+        """By JSON type. Known when all members are, some of which may hold this very form."""
+        found: dict[str, list[Form]] = {}
+        for member in self._members:
+            for kind in member.kinds:
+                found.setdefault(kind, []).append(member)
+        return {kind: members[:1] if all(m.native for m in members) else members for kind, members in found.items()}
+
+    @property
+    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset(self._owners)
+
+    @functools.cached_property
+    def plain(self) -> bool:  # type: ignore[override]
+        return all(member.plain for member in self._members) and all(
+            len(owners) == 1 for owners in self._owners.values()
+        )
+
+    def write(self, value: Any, w: Writing) -> Json:
+        member, data = self._written(value, w)
+        if type(data) is not dict or TAG not in data:
+            owners = self._owners[kind_of(data)]
+            if len(owners) == 1 and (owners[0] is member or member.native):
+                return data
+        return w.tag("as", data, n=self._labels[id(member)])
+
+    def _written(self, value: Any, w: Writing) -> tuple[Form, Json]:
+        first: Unwritable | None = None
+        was_tagged, depth, kind = w.tagged, w.depth, type(value)
+        candidates = self._candidates.get(kind) or self._candidates.setdefault(kind, self._ordered(kind))
+        if self._choosy:
+            candidates = [*(member for member in self._choosy if member.has(value)), *candidates]
+        for member in candidates:
+            try:
+                return member, member.write(value, w)
+            except Unwritable as error:
+                w.tagged, w.depth = was_tagged, depth
+                first = first or error
+        raise first or expected(self.label, value)
+
+    def _ordered(self, kind: type) -> list[Form]:
+        """Members for values of a class, the best first: those of this very class, of its nearest base, any other."""
+        typed = [member for member in self._members if not isinstance(member, Untyped)]
+        exact = [member for member in typed if member.fits(kind)]
+        bases = [member for base in kind.__mro__[1:-1] for member in typed if member.fits(base)]
+        return list(dict.fromkeys([*exact, *bases, *typed, *self._members]))
+
+    def read(self, data: Json) -> Any:
+        if type(data) is dict and TAG in data:
+            if data[TAG] == "as":
+                member = self._named.get(data["n"])
+                if member is not None:
+                    return member.read(data["v"])
+                raise Unreadable(f"a {data['n']} is recorded, which is no member of {self.label}")
+            return self._guess(data, self._members)
+        owners = self._owners.get(kind_of(data), self._members)
+        return owners[0].read(data) if len(owners) == 1 else self._guess(data, owners)
+
+    def _guess(self, data: Json, members: list[Form]) -> Any:
+        """Recorded under another annotation, of one member perhaps: the one that reads it."""
+        found, why = [], []
+        for member in members:
+            try:
+                if member.knows(data):
+                    found.append(member.read(data))
+            except Exception as error:
+                why.append(f"{member.label}: {error}")
+        if len(found) == 1:
+            return found[0]
+        told = "several members of" if found else "no member of"
+        raise Unreadable(f"{told} {self.label} would read {shown(data)}{'; ' * bool(why)}{'; '.join(why)[:400]}")
+
+    def same(self, stored: Any, back: Any) -> bool:
+        if type(stored) is not type(back):
+            return False
+        return any(member.fits(type(stored)) and member.same(stored, back) for member in self._members)
+
+    def fits(self, kind: type) -> bool:
+        return any(member.fits(kind) for member in self._members)
+
+
+def _named(members: list[Form]) -> dict[str, Form]:
+    """By label; a second one of the same has a number."""
+    named: dict[str, Form] = {}
+    for member in members:
+        label, n = member.label, 2
+        while label in named:
+            label, n = f"{member.label}#{n}", n + 1
+        named[label] = member
+    return named
+
+
+def union(members: list[Form]) -> Form:
+    rest = [member for member in members if not isinstance(member, Nothing)]
+    if len(rest) == len(members):
+        return Either(members) if len(members) > 1 else members[0]
+    return Maybe(Either(rest) if len(rest) > 1 else rest[0]) if rest else Nothing()
+
+
+class Later(Form):
+    """Where a form holds itself. Values can be as deep as they like, so the depth is looked at here."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.label = name_of(annotation)
+        self._form: Form | None = None
+
+    def settle(self, form: Form) -> None:
+        self._form = form
+
+    @property
+    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+        assert self._form is not None
+        return self._form.kinds
+
+    def write(self, value: Any, w: Writing) -> Json:
+        assert self._form is not None
+        w.deeper()
+        data = self._form.write(value, w)
+        w.depth -= 1
+        return data
+
+    def read(self, data: Json) -> Any:
+        assert self._form is not None
+        return self._form.read(data)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        assert self._form is not None
+        return self._form.same(stored, back)
+
+    def fits(self, kind: type) -> bool:
+        return self._form is not None and self._form.fits(kind)
+
+
+class Loose(Form):
+    """A field whose default, or whose validators, may give a value of another type than the annotation says: such a one is kept
+    by its own type."""
+
+    def __init__(self, form: Form) -> None:
+        self.label, self.kinds = form.label, form.kinds
+        self._form = form
+        self.holds(form)
+
+    def write(self, value: Any, w: Writing) -> Json:
+        tagged_before, depth = w.tagged, w.depth
+        try:
+            return self._form.write(value, w)
+        except Unwritable as error:
+            w.tagged, w.depth = tagged_before, depth
+            try:
+                return as_it_is(tagged.write(value, w), w)
+            except Unwritable:
+                raise error from None
+
+    def read(self, data: Json) -> Any:
+        if type(data) is dict and data.get(TAG) == "as" and data["n"] == AS_IT_IS:
+            return tagged.read(data["v"])
+        return self._form.read(data)
+
+    def same(self, stored: Any, back: Any) -> bool:
+        return type(stored) is type(back) and self._form.fits(type(stored)) and self._form.same(stored, back)
+
+    def fits(self, kind: type) -> bool:
+        return self._form.fits(kind)

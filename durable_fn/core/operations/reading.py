@@ -1,0 +1,62 @@
+"""Recorded values on their way to the handler, and values from outside on their way into the log.
+
+What is recorded was seen by the handler before. If it cannot be read now, the execution is held: the handler is told nothing, for
+it would take another way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import SerializationError
+from .. import documents
+from ..scope import Op
+from ..turn import Turn
+from ..values import Adapter, no_codec, plain
+
+
+def recorded(turn: Turn, adapter: Adapter, text: str, what: str) -> Any:
+    """Raises SerializationError only for a value from outside that did not fit when it came: that is what the handler saw."""
+    if documents.is_refused(text):
+        raise refusal(text)
+    try:
+        return adapter.decode(text, what)
+    except SerializationError as error:
+        raise turn.hold(error) from error
+
+
+def taken(turn: Turn, adapter: Adapter, json_text: str, what: str) -> str:
+    """Data from outside as the log keeps it: as it was validated now, or that it does not fit."""
+    try:
+        return adapter.receive(json_text, what, turn.terms).text
+    except SerializationError as error:
+        return documents.refused("null" if adapter.secret else json_text, str(error))
+
+
+def taken_result(turn: Turn, adapter: Adapter, text: str, what: str) -> str:
+    """The result of another execution as the log of this one keeps it."""
+    try:
+        adapter.decode(text, what)
+    except SerializationError:
+        return taken(turn, adapter, documents.dumps(plain(text)), what)
+    return text
+
+
+def refusal(text: str) -> SerializationError:
+    document = documents.parse(text)
+    return SerializationError(document.more["why"], raw=document.value)
+
+
+def check_adapter(op: Op, adapter: Adapter | None, what: str, *, outside: bool = False) -> None:
+    """Before anything happens whose result could not be stored. `outside`: it comes from there. Raises SerializationError; where
+    the operation has begun already, the execution is held."""
+    if adapter is None:
+        return
+    try:
+        adapter.check(outside=outside)
+        if adapter.secret and not op.turn.terms.encrypted:
+            raise SerializationError(no_codec(what))
+    except SerializationError as error:
+        if op.record is None:
+            raise
+        raise op.turn.hold(error) from error

@@ -1,0 +1,64 @@
+"""What is kept of an error, and the errors that are in errors."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from . import documents, tagged
+from .forms.base import TAG, Unwritable, Writing
+
+MOST: Final = 20_000
+_DEEPEST: Final = 3
+_ERROR: Final = "error"
+
+
+def part(value: Any, room: int, depth: int) -> Any:
+    """One attribute or argument, which may be another error (`URLError.reason`). None where it cannot be stored. `depth`: of
+    errors in errors, some of which hold themselves."""
+    if not isinstance(value, Exception):
+        return written(value, room)
+    if depth == _DEEPEST:
+        return None
+    from . import failures
+
+    text = failures.encode(failures.capture(value, classes=(Exception,), depth=depth + 1))
+    return {TAG: _ERROR, "v": text} if len(text) <= room else None
+
+
+def part_again(data: Any) -> Any:
+    if type(data) is not dict or data.get(TAG) != _ERROR:
+        return tagged.read(data)
+    return error_again(data["v"])
+
+
+def error_again(text: str) -> Exception:
+    from ..errors import StepError
+    from . import failures
+
+    failure = failures.decode(text)
+    error = failures.rebuild(failure, (Exception,))
+    return error or StepError(failure.message, error_type=failure.error_type, message=failure.message)
+
+
+def written(value: Any, room: int) -> Any:
+    """As tagged JSON; of a dict what can be stored. None where nothing can."""
+    try:
+        data = tagged.write(value, Writing(secrets=False))
+        return data if len(documents.dumps(data)) <= room else None
+    except (Unwritable, ValueError, RecursionError):
+        if type(value) is not dict:
+            return None
+    parts = {key: part for key, item in value.items() if type(key) is str and (part := written(item, room)) is not None}
+    return parts if parts and TAG not in parts and len(documents.dumps(parts)) <= room else None
+
+
+def blank(cls: Any) -> Exception:
+    """Without any constructor but that of the built-in class which it is made of. Raises TypeError."""
+    base = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    error: Exception = base.__new__(cls)
+    return error
+
+
+def class_name(cls: type) -> str:
+    """ "module.QualName"; built-ins without a module."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
