@@ -189,6 +189,36 @@ class ExecutionNotFound(DurableError):
     """No execution has this id (or it was removed after its retention)."""
 
 
+class UnknownFunction(DurableError):
+    """No durable function of this name is known: neither its queue nor a registry row. Nothing was written for it."""
+
+    def __init__(self, text: str, *, name: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.name = name
+        self.known = known
+        """Names that are known."""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The two as JSON shows them."""
+        return {"name": self.name, "known": list(self.known[:100])}
+
+
+class CallTooDeep(DurableError):
+    """`ctx.call` was asked for an execution below too many others that wait for each other: as a rule a function calls itself
+    without an end, or several call each other in a circle. Nothing was started."""
+
+    def __init__(self, text: str, *, depth: int, limit: int) -> None:
+        super().__init__(text)
+        self.depth = depth
+        self.limit = limit
+
+    @property
+    def data(self) -> dict[str, int]:
+        """The two as JSON shows them."""
+        return {"depth": self.depth, "limit": self.limit}
+
+
 class ExecutionConflict(DurableError):
     """The id is in use: by another durable function, with another payload, or at all where `if_exists="reject"`."""
 
@@ -213,6 +243,16 @@ class FormatError(ExecutionConflict):
     def data(self) -> dict[str, int]:
         """The two as JSON shows them."""
         return {"written": self.written, "expected": self.expected}
+
+
+class JournalDamaged(DurableError):
+    """What is stored of an execution cannot be read: a part of it is missing, was changed, or was written in a way that this
+    process does not know (another codec or version). Never raised in a handler: such an execution is held, with this error
+    shown, and tried again with growing delays (up to an hour), so that it goes on by itself when it is mended."""
+
+
+class RecordFailed(DurableError):
+    """The handler named its record in {"batchItemFailures": [...]}. It comes again, and the execution is redriven then."""
 
 
 class ExecutionStalled(DurableError):

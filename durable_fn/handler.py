@@ -55,7 +55,7 @@ class DurableFunction(Generic[E_contra, R_co]):
         execution_timeout: Duration | None,
         retention: Duration | None,
         step_retry: Retry | None,
-        envelope: bool,
+        envelope: bool | None,
         hooks: Sequence[Hooks],
     ) -> None:
         self.is_async = _checked_shape(fn)
@@ -66,7 +66,7 @@ class DurableFunction(Generic[E_contra, R_co]):
         self.timeout_ms = None if execution_timeout is None else milliseconds(execution_timeout, "execution_timeout")
         self.hooks = _checked_hooks(hooks)
         self.step_retry: Retry = checked_retry(step_retry, "step_retry") or DEFAULT_RETRY
-        self.envelope = envelope
+        self._envelope = envelope
         note_names(fn)
         self.__wrapped__: Callable[..., Any] = fn
         functools.update_wrapper(self, fn)
@@ -79,6 +79,16 @@ class DurableFunction(Generic[E_contra, R_co]):
 
     def __repr__(self) -> str:
         return f"<durable function {self.name!r}>"
+
+    @functools.cached_property
+    def envelope(self) -> bool:
+        """Whether the handler gets the payload, and not the event as Lambda delivered it. Without a word of its author: by its
+        signature, once it is needed, because annotations may name what is defined later."""
+        if self._envelope is not None:
+            return self._envelope
+        from .core.event_classes import takes_raw_events
+
+        return not takes_raw_events(self.__wrapped__)
 
     @functools.cached_property
     def event_adapter(self) -> Adapter:
@@ -135,7 +145,7 @@ def durable(
     execution_timeout: Duration | None = None,
     retention: Duration | None = None,
     step_retry: Retry | None = None,
-    envelope: bool = True,
+    envelope: bool | None = None,
     hooks: Sequence[Hooks] = (),
 ) -> _DurableDecorator: ...
 def durable(
@@ -147,7 +157,7 @@ def durable(
     execution_timeout: Duration | None = None,
     retention: Duration | None = None,
     step_retry: Retry | None = None,
-    envelope: bool = True,
+    envelope: bool | None = None,
     hooks: Sequence[Hooks] = (),
 ) -> Any:
     """Makes a handler durable.
@@ -172,7 +182,12 @@ def durable(
     envelope          True: the handler gets the payload (HTTP body, SQS body, SNS Message, EventBridge detail, S3 record,
                       stream images, Kinesis data) and a direct caller {"execution_id", "status", "result"|"error"}. False:
                       the event is handed over as Lambda delivered it (batches cut to one record) and the plain result is
-                      returned, or the error raised, if the execution ends within the invocation.
+                      returned, or the error raised, if the execution ends within the invocation. A record that it names in
+                      {"batchItemFailures": [...]} has failed: the execution ends FAILED, and is redriven when the record
+                      comes again. None (default): False for a handler whose second parameter is a Lambda context
+                      (annotated so; or named `context` and not annotated, or as Any) or whose event is annotated with an
+                      event class of Powertools or a TypedDict of aws-lambda-typing, so that an existing handler needs
+                      nothing but the decorator; else True.
     hooks             `durable_fn.hooks.Hooks` of this function, besides those of `configure`.
     """
 

@@ -1,7 +1,9 @@
-"""HTTP requests as Lambda gets them: API Gateway v1 (REST) and v2 (HTTP), and function URLs. The only reader of their shapes.
+"""HTTP requests as Lambda gets them: API Gateway v1 (REST) and v2 (HTTP), function URLs and load balancers (ALB). The only reader
+of their shapes.
 
 v1 has `headers` with the last value of each name and `multiValueHeaders` with all, names as the client wrote them; v2 and
-function URLs have lower-case names, and values of the same name joined by commas.
+function URLs have lower-case names, and values of the same name joined by commas. A load balancer has either `headers` or
+`multiValueHeaders`, as its target group says, and reads only that one of the answer.
 """
 
 from __future__ import annotations
@@ -36,8 +38,23 @@ class HttpEvent:
         self.query = {str(name): str(value) for name, value in _dict(event.get("queryStringParameters")).items()}
         self.parameters = _dict(event.get("pathParameters"))
         self.headers = _headers(event)
-        self.is_function_url = ".lambda-url." in _text(context.get("domainName"))
+        self.balanced = isinstance(context.get("elb"), dict)
+        self.multi_value = self.balanced and "multiValueHeaders" in event
         self.is_base64 = event.get("isBase64Encoded") is True
+
+    @property
+    def is_health_check(self) -> bool:
+        """Of a load balancer."""
+        return self.balanced and self.headers.get("user-agent", "").startswith("ELB-HealthChecker/")
+
+    @property
+    def charset(self) -> str:
+        """What the content type says that the body is written in; API Gateway has read a text as UTF-8 already."""
+        for part in self.headers.get("content-type", "").split(";")[1:]:
+            name, _, value = part.partition("=")
+            if name.strip().lower() == "charset" and self.is_base64:
+                return value.strip().strip("\"'")
+        return "utf-8"
 
     @property
     def media_type(self) -> str:

@@ -5,10 +5,12 @@ The order of requests and what a failed condition means are the protocol's; its 
 
 from __future__ import annotations
 
+import json
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .core import causes, failures
 from .core.documents import from_outside
@@ -16,13 +18,25 @@ from .core.foreign import foreign
 from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
 from .core.inputs import admitted
-from .core.journal import Journal
+from .core.journal import Journal, Segment
+from .core.pauses import OUTAGE_MS, pause_ms
 from .core.retention import OF_FUNCTION
+from .core.rewind import failed_operations, rewinding
 from .core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
-from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
-from .fronts.session import Session
+from .errors import (
+    ExecutionCancelled,
+    ExecutionTimedOut,
+    FormatError,
+    JournalDamaged,
+    NonDeterminismError,
+    RecordFailed,
+    SerializationError,
+)
+from .fronts.session import Outage, Session, unstored
+from .hints import send_hint
 from .holding import hold, prolonged
-from .ports import Backend, Loaded
+from .lambda_time import remaining_ms
+from .ports import Backend, BlobRefused, Loaded
 from .settlement import Outcome, Settlement
 from .starting import check_annotations, check_same, read_input, terms_of
 from .types import ExecutionStatus, LambdaContext
@@ -30,6 +44,10 @@ from .types import ExecutionStatus, LambdaContext
 if TYPE_CHECKING:
     from .handler import DurableFunction
     from .hooks import InvocationInfo
+
+_log = logging.getLogger("durable_fn")
+
+T = TypeVar("T")
 
 WAIT_IN_PLACE_MS: Final = 3000
 """A message that comes this much too early, or finds a lease that ends so soon, waits instead of being lost."""
@@ -50,6 +68,9 @@ class Invocation:
         self.hooks = (*backend.hooks, *function.hooks)
         self.writer = secrets.token_hex(6)
         self.info: InvocationInfo | None = None  # for hooks, if there are any
+        self.header: Header  # the execution that is run, as far as it is known
+        self._fenced = True  # whether an owner before can write nothing more
+        self.of_record = False  # whether a record of an event source waits for this invocation's word
         self.raised: BaseException | None = None  # what the handler itself raised in this invocation, if it did
 
     def lease(self) -> Lease:
@@ -58,7 +79,7 @@ class Invocation:
         return Lease(self.writer, now, now + self.remaining_ms() + 2 * self.backend.store.skew_ms, self.function.name)
 
     def remaining_ms(self) -> int:
-        return max(0, int(self.context.get_remaining_time_in_millis()))
+        return remaining_ms(self.context)
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
@@ -73,12 +94,29 @@ class Invocation:
         there = reply if isinstance(reply, Header) else reply.header
         assert there is not None
         check_same(self.backend, there, wanted, self.function.event_adapter)
+        again = self._again(there) if self.of_record and there.status == "FAILED" else None
+        if again is not None:
+            return again
         now = self.backend.clock.now()
-        if there.live and there.lease < now and (there.due or now + 1) <= now:
+        if there.live and there.lease < now and there.reached(now):
             taken = self.resume(wanted.id)
             if isinstance(taken, Header):
                 return taken
         return self.backend.store.get(wanted.id) or there
+
+    def _again(self, there: Header) -> Header | None:
+        """A record that was reported as failed has come again: its execution is redriven. None for any other, and where somebody
+        else was faster."""
+        store, now = self.backend.store, self.backend.clock.now()
+        loaded = None if there.foreign else store.load(there.key)
+        if loaded is None or not is_reported(loaded.header):
+            return None
+        failure = failures.decode(loaded.header.error or failures.NOTHING)
+        causes = failure.causes or failed_operations(loaded.segments)
+        line = rewinding(loaded.segments, None, now, failures.encode(replace(failure, causes=causes)))
+        reply = store.revive(loaded.header, Segment(len(loaded.segments), self.writer, line), now)
+        taken = self.resume(there.id) if isinstance(reply, Header) else None
+        return taken if isinstance(taken, Header) else None
 
     def resume(self, id: str) -> Header | Refusal:
         """Takes the execution and goes on with it. A Refusal says why there is nothing to do."""
@@ -102,28 +140,64 @@ class Invocation:
     # -- a turn ----------------------------------------------------------------------------------------------------
 
     def run(self, header: Header, lease: Lease) -> Header:
-        """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands."""
-        if not self.hooks:
+        """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands. What the
+        journal refuses is raised; the lease is given back before, so that nobody has to wait for its end."""
+        self.header = header
+        return self._turns(header, lease) if not self.hooks else self._hooked(header, lease)
+
+    def _turns(self, header: Header, lease: Lease) -> Header:
+        try:
             return self._run(header, lease)
+        except (Exception, Outage) as error:
+            cause = error.__cause__ or error if isinstance(error, Outage) else error
+            if isinstance(cause, JournalDamaged):
+                return self._hold(cause)
+            self._give_back(cause)
+            raise
+
+    def _hold(self, why: JournalDamaged | FormatError) -> Header:
+        """It cannot be read, and may be mended, or belong to another version. Nothing of this turn is written."""
+        header = self._limited(self.header)
+        edition = prolonged(self.backend, header)
+        return hold(self.backend, header, self.writer, why, fenced=self._fenced, edition=edition)
+
+    def _give_back(self, error: BaseException) -> None:
+        """As far as it can be written: else the lease lapses."""
+        header, now = self.header, self.backend.clock.now()
+        due = now + pause_ms(OUTAGE_MS, header.tries)
+        _log.error("execution %r could not be written, and goes on in %d s: %s", header.id, (due - now) // 1000, error)
+        failure = replace(failures.capture(error), data=None)
+        try:
+            reply = self.backend.store.release(header, self.writer, due, failures.encode(failure))
+        except Exception as also:
+            _log.warning("execution %r goes on when its lease is over: it could not be given back: %s", header.id, also)
+            return
+        if isinstance(reply, Header):
+            send_hint(self.backend, reply, now)
+
+    def _hooked(self, header: Header, lease: Lease) -> Header:
         from .fronts import hooking
         from .hooks import wrapped
 
-        self.info = info = hooking.invocation_info(header, lease.now, str(self.context.aws_request_id))
+        request_id = str(getattr(self.context, "aws_request_id", ""))
+        self.info = info = hooking.invocation_info(header, lease.now, request_id)
         with wrapped(self.hooks, lambda hook: hook.invocation(info)):
-            after = self._run(header, lease)
+            after = self._turns(header, lease)
             hooking.left(info, after, self.writer, self.raised)
         return after
 
     def _run(self, header: Header, lease: Lease) -> Header:
+        dead = header.prev_lease != 0
+        self._fenced = not (dead or header.doubtful)
         error = foreign(header)
         if error is not None:
-            return self._held(header, error)
-        took_over = header.prev_lease != 0
+            return self._hold(error)
         for _ in range(_RELOADS):
             loaded = self._load(header)
             if loaded is None:
                 return header
-            turn = self._turn(loaded)
+            turn = self._readable(loaded, self._turn)
+            self.header = turn.header
             if self.info is not None:
                 from .fronts.hooking import TurnProgress
 
@@ -132,24 +206,19 @@ class Invocation:
             session.read_only, session.always_suspend = self.read_only, self.always_suspend
             settlement = Settlement(session, self.function)
             try:
-                if took_over:
-                    if turn.journal.fences >= STALL_LIMIT:
+                if not self._fenced:
+                    if dead and turn.journal.fences >= STALL_LIMIT:
                         return settlement.end(_stalled(turn))
-                    session.fence()
-                    took_over = False
+                    session.fence(dead=dead)
+                    self._fenced = True
                 header = self._settle(settlement, turn, self._handler(session, loaded.header))
             except Fenced as fenced:
-                if took_over:
+                if not self._fenced:
                     continue  # the stale owner was faster: read again, fence again
                 return settlement.make_way(str(fenced))
             if header.status != "RUNNING":
                 return header
         return settlement.make_way(f"the inbox of {header.id!r} moved {_RELOADS} times")
-
-    def _held(self, header: Header, why: Exception) -> Header:
-        """It was taken, and nothing of it was read."""
-        edition = prolonged(self.backend, self._limited(header))
-        return hold(self.backend, header, self.writer, why, fenced=header.prev_lease == 0, edition=edition)
 
     def _load(self, header: Header) -> Loaded | None:
         """No read where the header shows that nothing can be there yet."""
@@ -157,12 +226,19 @@ class Invocation:
             return Loaded(header, [], {})
         for attempt in range(_RELOADS):
             loaded = self.backend.store.load(header.key)
-            if loaded is None or _complete(loaded):
+            if loaded is None or self._readable(loaded, _complete):
                 return loaded
             self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction shows its items one by one
-        raise RuntimeError(
+        raise JournalDamaged(
             f"the inbox of execution {header.id!r} stays incomplete: an entry that it counts is not there"
         )
+
+    def _readable(self, loaded: Loaded, read: Callable[[Loaded], T]) -> T:
+        """What is pure fails for no other reason than what it is given. Raises JournalDamaged."""
+        try:
+            return read(loaded)
+        except Exception as error:
+            raise JournalDamaged(f"the journal of execution {loaded.header.id!r} is damaged: {error}") from error
 
     def _turn(self, loaded: Loaded) -> Turn:
         return Turn(
@@ -257,18 +333,25 @@ class Invocation:
             turn.check_size(text, what)
         except SerializationError as error:
             return self._raised(turn, error)
+        if not self.function.envelope and _names_a_failure(value):
+            return self._raised(
+                turn, RecordFailed("the handler reported its record in batchItemFailures"), reported=True
+            )
         if turn.timed_out:
             return self._raised(turn, ExecutionTimedOut("execution_timeout passed; the handler went on and returned"))
         return Outcome(self._ending(turn, "SUCCEEDED", result=text))
 
-    def _raised(self, turn: Turn, error: Exception | ExecutionCancelled) -> Outcome:
+    def _raised(self, turn: Turn, error: Exception | ExecutionCancelled, *, reported: bool = False) -> Outcome:
+        """A record whose handler fails before it did anything durable is a failed record, as without a decorator."""
         leftover = turn.leftover()
         if leftover is not None:
             return Outcome(None, held=leftover)
         self.raised = error
         told = failures.capture(error)
-        failure = failures.encode(replace(told, causes=causes.behind(turn, error)))
         cancelled = isinstance(error, ExecutionCancelled)
+        did_something = turn.worked or turn.pending or turn.journal.records
+        reported = reported or (self.of_record and not cancelled and not did_something)
+        failure = failures.encode(replace(told, causes=causes.behind(turn, error), reported=reported))
         return Outcome(
             self._ending(turn, "TIMED_OUT" if turn.timed_out else "CANCELLED" if cancelled else "FAILED", error=failure)
         )
@@ -287,7 +370,13 @@ class Invocation:
     # -- how it stands ---------------------------------------------------------------------------------------------
 
     def _settle(self, settlement: Settlement, turn: Turn, outcome: Outcome) -> Header:
-        return settlement.settle(outcome) if outcome.renewal is None else self._renew(settlement, turn, outcome.renewal)
+        try:
+            if outcome.renewal is not None:
+                return self._renew(settlement, turn, outcome.renewal)
+            return settlement.settle(outcome)
+        except BlobRefused as refused:
+            turn.closed = None
+            return settlement.settle(self._raised(turn, unstored(self.function.name, refused)))
 
     def _renew(self, settlement: Settlement, turn: Turn, renewed: Renewed) -> Header:
         """With a payload that the next generation could not read the execution fails."""
@@ -299,6 +388,14 @@ class Invocation:
             turn.closed = None
             return settlement.settle(self._raised(turn, error))
         return settlement.renew(text)
+
+
+def _check_is_json(header: Header) -> None:
+    """What fits the annotation no more is the code's own; what is no JSON was written by nobody here. Raises JournalDamaged."""
+    try:
+        json.loads(header.input or "null")
+    except ValueError as error:
+        raise JournalDamaged(f"the input of execution {header.id!r} is damaged: it is not JSON ({error})") from error
 
 
 def _complete(loaded: Loaded) -> bool:
@@ -319,3 +416,15 @@ def _stalled(turn: Turn) -> Ending:
         None,
     )
     return Ending("FAILED", turn.time(), error=failures.encode(failure))
+
+
+def is_reported(header: Header) -> bool:
+    """Whether it ended with its record reported as failed, so that it goes on when the record comes again."""
+    if header.foreign or header.status != "FAILED" or header.error is None:
+        return False
+    return failures.decode(header.error).reported
+
+
+def _names_a_failure(value: Any) -> bool:
+    failed = value.get("batchItemFailures") if isinstance(value, dict) and len(value) == 1 else None
+    return isinstance(failed, list) and bool(failed)

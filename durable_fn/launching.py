@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from .core.effects import NOT_THERE, Launch
 from .core.foreign import require_own
 from .core.header import Header, Key, Note, Refusal
 from .core.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
 from .core.values import UNTYPED_ADAPTER
-from .errors import ExecutionConflict
+from .errors import CallTooDeep, ExecutionConflict
 from .hints import send_hint
 from .ports import Backend
 from .starting import check_same, derived_run, digest, new_header
 
+CALL_DEPTH: Final = "DURABLE_FN_CALL_DEPTH"
+_DEEPEST: Final = 100
+_NEVER: Final = "It could never end: call another execution, or leave out the id to start a new one"
+
 
 def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
     """Creates it and sends its first message. An execution that is there with the same input is as good: its end is told to
-    `parent`, or its outcome is returned if it has ended. One that somebody else waits for is ExecutionConflict."""
+    `parent`, or its outcome is returned if it has ended. One that somebody else waits for is ExecutionConflict. Raises
+    UnknownFunction and CallTooDeep before anything is written."""
     if asked.attach:
         return _attached(backend, parent, asked)
+    backend.wakeups.check(asked.fn, given=asked.retention_ms is not None)
+    if asked.key is not None:
+        if asked.id == parent.id:
+            raise ExecutionConflict(f"execution {parent.id!r} called itself. {_NEVER}", execution_id=parent.id)
+        _check_depth(backend, parent, asked)
     wanted = new_header(
         backend,
         asked.id,
@@ -41,7 +54,52 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
     )  # this execution may have made it with another payload
     if there.status == "PENDING" and there.run == wanted.run:
         send_hint(backend, there, backend.clock.now())
-    return None if wanted.parent is None else _awaited(backend, there, wanted.parent)
+    return None if wanted.parent is None else _awaited(backend, there, wanted.parent, own=there.run == wanted.run)
+
+
+def _check_depth(backend: Backend, parent: Header, asked: Launch) -> None:
+    """Raises CallTooDeep. Each call waits for the one below it, so nobody would ever see the end of an endless chain; and
+    Lambda's own detection of such loops has to be off, because timers and polls look like loops to it."""
+    depth, limit = depth_of(parent) + 1, _deepest()
+    if depth <= limit:
+        return
+    above = [header.fn for header in _callers(backend, parent)]
+    chain = " -> ".join([*reversed(above[:10]), asked.fn])
+    how = (
+        "it calls itself"
+        if above[0] == asked.fn
+        else "they call each other in a circle"
+        if asked.fn in above
+        else "it is a long chain"
+    )
+    raise CallTooDeep(
+        f"execution {parent.id!r} of {parent.fn!r} is below {depth - 1} others that wait for each other, and may not call "
+        f"{asked.fn!r}: {limit} is the limit ({CALL_DEPTH}). The last calls: {chain} ({how}). End the recursion, do the parts "
+        "beside each other with ctx.map, or start the other execution with ctx.send, which nobody waits for",
+        depth=depth,
+        limit=limit,
+    )
+
+
+def _deepest() -> int:
+    text = os.environ.get(CALL_DEPTH) or str(_DEEPEST)
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise RuntimeError(f"{CALL_DEPTH} must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def depth_of(header: Header) -> int:
+    """How many executions wait for each other above this one."""
+    return int(json.loads(header.parent).get("depth", 1)) if header.parent is not None else 0
+
+
+def _callers(backend: Backend, header: Header | None) -> Iterator[Header]:
+    """This one, who waits for it, who waits for that one, and so on."""
+    seen: set[str] = set()
+    while header is not None and header.id not in seen:
+        seen.add(header.id)
+        yield header
+        header = None if header.parent is None else backend.store.head(json.loads(header.parent)["id"])
 
 
 def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
@@ -60,9 +118,9 @@ def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
     return _awaited(backend, there, parent_text(parent, asked.key or "", asked.by))
 
 
-def _awaited(backend: Backend, there: Header, wanted: str) -> str | None:
+def _awaited(backend: Backend, there: Header, wanted: str, *, own: bool = False) -> str | None:
     """Makes it tell its end to who is `wanted`. It tells one execution only, whichever of its operations wait. One of another
-    format is FormatError: neither could read the other's words."""
+    format is FormatError: neither could read the other's words. `own`: it was made for that one, so it cannot be above it."""
     require_own(there)
     while there.live and not _same(there.parent, wanted, "id", "run", "gen", "key"):
         if there.parent is not None and not _same(there.parent, wanted, "id", "run", "gen"):
@@ -76,9 +134,22 @@ def _awaited(backend: Backend, there: Header, wanted: str) -> str | None:
         if isinstance(reply, Refusal) and reply.reason == "unknown":
             raise ExecutionConflict(f"execution {there.id!r} was removed just now; call again", execution_id=there.id)
     if there.live:
+        if not own:
+            _check_circle(backend, there)
         return None
     full = backend.store.get(there.id)
     return outcome(full or there)
+
+
+def _check_circle(backend: Backend, there: Header) -> None:
+    """Raises ExecutionConflict where who now waits for this one is somebody whom it waits for itself. Looked at after the
+    write, so that of two that begin to wait for each other at the same time at least one sees it."""
+    _, *callers = _callers(backend, there)
+    last = callers[-1] if callers else there
+    if last.parent is None or json.loads(last.parent)["id"] != there.id:
+        return
+    circle = " -> ".join(repr(header.id) for header in (there, *reversed(callers), there))
+    raise ExecutionConflict(f"these executions wait for each other: {circle}. {_NEVER}", execution_id=there.id)
 
 
 def _same(there: str | None, wanted: str, *fields: str) -> bool:
@@ -99,6 +170,7 @@ def parent_text(parent: Header, key: str, by: str) -> str:
         "key": key,
         "by": by,
         "started": parent.started,
+        "depth": depth_of(parent) + 1,
     }
     return json.dumps(told, ensure_ascii=False)
 
@@ -127,7 +199,7 @@ def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: s
 def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header | Refusal | None:
     """Asks it to end. None: there is no such execution. Asked twice, or finished, it has no effect."""
     while True:
-        header = backend.store.head(id)
+        header = backend.store.head(id)  # no value is read: it may be damaged
         if header is None or not header.live or header.cancel:
             return header
         now = backend.clock.now()

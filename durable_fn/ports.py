@@ -92,16 +92,18 @@ class JournalStore(Protocol):
         """Strongly consistent, with `input`, `result` and `error` filled in."""
 
     def head(self, id: str) -> Header | None:
-        """Strongly consistent. No value is read: they are as they are stored, or None."""
+        """Strongly consistent, and reads no value: `input`, `result`, `error` and `custom` are None. For whoever has to deal
+        with an execution that may be damaged, or of another format."""
 
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         """`input` may be None where it is kept in an item of its own: then `load` brings it."""
 
     def load(self, key: Key) -> Loaded | None:
-        """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone."""
+        """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone. Raises
+        JournalDamaged for what cannot be read, as `get` does."""
 
     def tail(self, header: Header) -> int:
-        """The sequence number behind the end of the log. No value is read."""
+        """The sequence number behind the last segment of this generation's log, whatever is in it, or missing."""
 
     def append(self, header: Header, segment: Segment) -> bool:
         """Put, if the sequence number is free. True if this writer's segment stands there now, False if another's does."""
@@ -113,10 +115,22 @@ class JournalStore(Protocol):
         (it has ended, or waits no longer), the completion is made alone. Refusal("moved"): somebody began to wait for it
         (`adopt`) since `header` was read."""
 
+    def release(self, header: Header, writer: str, due: int, error: str) -> Header | Refusal:
+        """The owner could not write, for the reason in `error`, and gives its lease back until `due`."""
+
+    def progressed(self, header: Header, writer: str) -> Header | Refusal:
+        """The owner has written a segment: `header.tries` begin anew."""
+
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """Entry and bump in one transaction; a key below "cancel/" also sets the header's flag; one below "signal/"
         is accepted only if nothing else was since `header` was read. Refusal("moved"): something was, or another
         entry stands under the key; the same writer or digest is a success."""
+
+    def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        """As `deliver`, of an entry that takes the place of an older one with its key, if there is one: that one is gone then."""
+
+    def entry(self, key: Key, name: str) -> Entry | None:
+        """One entry of the inbox, strongly consistent."""
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         """The owner's own entry, a timeout. Refusal("moved"): another one was first, or the inbox does not hold `seen`
@@ -157,8 +171,9 @@ class JournalStore(Protocol):
     def remove(self, header: Header) -> None:
         """The second half: all that belongs to a retired one, its header last. Done again, it does what is left."""
 
-    def due(self, shard: int, now: int, limit: int) -> list[Due]:
-        """From the beginning of the index, oldest first: there is no watermark, because the index lags."""
+    def due(self, shard: int, now: int, limit: int, *, after: Due | None = None) -> list[Due]:
+        """From the beginning of the index, oldest first: there is no watermark, because the index lags. `after`: the last row
+        of the page before."""
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         """`header.postpone`; Refusal("held") after moving `due` to the end of the lease."""
@@ -173,6 +188,13 @@ class JournalStore(Protocol):
 
     def locate(self, fn: str) -> str | None:
         """The queue of the function of this name."""
+
+    def functions(self) -> list[str]:
+        """The names of all that have registered."""
+
+
+class BlobRefused(Exception):
+    """A value that no item takes could not be put into the blob store. Nothing was written that refers to it."""
 
 
 def blob_prefix(id: str, run: str) -> str:
@@ -199,6 +221,9 @@ class Wakeups(Protocol):
         """This process runs the function of this name, so its messages go to this process's own queue. Cheap; called
         at every invocation."""
 
+    def check(self, fn: str, *, given: bool) -> None:
+        """Raises UnknownFunction where nobody would wake an execution of this function. `given`: it was named by its object."""
+
     def forward(self, hint: Hint) -> None:
         """A message for another function came here: passes it to that function's queue. Raises RuntimeError if nobody
         knows it."""
@@ -206,6 +231,9 @@ class Wakeups(Protocol):
     def send(self, hint: Hint, now: int) -> None:
         """Sends for `hint.due`; past or present: at once. Beyond what the transport can delay, an earlier message is
         sent, and whoever gets it calls `send` again."""
+
+    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
+        """Sends all of them for now, together where that is cheaper. Those that could not be sent, and why."""
 
 
 @dataclass(slots=True)

@@ -114,5 +114,7 @@ class ExecutionInfo:
     """1, and one more for each continue_as_new."""
     invocations: int
     input: Any
-    """JSON form."""
+    """JSON form; None where it cannot be read."""
     error: ErrorInfo | None
+    held: ErrorInfo | None = None
+    """Why it cannot go on (a mismatch, damage, a codec, a write that is refused), while it is tried again and again."""

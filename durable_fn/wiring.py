@@ -137,4 +137,4 @@ def sqlite(path: str, *, synchronous: str = "full", read_only: bool = False) -> 
             "folder that can be written"
         ) from error
     packed = PackedStore(store, _codec, SQLiteBlobs(store))
-    return Backend(packed, PollingWakeups(), SystemClock(), "sqlite")
+    return Backend(packed, PollingWakeups(store), SystemClock(), "sqlite")

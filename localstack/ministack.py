@@ -1,8 +1,8 @@
 """Runs ministack, an emulator of AWS without Docker, on loopback, with its IAM switched on: `python ministack.py PORT`.
 
-IAM is enforced (`AUTH`), so what the roles in template.yaml do not allow fails here as it does on AWS. Two things are
-changed in the pinned version: its scheduler looks at the clock every quarter of a second instead of every ten seconds, and
-a schedule's ARN names the group it is in, as on AWS, instead of always "default".
+IAM is enforced (`AUTH`), so what the roles in template.yaml do not allow fails here as it does on AWS. Three things are
+changed in the pinned version: its scheduler looks at the clock every quarter of a second instead of every ten seconds, a
+schedule's ARN names the group it is in, as on AWS, instead of always "default", and the right to send messages covers batches.
 """
 
 from __future__ import annotations
@@ -34,8 +34,19 @@ def main() -> None:
     from ministack.services import scheduler
 
     scheduler._SCHEDULE_TICK_INTERVAL = 0.25
+    iam_actions.extract_iam_action = _without_batches(iam_actions.extract_iam_action)
     iam_actions.extract_resource_arn = _with_groups(iam_actions.extract_resource_arn)
     app.main()
+
+
+def _without_batches(extract: Any) -> Any:
+    """Of SQS one right covers an action and its batch, as on AWS."""
+
+    def corrected(*arguments: Any, **named: Any) -> Any:
+        action = extract(*arguments, **named)
+        return action.removesuffix("Batch") if isinstance(action, str) and action.startswith("sqs:") else action
+
+    return corrected
 
 
 def _with_groups(extract: Any) -> Any:

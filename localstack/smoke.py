@@ -276,7 +276,7 @@ def client_of(stack: Stack) -> Iterator[DurableClient]:
         "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
         "DURABLE_FN_TABLE": stack.output("JournalTable"),
         "DURABLE_FN_BUCKET": stack.output("LargeValuesBucket"),
-        "DURABLE_FN_QUEUE_URL": stack.output("OrderFulfilmentQueueUrl"),
+        "DURABLE_FN_QUEUES": stack.output("Queues"),
         "DURABLE_FN_SCHEDULE_GROUP": stack.output("ScheduleGroup"),
         "DURABLE_FN_SCHEDULE_ROLE_ARN": stack.output("ScheduleRoleArn"),
     }

@@ -15,7 +15,9 @@ from durable_fn.ports import Backend
 from durable_fn.testing.lambda_context import FakeLambdaContext
 
 START = 1_767_225_600_000
-REQUESTS = ("create", "acquire", "load", "append", "suspend", "complete", "postpone", "deliver", "get")
+REQUESTS = (
+    "create", "acquire", "load", "append", "suspend", "complete", "postpone", "deliver", "get", "release", "progressed",
+)  # fmt: skip
 
 
 class Interposed:
@@ -55,8 +57,14 @@ class SentHints:
 
     def forward(self, hint: Hint) -> None: ...
 
+    def check(self, fn: str, *, given: bool) -> None: ...
+
     def send(self, hint: Hint, now: int) -> None:
         self.sent.append(hint)
+
+    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
+        self.sent += hints
+        return []
 
 
 class Bench:

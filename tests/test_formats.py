@@ -123,7 +123,7 @@ def test_it_is_tried_again_with_growing_delays_up_to_an_hour(sqlite_world: Sqlit
         assert due is not None
         delays.append((due - sqlite_world.backend.clock.now()) / 1000)
         sqlite_world.advance(delays[-1])
-    assert delays == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    assert delays == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600]
 
 
 @BOTH
@@ -213,7 +213,7 @@ def test_months_of_being_held_lose_nothing(aws_world: AwsWorld) -> None:
 
 @pytest.mark.parametrize("died", [False, True])
 def test_whoever_is_held_after_a_death_leaves_the_fence_to_the_next(died: bool) -> None:
-    """A stale owner may still have an append under way: the fence must come before the next body, whoever looked in between."""
+    """A stale owner may still have an append under way: the next one's first write fences it, whoever looked in between."""
     bench = Bench(waits)
     bench.start()
 
@@ -232,7 +232,7 @@ def test_whoever_is_held_after_a_death_leaves_the_fence_to_the_next(died: bool) 
         bench.clock.sleep(1000)
     renumber(bench.backend.__class__(bench.sqlite, bench.hints, bench.clock, "sqlite"), "x", JOURNAL)  # type: ignore[arg-type]
     bench.resume()
-    assert ("fence" in bench.bodies()[0]) is died
+    assert ("handover" in bench.bodies()[0]) is died
 
 
 def test_a_reply_that_is_lost_holds_it_once() -> None:
@@ -392,7 +392,7 @@ def test_a_redrive_tries_a_held_one_at_once(world: World) -> None:
     tried = header(world).strikes
     world.client.redrive("x")
     world.advance(1)
-    assert header(world).strikes == tried + 1
+    assert (tried > 3, header(world).strikes) == (True, 1)
     assert world.client.describe("x").status == "SUSPENDED"
 
 

@@ -21,6 +21,7 @@ ALLOWED = {
     "core": {"errors", "types", "batch"},
     "ports": {"core", "types", "hooks"},
     "clocks": set(),
+    "lambda_time": set(),
     "hints": {"core", "ports"},
     "paths": set(),
     "starting": {"errors", "core", "ports", "handler", "paths"},
@@ -32,13 +33,17 @@ ALLOWED = {
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
     "holding": {"core", "ports", "hints"},
     "settlement": {"core", "fronts", "handler", "hints", "holding", "launching"},  # fronts, handler: for checkers only
-    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "holding", "settlement", "hooks"},
+    "invocation": {
+        "errors", "types", "core", "ports", "fronts", "handler", "starting", "holding", "settlement", "hooks", "hints",
+        "lambda_time",
+    },
     "http_events": set(),
     "triggers": {
         "errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "invocation", "http_events", "wiring",
+        "lambda_time",
     },
     "ext": {"errors", "types", "hooks", "__version__"},
-    "sweeper": {"core", "ports", "hints", "wiring"},
+    "sweeper": {"core", "ports", "hints", "wiring", "lambda_time"},
     "callback_api": {"client", "errors", "http_events"},
     "client": {
         "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "wiring",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -241,6 +243,66 @@ def test_a_completion_after_the_timeout(world: World) -> None:
     with pytest.raises(CallbackError, match=r"timed out before"):
         world.client.complete_callback(tokens[0], 1)
     assert world.client.describe(id).status in ("SUSPENDED", "SUCCEEDED")
+
+
+def test_a_heartbeat_and_a_signal_cost_the_same_however_many_came_before(aws_world: Any) -> None:
+    """The log and the inbox, which grow, are read by the first heartbeat alone. So is a large input."""
+    tokens: list[str] = []
+
+    @durable(name="long")
+    def long(event: str, ctx: DurableContext) -> str:
+        for n in range(20):
+            ctx.step(str, n)
+        return str(ctx.wait_for_callback(tokens.append, name="a", heartbeat_timeout=100))
+
+    cloud, client = aws_world.cloud, aws_world.client
+    cloud.attach(long)
+    id = client.start(long, "x" * 50_000)
+    cloud.run_until_idle()
+
+    def cost(ask: Callable[[], None]) -> dict[str, int]:
+        cloud.requests.clear()
+        ask()
+        found = dict(Counter(request.action for request in cloud.requests))
+        cloud.run_until_idle()
+        return found
+
+    beats = [cost(lambda: client.heartbeat_callback(tokens[0])) for _ in range(6)]
+    assert beats[0] == {"GetItem": 2, "Query": 1, "TransactWriteItems": 2, "SendMessage": 1}
+    assert beats[1:] == [{"GetItem": 3, "TransactWriteItems": 1, "SendMessage": 1}] * 5
+    header = cloud.store.get(id)
+    assert header is not None
+    loaded = cloud.backend.store.load(header.key)
+    assert loaded is not None
+    assert len(loaded.inbox) == 1, "and the inbox does not grow"
+    signals = [cost(lambda: client.signal(id, "any", 1)) for _ in range(4)]
+    assert signals == [{"GetItem": 1, "TransactWriteItems": 1, "SendMessage": 1}] * 4
+    client.complete_callback(tokens[0], "done")
+    cloud.run(id)
+    assert client.result(id) == "done"
+
+
+def test_heartbeats_survive_a_new_generation(world: World) -> None:
+    """What is counted must stay countable: the entry that was replaced is gone."""
+    tokens: list[str] = []
+
+    @durable(name="loops")
+    def loops(event: int, ctx: DurableContext) -> str:
+        answer = str(ctx.wait_for_callback(tokens.append, name="a", heartbeat_timeout=100))
+        if event:
+            ctx.continue_as_new(event - 1)
+        return answer
+
+    id = world.run(loops, 2)
+    for n in range(3):
+        for _ in range(4):
+            world.advance(90)
+            world.client.heartbeat_callback(tokens[-1])
+        world.advance(1)
+        assert len(tokens) == n + 1
+        world.client.complete_callback(tokens[-1], n)
+        world.advance(1)
+    assert world.client.result(id) == "2"
 
 
 def test_heartbeats_keep_a_callback_open(world: World) -> None:

@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import logging
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
 from ..core.inbox import Entry
 from ..core.journal import Segment
+from ..core.parts import class_name
 from ..core.retention import Edition
-from ..errors import PayloadTooLarge
-from ..ports import BlobStore, Due, JournalStore, Loaded, blob_prefix
+from ..errors import JournalDamaged, PayloadTooLarge
+from ..ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
 from ..types import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -83,7 +85,12 @@ class Packing:
                 limit=self.room,
             )
         key = f"{blob_prefix(id, run)}{hashlib.sha256(data).hexdigest()}"
-        self.blobs.put(key, data)
+        try:
+            self.blobs.put(key, data)
+        except Exception as error:
+            raise BlobRefused(
+                f"a value of {len(data):,} bytes could not be put into the blob store: {error}"
+            ) from error
         return f"{_MARK}{how}b:{key}"
 
     def unpack(self, text: str, id: str) -> str:
@@ -162,6 +169,18 @@ class PackedStore:
     def _in(self, text: str | None, header: Header) -> Any:
         return text if text is None or header.foreign else self.packing.pack(text, header.id, header.run)
 
+    def _reason(self, error: str, header: Header) -> str:
+        """Why an execution is held or ended. The codec may be what is broken, and it has to be held or ended all the same."""
+        try:
+            return self._in(error, header)  # type: ignore[no-any-return]
+        except Exception as failed:
+            return self._unstorable(error, header, failed)
+
+    def _unstorable(self, error: str, header: Header, failed: Exception) -> str:
+        _log.error("execution %r: a reason cannot be stored: %s", header.id, error, exc_info=failed)
+        text = f"the reason cannot be stored, because the codec fails: {type(failed).__name__}; the log has both"
+        return json.dumps({"type": class_name(JournalDamaged), "message": text})
+
     def _segment(self, segment: Segment, header: Header) -> Segment:
         return segment._replace(body=self._in(segment.body, header))
 
@@ -175,6 +194,16 @@ class PackedStore:
         body = self.packing.pack(note.entry.body, note.waiting.id, note.waiting.run)
         return note._replace(entry=note.entry._replace(body=body))
 
+    def _last_word(self, note: Note | None, header: Header) -> Note | None:
+        """What is told of an end from outside."""
+        try:
+            return self._note(note, header)
+        except Exception as failed:
+            assert note is not None
+            kind, _, error = note.entry.body.partition(" ")
+            body = f"{kind} {self._unstorable(error, header, failed)}"
+            return note._replace(entry=note.entry._replace(body=body))
+
     def _ending(self, ending: Ending, header: Header) -> Ending:
         packed = {name: self._in(getattr(ending, name), header) for name in ("result", "error", "custom")}
         return ending._replace(**packed)
@@ -182,19 +211,42 @@ class PackedStore:
     # -- out -------------------------------------------------------------------------------------------------------
 
     def _out(self, reply: Any) -> Any:
-        """A header, or the one in a refusal, with its values as they were given."""
+        """A header, or the one in a refusal, with its values as they were given. One that cannot be read is left out: whoever
+        needs it asks `get` or `load`, which say why."""
         if isinstance(reply, Refusal):
             return reply if reply.header is None else reply._replace(header=self._out(reply.header))
-        if not isinstance(reply, Header) or reply.foreign:
+        if not isinstance(reply, Header):
             return reply
-        names = ("input", "result", "error", "custom")
+        try:
+            return self._opened(reply)
+        except JournalDamaged:
+            return outlined(reply)
+
+    def _opened(self, header: Header) -> Header:
+        """Raises JournalDamaged. One of another format stays as it is."""
+        if header.foreign:
+            return header
         packed: dict[str, Any] = {
-            name: value for name in names if (value := getattr(reply, name)) is not None and value.startswith(_MARK)
+            name: value
+            for name in ("input", "result", "error", "custom")
+            if (value := getattr(header, name)) is not None and value.startswith(_MARK)
         }
         if not packed:
-            return reply
-        opened: dict[str, Any] = {name: self.packing.unpack(value, reply.id) for name, value in packed.items()}
-        return replace(reply, **opened)
+            return header
+        opened: dict[str, Any] = {
+            name: self._unpacked(value, header.id, f"its {name}") for name, value in packed.items()
+        }
+        return replace(header, **opened)
+
+    def _unpacked(self, text: str, id: str, what: str) -> str:
+        if text[:1] != _MARK:
+            return text
+        try:
+            return self.packing.unpack(text, id)
+        except Exception as error:
+            raise JournalDamaged(
+                f"execution {id!r} cannot be read: {what} cannot be unpacked: {type(error).__name__}: {error}"
+            ) from error
 
     # -- the port --------------------------------------------------------------------------------------------------
 
@@ -202,7 +254,8 @@ class PackedStore:
         return self._out(self.store.create(replace(header, input=self._in(header.input, header))))  # type: ignore[no-any-return]
 
     def get(self, id: str) -> Header | None:
-        return self._out(self.store.get(id))  # type: ignore[no-any-return]
+        header = self.store.get(id)
+        return None if header is None else self._opened(header)
 
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         return self._out(self.store.acquire(id, lease))  # type: ignore[no-any-return]
@@ -211,11 +264,16 @@ class PackedStore:
         loaded = self.store.load(key)
         if loaded is None:
             return None
-        unpack = self.packing.unpack
-        tail = [s if s.body[:1] != _MARK else s._replace(body=unpack(s.body, key.id)) for s in loaded.tail]
-        inbox = {name: entry._replace(body=unpack(entry.body, key.id)) for name, entry in loaded.inbox.items()}
-        copied = [unpack(chunk, key.id) for chunk in loaded.copied]
-        return Loaded(self._out(loaded.header), tail, inbox, copied, loaded.horizon)
+        id, open = key.id, self._unpacked
+        tail = [
+            s if s.body[:1] != _MARK else s._replace(body=open(s.body, id, f"segment {s.seq}")) for s in loaded.tail
+        ]
+        inbox = {
+            name: entry._replace(body=open(entry.body, id, f"the inbox entry {name!r}"))
+            for name, entry in loaded.inbox.items()
+        }
+        copied = [open(chunk, id, "a copy of its log") for chunk in loaded.copied]
+        return Loaded(self._opened(loaded.header), tail, inbox, copied, loaded.horizon)
 
     def append(self, header: Header, segment: Segment) -> bool:
         return self.store.append(header, self._segment(segment, header))
@@ -224,7 +282,9 @@ class PackedStore:
         return self._out(self.store.decide(header, self._segment(segment, header), seen))  # type: ignore[no-any-return]
 
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
-        packed = parking._replace(error=self._in(parking.error, header), custom=self._in(parking.custom, header))
+        packed = parking._replace(
+            error=parking.error and self._reason(parking.error, header), custom=self._in(parking.custom, header)
+        )
         return self._out(self.store.suspend(header, writer, packed))  # type: ignore[no-any-return]
 
     def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
@@ -234,14 +294,28 @@ class PackedStore:
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         return self._out(self.store.deliver(header, self._entry(entry, header), now))  # type: ignore[no-any-return]
 
+    def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        return self._out(self.store.beat(header, self._entry(entry, header), now))  # type: ignore[no-any-return]
+
+    def entry(self, key: Key, name: str) -> Entry | None:
+        found = self.store.entry(key, name)
+        return None if found is None else found._replace(body=self._unpacked(found.body, key.id, f"{name!r}"))
+
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         return self._out(self.store.expire(header, writer, self._entry(entry, header), seen))  # type: ignore[no-any-return]
 
     def terminate(
         self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
     ) -> Header | Refusal:
-        packed = self._ending(ending, header), self._segment(tombstone, header), self._note(note, header)
-        return self.store.terminate(header, *packed)
+        """Whatever the codec says: the reason gives way, and a fence is no secret."""
+        error = ending.error and self._reason(ending.error, header)
+        return self.store.terminate(header, ending._replace(error=error), tombstone, self._last_word(note, header))
+
+    def release(self, header: Header, writer: str, due: int, error: str) -> Header | Refusal:
+        return self._out(self.store.release(header, writer, due, self._reason(error, header)))  # type: ignore[no-any-return]
+
+    def progressed(self, header: Header, writer: str) -> Header | Refusal:
+        return self._out(self.store.progressed(header, writer))  # type: ignore[no-any-return]
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         return self._out(self.store.adopt(header, parent))  # type: ignore[no-any-return]
@@ -266,12 +340,7 @@ class PackedStore:
         self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
     ) -> Iterator[Header]:
         for header in self.store.executions(name, status, started_after, limit):
-            try:
-                opened: Header = self._out(header)
-            except Exception:  # one damaged value must not hide the other executions
-                _log.warning("execution %r cannot be read and is left out", header.id, exc_info=True)
-            else:
-                yield opened
+            yield self._out(header)
 
     # Nothing of theirs is packed, and what is not needed is not unpacked.
 
@@ -296,11 +365,14 @@ class PackedStore:
             self.packing.blobs.remove(blob_prefix(header.id, header.run))
         self.store.remove(header)
 
-    def due(self, shard: int, now: int, limit: int) -> list[Due]:
-        return self.store.due(shard, now, limit)
+    def due(self, shard: int, now: int, limit: int, *, after: Due | None = None) -> list[Due]:
+        return self.store.due(shard, now, limit, after=after)
 
     def register(self, fn: str, queue: str) -> None:
         self.store.register(fn, queue)
 
     def locate(self, fn: str) -> str | None:
         return self.store.locate(fn)
+
+    def functions(self) -> list[str]:
+        return self.store.functions()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core.foreign import foreign
 from ..core.header import Header, Refusal
-from ..core.inbox import NO_HEARTBEAT, TIMEOUT, beat_prefix, callback_key, entry, numbered, settled
+from ..core.inbox import NO_HEARTBEAT, TIMEOUT, Beat, beat_key, beat_of, callback_key, entry, settled
 from ..core.journal import Journal
 from ..core.promises import Place, place_of
 from ..core.tokens import Token, is_genuine, parse
@@ -40,16 +40,28 @@ class Callbacks:
         )
 
     def beat(self, token: str) -> None:
+        """The first one reads the log; the others find what they need in the one before."""
         header, found = self._found(token)
-        place = self._place(header, found)
+        place = self._after_last(header, found) or self._place(header, found)
         if place.outcome is not None:
             raise CallbackError("the callback has its outcome already: a heartbeat changes nothing")
         self._check_time(place)
-        by = writer()
-        key = numbered(beat_prefix(found.gen, found.operation), header.n, by)
-        reply = self._executions.deliver(header, entry(key, by, str(self._executions.clock.now())))
+        body = Beat(self._executions.clock.now(), place.timeout, place.every, place.key).body()
+        reply = self._executions.beat(header, entry(beat_key(found.gen, found.operation), writer(), body))
         if isinstance(reply, Refusal):
             raise CallbackError("the execution that waited for the callback has ended")
+
+    def _after_last(self, header: Header, token: Token) -> Place | None:
+        """Where it stands, by the heartbeat before. None where there is none, or where it is over as far as that one knows: a
+        redrive may have asked anew since."""
+        store, now = self._executions.store, self._executions.clock.now()
+        there = store.entry(header.key, beat_key(token.gen, token.operation))
+        if there is None:
+            return None
+        last = beat_of(there.body)
+        due = min((time for time in (last.due, last.at + last.every if last.every else 0) if time), default=None)
+        over = (due is not None and now >= due) or store.entry(header.key, last.key) is not None
+        return None if over else Place(last.key, None, due, last.due, last.every)
 
     def _put(self, header: Header, place: Place, body: str) -> bool:
         new = settled(place.key, writer(), body, self._executions.clock.now())

@@ -83,10 +83,10 @@ class DurableClient:
         """The execution id. It runs soon, in the function's own Lambda; this only writes it down and sends a message.
 
         "attach": an id in use is returned as it is, in whatever status, if the payload is the same; another payload is
-        ExecutionConflict. "reject": an id in use is always ExecutionConflict. So is an id of another durable function.
-        Without `id`: by the function's own `execution_id` rule, else a new one. A function given by name is found through
-        the registry row it writes in the table, else behind DURABLE_FN_QUEUE_URL. Raises SerializationError,
-        PayloadTooLarge, ValueError for an id or delay that is none.
+        ExecutionConflict. "reject": an id in use is always ExecutionConflict. So is an id of another durable function. Without
+        `id`: by the function's own `execution_id` rule, else a new one. A function is found through DURABLE_FN_QUEUES, or the
+        registry row that it writes into the table when it runs for the first time; an unknown one is UnknownFunction, and
+        nothing is written. Raises SerializationError, PayloadTooLarge, ValueError for an id or delay that is none.
         """
         return starts.start(self._executions.backend, name, payload, id, delay, if_exists)
 
@@ -129,7 +129,8 @@ class DurableClient:
     # -- steering --------------------------------------------------------------------------------------------------
 
     def signal(self, id: str, name: str, payload: object = None) -> None:
-        """Durable when it returns. A finished execution: ExecutionConflict. One whose journal has another format: FormatError."""
+        """Durable when it returns. A finished execution: ExecutionConflict. One whose journal has another format: FormatError.
+        One of a function that nobody could wake: UnknownFunction, and nothing is written."""
         component(name)
         text = to_plain_json(payload)
         check_fits(self._executions.store, text, f"the payload of signal {name!r}")
@@ -137,6 +138,7 @@ class DurableClient:
         while True:
             header = self._executions.head(id)
             require_own(header)
+            self._executions.backend.wakeups.check(header.fn, given=True)
             reply = self._executions.deliver(header, entry(numbered(signal_prefix(name), header.n, by), by, text))
             if isinstance(reply, Header):
                 return

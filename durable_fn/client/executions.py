@@ -65,7 +65,14 @@ class Executions:
     def deliver(self, header: Header, new: Entry) -> Header | Refusal:
         """Into the inbox, and wakes it."""
         now = self.clock.now()
-        reply = self.store.deliver(header, new, now)
+        return self._woken(self.store.deliver(header, new, now), now)
+
+    def beat(self, header: Header, new: Entry) -> Header | Refusal:
+        """As `deliver`, in the place of the one before."""
+        now = self.clock.now()
+        return self._woken(self.store.beat(header, new, now), now)
+
+    def _woken(self, reply: Header | Refusal, now: int) -> Header | Refusal:
         if isinstance(reply, Header):
             send_hint(self.backend, replace(reply, due=now), now)
         return reply

@@ -6,7 +6,7 @@ from ..core.forks import Copy, copied, limit_of
 from ..core.header import Header, Refusal
 from ..core.ids import checked_id
 from ..core.ids import new_id as fresh_id
-from ..core.inbox import entry, numbered
+from ..core.inbox import REDRIVE, entry, numbered
 from ..core.inputs import Input
 from ..core.journal import Segment
 from ..core.retention import OF_FUNCTION
@@ -23,10 +23,10 @@ def redrive(executions: Executions, id: str, from_step: str | None) -> None:
     by = writer()
     for _ in range(TRIES):
         header, now = executions.head(id), executions.clock.now()
-        if header.live and header.strikes:
-            executions.deliver(header, entry(numbered("redrive/", header.n, by), by, ""))
+        if header.held:
+            executions.deliver(header, entry(numbered(REDRIVE, header.n, by), by, ""))
             return
-        if header.live or (header.status == "SUCCEEDED" and from_step is None):
+        if not header.ended or (header.status == "SUCCEEDED" and from_step is None):
             raise ExecutionConflict(
                 f"execution {id!r} is {header.status}: there is nothing to redrive", execution_id=id
             )

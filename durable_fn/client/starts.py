@@ -10,7 +10,7 @@ from ..core.header import Header
 from ..core.ids import checked_id, new_id
 from ..core.inputs import Input, admitted, unseen
 from ..core.values import UNTYPED, adapter
-from ..errors import ExecutionConflict
+from ..errors import ExecutionConflict, UnknownFunction
 from ..handler import DurableFunction
 from ..hints import send_hint
 from ..ports import Backend
@@ -30,6 +30,7 @@ def start(
         raise ValueError(f'if_exists must be "attach" or "reject", got {if_exists!r}')
     function = name if isinstance(name, DurableFunction) else None
     wanted = _wanted(backend, function, str(name) if function is None else function.name, payload, id, delay)
+    _check_known(backend, wanted, given=function is not None)
     reply = backend.store.create(wanted)
     if isinstance(reply, Header):
         send_hint(backend, reply, backend.clock.now())
@@ -37,6 +38,15 @@ def start(
     assert reply.header is not None
     _attach(backend, reply.header, wanted, function, if_exists)
     return wanted.id
+
+
+def _check_known(backend: Backend, wanted: Header, *, given: bool) -> None:
+    """Raises UnknownFunction, unless the id is in use: what that means is another question."""
+    try:
+        backend.wakeups.check(wanted.fn, given=given)
+    except UnknownFunction:
+        if backend.store.head(wanted.id) is None:
+            raise
 
 
 def _wanted(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ..core import failures
 from ..core.durations import aware, moment
 from ..core.foreign import recorded_error, require_own
-from ..core.header import Header
+from ..core.header import Header, outlined
 from ..core.journal import Journal
+from ..core.parts import class_name
 from ..core.values import UNTYPED, adapter, plain, result_of
-from ..errors import CallError, CallTimeout
-from ..types import ExecutionInfo, ExecutionStatus
+from ..errors import CallError, CallTimeout, DurableError, JournalDamaged
+from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
 from .executions import Executions
 
 _log = logging.getLogger("durable_fn")
@@ -25,14 +27,25 @@ _LONGEST_LOOK_S = 2.0
 
 
 def snapshot(executions: Executions, id: str) -> ExecutionInfo:
-    header = executions.header(id)
-    if header.foreign:
+    """Of a live one that is damaged: what can be read of it, and why the rest cannot."""
+    try:
+        header = executions.header(id)
+        if header.foreign:
+            return _info(header)
+        if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
+            loaded = executions.store.load(header.key)
+            if loaded is not None:
+                header.custom = Journal(loaded.segments).custom or header.custom
         return _info(header)
-    if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
-        loaded = executions.store.load(header.key)
-        if loaded is not None:
-            header.custom = Journal(loaded.segments).custom or header.custom
-    return _info(header)
+    except (DurableError, ValueError) as error:
+        outline = executions.head(id)
+        if outline.ended:
+            raise
+        return _damaged(outline, error)
+
+
+def _damaged(header: Header, error: Exception) -> ExecutionInfo:
+    return replace(_info(outlined(header)), held=_with_advice(_told(JournalDamaged(str(error)))))
 
 
 def listed(
@@ -49,6 +62,9 @@ def listed(
         try:
             shown = _info(header)
         except Exception as error:  # one damaged item must not hide the others
+            if not header.ended:
+                yield _damaged(header, error)
+                continue
             _log.warning("execution %r is left out of the list: %s: %s", header.id, type(error).__name__, error)
         else:
             yield shown
@@ -95,6 +111,7 @@ def result(header: Header, result_type: object) -> Any:
 def _info(header: Header) -> ExecutionInfo:
     """Of one of another format: what its header says, without values."""
     read = (lambda text: None) if header.foreign else plain
+    error = recorded_error(header)
     return ExecutionInfo(
         id=header.id,
         name=header.fn,
@@ -107,8 +124,30 @@ def _info(header: Header) -> ExecutionInfo:
         generation=header.gen,
         invocations=header.turns,
         input=read(header.input or "null"),
-        error=recorded_error(header),
+        error=error,
+        held=_held(header, error),
     )
+
+
+def _held(header: Header, error: ErrorInfo | None) -> ErrorInfo | None:
+    """Why a live one does not go on, and what can be done, whatever the reason."""
+    if header.ended:
+        return None
+    if header.held or header.foreign:
+        return _with_advice(error or _told(JournalDamaged("the reason cannot be read; `describe` says why")))
+    if not header.live:
+        text = f"its status {header.status!r} is of another version of durable_fn, which goes on with it"
+        return _with_advice(_told(JournalDamaged(text)))
+    return None
+
+
+def _told(error: Exception) -> ErrorInfo:
+    return {"error_type": class_name(type(error)), "message": failures.readable(str(error))}
+
+
+def _with_advice(error: ErrorInfo) -> ErrorInfo:
+    told = f"{error['message']}. It is tried again by itself, and at once by `redrive`; `terminate` ends it now"
+    return {**error, "message": told}
 
 
 def _next_due(header: Header) -> datetime | None:

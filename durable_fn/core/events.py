@@ -145,8 +145,13 @@ def beginning(at: int, custom: str | None = None) -> str:
     return body(lines if custom is None else [*lines, Event(STATUS_ID, "status", 0, SUCCEEDED, 1, at, 0, custom)])
 
 
+def handover(at: int) -> str:
+    """As a fence, after an owner that gave the execution back: none died."""
+    return Event("", "handover", 0, BEGUN, 1, at).line()
+
+
 def blank(at: int) -> str:
-    """The body of a segment that says nothing: no owner died for it."""
+    """The body of a segment that was a redrive's line: no owner died for it."""
     return Event("", "blank", 0, BEGUN, 1, at).line()
 
 

@@ -24,7 +24,7 @@ _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("core/").rem
 class Failure:
     """A recorded error. `state`: what it is made again from, and `known`: the classes that it comes back as, the nearest first,
     where that was asked for. `causes`: the operations that an execution, a branch or a child ended by. `own`: the SDK's word on a
-    step, not what its body raised."""
+    step, not what its body raised. `reported`: of an execution whose record was reported as failed, so that it comes again."""
 
     error_type: str
     message: str
@@ -34,6 +34,7 @@ class Failure:
     causes: tuple[causes.Cause, ...] = ()
     own: bool = False
     known: tuple[str, ...] = ()
+    reported: bool = False
 
 
 class OwnCancellation(Exception):
@@ -153,6 +154,8 @@ def encode(failure: Failure) -> str:
         row["causes"] = [cause.row() for cause in failure.causes]
     if failure.own:
         row["own"] = True
+    if failure.reported:
+        row["reported"] = True
     if failure.known:
         row["known"] = failure.known
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
@@ -167,7 +170,8 @@ def decode(text: str) -> Failure:
         if not all(isinstance(part, str) for part in (kind, message, trace, state or "", *known)):
             raise TypeError("a field is not text")
         found, own = causes.read(row.get("causes")), row.get("own") is True
-        return Failure(kind, message, trace, row.get("data"), state, found, own, known)
+        reported = row.get("reported") is True
+        return Failure(kind, message, trace, row.get("data"), state, found, own, known, reported)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
 

@@ -42,5 +42,5 @@ def recorded_error(header: Header) -> ErrorInfo | None:
     try:
         return failures.info(failures.decode(header.error or ""))
     except SerializationError:
-        ended_well = not header.live and header.error is None
+        ended_well = header.ended and header.error is None
         return None if ended_well else failures.info(failures.capture(error))

@@ -14,15 +14,13 @@ from ..types import ExecutionStatus
 from .formats import JOURNAL
 from .inbox import Entry
 from .journal import Segment
+from .pauses import HELD_MS, pause_ms
 from .retention import Edition, removal
 
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
+ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
 PURGED: Final = cast("ExecutionStatus", "PURGED")
 """While a finished one is being removed. People are never shown it."""
-
-
-_FIRST_HOLD_MS: Final = 30_000
-_LONGEST_HOLD_MS: Final = 3_600_000
 
 
 class Key(NamedTuple):
@@ -39,9 +37,12 @@ class Header:
     `result` and `error` are encoded values.
 
     `retention` and `deadline` say less while only the function itself knows them: see `retention.OF_FUNCTION`. `ttl`: of the
-    header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to
-    be stamped anew: the time that the code waits for, 0 for none. `edition`: the copy that stands for the log's first
-    `copied` segments. `format`: the number of what its journal is written in (formats.py).
+    header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to be stamped anew:
+    the time that the code waits for, 0 for none. `edition`: the copy that stands for the log's first `copied` segments. `hint`:
+    the time that the last message is for; behind `due` after a sweep, which moves only the time of the next look. `tries`: how
+    often it was woken, or given back after an outage, without any progress since. `doubtful`: 1 where an owner's last
+    write may still be under way: of one that gave it back after an outage, or that died before one that could not go on.
+    `format`: the number of what its journal is written in (formats.py).
     """
 
     id: str
@@ -75,6 +76,8 @@ class Header:
     timer: int | None = None
     edition: str = ""
     copied: int = 0
+    tries: int = 0
+    doubtful: int = 0
     format: int = JOURNAL
 
     def __post_init__(self) -> None:
@@ -92,6 +95,26 @@ class Header:
     def foreign(self) -> bool:
         """Whether its journal is of another format: nothing is read of it, and nothing written into it."""
         return self.format != JOURNAL
+
+    @property
+    def ended(self) -> bool:
+        """Not the opposite of `live`: another version may have written a status that is neither."""
+        return self.status in ENDED or self.status == PURGED
+
+    @property
+    def held(self) -> bool:
+        """Whether it cannot go on, for the reason in `error`, and is tried again and again."""
+        return self.live and bool(self.strikes or self.doubtful)
+
+    def reached(self, now: int) -> bool:
+        """Whether its time has come: it is due, or it was and the sweeper, which woke it in vain, will look at it again later."""
+        woken = self.tries > 0 and self.hint is not None and self.hint <= now
+        return woken or (self.due is not None and self.due <= now)
+
+
+def outlined(header: Header) -> Header:
+    """Without the values."""
+    return replace(header, input=None, result=None, error=None, custom=None)
 
 
 Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "moved", "cancelled", "live"]
@@ -115,7 +138,7 @@ class Lease(NamedTuple):
 
 class Parking(NamedTuple):
     """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing. `edition`: the
-    copy of the log that counts from now on. `lease`: 0, or the old one of an owner that died, as it was found (see `held`)."""
+    copy of the log that counts from now on. `doubtful`: as the header's."""
 
     due: int | None
     hint: int | None
@@ -125,7 +148,7 @@ class Parking(NamedTuple):
     custom: str | None = None
     timer: int | None = None
     edition: Edition | None = None
-    lease: int = 0
+    doubtful: bool = False
 
 
 class Ending(NamedTuple):
@@ -178,7 +201,7 @@ def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
         return Refusal("finished", header)
     if header.lease >= lease.now:
         return Refusal("held", header)
-    if header.due is None or header.due > lease.now:
+    if not header.reached(lease.now):
         return Refusal("early", header)
     return replace(
         header,
@@ -196,18 +219,20 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
     if refusal is not None:
         return refusal
     assert header is not None
-    if header.lease == parking.lease:
+    if header.lease == 0:
         return header  # my own earlier success
     if parking.seen is not None and header.n != parking.seen:
         return Refusal("moved", header)
     return replace(
         header,
         status="SUSPENDED",
-        lease=parking.lease,
+        lease=0,
         due=parking.due,
         hint=parking.hint,
         error=parking.error,
         strikes=parking.strikes,
+        tries=header.tries if parking.strikes else 0,
+        doubtful=int(parking.doubtful),
         custom=parking.custom if parking.custom is not None else header.custom,
         timer=parking.timer,
         **_of_edition(parking.edition),
@@ -217,12 +242,11 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
 def held(
     header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, edition: Edition | None = None
 ) -> Parking:
-    """What is written for an execution that this owner cannot go on with: another version, or other code, may. It is tried again
-    later and later. `fenced`: whether the owner wrote a fence, if it took over from one that died; if it did not, the lease is
-    left as it was found, so that the next one does."""
+    """What is written for an execution that this owner cannot go on with: another version, or other code, may. It is tried
+    again later and later. `fenced`: whether the owner before can write nothing more; if it may, the next one has to see to it."""
     strikes = header.strikes + 1
-    due = now + min(_FIRST_HOLD_MS * 2 ** min(strikes - 1, 20), _LONGEST_HOLD_MS)
-    return Parking(due, due, None, reason, strikes, custom, edition=edition, lease=0 if fenced else header.prev_lease)
+    due = now + pause_ms(HELD_MS, header.strikes)
+    return Parking(due, due, None, reason, strikes, custom, edition=edition, doubtful=not fenced)
 
 
 def _of_edition(edition: Edition | None) -> dict[str, Any]:
@@ -265,17 +289,27 @@ def complete(
 
 
 def deliver(
-    header: Header | None, key: Key, now: int, *, cancel: bool = False, seen: int | None = None
+    header: Header | None,
+    key: Key,
+    now: int,
+    *,
+    cancel: bool = False,
+    seen: int | None = None,
+    instead: bool = False,
+    again: bool = False,
 ) -> Header | Refusal:
     """One more inbox entry: always due now, so that whoever holds the lease meanwhile cannot park over it. `seen`: of a signal,
-    nothing else was accepted since its sender looked."""
+    nothing else was accepted since its sender looked. `instead`: of an older one, which is gone. `again`: one that is held is to
+    be tried at once, and its pauses begin anew."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.live:
         return Refusal("finished", header)
     if seen is not None and header.n != seen:
         return Refusal("moved", header)
-    return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancel)
+    gone = header.gone + instead
+    new = replace(header, n=header.n + 1, gone=gone, due=now, timer=None, cancel=header.cancel or cancel)
+    return replace(new, strikes=0, tries=0) if again else new
 
 
 def expire(header: Header | None, key: Key, writer: str, seen: int | None = None) -> Header | Refusal:
@@ -312,10 +346,10 @@ def adopt(header: Header | None, run: str, seen: str | None, parent: str) -> Hea
 
 
 def terminate(header: Header | None, key: Key, ending: Ending, parent: str | None = None) -> Header | Refusal:
-    """From outside, whoever owns it."""
+    """From outside, whoever owns it, and whatever another version says that it is at."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
-    if not header.live:
+    if header.ended:
         return Refusal("finished", header)
     if header.parent != parent:
         return Refusal("moved", header)
@@ -337,13 +371,13 @@ def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
     stamps they had. It counts as run, for there is a log to read."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
-    if header.live:
+    if not header.ended:
         return Refusal("live", header)
     if header.status == PURGED:
         return Refusal("unknown", header)
     return replace(
         header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
-        cancel=False, deadline=None, strikes=0, ttl=header.horizon, turns=max(1, header.turns),
+        cancel=False, deadline=None, strikes=0, tries=0, doubtful=0, ttl=header.horizon, turns=max(1, header.turns),
     )  # fmt: skip
 
 
@@ -351,7 +385,7 @@ def retire(header: Header | None, key: Key) -> Header | Refusal:
     """A finished one is to be removed: from now on nobody can make it go on."""
     if header is None or header.run != key.run:
         return Refusal("unknown", header)
-    return Refusal("live", header) if header.live else replace(header, status=PURGED)
+    return replace(header, status=PURGED) if header.ended else Refusal("live", header)
 
 
 def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Header | Refusal:
@@ -365,23 +399,57 @@ def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Hea
     return replace(
         header, status="PENDING", gen=header.gen + 1, gone=header.gone + len(renewal.used) + len(renewal.closed),
         input=renewal.input, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now,
-        turns=header.turns, error=None, strikes=0, deadline=renewal.deadline, ttl=renewal.horizon,
+        turns=header.turns, error=None, strikes=0, tries=0, doubtful=0, deadline=renewal.deadline, ttl=renewal.horizon,
         horizon=renewal.horizon, timer=None, edition="", copied=0, cancel=header.cancel and not renewal.uncancelled,
     )  # fmt: skip
 
 
 def postpone(header: Header | None, seen_due: int, now: int, due: int) -> Header | Refusal:
     """The sweeper's claim on a due execution: `due` must be what the index showed, so that two sweepers, or a sweeper and
-    a suspend, do not undo each other. While a lease is held `due` moves to its end."""
+    a suspend, do not undo each other. Its time has come and stays so (`hint`); `due` is when the sweeper looks again. While a
+    lease is held `due` moves to its end."""
     if header is None:
         return Refusal("unknown", None)
     if not header.live:
         return Refusal("finished", header)
+    if header.due == due and header.hint == now:
+        return header  # my own earlier success
     if header.due != seen_due:
         return Refusal("moved", header)
     if header.lease >= now:
         return Refusal("held", header)
-    return replace(header, due=due, hint=due, timer=None)
+    return replace(header, due=due, hint=now, timer=None, tries=header.tries + 1)
+
+
+def release(header: Header | None, key: Key, writer: str, due: int, error: str) -> Header | Refusal:
+    """Owner, who could not write and says why: nobody waits for the end of the lease."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    if header.lease == 0:
+        return header  # my own earlier success, or suspended already
+    return replace(
+        header,
+        status="SUSPENDED",
+        lease=0,
+        due=due,
+        hint=due,
+        timer=None,
+        tries=header.tries + 1,
+        doubtful=1,
+        error=error,
+    )
+
+
+def progressed(header: Header | None, key: Key, writer: str) -> Header | Refusal:
+    """Owner, who has written a segment: what was tried in vain before counts no more, and the sweeper looks again when the lease
+    ends, not when its pause is over."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    return replace(header, tries=0, due=header.lease + 1)
 
 
 def wait_for_lease(header: Header | None, seen_due: int, seen_lease: int) -> Header | Refusal:

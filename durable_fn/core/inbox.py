@@ -1,8 +1,8 @@
 """What comes from outside: write-once entries, and who may consume them.
 
-    callback/GEN/HASH     outcome of a callback            beat/GEN/HASH/N       a heartbeat of it
+    callback/GEN/HASH     outcome of a callback            beat/GEN/HASH         the last heartbeat of it
     call/GEN/HASH         outcome of an execution          signal/HASH/N/RANDOM  one signal
-    cancel/N              somebody asked for it
+    cancel/N              somebody asked for it            redrive/N             to be tried again at once
 
 HASH stands for an operation, a called execution or a signal's name, so that a key stays short whatever users call things; all
 operations that wait for one execution read the same entry. An outcome that a redrive makes be forgotten stays where it is: what
@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 
 CANCEL: Final = "cancel/"
 SIGNAL: Final = "signal/"
+REDRIVE: Final = "redrive/"
 _OF_A_GENERATION: Final = frozenset({"callback", "beat", "call"})
 SUCCESS: Final = "S"
 FAILURE: Final = "F"
@@ -66,8 +67,28 @@ def callback_key(gen: int, operation: str, reopened: int = 0) -> str:
     return f"callback/{gen}/{operation}" + (f".{reopened}" if reopened else "")
 
 
-def beat_prefix(gen: int, operation: str) -> str:
-    return f"beat/{gen}/{operation}/"
+def beat_key(gen: int, operation: str) -> str:
+    return f"beat/{gen}/{operation}"
+
+
+class Beat(NamedTuple):
+    """A heartbeat, with what the sender of the next one needs to know of the callback, so that he need not read the log. Times
+    are epoch milliseconds. `due`: of the callback's own timeout, 0 for none; `every`: milliseconds, 0 for no matter; `key`: of
+    the outcome."""
+
+    at: int
+    due: int
+    every: int
+    key: str
+
+    def body(self) -> str:
+        return "\t".join(map(str, self))
+
+
+def beat_of(body: str) -> Beat:
+    """Raises ValueError for what is none."""
+    at, due, every, key = body.split("\t")
+    return Beat(int(at), int(due), int(every), key)
 
 
 def call_key(gen: int, child: str, again: int) -> str:

@@ -168,7 +168,7 @@ class Journal:
         if is_fence(segment.body):
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == "fence" else 0
-            if event.kind != "fence":  # the next owner's handler sees the times that the dead one's saw
+            if event.kind == "blank":  # the next owner's handler sees the times that the one before it saw
                 self._mark(event.at)
             return
         self.fences = 0

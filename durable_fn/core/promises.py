@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .events import Event
-from .inbox import Entry, Inbox, beat_prefix, call_key, callback_key, slot
+from .inbox import Entry, Inbox, beat_key, beat_of, call_key, callback_key, slot
 from .journal import Journal, Record
 
 
@@ -34,17 +34,20 @@ def expiry(begun: Event, inbox: Inbox, gen: int, operation: str) -> int | None:
     """Epoch milliseconds: the earlier of a callback's timeout and of its next missing heartbeat."""
     times = [begun.due] if begun.due else []
     if begun.value:
-        beat = inbox.last(beat_prefix(gen, operation))
-        times.append(max(begun.at, int(beat.body) if beat is not None else 0) + int(begun.value))
+        beat = inbox.get(beat_key(gen, operation))
+        times.append(max(begun.at, beat_of(beat.body).at if beat is not None else 0) + int(begun.value))
     return min(times, default=None)
 
 
 class Place(NamedTuple):
-    """Where a callback stands. `due`: epoch milliseconds; None: it waits for ever, or is not written down yet."""
+    """Where a callback stands. `due`: epoch milliseconds; None: it waits for ever, or is not written down yet. `timeout` and
+    `every`: its own timeout and the time between two heartbeats, 0 for none."""
 
     key: str
     outcome: Entry | None
     due: int | None
+    timeout: int = 0
+    every: int = 0
 
 
 def place_of(journal: Journal, entries: dict[str, Entry], gen: int, operation: str) -> Place:
@@ -53,7 +56,8 @@ def place_of(journal: Journal, entries: dict[str, Entry], gen: int, operation: s
         if record.kind == "callback" and record.begun is not None:
             name, key = callback_place(journal, gen, record.id)
             if name == operation:
-                due = expiry(record.begun, Inbox(entries, set()), gen, operation)
-                return Place(key, entries.get(key), due)
+                begun = record.begun
+                due = expiry(begun, Inbox(entries, set()), gen, operation)
+                return Place(key, entries.get(key), due, begun.due, int(begun.value or 0))
     key = callback_key(gen, operation)
     return Place(key, entries.get(key), None)

@@ -60,6 +60,12 @@ def rewinding(
     return _line(f"failure\t{json.dumps(rows, ensure_ascii=False)}" if rows else "nothing\t", now)
 
 
+def failed_operations(segments: list[Segment]) -> tuple[Cause, ...]:
+    """Those that a reported record may have failed by: its handler's code has not said."""
+    events = [event for segment in rewound(segments).segments for event in _events(segment)]
+    return tuple(dict.fromkeys(Cause(e.id) for e in events if e.status == FAILED and e.id not in NO_OPERATIONS))
+
+
 def _of_end(event: Event) -> Cause:
     """The line by which an async execution ended knows which native tasks had been started: they went on beside."""
     tasks = json.loads(event.value)[2]

@@ -324,7 +324,11 @@ def _of(annotation: Any, what: str, fn: Any) -> Adapter:
 
 
 def _make(annotation: Any) -> Adapter:
-    return UNTYPED_ADAPTER if _is_loose(annotation) else TypedAdapter(annotation)
+    if _is_loose(annotation):
+        return UNTYPED_ADAPTER
+    from .event_classes import EventClassAdapter, is_event_class
+
+    return EventClassAdapter(annotation) if is_event_class(annotation) else TypedAdapter(annotation)
 
 
 def _is_loose(annotation: Any) -> bool:

@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ..core import failures
 from ..core.effects import Decide, Launch
-from ..core.events import BEGUN, Event, body, fence
-from ..core.header import Header
+from ..core.events import BEGUN, FAILED, SUCCEEDED, Event, body, fence, handover
+from ..core.header import Header, Refusal
 from ..core.inbox import NO_HEARTBEAT, entry
 from ..core.journal import Segment
 from ..core.turn import Fenced, Suspension, Turn
-from ..errors import DurableError
-from ..ports import Backend
+from ..errors import DurableError, JournalDamaged, SerializationError
+from ..ports import Backend, BlobRefused
 
 if TYPE_CHECKING:
     from ..hooks import Hooks
@@ -130,7 +131,7 @@ class Session:
         self._taken = self._written = 0  # batches
         self.activity = Activity()
         self.read_only = False  # a recorded history is walked: no body runs
-        self.took_over = False  # from an owner that died
+        self.took_over = False  # from an owner that died, or gave the execution back
         self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
@@ -254,10 +255,27 @@ class Session:
         return batch
 
     def write(self, batch: list[Event]) -> None:
-        """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached."""
+        """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached. A step whose result
+        nobody takes has failed then: its event says so when this returns."""
         for part in _parts(batch, self.store.fits):
-            self.append(part)
+            try:
+                self.append(body(part))
+            except BlobRefused:
+                for event in part:  # one by one: what is written beside it is not to blame
+                    self._append_alone(event)
         self.report(batch)
+
+    def _append_alone(self, event: Event) -> None:
+        try:
+            self.append(event.line())
+        except BlobRefused as refused:
+            if event.kind != "step" or event.status != SUCCEEDED:
+                raise self._outage(refused) from refused
+            event.status, event.value = (
+                FAILED,
+                failures.encode(failures.capture(unstored(event.name, refused), own=True)),
+            )
+            self.append(event.line())
 
     def report(self, batch: list[Event]) -> None:
         """To the hooks, what is durable now."""
@@ -278,6 +296,17 @@ class Session:
         """One segment at the next sequence number."""
         self._put(text)
         self.turn.worked = True
+        self._progressed()
+
+    def _progressed(self) -> None:
+        """What was tried in vain before this invocation counts no more. It is written down only where something did; if that
+        fails, the sweeper is slower."""
+        header = self.turn.header
+        if not header.tries:
+            return
+        header.tries = 0
+        with contextlib.suppress(Exception):
+            self.store.progressed(header, self.turn.writer)
 
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
@@ -299,22 +328,34 @@ class Session:
             if turn.inbox.version is not decision.version:
                 return batch
             seen = turn.seen
-        batch = [*batch, decision.event]
-        *first, last = _parts(batch, self.store.fits)
+        *first, last = _parts([*batch, decision.event], self.store.fits)
         for part in first:
-            self.append(part)
+            self.write(part)
         self.look_at_lease()
-        segment = Segment(turn.journal.next_seq, turn.writer, last)
-        reply = self._asked(lambda: self.store.decide(turn.header, segment, seen))
+        segment = Segment(turn.journal.next_seq, turn.writer, body(last))
+        reply = self._asked(lambda: self._decided(segment, seen, alone=len(last) == 1))
+        if reply is None:  # what is written beside it is to blame, and fails by itself
+            self.write(last[:-1])
+            return self.decide_on([], decision)
         if isinstance(reply, Header):
             turn.journal.next_seq += 1
             turn.worked = True
-            self.report(batch)
+            self._progressed()
+            self.report(last)
             return None
         if reply.reason != "moved":
             raise self._fenced(f"could not decide: {reply.reason}")
         self.reload()
-        return batch[-last.count("\n") - 1 : -1]
+        return last[:-1]
+
+    def _decided(self, segment: Segment, seen: int, *, alone: bool) -> Header | Refusal | None:
+        """None: a value beside the decision could not be stored, and nothing was written."""
+        try:
+            return self.store.decide(self.turn.header, segment, seen)
+        except BlobRefused:
+            if alone:
+                raise
+            return None
 
     def expire(self, key: str, body: str) -> None:
         """A timeout, unless a completion was first. Whatever stands there is in hand then."""
@@ -339,7 +380,11 @@ class Session:
         if loaded is None:
             raise self._fenced("the execution is gone")
         with turn.lock:
-            turn.header.n, turn.header.cancel = loaded.header.n, loaded.header.cancel
+            turn.header.n, turn.header.gone, turn.header.cancel = (
+                loaded.header.n,
+                loaded.header.gone,
+                loaded.header.cancel,
+            )
             turn.inbox.refresh(loaded.inbox)
         turn.notice()
 
@@ -371,23 +416,30 @@ class Session:
         """A request in the middle of a turn. What the user did wrong comes back as it is; the rest ends the turn."""
         try:
             return ask()
+        except JournalDamaged as error:
+            raise self._outage(error) from error
         except DurableError:
             raise
         except Exception as error:
-            self.turn.closed = Outage(f"the journal of {self.turn.header.id!r} could not be reached: {error}")
-            raise self.turn.closed from error
+            raise self._outage(error) from error
         except BaseException as death:
             self.turn.closed = death
             raise
+
+    def _outage(self, error: Exception) -> Outage:
+        self.turn.closed = Outage(f"the journal of {self.turn.header.id!r} could not be reached: {error}")
+        return self.turn.closed
 
     def _fenced(self, why: str) -> Fenced:
         self.turn.closed = Fenced(f"{self.turn.header.id!r} {why}")
         return self.turn.closed
 
-    def fence(self) -> None:
-        """A new owner's first write: the dead one may still have an append under way."""
+    def fence(self, *, dead: bool = True) -> None:
+        """A new owner's first write: the one before may still have an append under way. `dead`: that one died; else it gave the
+        execution back, which is no sign of a step that never fits."""
+        now = self.turn.time()
         self.took_over = True
-        self._put(fence(self.turn.time()))
+        self._put(fence(now) if dead else handover(now))
 
     def _put(self, text: str) -> None:
         turn = self.turn
@@ -396,6 +448,8 @@ class Session:
         segment = Segment(turn.journal.next_seq, turn.writer, text)
         try:
             mine = self.store.append(header, segment)
+        except BlobRefused:
+            raise  # nothing was written, and something else may be
         except Exception as error:
             turn.closed = Outage(f"could not write the journal of {header.id!r}: {error}")
             raise turn.closed from error
@@ -408,9 +462,18 @@ class Session:
         turn.journal.next_seq += 1
 
 
-def _parts(batch: list[Event], fits: Callable[[str], bool]) -> list[str]:
+def unstored(what: str, refused: BlobRefused) -> SerializationError:
+    """The error of whoever made a value that could not be stored."""
+    error = SerializationError(
+        f"the result of {what!r} could not be stored, and making it again would not help: {refused}"
+    )
+    error.__cause__ = refused
+    return error
+
+
+def _parts(batch: list[Event], fits: Callable[[str], bool]) -> list[list[Event]]:
     whole = body(batch)
     if len(whole) * 5 <= _MOST_BODY or (len(whole.encode()) <= _MOST_BODY and fits(whole)):
-        return [whole] if batch else []
+        return [batch] if batch else []
     half = len(batch) // 2
-    return _parts(batch[:half], fits) + _parts(batch[half:], fits) if half else [whole]
+    return _parts(batch[:half], fits) + _parts(batch[half:], fits) if half else [batch]

@@ -58,6 +58,8 @@ class Worker:
         self._emit = emit
         self._speed = speed
         self._stopped = False
+        for name in self._functions:
+            backend.wakeups.serve(name)
         self._cleaned = 0  # when finished executions were last looked through
 
     def stop(self, *_: object) -> None:

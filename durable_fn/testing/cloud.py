@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
+from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
@@ -48,6 +49,8 @@ _ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/durable-fn-scheduler"
 _MINUTE: Final = 60_000
 _DAY: Final = 86_400_000
 _MOST_ROUNDS: Final = 100_000
+_MOST_HOPS: Final = 16
+"""Lambda ends a chain of invocations through queues when it would come to one function for the 17th time."""
 
 
 class LocalCloud:
@@ -55,7 +58,10 @@ class LocalCloud:
 
     `timeout`: the functions', in seconds; messages come again after six times that, as AWS recommends, and go to the
     dead-letter queue after `max_receives`. `schedules=False` leaves out the Scheduler role, `bucket=True` adds a bucket for
-    large values. `deliveries`: how often each message is delivered; SQS promises only "at least once".
+    large values. `deliveries`: how often each message is delivered; SQS promises only "at least once". `recursive_loop`: the
+    functions' RecursiveLoop property; with "Terminate", which is Lambda's default, timers and polls end in the dead-letter
+    queue after 16 rounds. `queues`: the functions that DURABLE_FN_QUEUES names to all others and to clients, all of them by
+    default; others are known when they have run once.
     """
 
     def __init__(
@@ -68,8 +74,15 @@ class LocalCloud:
         shards: int = 16,
         bucket: bool = False,
         deliveries: int = 1,
+        recursive_loop: Literal["Allow", "Terminate"] = "Allow",
+        queues: Collection[str] | None = None,
     ) -> None:
         self._bucket = bucket
+        self._recursive_loop = recursive_loop
+        self._named = queues
+        self._told: dict[str, str] = {}
+        self._environments: dict[tuple[str, str | None], Backend] = {}
+        self._registered: dict[str, str] = {}
         self._deliveries = deliveries
         self.clock = VirtualClock(moment(now or EPOCH, "now"))
         self.wire = Wire(self.clock, Place(REGION, _ACCOUNT))
@@ -109,9 +122,11 @@ class LocalCloud:
             lambda: _client("scheduler"),
             self.store,
             queue_url=queue_url,
+            queues=self._told,
             group="durable-fn",
             role_arn=self._role,
             sleep=self.clock.sleep,
+            monotonic=self.clock.monotonic,
         )
         blobs = S3Blobs(lambda: _client("s3"), BUCKET) if self._bucket else None
         hooks, codec = extensions()
@@ -120,12 +135,15 @@ class LocalCloud:
     # -- functions -------------------------------------------------------------------------------------------------
 
     def attach(self, function: DurableFunction[Any, Any]) -> None:
-        """Deploys it, or a new version of it."""
-        if function.name not in self._functions:
+        """Deploys it, or a new version of it. It registers itself when it runs for the first time."""
+        name = function.name
+        if name not in self._functions:
             with self.wire.aside():
-                self._queues[function.name] = self._queue(function.name)
-                self.store.register(function.name, self._queues[function.name])
-        self._functions[function.name] = function
+                self._queues[name] = self._queue(name)
+            if self._named is None or name in self._named:
+                self._told[name] = self._queues[name]
+        self._functions[name] = function
+        self._environments = {key: kept for key, kept in self._environments.items() if key[0] != name}
 
     def _queue(self, fn: str) -> str:
         sqs, name = _client("sqs"), "".join(c if c.isalnum() else "-" for c in fn)
@@ -142,13 +160,41 @@ class LocalCloud:
         """Bodies in its dead-letter queue."""
         return [message.body for message in self._moto_queue(self._queues[function.name] + "-dead")._messages]
 
-    def invoke(self, function: DurableFunction[Any, Any], event: Any, *, request_id: str | None = None) -> Any:
-        """A synchronous invocation of its Lambda. Raises what it raises."""
+    def invoke(
+        self,
+        function: DurableFunction[Any, Any],
+        event: Any,
+        *,
+        request_id: str | None = None,
+        hops: dict[str, int] | None = None,
+    ) -> Any:
+        """A synchronous invocation of its Lambda. Raises what it raises. `hops`: how often each function was invoked in the
+        chain that leads here."""
         context = FakeLambdaContext(self.clock, timeout=self._timeout, function_name=function.name)
         if request_id is not None:
             context.aws_request_id = request_id
-        with using(self._backend(self._queues.get(function.name))), self.wire.acting(function.name):
-            return function(event, context)
+        backend = self._environment(function.name)
+        before = self.wire.hops
+        self.wire.hops = {**(hops or {}), function.name: (hops or {}).get(function.name, 0) + 1}
+        try:
+            with using(backend), self.wire.acting(function.name):
+                return function(event, context)
+        finally:
+            self.wire.hops = before
+
+    def _environment(self, fn: str) -> Backend:
+        """Of a warm Lambda: what it remembers of queues stays until the function is deployed anew."""
+        queue = self._queues.get(fn)
+        if queue is not None and self._registered.get(fn) != queue:
+            self._registered[fn] = queue
+            try:
+                with self.wire.aside():
+                    self.store.register(fn, queue)
+            except Exception:
+                _log.warning("the queue of durable function %r could not be registered", fn, exc_info=True)
+        if (fn, queue) not in self._environments:
+            self._environments[fn, queue] = self._backend(queue)
+        return self._environments[fn, queue]
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -164,7 +210,7 @@ class LocalCloud:
                 header = self.store.get(id)
             assert header is not None
             moment = self._next_event()
-            if not header.live or header.strikes or moment is None or not self._goes_on():
+            if not header.live or header.held or moment is None or not self._goes_on():
                 return header
             self._pass_time(moment)
         raise RuntimeError(f"execution {id!r} is not finished after {_MOST_ROUNDS:,} rounds; does it loop?")
@@ -240,12 +286,14 @@ class LocalCloud:
             found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=BATCH, AttributeNames=["All"]).get(
                 "Messages", []
             )
+        found = self._within_the_loop(fn, found)
         if not found:
             return False
+        hops = self._hops(found)
         batch = {"Records": [_record(message, fn) for message in found]}
         try:
             for _ in range(self._deliveries):
-                answer = self.invoke(self._functions[fn], batch)
+                answer = self.invoke(self._functions[fn], batch, hops=hops)
         except BaseException as death:
             if isinstance(death, KeyboardInterrupt):
                 raise
@@ -258,6 +306,27 @@ class LocalCloud:
                 if message["MessageId"] not in failed:
                     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return True
+
+    def _hops(self, messages: list[Any]) -> dict[str, int]:
+        """Of an invocation with these messages: the longest chain that led to any of them."""
+        hops: dict[str, int] = {}
+        for message in messages:
+            for fn, count in self.wire.lineage.get(message["MessageId"], {}).items():
+                hops[fn] = max(count, hops.get(fn, 0))
+        return hops
+
+    def _within_the_loop(self, fn: str, messages: list[Any]) -> list[Any]:
+        """Without those that Lambda would not hand over any more: they go to the dead-letter queue."""
+        if self._recursive_loop == "Allow":
+            return messages
+        refused = [m for m in messages if self.wire.lineage.get(m["MessageId"], {}).get(fn, 0) >= _MOST_HOPS]
+        sqs, url = _client("sqs"), self._queues[fn]
+        with self.wire.aside():
+            for message in refused:
+                _log.warning("Lambda ended a recursive loop of function %r: set its RecursiveLoop to Allow", fn)
+                sqs.send_message(QueueUrl=f"{url}-dead", MessageBody=message["Body"])
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return [message for message in messages if message not in refused]
 
     def _schedules(self) -> list[tuple[Any, int]]:
         return [

@@ -55,7 +55,7 @@ class Request:
 
     @property
     def is_message(self) -> bool:
-        return self.action in ("SendMessage", "CreateSchedule")
+        return self.action in ("SendMessage", "SendMessageBatch", "CreateSchedule")
 
 
 class Wire:
@@ -68,6 +68,11 @@ class Wire:
         self._lock = threading.RLock()
         self._silent = threading.local()
         self._caller: str | None = "client"
+        self.hops: dict[str, int] | None = None
+        """Within an invocation: how often each function was invoked in the chain that led to it, itself included. Lambda counts
+        so to detect loops, by the trace header that botocore passes on."""
+        self.lineage: dict[str, dict[str, int]] = {}
+        """Of each message that was sent within an invocation, by its id."""
         self.requests: list[Request] = []
         self.permissions: set[Permission] = set()
 
@@ -123,6 +128,8 @@ class Wire:
                 before = _items(action, body)
                 reply = process(request)
                 units, index_units = _capacity(action, before, _items(action, body), reply)
+                if self.hops is not None:
+                    self.lineage.update((id, dict(self.hops)) for id in _sent(action, reply))
             if not getattr(self._silent, "on", False) and reply is not None:
                 self.requests.append(Request(service, action, units, index_units, reply[0]))
             return reply
@@ -140,6 +147,14 @@ def _member(self: ResponseSerializer, serialized: Any, value: Any, shape: Any, k
     if type(value) is dict and key not in value and shape.parent.name == "AttributeValue":
         return
     _serialize_member(self, serialized, value, shape, key)
+
+
+def _sent(action: str, reply: Any) -> list[str]:
+    """Ids of the messages that were put into queues."""
+    if action not in ("SendMessage", "SendMessageBatch") or reply is None or reply[0] != 200:
+        return []
+    data = json.loads(reply[2])
+    return [entry["MessageId"] for entry in data.get("Successful", [data])]
 
 
 def _parsed(request: Any) -> tuple[str, str, dict[str, Any]]:
@@ -166,7 +181,9 @@ def _parsed(request: Any) -> tuple[str, str, dict[str, Any]]:
 def _problem(action: str, body: dict[str, Any]) -> str | None:
     """What AWS would reject and moto takes."""
     if action == "SendMessage":
-        return _message_problem(body)
+        return _message_problem(body["QueueUrl"], body)
+    if action == "SendMessageBatch":
+        return _batch_problem(body["QueueUrl"], body["Entries"])
     if action == "CreateSchedule":
         return _schedule_problem(body)
     puts = [body] if action == "PutItem" else [t["Put"] for t in body.get("TransactItems", []) if "Put" in t]
@@ -177,7 +194,20 @@ def _problem(action: str, body: dict[str, Any]) -> str | None:
     return None
 
 
-def _message_problem(body: dict[str, Any]) -> str | None:
+def _batch_problem(queue: str, entries: list[dict[str, Any]]) -> str | None:
+    if not 1 <= len(entries) <= 10:
+        return f"Maximum number of entries per request are 10. You have sent {len(entries)}."
+    if len({entry["Id"] for entry in entries}) < len(entries):
+        return "Two or more batch entries in the request have the same Id."
+    if sum(len(entry["MessageBody"].encode()) for entry in entries) > _MESSAGE_BYTES:
+        return "Batch requests cannot be longer than 262144 bytes."
+    return next((problem for entry in entries if (problem := _message_problem(queue, entry))), None)
+
+
+def _message_problem(queue: str, body: dict[str, Any]) -> str | None:
+    if queue.endswith(".fifo") and "DelaySeconds" in body:
+        delay = body["DelaySeconds"]
+        return f"Value {delay} for parameter DelaySeconds is invalid. Reason: it is not valid for this queue type."
     if not 0 <= body.get("DelaySeconds", 0) <= 900:
         delay = body["DelaySeconds"]
         return f"Value {delay} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= 900."

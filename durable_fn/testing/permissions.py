@@ -44,6 +44,7 @@ def needed(
     if service == "dynamodb":
         return _dynamodb(place, action, body)
     if service == "sqs":
+        action = "SendMessage" if action == "SendMessageBatch" else action  # one right for both
         return [(f"sqs:{action}", place.arn("sqs", str(body.get("QueueUrl", "*")).rpartition("/")[2]))]
     if service == "scheduler" and action == "CreateSchedule":
         schedule = place.arn("scheduler", f"schedule/{body.get('GroupName', 'default')}/{body['Name']}")

@@ -147,7 +147,9 @@ class LocalRunner(Generic[E, R]):
         self._store = SQLiteStore(":memory:", synchronous="off")
         hooks, codec = extensions()
         self._journal = PackedStore(self._store, codec, SQLiteBlobs(self._store))
-        self._backend = Backend(self._journal, PollingWakeups(), self._clock, "sqlite", hooks)
+        self._backend = Backend(self._journal, PollingWakeups(self._store), self._clock, "sqlite", hooks)
+        for name in self._functions:
+            self._backend.wakeups.serve(name)
         self._client = DurableClient(self._backend)
         self._raised: dict[str, BaseException] = {}
 
@@ -182,7 +184,7 @@ class LocalRunner(Generic[E, R]):
         for _ in range(_MOST_TURNS):
             header = self._header(execution.id)
             moment = self._next_moment()
-            if not header.live or header.strikes or moment is None:
+            if not header.live or header.held or moment is None:
                 return
             self._clock.advance_to(moment)
             self.run_until_idle()

@@ -8,6 +8,7 @@ from ..core.inbox import Inbox
 from ..core.journal import Journal, Record
 from ..core.promises import callback_place, expiry, outcome_key
 from ..core.tokens import make as make_token
+from ..errors import JournalDamaged
 from ..ports import JournalStore, Loaded
 
 _OUTSIDE = ("callback", "signal", "call")
@@ -21,7 +22,7 @@ def waits_outside(loaded: Loaded) -> bool:
     due = header.timer or header.due
     journal = Journal(loaded.segments)
     open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun and not r.done and not r.outcome]
-    if not open_ or due is None or header.status != "SUSPENDED" or header.strikes:
+    if not open_ or due is None or header.status != "SUSPENDED" or header.held:
         return False
     if loaded.header.n > header.gone + len(journal.used) and any(_arrived(loaded, journal, r) for r in open_):
         return False
@@ -68,10 +69,17 @@ def open_callbacks(loaded: Loaded) -> dict[str, str]:
 
 def jumps_to(store: JournalStore, header: Header) -> int | None:
     """When it goes on by itself; None if it does not."""
-    if not header.live or header.due is None or header.strikes:
+    if not header.live or header.due is None or header.held:
         return None
-    if not header.foreign:
-        loaded = store.load(header.key)
-        if loaded is None or waits_outside(loaded):
-            return None
+    if not header.foreign and _stands(store, header):
+        return None
     return max(header.due, header.lease + 1 if header.lease else 0)
+
+
+def _stands(store: JournalStore, header: Header) -> bool:
+    """Whether it waits for something outside, or is gone. What cannot be read goes on, to be held."""
+    try:
+        loaded = store.load(header.key)
+    except JournalDamaged:
+        return False
+    return loaded is None or waits_outside(loaded)

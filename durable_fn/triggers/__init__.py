@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..fronts.session import Outage
+from ..lambda_time import remaining_ms
 from ..wiring import backend as configured_backend
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any
         from .outside import NoLambda
 
         context = NoLambda(backend.clock)
+    remaining_ms(context)  # what is no Lambda context is said before anything is written
     try:
         return _trigger(event)(function, backend, event, context)
     except Outage as outage:
@@ -38,6 +40,8 @@ def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any
 
 def _trigger(event: Any) -> Trigger:
     found = _recognised(event) if isinstance(event, dict) else None
+    if isinstance(event, list) and _is_of_a_pipe(event):
+        found = _of_records(event)
     if found is not None:
         return found
     from .direct import direct
@@ -48,6 +52,8 @@ def _trigger(event: Any) -> Trigger:
 def _recognised(event: dict[str, Any]) -> Trigger | None:
     if "Records" in event:
         return _of_records(event["Records"])
+    if is_test_event(event):
+        return _nothing
     if "requestContext" in event:
         from ..http_events import is_http
 
@@ -62,8 +68,26 @@ def _recognised(event: dict[str, Any]) -> Trigger | None:
     return None
 
 
+def _is_of_a_pipe(event: list[Any]) -> bool:
+    """EventBridge Pipes hands over a bare list of records."""
+    first = event[0] if event else None
+    return isinstance(first, dict) and isinstance(first.get("eventSourceARN"), str)
+
+
+def is_test_event(event: Any) -> bool:
+    """What S3 sends where notifications are set up, to see whether it may."""
+    return isinstance(event, dict) and event.get("Event") == "s3:TestEvent" and event.get("Service") == "Amazon S3"
+
+
+def _nothing(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
+    """There is no work in it."""
+    return {"batchItemFailures": []}
+
+
 def _of_records(records: Any) -> Trigger | None:
     """By the first record: one that does not fit the others is a record that fails."""
+    if records == []:
+        return _nothing
     first = records[0] if isinstance(records, list) and records else None
     source = (first.get("eventSource") or first.get("EventSource")) if isinstance(first, dict) else None
     if source == "aws:sqs":

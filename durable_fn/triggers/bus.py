@@ -23,9 +23,19 @@ def event_bridge(function: DurableFunction[Any, Any], backend: Backend, event: A
     """Answers as to a direct caller, for an on-success destination."""
     check_annotations(function, terms_of(backend))
     if function.envelope:
-        incoming = Incoming((event["detail"],), event["id"], shared=True)
+        incoming = Incoming(_payload(function, event), event["id"], shared=True)
     else:
         identity = {key: event[key] for key in ("source", "detail-type", "detail")}
         incoming = Incoming((event,), event["id"], shared=True, identity=identity)
     wanted = wanted_header(function, backend, incoming)
     return answer(function, *run_now(function, backend, context, incoming, wanted))
+
+
+def _payload(function: DurableFunction[Any, Any], event: dict[str, Any]) -> tuple[Any, ...]:
+    """EventBridge Scheduler writes the detail of its own event as text."""
+    detail = event["detail"]
+    if event["source"] != "aws.scheduler" or not isinstance(detail, str):
+        return (detail,)
+    from .bodies import of_text
+
+    return of_text(function, detail, "the detail")

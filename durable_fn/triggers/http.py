@@ -1,9 +1,11 @@
-"""API Gateway v1 and v2, and function URLs.
+"""API Gateway v1 and v2, function URLs and load balancers.
 
 200  the result                                400  the body does not fit, or the id is none
 202  {"execution_id", "status"}: it goes on    409  the id is in use for other work
 410  cancelled or terminated                   413  the body is larger than the journal takes
 504  its execution_timeout passed              500  it failed
+
+With the payload envelope OPTIONS (204), HEAD and a load balancer's health check (200) are answered, and start nothing.
 
 What is wrong with the journal itself is raised: Lambda counts it as an error, and the gateway answers 502.
 """
@@ -22,6 +24,7 @@ from ..core.ids import checked_id
 from ..core.values import plain
 from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from ..http_events import BadBody, HttpEvent
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
@@ -38,11 +41,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("durable_fn")
 
 _STATUS: Final = {"SUCCEEDED": 200, "FAILED": 500, "TIMED_OUT": 504, "CANCELLED": 410, "TERMINATED": 410}
-_LONGEST_GATEWAY_WAIT_S: Final = 25
-"""API Gateway gives up after 29 seconds (REST) or 30 (HTTP); a function URL does not."""
+_LONGEST_WAIT_S: Final = 25
+"""API Gateway gives up after 29 seconds (REST) or 30 (HTTP). Behind a function URL it keeps a client from holding on to a
+Lambda for 15 minutes."""
 _RESERVE_MS: Final = 2000
 """Left of the invocation's time when waiting ends, for the answer."""
 _MOST_FIELDS: Final = 1000
+_METHODS: Final = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
 class _Refused(Exception):
@@ -62,6 +67,8 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
     check_annotations(function, terms_of(backend))
     arrived = backend.clock.now()
     request = HttpEvent(event)
+    if function.envelope and (asked := _asked(request)) is not None:
+        return asked
     wishes = preferences(request.headers.get("prefer", ""))
     try:
         incoming = _incoming(function, request, event)
@@ -69,18 +76,18 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
         applied, started = _started(function, backend, context, incoming, wanted, wishes)
     except _Refused as refused:
         _log.info("a request for durable function %r was refused: %s", function.name, refused)
-        return _reply(refused.status, {"error": refused.error})
+        return _reply(request, refused.status, {"error": refused.error})
     if started[0].live and wishes.wait and applied is None:
         from .patience import wait
 
-        seconds = wishes.wait if request.is_function_url else min(wishes.wait, _LONGEST_GATEWAY_WAIT_S)
-        left = context.get_remaining_time_in_millis() - _RESERVE_MS
+        seconds = min(wishes.wait, _LONGEST_WAIT_S)
+        left = remaining_ms(context) - _RESERVE_MS
         until = min(arrived + seconds * 1000, backend.clock.now() + left)
         started = wait(function, backend, context, started, until)
         applied = f"wait={max(0, until - arrived) // 1000}"
         if wishes.respond_async and started[0].live:
             applied = f"respond-async, {applied}"
-    return _answer(function, started, applied)
+    return _answer(function, request, started, applied)
 
 
 # -- the request ---------------------------------------------------------------------------------------------------
@@ -126,23 +133,28 @@ def _body(function: DurableFunction[Any, Any], request: HttpEvent) -> tuple[Any,
     if not kind:
         return of_bytes(function, data, what)
     is_text = kind.startswith("text/") or not request.is_base64
-    if kind == "application/json" or kind.endswith("+json"):
-        text = _decoded(data)
+    if kind in ("application/json", "text/json") or kind.endswith("+json"):
+        text = _decoded(data, request)
         try:
             return (parsed(text, what),)
         except ValueError as error:
             place = f" at position {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
             raise BadBody(f"the body is not JSON, as its content type says: it cannot be read{place}") from None
     if kind == "application/x-www-form-urlencoded":
-        return (_form(_decoded(data)),)
-    return (_decoded(data),) if is_text else (base64.b64encode(data).decode(),)
+        return (_form(_decoded(data, request)),)
+    return (_decoded(data, request),) if is_text else (base64.b64encode(data).decode(),)
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, request: HttpEvent) -> str:
+    """Without the mark that some editors put at the beginning."""
+    charset = request.charset
     try:
-        return data.decode()
+        return data.decode(charset).removeprefix("\ufeff")
+    except LookupError:
+        raise BadBody(f"the body's charset {charset[:40]!r} is not known") from None
     except UnicodeDecodeError:
-        raise BadBody("the body is not UTF-8") from None
+        name = "UTF-8" if charset.lower() in ("utf-8", "utf8") else charset[:40]
+        raise BadBody(f"the body is not {name}") from None
 
 
 def _form(text: str) -> dict[str, Any]:
@@ -194,25 +206,44 @@ def _started(
 # -- the answer ----------------------------------------------------------------------------------------------------
 
 
-def _answer(function: DurableFunction[Any, Any], started: Started, applied: str | None) -> Any:
+def _asked(request: HttpEvent) -> dict[str, Any] | None:
+    """The answer to a request that is no work: a browser's preflight, a probe."""
+    if request.method == "OPTIONS":
+        return _empty(request, 204, {"allow": _METHODS})
+    if request.method == "HEAD" or request.is_health_check:
+        return _empty(request, 200)
+    return None
+
+
+def _answer(function: DurableFunction[Any, Any], request: HttpEvent, started: Started, applied: str | None) -> Any:
     header, _ = started
     if header.foreign and not header.live:
         message = "the execution of this id was run by another version, and its result cannot be read: use another id"
-        return _reply(409, {"error": {"error_type": "FormatError", "message": message}})
+        return _reply(request, 409, {"error": {"error_type": "FormatError", "message": message}})
     if not header.live and not function.envelope:
         return answer(function, *started)
     more = {} if applied is None else {"preference-applied": applied}
     if header.id.isascii():
         more["durable-execution-id"] = header.id
     if header.status == "SUCCEEDED":
-        return _reply(200, plain(header.result or "null"), more)
+        return _reply(request, 200, plain(header.result or "null"), more)
     content: dict[str, Any] = {"execution_id": header.id, "status": header.status}
     if not header.live and header.error is not None:
         failure = failures.decode(header.error)
         content["error"] = {"error_type": failure.error_type, "message": failure.message}
-    return _reply(_STATUS.get(header.status, 202), content, more)
+    return _reply(request, _STATUS.get(header.status, 202), content, more)
 
 
-def _reply(status: int, content: Any, more: dict[str, str] | None = None) -> dict[str, Any]:
+def _reply(request: HttpEvent, status: int, content: Any, more: dict[str, str] | None = None) -> dict[str, Any]:
     headers = {"content-type": "application/json", "cache-control": "no-store", **(more or {})}
-    return {"statusCode": status, "headers": headers, "body": json.dumps(content), "isBase64Encoded": False}
+    return {**_empty(request, status, headers), "body": json.dumps(content)}
+
+
+def _empty(request: HttpEvent, status: int, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    found = headers or {}
+    written: dict[str, Any] = (
+        {"multiValueHeaders": {name: [value] for name, value in found.items()}}
+        if request.multi_value
+        else {"headers": found}
+    )
+    return {"statusCode": status, **written, "body": "", "isBase64Encoded": False}

@@ -71,10 +71,18 @@ def _fitting(function: DurableFunction[Any, Any], readings: tuple[Any, ...], ter
 
 
 def run_now(
-    function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext, incoming: Incoming, wanted: Header
+    function: DurableFunction[Any, Any],
+    backend: Backend,
+    context: LambdaContext,
+    incoming: Incoming,
+    wanted: Header,
+    *,
+    of_record: bool = False,
 ) -> Started:
-    """Starts it and runs it within this invocation; an id in use attaches. Raises ExecutionConflict."""
+    """Starts it and runs it within this invocation; an id in use attaches. `of_record`: what comes again if it fails, and is
+    redriven then. Raises ExecutionConflict."""
     invocation = Invocation(function, backend, context)
+    invocation.of_record = of_record
     return _unshared(function, backend, incoming, wanted, invocation.start), invocation.raised
 
 

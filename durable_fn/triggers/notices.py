@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..fronts.session import Outage
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..types import LambdaContext
 from .direct import answer
@@ -19,7 +20,7 @@ def notices(function: DurableFunction[Any, Any], backend: Backend, event: Any, c
     """The answer to a direct caller, a list of them where several records came, for an on-success destination. All records are
     tried before the first error is raised; those that are done attach when they come again."""
     first = event["Records"][0]
-    source, enough = first.get("eventSource") or first.get("EventSource"), context.get_remaining_time_in_millis() / 2
+    source, enough = first.get("eventSource") or first.get("EventSource"), remaining_ms(context) / 2
     answers: list[Any] = []
     errors: list[BaseException] = []
     for record in event["Records"]:

@@ -25,7 +25,7 @@ def wait(
     header, raised = started
     pause = _FIRST_LOOK_MS
     while header.live and (now := backend.clock.now()) < until:
-        if header.due is not None and header.due <= now and header.lease < now:
+        if header.reached(now) and header.lease < now:
             invocation = Invocation(function, backend, context)
             reply = invocation.resume(header.id)
             if isinstance(reply, Header):

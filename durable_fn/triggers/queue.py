@@ -7,12 +7,13 @@ enough; the others are done.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ..core.header import Refusal
-from ..core.hint import Hint, parse_hint
+from ..core.hint import Hint, is_wake_message, parse_hint
 from ..fronts.session import Outage
 from ..invocation import WAIT_IN_PLACE_MS, Invocation
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..types import LambdaContext
 
@@ -21,24 +22,35 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("durable_fn")
 
-_WAKE_KEY: Final = '"durable_fn"'
-"""The first key of a wake message. No message of yours may begin with it."""
-
 
 def queue(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
     """What failed, and, of a FIFO queue, what came after it in its message group: that must not overtake it."""
-    enough = context.get_remaining_time_in_millis() / 2
+    enough = remaining_ms(context) / 2
     failed: list[dict[str, str]] = []
     held: set[str] = set()
-    for record in event["Records"]:
+    for record in batch(event):
         group = _group(record)
-        if group in held or not _done(function, backend, context, record, enough):
+        if group in held or not _done(function, backend, context, record, enough, bare=isinstance(event, list)):
             id = record.get("messageId") if isinstance(record, dict) else None
             # An empty identifier is a failure of the whole batch, which is right for a message that cannot be named.
             failed.append({"itemIdentifier": id if isinstance(id, str) else ""})
             if group is not None:
                 held.add(group)
     return {"batchItemFailures": failed}
+
+
+def batch(event: Any) -> list[Any]:
+    """Its records: EventBridge Pipes hands over nothing else."""
+    return event if isinstance(event, list) else event["Records"]
+
+
+def _is_empty(body: str) -> bool:
+    """Whether it is only S3's test, directly or through a topic."""
+    if "s3:TestEvent" not in body:
+        return False
+    from .wrapped import is_test
+
+    return is_test(body)
 
 
 def _group(record: Any) -> str | None:
@@ -51,20 +63,26 @@ def _group(record: Any) -> str | None:
 
 
 def _done(
-    function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext, record: Any, enough: float
+    function: DurableFunction[Any, Any],
+    backend: Backend,
+    context: LambdaContext,
+    record: Any,
+    enough: float,
+    *,
+    bare: bool,
 ) -> bool:
     try:
         body = record.get("body") if isinstance(record, dict) else None
-        if isinstance(body, str) and _is_wake_message(body):
+        if isinstance(body, str) and is_wake_message(body):
             hint = parse_hint(body)
             if hint is None:
                 _log.info("a wake message of another version is dropped; the sweeper sends again: %s", body[:200])
             else:
                 _woken(function, backend, context, hint, enough)
-        else:
+        elif not (isinstance(body, str) and _is_empty(body)):
             from .records import accept
 
-            accept(function, backend, context, record, "aws:sqs", enough=enough)
+            accept(function, backend, context, record, "aws:sqs", enough=enough, bare=bare)
     except (Exception, Outage) as error:
         from .records import report
 
@@ -73,15 +91,10 @@ def _done(
     return True
 
 
-def _is_wake_message(body: str) -> bool:
-    start = body.lstrip()
-    return start.startswith("{") and start[1:].lstrip().startswith(_WAKE_KEY)
-
-
 def _woken(
     function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext, hint: Hint, enough: float
 ) -> None:
-    if context.get_remaining_time_in_millis() < enough:
+    if remaining_ms(context) < enough:
         # A turn could be cut off in the middle. Not handed back: that would take the visibility timeout and count as a failure
         # on the way to the dead-letter queue.
         backend.wakeups.send(hint, backend.clock.now())
@@ -92,13 +105,23 @@ def _woken(
 def _wake(function: DurableFunction[Any, Any], backend: Backend, hint: Hint, context: LambdaContext) -> None:
     """Goes on with the execution, if there is anything to do. A stale hint is dropped: the table is the truth."""
     now = backend.clock.now()
-    if hint.due - now > WAIT_IN_PLACE_MS:
-        backend.wakeups.send(hint, now)  # the first leg of a long wait: the rest is a delay now
-        return
     if hint.fn != function.name:
         _log.warning("message for durable function %r came to %r: passed on", hint.fn, function.name)
         backend.wakeups.forward(hint)
         return
+    if hint.due - now > WAIT_IN_PLACE_MS:
+        _pass_on(backend, hint, now)
+        return
     reply = Invocation(function, backend, context).resume(hint.id)
     if isinstance(reply, Refusal):
         _log.info("nothing to do for execution %r: %s", hint.id, reply.reason)
+
+
+def _pass_on(backend: Backend, hint: Hint, now: int) -> None:
+    """The first leg of a long wait: the rest is a delay now. Only where the table says that the execution waits for this very
+    message: whoever can write to the queue could else have messages sent for ever."""
+    header = backend.store.head(hint.id)
+    if header is None or not header.live or (header.run, header.fn, header.hint) != (hint.run, hint.fn, hint.due):
+        _log.info("nothing to do for execution %r: it waits for no message at that time", hint.id)
+        return
+    backend.wakeups.send(hint, now)

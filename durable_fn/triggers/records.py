@@ -7,11 +7,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..core.foreign import recorded_error
+from ..core.header import Header
 from ..errors import ExecutionConflict, SerializationError
+from ..invocation import is_reported
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
-from .bodies import of_base64, of_text
+from .bodies import of_base64, of_text, takes_bytes
 from .incoming import Incoming, run_later, run_now, wanted_header
 from .problems import told
 
@@ -32,19 +35,23 @@ def accept(
     source: str,
     *,
     enough: float,
+    bare: bool = False,
 ) -> Started:
     """One execution for one record. With less than `enough` milliseconds left it is only written down, and a wake message runs
-    it: a turn could be cut off in the middle, and the record is safe either way.
+    it: a turn could be cut off in the middle, and the record is safe either way. `bare`: it came in a list, not in an event.
 
-    Raises what makes the record fail. How the execution ends is not part of that: it is in the table, to be redriven.
+    Raises what makes the record fail. How the execution ends is not part of that: it is in the table, to be redriven. But where
+    the handler says so itself, or fails before it did anything durable, the record comes again, as without a decorator.
     """
     check_annotations(function, terms_of(backend))
-    incoming = _incoming(function, record, source)
+    incoming = _incoming(function, record, source, bare=bare)
     wanted = wanted_header(function, backend, incoming)
-    if context.get_remaining_time_in_millis() < enough:
+    if remaining_ms(context) < enough:
         return run_later(function, backend, incoming, wanted)
-    started = run_now(function, backend, context, incoming, wanted)
-    header, _ = started
+    started = run_now(function, backend, context, incoming, wanted, of_record=True)
+    header, raised = started
+    if is_reported(header):
+        raise _Reported(header, raised)
     if not header.live and header.status != "SUCCEEDED":
         error = recorded_error(header) or {}
         _log.warning(
@@ -53,10 +60,21 @@ def accept(
     return started
 
 
+class _Reported(Exception):
+    """The record is handed back by its handler."""
+
+    def __init__(self, header: Header, raised: BaseException | None) -> None:
+        error = recorded_error(header) or {}
+        super().__init__(f"execution {header.id!r}: {error.get('error_type')}: {error.get('message')}")
+        self.__cause__ = raised
+
+
 def report(function: DurableFunction[Any, Any], record: Any, error: BaseException) -> None:
     """Says in the log why a record failed, without its content. What is wrong with the record itself needs no traceback."""
     what = f"{_source(record)} record {item_id(record)!r}"
-    if isinstance(error, (SerializationError, ExecutionConflict, ValueError)):
+    if isinstance(error, _Reported):
+        _log.warning("%s failed in durable function %r; it comes again: %s", what, function.name, error)
+    elif isinstance(error, (SerializationError, ExecutionConflict, ValueError)):
         _log.error(
             "%s is refused by durable function %r, now and whenever it comes again: %s",
             what,
@@ -74,7 +92,7 @@ def item_id(record: Any) -> str:
         return ""
     source = _source(record)
     if source == "aws:kinesis":
-        found = _dict(record.get("kinesis")).get("sequenceNumber")
+        found = _dict(record.get("kinesis", record)).get("sequenceNumber")
     elif source == "aws:dynamodb":
         found = _dict(record.get("dynamodb")).get("SequenceNumber")
     elif source == "aws:sns":
@@ -86,7 +104,7 @@ def item_id(record: Any) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _incoming(function: DurableFunction[Any, Any], record: Any, source: str) -> Incoming:
+def _incoming(function: DurableFunction[Any, Any], record: Any, source: str, *, bare: bool) -> Incoming:
     if not isinstance(record, dict) or _source(record) != source:
         raise SerializationError(f"a record in a batch of {source} is none of {source}")
     if source == "aws:sqs":
@@ -96,21 +114,33 @@ def _incoming(function: DurableFunction[Any, Any], record: Any, source: str) -> 
     elif source == "aws:s3":
         readings, id, identity = (record,), _s3_id(record), _dict(record.get("s3"))
     elif source == "aws:kinesis":
-        data = _part(record, "kinesis").get("data")
+        data = (record if bare else _part(record, "kinesis")).get("data")
         readings = of_base64(function, data, "the data") if function.envelope else ()
         id, identity = _required(record, "eventID"), data
     else:
         readings, id, identity = _dynamodb(function, record)
     if function.envelope:
         return Incoming(readings, id, shared=True)
-    return Incoming(({"Records": [record]},), id, shared=True, identity={"source": source, "record": identity})
+    whole = [record] if bare else {"Records": [record]}
+    return Incoming((whole,), id, shared=True, identity={"source": source, "record": identity})
 
 
 def _sqs(function: DurableFunction[Any, Any], record: dict[str, Any]) -> tuple[tuple[Any, ...], str, Any]:
     """Another receipt and another count come with each delivery of the same message."""
     body = record.get("body")
-    readings = of_text(function, body, "the body of the message") if function.envelope else ()
+    readings = _unwrapped(function, body) if function.envelope else ()
     return readings, _required(record, "messageId"), [body, record.get("messageAttributes")]
+
+
+def _unwrapped(function: DurableFunction[Any, Any], body: object) -> tuple[Any, ...]:
+    """What a topic, a bus or a bucket put into the queue is the payload; for a handler whose annotation it does not fit the
+    wrapping is."""
+    readings = of_text(function, body, "the body of the message")
+    if takes_bytes(function) or not isinstance(readings[0], dict):
+        return readings
+    from .wrapped import content
+
+    return (*content(function, readings[0]), *readings)
 
 
 def _sns(function: DurableFunction[Any, Any], record: dict[str, Any]) -> tuple[tuple[Any, ...], str, Any]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..fronts.session import Outage
+from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..types import LambdaContext
+from .queue import batch
 from .records import accept, item_id, report
 
 if TYPE_CHECKING:
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 
 def stream(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:
     """Records before the failed one are done; it and those after it come again."""
-    source, enough = event["Records"][0].get("eventSource"), context.get_remaining_time_in_millis() / 2
-    for record in event["Records"]:
+    records, bare = batch(event), isinstance(event, list)
+    source, enough = records[0].get("eventSource"), remaining_ms(context) / 2
+    for record in records:
         try:
-            accept(function, backend, context, record, source, enough=enough)
+            accept(function, backend, context, record, source, enough=enough, bare=bare)
         except (Exception, Outage) as error:
             report(function, record, error)
             return {"batchItemFailures": [{"itemIdentifier": item_id(record)}]}

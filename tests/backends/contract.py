@@ -743,9 +743,90 @@ class StoreContract:
     def test_postpone(self, store: JournalStore) -> None:
         store.create(header())
         got = accepted(store.postpone("x", NOW, NOW + 5, NOW + 2005))
-        assert (got.due, got.hint, got.status) == (NOW + 2005, NOW + 2005, "PENDING")
-        assert reason(store.postpone("x", NOW, NOW + 5, NOW + 2005)) == "moved", "a second sweeper, or a stale index"
+        assert (got.due, got.hint, got.tries, got.status) == (NOW + 2005, NOW + 5, 1, "PENDING")
+        assert accepted(store.postpone("x", NOW, NOW + 5, NOW + 2005)).tries == 1, "my own after a lost reply"
+        assert reason(store.postpone("x", NOW, NOW + 6, NOW + 2006)) == "moved", "a second sweeper, or a stale index"
         assert store.postpone("y", NOW, NOW, NOW) == Refusal("unknown", None)
+        again = accepted(store.postpone("x", NOW + 2005, NOW + 2010, NOW + 9000))
+        assert (again.due, again.hint, again.tries) == (NOW + 9000, NOW + 2010, 2)
+
+    def test_what_was_woken_can_be_taken_before_the_next_look(self, store: JournalStore) -> None:
+        """Its time has come: a message that took long to arrive must not be too early."""
+        store.create(header())
+        accepted(store.postpone("x", NOW, NOW + 5, NOW + 2005))
+        assert reason(store.acquire("x", Lease("w", NOW + 4, NOW + 9))) == "early"
+        taken = accepted(store.acquire("x", Lease("w", NOW + 5, NOW + 9)))
+        assert (taken.tries, taken.due) == (1, NOW + 2005)
+
+    def test_a_wait_begins_the_tries_anew(self, store: JournalStore) -> None:
+        store.create(header())
+        accepted(store.postpone("x", NOW, NOW + 5, NOW + 2005))
+        owned = accepted(store.acquire("x", Lease("w", NOW + 6, NOW + 900)))
+        held = accepted(store.suspend(owned, "w", Parking(NOW + 50, NOW + 50, 0, error="{}", strikes=1)))
+        assert (held.tries, held.held) == (1, True), "no progress was made"
+        owned = accepted(store.acquire("x", Lease("v", NOW + 60, NOW + 900)))
+        parked = accepted(store.suspend(owned, "v", Parking(NOW + 70, NOW + 70, 0)))
+        assert (parked.tries, parked.held) == (0, False)
+
+    def test_an_owner_that_could_not_write_gives_it_back(self, store: JournalStore) -> None:
+        owned = self.owned(store)
+        for _ in range(2):  # the second time: after a lost reply
+            given = accepted(store.release(owned, "w", NOW + 20, '"why"'))
+            assert (given.status, given.lease, given.due, given.hint) == ("SUSPENDED", 0, NOW + 20, NOW + 20)
+            assert (given.tries, given.held, given.error) == (1, True, '"why"')
+        assert reason(store.acquire("x", Lease("v", NOW + 19, NOW + 900))) == "early"
+        taken = accepted(store.acquire("x", Lease("v", NOW + 20, NOW + 900)))
+        assert (taken.prev_lease, taken.doubtful) == (0, 1), "its last write may still come"
+        assert reason(store.release(owned, "w", NOW + 99, '""')) == "fenced"
+        done = accepted(store.complete(taken, "v", Ending("SUCCEEDED", NOW + 21)))
+        assert not done.held
+
+    def test_a_written_segment_begins_the_tries_anew(self, store: JournalStore) -> None:
+        store.create(header())
+        accepted(store.postpone("x", NOW, NOW + 5, NOW + 2005))
+        owned = accepted(store.acquire("x", Lease("w", NOW + 6, NOW + 900)))
+        for _ in range(2):
+            moved = accepted(store.progressed(owned, "w"))
+            assert (moved.tries, moved.due, moved.lease) == (0, NOW + 901, NOW + 900), "looked at when the lease ends"
+        assert reason(store.progressed(owned, "other")) == "fenced"
+
+    def test_an_entry_takes_the_place_of_an_older_one(self, store: JournalStore) -> None:
+        """What is replaced is gone, so that what the header counts can still be found."""
+        made = accepted(store.create(header()))
+        one, other = Entry("beat/1/x", "w", "d", "1"), Entry("beat/1/x", "v", "e", "2")
+        assert store.entry(made.key, "beat/1/x") is None
+        first = accepted(store.beat(made, one, NOW + 1))
+        assert (first.n, first.gone, first.due) == (1, 0, NOW + 1)
+        there = store.entry(made.key, "beat/1/x")
+        assert there is not None
+        assert there[:4] == one[:4]
+        second = accepted(store.beat(first, other, NOW + 2))
+        assert (second.n, second.gone, second.due) == (2, 1, NOW + 2)
+        loaded = store.load(made.key)
+        assert loaded is not None
+        assert [entry.body for entry in loaded.inbox.values()] == ["2"]
+        assert (loaded.header.n, loaded.header.gone) == (2, 1)
+        owned = accepted(store.acquire("x", Lease("w", NOW + 3, NOW + 900)))
+        accepted(store.complete(owned, "w", Ending("SUCCEEDED", NOW + 4)))
+        assert reason(store.beat(owned, one, NOW + 5)) == "finished"
+
+    def test_a_head_reads_no_value(self, store: JournalStore) -> None:
+        made = header(input=LARGE)
+        store.create(made)
+        assert store.head("x") == replace(made, input=None)
+        assert store.head("y") is None
+
+    def test_pages_of_what_is_due(self, store: JournalStore) -> None:
+        ids = [f"id-{n:02}" for n in range(25)]
+        for n, id in enumerate(ids):
+            store.create(header(id, due=NOW + n // 3))
+        found: list[str] = []
+        for shard in range(store.shards):
+            rows = store.due(shard, NOW + 99, 2)
+            while rows:
+                found += [row.id for row in rows]
+                rows = store.due(shard, NOW + 99, 2, after=rows[-1])
+        assert sorted(found) == ids
 
     def test_postpone_goes_around_a_held_lease(self, store: JournalStore) -> None:
         self.owned(store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -12,7 +13,7 @@ import pytest
 
 from durable_fn import DurableContext, RetryPolicy, current_step, durable, step, sweeper
 from durable_fn.backends.aws.items import Item
-from durable_fn.core.hint import Hint, parse_hint
+from durable_fn.core.hint import Hint, is_wake_message, parse_hint
 from durable_fn.errors import SerializationError
 from durable_fn.testing.cloud import REGION, LocalCloud, _client
 from durable_fn.testing.lambda_context import FakeLambdaContext
@@ -49,11 +50,12 @@ def cloud() -> Iterator[LocalCloud]:
         yield cloud
 
 
-BAD = '{"durable_fn": "no wake message"}'
+BAD = '{"durable_fn":"wake/1","id":7}'
 
 
 @pytest.mark.parametrize("body", ["", "not json", "null", "[]", "{}", "[" * 5000])
 def test_what_is_no_wake_message(body: str) -> None:
+    assert not is_wake_message(body)
     with pytest.raises(SerializationError, match="not a wake message of durable_fn"):
         parse_hint(body)
 
@@ -71,20 +73,21 @@ def record(body: str, id: str) -> dict[str, Any]:
 # -- messages ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"durable_fn":1,"id":"x","run":"r","fn":"two","due":0,"more":1}', '{"durable_fn"', '{"durable_fn":2,"order":"tea"}',
-        '{"durable_fn":"2","id":"x","run":"r","fn":"two","due":0}', '{"durable_fn":true,"id":"x","run":"r","fn":"two","due":0}',
-        '{"durable_fn": 1}', ' {\n"durable_fn":{}}',
-        '{"durable_fn":1,"id":"x","run":"r","fn":"two","due":"soon"}', '{"durable_fn":1,"id":7,"run":"r","fn":"two","due":0}',
-        '{"durable_fn":1,"id":"x","run":"r","fn":"two","due":true}', '{"durable_fn":' + "[" * 5000,
-        '{"durable_fn":1,"id":"' + "x" * 2000 + '","run":"r","fn":"two","due":0}',
-    ],
-)  # fmt: skip
+MALFORMED = [
+    '{"durable_fn":"wake/1"', '{"durable_fn":"wake/1"}', '{"durable_fn":"wake/',
+    '{"durable_fn":"wake/1","id":"x","run":"r","fn":"two"}', '{"durable_fn":"wake/1","id":7,"run":"r","fn":"two","due":0}',
+    '{"durable_fn":"wake/1","id":"x","run":"r","fn":"two","due":"soon"}',
+    '{"durable_fn":"wake/1","id":"x","run":"r","fn":"two","due":true}', '{"durable_fn":"wake/1","id":' + "[" * 5000,
+    '{"durable_fn":"wake/1","id":"x","run":"r","fn":"two","due":0,"order":"tea"}',
+    '{"durable_fn":"wake/1","id":"' + "x" * 2000 + '","run":"r","fn":"two","due":0}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MALFORMED)
 def test_a_malformed_message_ends_in_the_dead_letter_queue(
     cloud: LocalCloud, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    assert is_wake_message(body)
     with pytest.raises(SerializationError, match="not a wake message of durable_fn"):
         parse_hint(body)
     put(cloud, two, body)
@@ -96,8 +99,8 @@ def test_a_malformed_message_ends_in_the_dead_letter_queue(
 
 
 OTHER_VERSIONS = [
-    '{"durable_fn":0,"id":"x","run":"r","fn":"two","due":0}', '{"durable_fn":0,"id":"x","fn":"two"}',
-    '{"durable_fn":2,"id":"x","run":{"of":1},"fn":"two","at":"soon"}', ' {"durable_fn": 99, "id": "x", "fn": "nobody"}',
+    '{"durable_fn":1,"id":"x","run":"r","fn":"two","due":0}', '{"durable_fn":"wake/0","id":"x","run":"r","fn":"two","due":0}',
+    '{"durable_fn":"wake/2","execution":"x","at":"soon"}', '{"durable_fn":"wake/99"}',
 ]  # fmt: skip
 
 
@@ -112,7 +115,6 @@ def test_a_message_of_another_version_is_acknowledged_and_the_sweeper_sends_agai
     with caplog.at_level(logging.INFO, "durable_fn"):
         cloud.run_until_idle()
     assert "a wake message of another version is dropped" in caplog.text
-    assert RAN == []
     cloud.advance(6 * 3600)
     assert (cloud.dead_letters(two), cloud.deaths, RAN) == ([], [], ["a", "b"])
 
@@ -132,6 +134,55 @@ def test_it_is_acknowledged_beside_others_whatever_time_is_left(
     assert cloud.invoke(two, {"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "m4"}]}
     assert not [r for r in cloud.requests if r.action == "SendMessage"]
     assert list(cloud.client.list()) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"durable_fn": 1, "id": "x", "run": "r", "fn": "business", "due": 0, "order": "tea"}, {"durable_fn": 1, "id": "x"},
+        {"durable_fn": 2, "id": "x", "run": "r", "fn": "business", "due": 0}, {"durable_fn": "a setting of mine", "order": "tea"},
+        {"durable_fn": None}, {"durable_fn": {"wake/1": 1}}, {"order": "tea", "durable_fn": "wake/1"}, {"durable_fn": "wake"},
+        {"id": "x", "run": "r", "fn": "business", "due": 0, "durable_fn": "wake/1"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_a_business_message_is_never_taken_for_a_wake_message(
+    cloud: LocalCloud, body: dict[str, Any], separators: tuple[str, str]
+) -> None:
+    seen: list[Any] = []
+
+    @durable(name="business")
+    def business(event: Any, ctx: DurableContext) -> None:
+        seen.append(event)
+
+    cloud.attach(business)
+    put(cloud, business, json.dumps(body, separators=separators))
+    cloud.run_until_idle()
+    assert seen == [body]
+
+
+@pytest.mark.parametrize("forged", ["far", "unknown", "other run", "finished", "other function"])
+def test_a_forged_message_for_a_time_that_is_far_costs_a_read(cloud: LocalCloud, forged: str) -> None:
+    """Whoever may write to the queue could else have a schedule made, or a message sent every 15 minutes for ever."""
+    id = cloud.client.start(nap, 7200)
+    cloud.run_until_idle()
+    header = cloud.store.get(id)
+    assert header is not None
+    far = cloud.clock.now() + 10 * 365 * 86_400_000
+    hint = Hint(id, header.run, "nap", far)
+    if forged == "unknown":
+        hint = hint._replace(id="nobody")
+    elif forged == "other run":
+        hint = hint._replace(run="0" * 16, due=header.due or 0)
+    elif forged == "finished":
+        cloud.client.terminate(id)
+    elif forged == "other function":
+        hint = hint._replace(id=cloud.client.start(two, None, id="two"))
+    cloud.run_until_idle()
+    put(cloud, nap, hint.body())
+    cloud.requests.clear()
+    cloud.run_until_idle()
+    assert [request.action for request in cloud.requests] == ["GetItem"]
 
 
 def test_one_bad_message_does_not_hold_up_its_batch(cloud: LocalCloud) -> None:
@@ -199,7 +250,7 @@ def test_a_message_for_a_function_that_nobody_knows_is_kept(
     with caplog.at_level(logging.ERROR, "durable_fn"):
         cloud.advance(6 * 3600)
     assert cloud.dead_letters(nap) == [body]
-    assert "no queue is registered for it" in caplog.text
+    assert "no queue is known for it" in caplog.text
 
 
 def test_too_little_time_leaves_the_rest_of_a_batch_for_later(cloud: LocalCloud) -> None:
@@ -341,7 +392,7 @@ def test_the_sweeper_is_a_lambda_handler(cloud: LocalCloud) -> None:
     cloud.clock.sleep(1)
     with using(cloud.backend):
         report = sweeper.handler({}, FakeLambdaContext(cloud.clock))
-    assert report == {"due": 1, "sent": 1, "held": 0, "stale": 0, "failed": 0}
+    assert report == {"due": 1, "sent": 1, "held": 0, "stale": 0, "failed": 0, "unseen": 0}
 
 
 def test_a_damaged_item_does_not_stop_the_sweep(cloud: LocalCloud, caplog: pytest.LogCaptureFixture) -> None:

@@ -99,10 +99,10 @@ class Account:
         self._stack.callback(self._stopped.set)
         return sweeper
 
-    def client(self, queue_url: str) -> tuple[DurableClient, Any]:
+    def client(self, queue_url: str, name: str = "order-fulfilment") -> tuple[DurableClient, Any]:
         """And its backend, by the same variables as the functions: until the end they are those of this process too, because
         clients of SQS and Scheduler are made when they are needed."""
-        self._stack.enter_context(environment({**self.variables, "DURABLE_FN_QUEUE_URL": queue_url}))
+        self._stack.enter_context(environment({**self.variables, "DURABLE_FN_QUEUES": json.dumps({name: queue_url})}))
         backend = from_environment()
         return DurableClient(backend), backend
 

@@ -38,6 +38,7 @@ class Theatre:
         self.stage.mkdir()
         self.url = f"sqlite:///{directory}/journal.db?synchronous=normal"
         self.backend = sqlite(str(directory / "journal.db"), synchronous="normal")
+        self.backend.wakeups.serve("steps")  # its name is known, as if it had run here before
         self.client = DurableClient(self.backend)
         self._functions: list[LambdaFunction] = []
 

@@ -58,7 +58,7 @@ def test_each_demo_by_its_script(account: Account, name: str) -> None:
     scene = ON_THE_FIRST_MAIL if name == "customer_onboarding" else script.scene()
     event, acts = script.event(scene, SMALLER.get(name)), Play(scene)
     queue, dead = account.queue()
-    client, backend = account.client(queue)
+    client, backend = account.client(queue, script.handler.name)
     scene.prepare()
     account.subscribe(account.function(HANDLER, queue, timeout=5, DEMO=name), queue)
     id = client.start(script.handler, event, id=script.id(event))

@@ -155,7 +155,11 @@ def _variables(function: str) -> set[str]:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_functions_are_given_the_variables_that_the_package_reads(function: str) -> None:
-    own = {"DURABLE_FN_BACKEND", "DURABLE_FN_CHECK_VALUES_UP_TO"}  # the embedded journal's; one that nobody needs
+    own = {
+        "DURABLE_FN_BACKEND",  # the embedded journal's
+        "DURABLE_FN_CALL_DEPTH", "DURABLE_FN_CHECK_VALUES_UP_TO",  # which nobody needs
+        "DURABLE_FN_QUEUES",  # of who calls others that may not have run yet: here the clients, see the outputs
+    }  # fmt: skip
     of_package = _read("durable_fn", "DURABLE_FN_") - own
     of_demos = _read("handlers_demo", "DURABLE_FN_")
     given = _variables(function)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.errors import ExecutionConflict
+from durable_fn.testing import LocalRunner
+from durable_fn.wiring import using
 from tests.triggers.samples import echo, executions, orders, sample
 from tests.worlds import World
 
@@ -30,7 +35,7 @@ def test_the_error_of_a_failed_execution_comes_back(world: World, front: str) ->
 @pytest.mark.parametrize(
     "event",
     [
-        {"Records": "text"}, {"Records": []}, {"Records": [1, 2]}, {"Records": {"0": {"eventSource": "aws:sqs"}}},
+        {"Records": "text"}, {"Records": [1, 2]}, {"Records": {"0": {"eventSource": "aws:sqs"}}},
         {"Records": [{"eventSource": "aws:ses"}]}, {"Records": [{"eventSource": ["aws:sqs"]}]}, {"Records": None},
         {"requestContext": {"http": {"method": 3}}, "rawPath": "/"}, {"requestContext": "x", "httpMethod": "GET", "path": "/"},
         {"requestContext": {"http": {"method": "GET"}}}, {"requestContext": {}, "httpMethod": "GET"},
@@ -41,6 +46,79 @@ def test_the_error_of_a_failed_execution_comes_back(world: World, front: str) ->
 )  # fmt: skip
 def test_what_only_resembles_an_event_is_a_payload(sqlite_world: World, event: Any) -> None:
     assert sqlite_world.invoke(echo("def"), event)["result"] == event
+
+
+@pytest.mark.parametrize(
+    "event", [{"Records": []}, {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b", "RequestId": "r"}]
+)
+def test_what_is_no_work_starts_nothing(sqlite_world: World, event: Any) -> None:
+    assert sqlite_world.invoke(echo("def"), event) == {"batchItemFailures": []}
+    assert list(sqlite_world.client.list()) == []
+
+
+class Odd:
+    """A context whose time is odd."""
+
+    aws_request_id = "r-1"
+
+    def __init__(self, left: Any) -> None:
+        self.left = left
+
+    def get_remaining_time_in_millis(self) -> Any:
+        return self.left
+
+
+@pytest.mark.parametrize(
+    ("context", "complaint"),
+    [
+        ({}, "got a dict"), ("context", "got a str"),
+        (types.SimpleNamespace(get_remaining_time_in_millis=60_000), "got a SimpleNamespace"),
+        (Odd(None), "must give milliseconds, got NoneType"), (Odd("60000"), "got str '60000'"), (Odd(True), "got bool"),
+        (Odd(float("nan")), "got float 'nan'"), (Odd(float("inf")), "got float 'inf'"), (MagicMock(), "got MagicMock"),
+    ],
+)  # fmt: skip
+def test_an_odd_context_is_refused_in_words(front: str, context: Any, complaint: str) -> None:
+    """Before anything is written."""
+    function = echo(front)
+    with LocalRunner(function) as runner, using(runner.backend):
+        with pytest.raises(TypeError, match=complaint):
+            function({}, context)
+        assert list(runner.client.list()) == []
+
+
+@pytest.mark.parametrize(("left", "lease_s"), [(1_609_409_415_355, 900), (1e18, 900), (60_000.7, 60), (-5, 0), (0, 0)])
+def test_a_lease_never_lasts_longer_than_a_lambda(front: str, left: float, lease_s: int) -> None:
+    """Some emulators pass the Unix time as the time that is left."""
+    leases: list[float] = []
+
+    def look() -> None:
+        header = runner.backend.store.get("r-1")
+        assert header is not None
+        leases.append((header.lease - runner.backend.clock.now()) // 1000)
+
+    @durable(name="looks")
+    def looks(event: Any, ctx: DurableContext) -> None:
+        ctx.step(look)
+
+    @durable(name="looks")
+    async def a_looks(event: Any, ctx: AsyncDurableContext) -> None:
+        await ctx.step(look)
+
+    function = looks if front == "def" else a_looks
+    with LocalRunner(function) as runner, using(runner.backend):
+        function({}, Odd(left))
+        runner.run_until_idle()
+    assert leases[0] == pytest.approx(lease_s, abs=1)
+
+
+def test_a_context_may_have_nothing_else(front: str) -> None:
+    class Bare:
+        def get_remaining_time_in_millis(self) -> int:
+            return 10_000
+
+    function = echo(front)
+    with LocalRunner(function) as runner, using(runner.backend):
+        assert function({"a": 1}, Bare())["result"] == {"a": 1}
 
 
 def test_an_event_bus_event_is_not_an_error_twice(world: World, front: str) -> None:

@@ -370,14 +370,18 @@ def test_the_prefer_header(header: str, found: tuple[int | None, bool]) -> None:
     assert preferences(header) == found
 
 
-def test_a_function_url_waits_as_long_as_lambda_lets_it(front: str) -> None:
+def test_nobody_holds_on_to_a_lambda_for_long(front: str) -> None:
+    """Also behind a function URL, which has no limit of its own; and not longer than the invocation lasts."""
     with LocalCloud(timeout=60) as cloud:
         began = cloud.clock.now()
-        answer = cloud.invoke(orders(front), request("url", {"sku": "a", "amount": 40}, prefer="wait=50"))
-        assert (answer["statusCode"], answer["headers"]["preference-applied"]) == (200, "wait=50")
-        assert 40_000 <= cloud.clock.now() - began <= 41_000
+        answer = cloud.invoke(orders(front), request("url", {"sku": "a", "amount": 20}, prefer="wait=50"))
+        assert (answer["statusCode"], answer["headers"]["preference-applied"]) == (200, "wait=25")
+        assert 20_000 <= cloud.clock.now() - began <= 21_000
         answer = cloud.invoke(orders(front), request("url", {"sku": "a", "amount": 70}, prefer="wait=100"))
-        assert (answer["statusCode"], answer["headers"]["preference-applied"]) == (202, "wait=58")
+        assert (answer["statusCode"], answer["headers"]["preference-applied"]) == (202, "wait=25")
+    with LocalCloud(timeout=20) as cloud:
+        answer = cloud.invoke(orders(front), request("url", {"sku": "a", "amount": 70}, prefer="wait=100"))
+        assert (answer["statusCode"], answer["headers"]["preference-applied"]) == (202, "wait=18")
 
 
 def test_preferences_in_several_headers(sqlite_world: World) -> None:
@@ -444,3 +448,75 @@ def test_waiting_asks_the_journal_seldom() -> None:
         answer = cloud.invoke(approval, request("url", 1, prefer="wait=30"))
         assert answer["statusCode"] == 202
         assert len([r for r in cloud.requests if r.action == "GetItem"]) < 30
+
+
+# -- probes and load balancers -------------------------------------------------------------------------------------
+
+BALANCED = {
+    "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-central-1:1:targetgroup/t/1"}},
+    "httpMethod": "POST", "path": "/orders", "queryStringParameters": {}, "headers": {"content-type": "application/json"},
+    "body": '{"sku": "a"}', "isBase64Encoded": False,
+}  # fmt: skip
+
+
+def probe(shape: str, method: str) -> dict[str, Any]:
+    event = request(shape)
+    if shape == "v1":
+        return event | {"httpMethod": method}
+    event["requestContext"]["http"]["method"] = method
+    return event
+
+
+def test_probes_start_nothing(sqlite_world: World, shape: str) -> None:
+    answer = sqlite_world.invoke(orders("def"), probe(shape, "OPTIONS"))
+    assert (answer["statusCode"], answer["body"]) == (204, "")
+    assert "POST" in answer["headers"]["allow"]
+    answer = sqlite_world.invoke(orders("def"), probe(shape, "HEAD"))
+    assert (answer["statusCode"], answer["body"]) == (200, "")
+    assert list(sqlite_world.client.list()) == []
+
+
+def test_with_raw_events_they_are_requests_like_any_other(sqlite_world: World, shape: str) -> None:
+    @durable(name="raw", envelope=False)
+    def raw(event: Any, ctx: DurableContext) -> Any:
+        return {"statusCode": 418}
+
+    for method in ("OPTIONS", "HEAD"):
+        assert sqlite_world.invoke(raw, probe(shape, method)) == {"statusCode": 418}
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_load_balancer(sqlite_world: World, *, multi: bool) -> None:
+    event = dict(BALANCED)
+    if multi:
+        event["multiValueHeaders"] = {name: [value] for name, value in event.pop("headers").items()}
+    answer = sqlite_world.invoke(orders("def"), event)
+    assert content(answer) == (200, "a")
+    assert ("headers" in answer, "multiValueHeaders" in answer) == (not multi, multi)
+    found = answer["multiValueHeaders"]["content-type"] if multi else [answer["headers"]["content-type"]]
+    assert found == ["application/json"]
+    refused = sqlite_world.invoke(orders("def"), event | {"body": "{"})
+    assert (refused["statusCode"], "multiValueHeaders" in refused) == (400, multi)
+
+
+def test_a_health_check_is_answered_and_starts_nothing(sqlite_world: World) -> None:
+    check = BALANCED | {"httpMethod": "GET", "headers": {"user-agent": "ELB-HealthChecker/2.0"}, "body": ""}
+    assert sqlite_world.invoke(orders("def"), check)["statusCode"] == 200
+    assert list(sqlite_world.client.list()) == []
+    event = request("url", {"sku": "a"}, user_agent="ELB-HealthChecker/2.0")
+    sqlite_world.invoke(orders("def"), event)
+    assert len(list(sqlite_world.client.list())) == 1, "which no load balancer sent"
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "status"),
+    [
+        ("text/json", b'{"sku": "a"}', 200), ("application/json", b'\xef\xbb\xbf{"sku": "a"}', 200),
+        ("application/json; charset=utf-16", '{"sku": "a"}'.encode("utf-16"), 200),
+        ('application/json; charset="ISO-8859-1"', '{"sku": "\u00e4"}'.encode("latin-1"), 200),
+        ("application/json; charset=klingon", b"{}", 400), ("application/json", '{"sku": "\u00e4"}'.encode("latin-1"), 400),
+    ],
+)  # fmt: skip
+def test_what_a_body_is_written_in(sqlite_world: World, kind: str, data: bytes, status: int) -> None:
+    event = request("v2", text=base64.b64encode(data).decode(), content_type=kind) | {"isBase64Encoded": True}
+    assert sqlite_world.invoke(orders("def"), event)["statusCode"] == status

@@ -9,14 +9,14 @@ from ...clocks import SystemClock
 from ...ports import Backend
 from ..packed import PackedStore
 from .dynamodb import DynamoStore
-from .wakeups import SqsWakeups, queue_arn
+from .queues import QUEUE_URL, QUEUES, check_queue_url, told_queues
+from .wakeups import SqsWakeups
 
 if TYPE_CHECKING:
     from ...hooks import Codec
 
 TABLE: Final = "DURABLE_FN_TABLE"
 BUCKET: Final = "DURABLE_FN_BUCKET"
-QUEUE_URL: Final = "DURABLE_FN_QUEUE_URL"
 GROUP: Final = "DURABLE_FN_SCHEDULE_GROUP"
 ROLE_ARN: Final = "DURABLE_FN_SCHEDULE_ROLE_ARN"
 
@@ -32,18 +32,21 @@ def connect(codec: Codec | None = None) -> Backend:
             f"{TABLE} is not set: set it to the name of the journal's DynamoDB table (and {QUEUE_URL} to the function's wake "
             "queue), or set DURABLE_FN_BACKEND=sqlite:///path for the embedded journal"
         )
-    queue_url = os.environ.get(QUEUE_URL) or None
+    queue_url, queues = os.environ.get(QUEUE_URL) or None, told_queues(os.environ.get(QUEUES))
     from .clients import factory
 
     client = factory()
-    if queue_url is not None:
-        queue_arn(queue_url, "")  # a wrong URL is said now, not at the first sleep
+    region = os.environ.get("AWS_REGION", "")
+    for what, url in ((QUEUE_URL, queue_url), *((f"{QUEUES}[{fn!r}]", url) for fn, url in queues.items())):
+        if url is not None:
+            check_queue_url(url, region, what)  # a wrong URL is said now, not at the first sleep
     store = DynamoStore(client("dynamodb"), table)
     wakeups = SqsWakeups(
         lambda: client("sqs"),
         lambda: client("scheduler"),
         store,
         queue_url=queue_url,
+        queues=queues,
         group=os.environ.get(GROUP) or None,
         role_arn=os.environ.get(ROLE_ARN) or None,
     )

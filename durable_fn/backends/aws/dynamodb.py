@@ -12,11 +12,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from ...core.inbox import CANCEL, SIGNAL, Entry
+from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry
 from ...core.journal import Segment
 from ...core.retention import Edition, removal
-from ...errors import ExecutionNotFound
+from ...errors import ExecutionNotFound, JournalDamaged
 from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from . import transitions
@@ -36,7 +36,7 @@ from .items import (
 )
 from .reading import Reading
 from .requests import ConditionFailed
-from .table import Table, new
+from .table import Table, new, over
 from .transitions import Transition
 from .values import LargeValues, lost
 
@@ -83,7 +83,7 @@ class DynamoStore:
 
     def head(self, id: str) -> Header | None:
         item = self.table.get(header_key(id))
-        return None if item is None else to_header(item)
+        return None if item is None else outlined(to_header(item))
 
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         return self._make(transitions.acquire(id, lease))
@@ -96,6 +96,13 @@ class DynamoStore:
         self._put_values(header, ending)
         transition = transitions.complete(header, writer, ending)
         return self._make(transition) if note is None else self._make_and_tell(transition, header, note)
+
+    def release(self, header: Header, writer: str, due: int, error: str) -> Header | Refusal:
+        self._values.put(header, error=error)
+        return self._make(transitions.release(header, writer, due, error))
+
+    def progressed(self, header: Header, writer: str) -> Header | Refusal:
+        return self._make(transitions.progressed(header, writer))
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         return self._make(transitions.adopt(header, parent))
@@ -123,8 +130,9 @@ class DynamoStore:
         return self._standing(header.id)
 
     def _standing(self, id: str) -> Header | Refusal:
-        """After a transaction, which returns nothing."""
-        return self.head(id) or Refusal("unknown", None)
+        """After a transaction, which returns nothing. Large values are not read."""
+        item = self.table.get(header_key(id))
+        return Refusal("unknown", None) if item is None else to_header(item)
 
     def _put_values(self, header: Header, ending: Ending) -> None:
         """They live as long as the header that refers to them."""
@@ -144,7 +152,7 @@ class DynamoStore:
             return reading.loaded()
         there = self.table.get(header_key(key.id))
         if there is not None and to_header(there).key == key:
-            raise lost(key.id, name)
+            raise JournalDamaged(str(lost(key.id, name)))
         return None  # it went on as the next generation, or was removed, while it was read
 
     def tail(self, header: Header) -> int:
@@ -172,7 +180,8 @@ class DynamoStore:
         """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them. A signal also [nothing
         came since its sender looked]: none goes before one that was accepted earlier."""
         cancels = entry.key.startswith(CANCEL)
-        bump = transitions.deliver(header, now, cancel=cancels, ordered=entry.key.startswith(SIGNAL))
+        again, ordered = entry.key.startswith(REDRIVE), entry.key.startswith(SIGNAL)
+        bump = transitions.deliver(header, now, cancel=cancels, ordered=ordered, again=again)
         try:
             self.table.transact({"Put": new(from_entry(header, entry))}, bump.part)
         except ConditionFailed as failure:
@@ -182,6 +191,24 @@ class DynamoStore:
             if there.writer != entry.writer and there.digest != entry.digest:
                 return Refusal("moved", header)
         return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancels)
+
+    def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        """[live], and whether the key is free or not says whether an older one is replaced."""
+        item = from_entry(header, entry)
+        while True:
+            for put, instead in ((over(item), True), (new(item), False)):
+                bump = transitions.deliver(header, now, instead=instead)
+                try:
+                    self.table.transact({"Put": put}, bump.part)
+                except ConditionFailed as failure:
+                    if failure.failed[1]:
+                        return bump.refused(failure.items[1])
+                else:
+                    return replace(header, n=header.n + 1, gone=header.gone + instead, due=now, timer=None)
+
+    def entry(self, key: Key, name: str) -> Entry | None:
+        item = self.table.get(entry_key(key, name))
+        return None if item is None else to_entry(key, item)
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         """[the key is free] and [owner]: a completion and a timeout cannot both count."""
@@ -283,7 +310,10 @@ class DynamoStore:
 
     # -- index -----------------------------------------------------------------------------------------------------
 
-    def due(self, shard: int, now: int, limit: int) -> list[Due]:
+    def due(self, shard: int, now: int, limit: int, *, after: Due | None = None) -> list[Due]:
+        page: dict[str, Any] = {}
+        if after is not None:
+            page["ExclusiveStartKey"] = {**header_key(after.id), "shard": number(shard), "due": number(after.due)}
         reply = self.table.request(
             "query",
             TableName=self.table.name,
@@ -292,6 +322,7 @@ class DynamoStore:
             ExpressionAttributeNames={"#shard": "shard"},
             ExpressionAttributeValues={":shard": number(shard), ":now": number(now)},
             Limit=limit,
+            **page,
         )
         return [Due(item["pk"]["S"], int(item["due"]["N"])) for item in reply["Items"]]
 
@@ -303,7 +334,7 @@ class DynamoStore:
         for item in newest(self.table, name, status, started_after, limit):
             try:
                 yield self._values.filled(item)
-            except ExecutionNotFound:  # it is being removed, and no reason to show nothing of the others
+            except (ExecutionNotFound, JournalDamaged):  # no reason to show nothing of the others
                 yield to_header(item)
 
     # -- functions -------------------------------------------------------------------------------------------------
@@ -316,6 +347,9 @@ class DynamoStore:
     def locate(self, fn: str) -> str | None:
         item = self.table.get({"pk": text(FUNCTIONS), "sk": text(fn)})
         return None if item is None else str(item["queue"]["S"])
+
+    def functions(self) -> list[str]:
+        return [item["sk"]["S"] for item in self.table.partition(FUNCTIONS)]
 
 
 def _told(header: Header, note: Note) -> list[dict[str, dict[str, Any]]]:

@@ -35,6 +35,12 @@ class Change:
     def add(self, field: str, amount: int) -> Change:
         return self._assign(field, f"{field} + ", number(amount))
 
+    def count(self, field: str) -> Change:
+        """One more; what is not there counts as none."""
+        self._set.append(f"{field} = if_not_exists({field}, :none) + :once")
+        self.values |= {":none": number(0), ":once": number(1)}
+        return self
+
     def copy(self, field: str, source: str) -> Change:
         """Of what the source is before this change."""
         self._set.append(f"{field} = {source}")

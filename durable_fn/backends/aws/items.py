@@ -6,6 +6,8 @@
     I#run#key               inbox entry: w, d (digest of what was sent), b
     V#run#gen#input#hash    an input, result or error too large for the header (which has the hash there)
 
+Beside each b stands c, a checksum: what was cut off or changed must not be taken for what the code did.
+
 `run` stands in every key, so that what an earlier start of the same id left behind is never taken for this one's. The
 partition " function" (no execution id begins with a blank) holds one row per function: where its messages go.
 """
@@ -21,7 +23,7 @@ from ...core.header import Header, Key
 from ...core.inbox import Entry
 from ...core.journal import Segment
 from ...core.retention import Edition
-from ...errors import SerializationError
+from ...errors import JournalDamaged, SerializationError
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -35,9 +37,11 @@ VALUES: Final = ("input", "result", "error")
 _TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom", "edition")
 _NUMBERS: Final = (
     "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
-    "horizon", "retention", "timer", "copied", "format",
+    "horizon", "retention", "timer", "copied", "format", "tries", "doubtful",
 )  # fmt: skip
-_ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied"})
+_ZERO: Final = frozenset(
+    {"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied", "tries", "doubtful"}
+)
 """Left out of the item while they say nothing."""
 
 
@@ -152,22 +156,26 @@ def from_segment(header: Header, segment: Segment) -> Item:
         "pk": text(header.id),
         "sk": text(f"{segment_prefix(header.key)}{segment.seq:08}"),
         "w": text(segment.writer),
-        "b": text(segment.body),
+        **_checked(segment.body),
         "ttl": number(header.horizon),
     }
+
+
+def _checked(body: str) -> Item:
+    return {"b": text(body), "c": number(zlib.crc32(body.encode()))}
 
 
 def from_chunk(header: Header, edition: Edition, part: int, chunk: str) -> Item:
     return {
         "pk": text(header.id),
         "sk": text(f"{edition_prefix(header.key, edition.name)}{part:04}"),
-        "b": text(chunk),
+        **_checked(chunk),
         "ttl": number(edition.horizon),
     }
 
 
 def to_segment(item: Item) -> Segment:
-    return Segment(int(item["sk"]["S"].rpartition("#")[2]), item["w"]["S"], item["b"]["S"])
+    return Segment(int(item["sk"]["S"].rpartition("#")[2]), item["w"]["S"], body_of(item))
 
 
 def from_entry(header: Header, entry: Entry) -> Item:
@@ -175,18 +183,18 @@ def from_entry(header: Header, entry: Entry) -> Item:
         **entry_key(header.key, entry.key),
         "w": text(entry.writer),
         "d": text(entry.digest),
-        "b": text(entry.body),
+        **_checked(entry.body),
         "ttl": number(header.horizon),
     }
 
 
 def to_entry(key: Key, item: Item) -> Entry:
     name = item["sk"]["S"].removeprefix(inbox_prefix(key))
-    return Entry(name, item["w"]["S"], item["d"]["S"], item["b"]["S"], horizon_of(item))
+    return Entry(name, item["w"]["S"], item["d"]["S"], body_of(item), horizon_of(item))
 
 
 def from_value(header: Header, name: str, value: str) -> Item:
-    return {**value_key(header.key, f"{name}#{_hash(value)}"), "b": text(value), "ttl": number(header.horizon)}
+    return {**value_key(header.key, f"{name}#{_hash(value)}"), **_checked(value), "ttl": number(header.horizon)}
 
 
 def horizon_of(item: Item) -> int:
@@ -195,4 +203,16 @@ def horizon_of(item: Item) -> int:
 
 
 def body_of(item: Item) -> str:
-    return cast(str, item["b"]["S"])
+    """Raises ValueError for one that is not what was written."""
+    body = cast(str, item["b"]["S"])
+    if "c" in item and int(item["c"]["N"]) != zlib.crc32(body.encode()):
+        raise ValueError(f"its text was changed or cut off ({len(body)} characters are there)")
+    return body
+
+
+def damaged(item: Item, error: Exception) -> JournalDamaged:
+    """Says which item. Its text is nobody's business."""
+    id, sk = item.get("pk", {}).get("S"), item.get("sk", {}).get("S")
+    return JournalDamaged(
+        f"the item {sk!r} of execution {id!r} in the table is damaged: {type(error).__name__}: {error}. Restore it from a backup"
+    )

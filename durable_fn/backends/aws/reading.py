@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from ...core.header import Header, Key
 from ...core.inbox import Entry, belongs
+from ...core.journal import Segment
+from ...errors import SerializationError
 from ...ports import Loaded
 from .items import (
     HEADER,
     Item,
     body_of,
+    damaged,
     edition_prefix,
     horizon_of,
     inbox_prefix,
@@ -29,25 +32,33 @@ class Reading:
         self._key = key
         self._header: Header | None = None
         self._large: dict[str, str] = {}
-        self._values: dict[str, Item] = {}
-        self._copies: dict[str, list[Item]] = {}
-        self._tail: list[Item] = []
+        self._values: dict[str, tuple[str, int]] = {}  # with the time at which it may be removed, here and below
+        self._copies: dict[str, list[tuple[str, int]]] = {}
+        self._tail: list[tuple[Segment, int]] = []
         self._inbox: dict[str, Entry] = {}
         self._log, self._entries = segment_prefix(key), inbox_prefix(key)
         self._copied, self._named = edition_prefix(key), value_key(key, "")["sk"]["S"]
 
     def add(self, item: Item) -> None:
+        """Raises JournalDamaged."""
+        try:
+            self._add(item)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, SerializationError) as error:
+            raise damaged(item, error) from error
+
+    def _add(self, item: Item) -> None:
         sk = item["sk"]["S"]
         if sk.startswith(self._log):
-            self._tail.append(item)
+            self._tail.append((to_segment(item), horizon_of(item)))
         elif sk.startswith(self._entries):
             entry = to_entry(self._key, item)
             if belongs(entry.key, self._key.gen):
                 self._inbox[entry.key] = entry
         elif sk.startswith(self._copied):
-            self._copies.setdefault(sk.removeprefix(self._copied).partition("#")[0], []).append(item)
+            edition = sk.removeprefix(self._copied).partition("#")[0]
+            self._copies.setdefault(edition, []).append((body_of(item), horizon_of(item)))
         elif sk.startswith(self._named):
-            self._values[sk.removeprefix(self._named)] = item
+            self._values[sk.removeprefix(self._named)] = (body_of(item), horizon_of(item))
         elif sk == HEADER:
             self._header, self._large = to_header(item), large_values(item)
 
@@ -61,14 +72,11 @@ class Reading:
         header = self._header
         if header is None or header.key != self._key:
             return None
-        tail = [(to_segment(item), item) for item in self._tail]
-        tail = [(segment, item) for segment, item in tail if segment.seq >= header.copied]
+        tail = [(segment, stamp) for segment, stamp in self._tail if segment.seq >= header.copied]
         copied = self._copies.get(header.edition, []) if header.edition else []
         large = [self._values[called] for called in self._large.values()]
         for name, called in self._large.items():
-            setattr(header, name, body_of(self._values[called]))
-        stamps = [horizon_of(item) for item in (*copied, *(item for _, item in tail), *large)]
+            setattr(header, name, self._values[called][0])
+        stamps = [stamp for _, stamp in (*copied, *tail, *large)]
         horizon = min((stamp for stamp in stamps if stamp), default=0)
-        return Loaded(
-            header, [segment for segment, _ in tail], self._inbox, [body_of(item) for item in copied], horizon
-        )
+        return Loaded(header, [segment for segment, _ in tail], self._inbox, [text for text, _ in copied], horizon)

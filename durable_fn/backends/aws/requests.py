@@ -53,6 +53,14 @@ def code_of(error: Exception) -> str:
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
+_NO_QUEUE: Final = frozenset({"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
+
+
+def is_no_queue(error: BaseException | None) -> bool:
+    """Whether AWS said that the queue does not exist."""
+    return isinstance(error, ClientError) and code_of(error) in _NO_QUEUE
+
+
 def _reasons(error: ClientError) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = error.response.get("CancellationReasons") or []
     return found
@@ -81,7 +89,7 @@ def explained(error: Exception, where: str) -> Exception:
     if isinstance(error, NoCredentialsError):
         return RuntimeError(f"no AWS credentials were found for {where}: configure a profile or a role")
     message = str(error)
-    if code in {"ResourceNotFoundException", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"}:
+    if code in _NO_QUEUE | {"ResourceNotFoundException"}:
         return RuntimeError(
             f"{where} does not exist in this account and region ({message}): deploy the stack, or correct the variable"
         )

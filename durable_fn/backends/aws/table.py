@@ -81,6 +81,11 @@ class Table:
             arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
+def over(item: Item) -> dict[str, Any]:
+    """The arguments of a put where something has to stand already."""
+    return {"Item": item, "ConditionExpression": "attribute_exists(pk)"}
+
+
 def new(item: Item) -> dict[str, Any]:
     """The arguments of a put where nothing may stand yet."""
     return {

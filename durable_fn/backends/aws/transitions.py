@@ -20,7 +20,11 @@ _LIVE: Final = Condition(
     "#status IN (:pending, :running, :suspended)",
     {f":{status.lower()}": text(status) for status in sorted(rules.LIVE)},
 )
-_FINISHED: Final = Condition(f"NOT ({_LIVE.text})", _LIVE.values)
+_ENDED: Final = Condition(
+    "#status IN (:succeeded, :failed, :cancelled, :terminated, :timed_out, :purged)",
+    {f":{status.lower()}": text(status) for status in (*sorted(rules.ENDED), rules.PURGED)},
+)
+_NOT_ENDED: Final = Condition(f"NOT ({_ENDED.text})", _ENDED.values)
 _NOT_CANCELLED: Final = Condition("attribute_not_exists(cancel)", {})
 _RETIRED: Final = Condition("#status = :purged", {":purged": text(rules.PURGED)})
 _NOT_RETIRED: Final = Condition("#status <> :purged", {":purged": text(rules.PURGED)})
@@ -65,8 +69,11 @@ class Transition:
 
 
 def acquire(id: str, lease: Lease) -> Transition:
-    """[live, lease over, due, the function's own]."""
-    condition = _LIVE & Condition("lease < :now AND due <= :now", {":now": number(lease.now)})
+    """[live, lease over, its time has come, the function's own]."""
+    condition = _LIVE & Condition(
+        "lease < :now AND (due <= :now OR (tries > :zero AND hint <= :now))",
+        {":now": number(lease.now), ":zero": number(0)},
+    )
     if lease.fn is not None:
         condition &= Condition("fn = :fn", {":fn": text(lease.fn)})
     change = Change().set("#status", text("RUNNING")).set("own", text(lease.writer)).copy("prev_lease", "lease")
@@ -76,12 +83,14 @@ def acquire(id: str, lease: Lease) -> Transition:
 
 def suspend(header: Header, writer: str, parking: Parking) -> Transition:
     """[owner, lease not released, nothing unseen in the inbox]."""
-    condition = _owned(header.key, writer) & Condition("lease > :left", {":left": number(parking.lease)})
+    condition = _owned(header.key, writer) & Condition("lease > :zero", {":zero": number(0)})
     if parking.seen is not None:
         condition &= _seen(parking.seen)
-    change = Change().set("#status", text("SUSPENDED")).set("lease", number(parking.lease))
+    change = Change().set("#status", text("SUSPENDED")).set("lease", number(0))
     change.set("strikes", number(parking.strikes)).number("due", parking.due).number("hint", parking.hint)
-    change.number("timer", parking.timer)
+    change.number("timer", parking.timer).number("doubtful", int(parking.doubtful) or None)
+    if not parking.strikes:
+        change.remove("tries")
     if parking.edition is not None:
         name, base, horizon = parking.edition
         change.set("edition", text(name)).set("copied", number(base))
@@ -101,6 +110,22 @@ def complete(header: Header, writer: str, ending: Ending) -> Transition:
     return Transition(header.id, condition, _end(header, ending), rule)
 
 
+def release(header: Header, writer: str, due: int, error: str) -> Transition:
+    """[owner, lease not released]."""
+    condition = _owned(header.key, writer) & Condition("lease > :zero", {":zero": number(0)})
+    change = Change().set("#status", text("SUSPENDED")).set("lease", number(0)).remove("timer")
+    change.number("due", due).number("hint", due).count("tries").set("doubtful", number(1)).value("#error", error)
+    rule = partial(rules.release, key=header.key, writer=writer, due=due, error=error)
+    return Transition(header.id, condition, change, rule)
+
+
+def progressed(header: Header, writer: str) -> Transition:
+    """[owner]."""
+    rule = partial(rules.progressed, key=header.key, writer=writer)
+    change = Change().remove("tries").number("due", header.lease + 1)
+    return Transition(header.id, _owned(header.key, writer), change, rule)
+
+
 def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
     """[owner, nothing unseen in the inbox]."""
     change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("gen", number(header.gen + 1))
@@ -108,7 +133,7 @@ def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
     change.set("gone", number(gone)).value("#input", renewal.input)
     change.set("#ttl", number(renewal.horizon)).set("horizon", number(renewal.horizon))
     change.number("due", renewal.now).number("hint", renewal.now).number("deadline", renewal.deadline)
-    change.remove("prev_lease", "#error", "strikes", "timer", "edition", "copied")
+    change.remove("prev_lease", "#error", "strikes", "tries", "doubtful", "timer", "edition", "copied")
     if renewal.uncancelled:
         change.remove("cancel")
     condition = _owned(header.key, writer) & _seen(renewal.seen)
@@ -120,15 +145,22 @@ def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
 # -- the inbox ---------------------------------------------------------------------------------------------------------
 
 
-def deliver(header: Header, now: int, *, cancel: bool = False, ordered: bool = False) -> Transition:
-    """[live]; `ordered`: [nothing came since the header was read]. The entry goes along."""
+def deliver(
+    header: Header, now: int, *, cancel: bool = False, ordered: bool = False, instead: bool = False, again: bool = False
+) -> Transition:
+    """[live]; `ordered`: [nothing came since the header was read]. The entry goes along, `instead` of an older one."""
     change = Change().add("n", 1).number("due", now).remove("timer")
+    if instead:
+        change.count("gone")
+    if again:
+        change.remove("strikes", "tries")
     if cancel:
         change.set("cancel", {"BOOL": True})
     condition = _generation(header.key) & _LIVE
     if ordered:
         condition &= _seen(header.n)
-    rule = partial(rules.deliver, key=header.key, now=now, cancel=cancel, seen=header.n if ordered else None)
+    seen = header.n if ordered else None
+    rule = partial(rules.deliver, key=header.key, now=now, cancel=cancel, seen=seen, instead=instead, again=again)
     return Transition(header.id, condition, change, rule)
 
 
@@ -158,31 +190,31 @@ def adopt(header: Header, parent: str) -> Transition:
 
 
 def terminate(header: Header, ending: Ending) -> Transition:
-    """[live, nobody waits for it who is not told]. The tombstone goes along."""
-    condition = _generation(header.key) & _LIVE & _waited_for_by(header.parent)
+    """[not ended, nobody waits for it who is not told]. The tombstone goes along."""
+    condition = _generation(header.key) & _NOT_ENDED & _waited_for_by(header.parent)
     rule = partial(rules.terminate, key=header.key, ending=ending, parent=header.parent)
     return Transition(header.id, condition, _end(header, ending), rule)
 
 
 def revive(header: Header, now: int) -> Transition:
-    """[finished, not retired]. The segment goes along."""
+    """[ended, not retired]. The segment goes along."""
     change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
     change.number("due", now).number("hint", now).number("turns", max(1, header.turns))
-    change.remove("prev_lease", "deadline", "finished", "strikes", "#result", "#error", "cancel")
-    condition = _generation(header.key) & _FINISHED & _NOT_RETIRED
+    change.remove("prev_lease", "deadline", "finished", "strikes", "tries", "doubtful", "#result", "#error", "cancel")
+    condition = _generation(header.key) & _ENDED & _NOT_RETIRED
     return Transition(header.id, condition, change, partial(rules.revive, key=header.key, now=now))
 
 
 def retire(header: Header) -> Transition:
-    """[finished]: a status that nothing goes on from."""
+    """[ended]: a status that nothing goes on from."""
     change = Change().set("#status", text(rules.PURGED))
-    return Transition(header.id, _run(header.run) & _FINISHED, change, partial(rules.retire, key=header.key))
+    return Transition(header.id, _run(header.run) & _ENDED, change, partial(rules.retire, key=header.key))
 
 
 def postpone(id: str, seen_due: int, now: int, due: int) -> Transition:
     """[due as seen, lease over, live]."""
     condition = Condition("due = :seen AND lease < :now", {":seen": number(seen_due), ":now": number(now)}) & _LIVE
-    change = Change().number("due", due).number("hint", due).remove("timer")
+    change = Change().number("due", due).number("hint", now).remove("timer").count("tries")
     return Transition(id, condition, change, partial(rules.postpone, seen_due=seen_due, now=now, due=due))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...core.header import Header
 from ...errors import ExecutionNotFound
-from .items import Item, body_of, from_value, is_large, large_values, to_header, value_key
+from .items import Item, body_of, damaged, from_value, is_large, large_values, to_header, value_key
 from .table import Table
 
 
@@ -31,7 +31,10 @@ class LargeValues:
             found = self._table.get(value_key(header.key, called))
             if found is None:
                 raise lost(header.id, name)
-            setattr(header, name, body_of(found))
+            try:
+                setattr(header, name, body_of(found))
+            except (KeyError, TypeError, ValueError) as error:
+                raise damaged(found, error) from error
         return header
 
 

@@ -9,28 +9,26 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
-import os
-import re
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from ...core.hint import Hint
 from .dynamodb import DynamoStore
-from .requests import code_of, explained, request
+from .queues import Queues, queue_arn
+from .requests import code_of, explained, is_no_queue, request
 
 _log = logging.getLogger("durable_fn")
 
 LONGEST_DELAY_S: Final = 900  # SQS: DelaySeconds is at most 15 minutes
 _SCHEDULE_AHEAD_MS: Final = 60_000  # EventBridge Scheduler: "60-second precision"
+_BATCH: Final = 10  # SQS: entries of a SendMessageBatch
 
 
 class SqsWakeups:
-    """Wakeups through the queues of the functions. `queue_url` is this process's own queue, or where functions that are not
-    in the registry are looked for. Without `role_arn` long waits are chains of 15-minute delays."""
+    """Wakeups through the queues of the functions. `queue_url`: of the functions that this process serves; `queues`: of others,
+    by name, before they have registered theirs. Without `role_arn` long waits are chains of 15-minute delays."""
 
     def __init__(
         self,
@@ -39,70 +37,82 @@ class SqsWakeups:
         store: DynamoStore,
         *,
         queue_url: str | None,
+        queues: Mapping[str, str] | None = None,
         group: str | None = None,
         role_arn: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sqs = functools.cache(sqs)
         self._scheduler = functools.cache(scheduler)
-        self._store = store
+        self._queues = Queues(store, own=queue_url, told=queues, region=self._region, monotonic=monotonic)
         self._queue_url = queue_url
         self._group = group or "default"
         self._role_arn = role_arn
         self._sleep = sleep
-        self._queues: dict[str, str] = {}
-        self._lock = threading.Lock()
         self._warned = False
+
+    def _region(self) -> str:
+        return str(self._sqs().meta.region_name)
 
     # -- which queue -----------------------------------------------------------------------------------------------
 
     def serve(self, fn: str) -> None:
-        """Also writes the function's row in the registry, once per process and only in Lambda, so that clients and the
-        sweeper find its queue. A failure to do so is logged: the function itself needs no registry."""
-        if self._queue_url is None or fn in self._queues:
-            return
-        with self._lock:
-            if fn in self._queues:
-                return
-            self._queues[fn] = self._queue_url
-        if os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
-            try:
-                self._store.register(fn, self._queue_url)
-            except Exception:
-                _log.warning("the queue of durable function %r could not be registered", fn, exc_info=True)
+        self._queues.serve(fn)
+
+    def check(self, fn: str, *, given: bool) -> None:
+        """A function's object tells nothing of its queue."""
+        self._queues.find(fn)
 
     def forward(self, hint: Hint) -> None:
-        queue = self._store.locate(hint.fn)
-        if queue is None or queue == self._queue_url:
+        queue = self._queues.other(hint.fn)
+        if queue is None:
             raise RuntimeError(
-                f"a message for durable function {hint.fn!r} came to a queue of another one, and no queue is registered for "
-                "it: it has never run. Set DURABLE_FN_QUEUE_URL of whoever starts it to its own queue"
+                f"a message for durable function {hint.fn!r} came to a queue of another one, and no queue is known for "
+                "it: it has "
+                "never run, and DURABLE_FN_QUEUES does not name it"
             )
         self._message(queue, hint, 0)
-
-    def _queue(self, fn: str) -> str:
-        queue = self._queues.get(fn)
-        if queue is None:
-            queue = self._store.locate(fn) or self._queue_url
-            if queue is None:
-                raise RuntimeError(
-                    f"no queue is known for durable function {fn!r}: it has not run yet. Set DURABLE_FN_QUEUE_URL to its queue"
-                )
-            self._queues[fn] = queue
-        return queue
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
     def send(self, hint: Hint, now: int) -> None:
         delay_s = max(0, -(-(hint.due - now) // 1000))
-        queue = self._queue(hint.fn)
-        if delay_s <= LONGEST_DELAY_S:
-            self._message(queue, hint, delay_s)
-        elif self._role_arn is None:
-            self._warn_once()
-            self._message(queue, hint, LONGEST_DELAY_S)
-        else:
+        queue = self._queues.find(hint.fn)
+        if delay_s > LONGEST_DELAY_S and self._role_arn is not None:
             self._schedule(queue, hint)
+            return
+        if delay_s > LONGEST_DELAY_S:
+            self._warn_once()
+        delay_s = min(delay_s, LONGEST_DELAY_S)
+        self._to_queue(hint.fn, queue, lambda url: self._message(url, hint, delay_s))
+
+    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
+        failed: list[tuple[Hint, Exception]] = []
+        for fn in sorted({hint.fn for hint in hints}):
+            own = [hint for hint in hints if hint.fn == fn]
+            try:
+                queue = self._queues.find(fn)
+            except Exception as error:
+                failed += [(hint, error) for hint in own]
+                continue
+            for batch in (own[start : start + _BATCH] for start in range(0, len(own), _BATCH)):
+                try:
+                    failed += self._to_queue(fn, queue, functools.partial(self._messages, batch))
+                except Exception as error:
+                    failed += [(hint, error) for hint in batch]
+        return failed
+
+    def _to_queue(self, fn: str, queue: str, send: Callable[[str], Any]) -> Any:
+        """To the one that was found, or where that does not exist any more, to the one that is there now."""
+        try:
+            return send(queue)
+        except RuntimeError as error:
+            now = self._queues.elsewhere(fn, queue) if is_no_queue(error.__cause__) else None
+            if now is None:
+                raise
+        _log.warning("the queue of durable function %r was replaced: %s is gone, %s is used", fn, queue, now)
+        return send(now)
 
     def _warn_once(self) -> None:
         if not self._warned:
@@ -112,30 +122,29 @@ class SqsWakeups:
             )
 
     def _message(self, queue: str, hint: Hint, delay_s: int) -> None:
-        request(
-            self._sqs().send_message,
-            self._sleep,
-            f"the SQS queue {queue} (DURABLE_FN_QUEUE_URL)",
-            {"QueueUrl": queue, "MessageBody": hint.body(), "DelaySeconds": delay_s},
-        )
+        message = {"QueueUrl": queue, "MessageBody": hint.body(), "DelaySeconds": delay_s}
+        request(self._sqs().send_message, self._sleep, _named(queue), message)
+
+    def _messages(self, batch: list[Hint], queue: str) -> list[tuple[Hint, Exception]]:
+        entries = [{"Id": str(place), "MessageBody": hint.body()} for place, hint in enumerate(batch)]
+        arguments = {"QueueUrl": queue, "Entries": entries}
+        reply = request(self._sqs().send_message_batch, self._sleep, _named(queue), arguments)
+        return list(_refused(batch, reply, queue))
 
     def _schedule(self, queue: str, hint: Hint) -> None:
-        """The name is the wait's own, so that sending twice makes one schedule."""
+        """The name is the wait's own, so that sending twice makes one schedule, and another one where the queue was replaced."""
         scheduler = self._scheduler()
+        arn = queue_arn(queue, scheduler.meta.region_name)
         at = datetime.fromtimestamp((hint.due - _SCHEDULE_AHEAD_MS) // 1000, UTC)
         try:
             scheduler.create_schedule(
-                Name=schedule_name(hint),
+                Name=schedule_name(hint, arn),
                 GroupName=self._group,
                 ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
                 ScheduleExpressionTimezone="UTC",
                 FlexibleTimeWindow={"Mode": "OFF"},
                 ActionAfterCompletion="DELETE",
-                Target={
-                    "Arn": queue_arn(queue, scheduler.meta.region_name),
-                    "RoleArn": self._role_arn,
-                    "Input": hint.body(),
-                },
+                Target={"Arn": arn, "RoleArn": self._role_arn, "Input": hint.body()},
             )
         except Exception as error:
             if code_of(error) == "ConflictException":
@@ -143,23 +152,18 @@ class SqsWakeups:
             raise explained(error, f"the schedule group {self._group!r} (DURABLE_FN_SCHEDULE_GROUP)") from error
 
 
-def schedule_name(hint: Hint) -> str:
+def _named(queue: str) -> str:
+    return f"the SQS queue {queue} (DURABLE_FN_QUEUE_URL)"
+
+
+def _refused(batch: list[Hint], reply: dict[str, Any], queue: str) -> Iterator[tuple[Hint, Exception]]:
+    """Of a batch some entries may be refused while others are taken."""
+    for entry in reply.get("Failed") or ():
+        said = f"{entry.get('Code')}: {entry.get('Message', 'no reason given')}"
+        yield batch[int(entry["Id"])], RuntimeError(f"the SQS queue {queue} refused a message: {said}")
+
+
+def schedule_name(hint: Hint, queue: str) -> str:
     """At most 64 characters of the allowed ones, whatever the id is."""
-    return "durable-fn-" + hashlib.sha256(f"{hint.id}\0{hint.run}\0{hint.due}".encode()).hexdigest()[:40]
-
-
-_QUEUE_HOST: Final = re.compile(r"^(?:sqs\.|queue\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.")
-
-
-def queue_arn(url: str, region: str) -> str:
-    """The ARN behind a queue URL; `region` where the host does not name one (an emulator). Raises RuntimeError."""
-    parts = urlsplit(url)
-    path = parts.path.strip("/").split("/")
-    if len(path) < 2 or not path[-2].isdigit():
-        raise RuntimeError(
-            f"DURABLE_FN_QUEUE_URL must be a queue's URL (https://sqs.REGION.amazonaws.com/ACCOUNT/NAME), got {url!r}"
-        )
-    named = _QUEUE_HOST.match(parts.hostname or "")
-    region = named[1] if named else region
-    partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-    return f"arn:{partition}:sqs:{region}:{path[-2]}:{path[-1]}"
+    text = f"{hint.id}\0{hint.run}\0{hint.due}\0{queue}"
+    return "durable-fn-" + hashlib.sha256(text.encode()).hexdigest()[:40]

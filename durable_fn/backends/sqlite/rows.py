@@ -70,6 +70,12 @@ def put_entry(db: sqlite3.Connection, key: Key, entry: Entry) -> None:
     db.execute("INSERT INTO inbox VALUES (?, ?, ?, ?, ?, ?)", (key.id, key.run, *entry[:4]))
 
 
+def replace_entry(db: sqlite3.Connection, key: Key, entry: Entry) -> bool:
+    """False if there is none of this key."""
+    put = "UPDATE inbox SET writer = ?, digest = ?, body = ? WHERE id = ? AND run = ? AND key = ?"
+    return bool(db.execute(put, (*entry[1:4], key.id, key.run, entry.key)).rowcount)
+
+
 def entries(db: sqlite3.Connection, key: Key) -> list[Entry]:
     """Of all generations."""
     return [Entry(*row) for row in db.execute(f"{_ENTRIES} WHERE id = ? AND run = ?", key[:2])]

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from ...core import header as transitions
-from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from ...core.inbox import CANCEL, SIGNAL, Entry, belongs
+from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
 from ...core.journal import Segment
 from ...core.retention import Edition
 from ...ports import Due, Loaded, blob_prefix
@@ -58,7 +58,8 @@ class SQLiteStore:
             return rows.find(db, id)
 
     def head(self, id: str) -> Header | None:
-        return self.get(id)
+        header = self.get(id)
+        return None if header is None else outlined(header)
 
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         return self._change(id, lambda old: transitions.acquire(old, lease))
@@ -70,6 +71,12 @@ class SQLiteStore:
         return self._change(
             header.id, lambda old: transitions.complete(old, header.key, writer, ending, header.parent), note
         )
+
+    def release(self, header: Header, writer: str, due: int, error: str) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.release(old, header.key, writer, due, error))
+
+    def progressed(self, header: Header, writer: str) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.progressed(old, header.key, writer))
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         return self._change(header.id, lambda old: transitions.adopt(old, header.run, header.parent, parent))
@@ -122,6 +129,21 @@ class SQLiteStore:
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         with self.database.transaction() as db:
             return _deliver(db, header.key, entry, now, header.n if entry.key.startswith(SIGNAL) else None)
+
+    def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+        with self.database.transaction() as db:
+            old = rows.find(db, header.id)
+            instead = rows.entry_at(db, header.key, entry.key) is not None
+            new = transitions.deliver(old, header.key, now, instead=instead)
+            if isinstance(new, Header):
+                if not rows.replace_entry(db, header.key, entry):
+                    rows.put_entry(db, header.key, entry)
+                rows.update(db, old, new)
+            return new
+
+    def entry(self, key: Key, name: str) -> Entry | None:
+        with self.database.connection() as db:
+            return rows.entry_at(db, key, name)
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         with self.database.transaction() as db:
@@ -206,10 +228,10 @@ class SQLiteStore:
 
     # -- index -----------------------------------------------------------------------------------------------------
 
-    def due(self, shard: int, now: int, limit: int) -> list[Due]:
-        return [Due(*row) for row in self.database.read(
-            "SELECT id, due FROM executions WHERE due <= ? AND lease < ? ORDER BY due LIMIT ?", (now, now, limit)
-        )]  # fmt: skip
+    def due(self, shard: int, now: int, limit: int, *, after: Due | None = None) -> list[Due]:
+        page = "SELECT id, due FROM executions WHERE due <= ? AND lease < ? AND (due, id) > (?, ?) ORDER BY due, id LIMIT ?"
+        last = (after.due, after.id) if after is not None else (-1, "")
+        return [Due(*row) for row in self.database.read(page, (now, now, *last, limit))]
 
     def next_due(self, now: int) -> int | None:
         """The earliest due time, a lease that is held counted as its end. For pollers that can wait."""
@@ -245,6 +267,9 @@ class SQLiteStore:
         found = self.database.read("SELECT queue FROM functions WHERE fn = ?", (fn,))
         return str(found[0][0]) if found else None
 
+    def functions(self) -> list[str]:
+        return [str(row[0]) for row in self.database.read("SELECT fn FROM functions ORDER BY fn")]
+
 
 def _update(db: sqlite3.Connection, old: Header | None, new: Header, note: Note | None) -> None:
     rows.update(db, old, new)
@@ -257,7 +282,8 @@ def _deliver(db: sqlite3.Connection, key: Key, entry: Entry, now: int, seen: int
     there = rows.entry_at(db, key, entry.key)
     if there is not None and old is not None:
         return old if entry.writer == there.writer or entry.digest == there.digest else Refusal("moved", old)
-    new = transitions.deliver(old, key, now, cancel=entry.key.startswith(CANCEL), seen=seen)
+    cancels, again = entry.key.startswith(CANCEL), entry.key.startswith(REDRIVE)
+    new = transitions.deliver(old, key, now, cancel=cancels, seen=seen, again=again)
     if isinstance(new, Header):
         rows.put_entry(db, key, entry)
         rows.update(db, old, new)

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 from ...core.hint import Hint
+from ...errors import UnknownFunction
+from .store import SQLiteStore
 
 
 class PollingWakeups:
-    """SQLite's index is never stale, so a poll of it is the timer and no message is needed."""
+    """SQLite's index is never stale, so a poll of it is the timer and no message is needed. Functions are known by the names that
+    whoever runs them has written into the journal; without `store` every name is."""
+
+    def __init__(self, store: SQLiteStore | None = None) -> None:
+        self._store = store
+        self._served: set[str] = set()
 
     def serve(self, fn: str) -> None:
-        """Nothing: there are no queues."""
+        """Makes its name known, once per process. There are no queues."""
+        if self._store is not None and fn not in self._served:
+            self._served.add(fn)
+            if self._store.locate(fn) is None:
+                self._store.register(fn, "")
+
+    def check(self, fn: str, *, given: bool) -> None:
+        if given or self._store is None or fn in self._served or self._store.locate(fn) is not None:
+            return
+        known = tuple(self._store.functions())
+        raise UnknownFunction(
+            f"no durable function {fn!r} is known: no worker or runner of this journal has it. Known: "
+            f"{', '.join(map(repr, known[:20])) or 'none'}. Correct the name, start a worker for it first, or hand over "
+            "the function "
+            "instead of its name",
+            name=fn,
+            known=known,
+        )
 
     def forward(self, hint: Hint) -> None:
         """Nothing: the poll of the other function finds it."""
 
     def send(self, hint: Hint, now: int) -> None:
         """Nothing: whoever polls finds the execution by its due time."""
+
+    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
+        """Nothing, as `send`."""
+        return []

@@ -13,10 +13,12 @@ from typing import Any
 from ...errors import (
     CallError,
     CallTimeout,
+    CallTooDeep,
     ExecutionCancelled,
     ExecutionConflict,
     ExecutionTimedOut,
     PayloadTooLarge,
+    UnknownFunction,
 )
 from .. import failures
 from ..effects import NOT_THERE, Decide, Launch, Operation, Park, Settle, Tell
@@ -24,6 +26,7 @@ from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..ids import checked_id
 from ..inbox import SUCCESS, TIMEOUT, short
 from ..inputs import Input, admitted, unseen
+from ..parts import class_name
 from ..promises import call_place
 from ..scope import Op
 from ..turn import Turn
@@ -33,6 +36,10 @@ from .reading import check_adapter, recorded, taken_result
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
 _CONFLICT = "durable_fn.errors.ExecutionConflict"
 _TOO_LARGE = "durable_fn.errors.PayloadTooLarge"
+_UNKNOWN = "durable_fn.errors.UnknownFunction"
+_TOO_DEEP = "durable_fn.errors.CallTooDeep"
+_REFUSALS = (ExecutionConflict, PayloadTooLarge, UnknownFunction, CallTooDeep)
+"""Nothing was started, and nothing will be by trying again."""
 _LONGEST_ID = 400
 
 
@@ -98,7 +105,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
         why = getattr(ended, "reason", None) or ended
         yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {why}")
         raise
-    except (ExecutionConflict, PayloadTooLarge) as refused:
+    except _REFUSALS as refused:
         event, decided = turn.record(op, FAILED, value=failures.encode(_refusal(refused))), False
     if not decided:
         yield Settle(event)
@@ -147,7 +154,7 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
             limits = target.retention_ms, target.timeout_ms, delay_ms
             yield Launch(target.fn, child, target.input(turn), None, *limits, target.input_adapter)
             event = turn.record(op, SUCCEEDED, value=child)
-        except (ExecutionConflict, PayloadTooLarge) as refused:
+        except _REFUSALS as refused:
             event = turn.record(op, FAILED, value=failures.encode(_refusal(refused)))
         yield Settle(event)
         turn.show(op, event)
@@ -184,11 +191,11 @@ def _earlier(op: Op) -> list[str]:
     return [derived_id(op, again) for again in reversed(range(len(ends))) if ends[again] != SUCCEEDED]
 
 
-def _refusal(error: ExecutionConflict | PayloadTooLarge) -> failures.Failure:
+def _refusal(error: ExecutionConflict | PayloadTooLarge | UnknownFunction | CallTooDeep) -> failures.Failure:
     """Recorded, so that a replay takes the same way, whatever has become of the other execution meanwhile."""
     if isinstance(error, ExecutionConflict):
         return failures.Failure(_CONFLICT, str(error), "", {"id": error.execution_id}, None)
-    return failures.Failure(_TOO_LARGE, str(error), "", {"size": error.size, "limit": error.limit}, None)
+    return failures.Failure(class_name(type(error)), str(error), "", error.data, None)
 
 
 def _value(turn: Turn, target: Target, child: str, outcome: str) -> str:
@@ -213,10 +220,8 @@ def _unwrap(op: Op, target: Target, event: Event) -> Any:
 def _error(target: Target, failure: failures.Failure) -> Exception:
     data = failure.data if isinstance(failure.data, dict) else {}
     id, status = str(data.get("id", "")), data.get("status", "FAILED")
-    if failure.error_type == _CONFLICT and "status" not in data:
-        return ExecutionConflict(failure.message, execution_id=id)
-    if failure.error_type == _TOO_LARGE and "status" not in data:
-        return PayloadTooLarge(failure.message, size=int(data.get("size", 0)), limit=int(data.get("limit", 0)))
+    if "status" not in data and (refused := _refused(failure, data)) is not None:
+        return refused
     if (
         failure.error_type == _TIMED_OUT and status == "RUNNING"
     ):  # a child that FAILED with one of its own is no timeout of ours
@@ -228,3 +233,16 @@ def _error(target: Target, failure: failures.Failure) -> Exception:
         error_type=failure.error_type or None,
         message=failure.message,
     )
+
+
+def _refused(failure: failures.Failure, data: dict[str, Any]) -> Exception | None:
+    """What kept the other execution from being started, as it was raised the first time."""
+    if failure.error_type == _CONFLICT:
+        return ExecutionConflict(failure.message, execution_id=str(data.get("id", "")))
+    if failure.error_type == _TOO_LARGE:
+        return PayloadTooLarge(failure.message, size=int(data.get("size", 0)), limit=int(data.get("limit", 0)))
+    if failure.error_type == _UNKNOWN:
+        return UnknownFunction(failure.message, name=str(data.get("name", "")), known=tuple(data.get("known", ())))
+    if failure.error_type == _TOO_DEEP:
+        return CallTooDeep(failure.message, depth=int(data.get("depth", 0)), limit=int(data.get("limit", 0)))
+    return None

@@ -89,6 +89,8 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
     event = op.turn.record(op, SUCCEEDED, attempt, value=text)
     yield Settle(event, durable=True)
     op.turn.show(op, event)
+    if event.status == FAILED:  # it fits, but the place where it belongs refused it
+        _raise(op, plan, event, None)
     return value
 
 

@@ -1,0 +1,341 @@
+"""Executions that cannot be read: held with the reason shown, tried less and less often, ended or removed by whoever likes, and
+going on by themselves when they are mended."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
+from durable_fn.backends.aws.items import Item
+from durable_fn.backends.aws.table import Table
+from durable_fn.errors import ExecutionConflict, ExecutionNotFound
+from durable_fn.testing.cloud import BUCKET, LocalCloud, _client
+from durable_fn.types import ExecutionInfo
+
+RAN: list[int] = []
+
+
+def note(n: int) -> int:
+    RAN.append(n)
+    return n
+
+
+def large() -> str:
+    """Fits no item, and compresses to nothing smaller."""
+    import random
+
+    return base64.b64encode(random.Random(1).randbytes(400_000)).decode()
+
+
+@durable(name="works")
+def works(event: Any, ctx: DurableContext) -> int:
+    for n in range(3):
+        ctx.step(note, n)
+    size = len(ctx.step(large)) if event == "large" else 0
+    ctx.sleep(120)
+    return ctx.step(note, 3) + ctx.wait_for_signal("go", result_type=int) + size
+
+
+@durable(name="works")
+async def a_works(event: Any, ctx: AsyncDurableContext) -> int:
+    for n in range(3):
+        await ctx.step(note, n)
+    size = len(await ctx.step(large)) if event == "large" else 0
+    await ctx.sleep(120)
+    return await ctx.step(note, 3) + await ctx.wait_for_signal("go", result_type=int) + size
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    RAN.clear()
+
+
+@pytest.fixture
+def cloud() -> Iterator[LocalCloud]:
+    with LocalCloud(bucket=True, shards=2) as cloud:
+        yield cloud
+
+
+def items(table: Table, kind: str) -> list[Item]:
+    return [item for item in table.partition("x") if item["sk"]["S"].startswith(kind)]
+
+
+def key(item: Item) -> Item:
+    return {"pk": item["pk"], "sk": item["sk"]}
+
+
+Damage = Callable[[LocalCloud], Callable[[], object]]
+"""Breaks execution "x" and returns what mends it."""
+
+
+def missing(kind: str, place: int) -> Damage:
+    def damage(cloud: LocalCloud) -> Callable[[], object]:
+        item = items(cloud.store.table, kind)[place]
+        cloud.store.table.delete(key(item))
+        return lambda: cloud.store.table.put(item)
+
+    return damage
+
+
+def changed(kind: str, place: int, change: Callable[[Item], object]) -> Damage:
+    def damage(cloud: LocalCloud) -> Callable[[], object]:
+        item = items(cloud.store.table, kind)[place]
+        other = {name: dict(value) for name, value in item.items()}
+        change(other)
+        cloud.store.table.put(other)
+        return lambda: cloud.store.table.put(item)
+
+    return damage
+
+
+def body(change: Callable[[str], str]) -> Callable[[Item], object]:
+    return lambda item: item.update(b={"S": change(item["b"]["S"])})
+
+
+def header_field(name: str, value: dict[str, Any]) -> Damage:
+    """As an update of this one field, there and back: the header goes on."""
+
+    def damage(cloud: LocalCloud) -> Callable[[], object]:
+        (item,) = [item for item in items(cloud.store.table, "H") if item["sk"]["S"] == "H"]
+        before = item.get(name)
+
+        def put(value: dict[str, Any] | None) -> None:
+            change = "SET #f = :v" if value is not None else "REMOVE #f"
+            values = {} if value is None else {"ExpressionAttributeValues": {":v": value}}
+            cloud.store.table.update(
+                Key=key(item), UpdateExpression=change, ExpressionAttributeNames={"#f": name}, **values
+            )
+
+        put(value)
+        return lambda: put(before)
+
+    return damage
+
+
+def missing_blob(cloud: LocalCloud) -> Callable[[], object]:
+    s3 = _client("s3")
+    with cloud.wire.aside():
+        (found,) = s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+        data = s3.get_object(Bucket=BUCKET, Key=found["Key"])["Body"].read()
+        s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+    return lambda: s3.put_object(Bucket=BUCKET, Key=found["Key"], Body=data)
+
+
+DAMAGES: dict[str, Damage] = {
+    "a hole in the log": missing("L#", 1),
+    "the log's beginning is gone": missing("L#", 0),
+    "a segment is cut off": changed("L#", 1, body(lambda text: text[:-3])),
+    "a segment is cut off between two lines": changed(
+        "L#", -1, body(lambda text: text.rpartition("\n")[0] or text[:5])
+    ),
+    "a segment is empty": changed("L#", 1, body(lambda text: "")),
+    "a segment has another result": changed("L#", 1, body(lambda text: text[:-1] + "7")),
+    "a segment without a text": changed("L#", 1, lambda item: item.pop("b")),
+    "a segment of another kind": changed("L#", 1, lambda item: item.update(b={"N": "3"})),
+    "a packing that nobody knows": changed("L#", 1, lambda item: (item.update(b={"S": "\x02q:x"}), item.pop("c"))),
+    "a codec that nobody has": changed("L#", 1, lambda item: (item.update(b={"S": "\x02c:AAAA"}), item.pop("c"))),
+    "a signal is lost": missing("I#", 0),
+    "a signal is cut off": changed("I#", 0, body(lambda text: text[:-1])),
+    "the input is cut off": header_field("input", {"S": '"lar'}),
+    "the input is in an item that is gone": header_field("input", {"L": [{"S": "gone"}]}),
+    "a blob is gone": missing_blob,
+}
+
+
+def start(cloud: LocalCloud, function: DurableFunction[Any, Any]) -> None:
+    cloud.attach(function)
+    cloud.client.start(function, "large", id="x")
+    cloud.run_until_idle()
+    cloud.client.signal("x", "go", 10)
+    cloud.run_until_idle()
+    assert RAN == [0, 1, 2]
+
+
+def count(cloud: LocalCloud, seconds: float) -> int:
+    """Invocations in that time."""
+    before, calls, invoke = cloud.invoke, [0], cloud.invoke
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls[0] += 1
+        return invoke(*args, **kwargs)
+
+    cloud.invoke = counted  # type: ignore[method-assign]
+    try:
+        cloud.advance(seconds)
+    finally:
+        cloud.invoke = before  # type: ignore[method-assign]
+    return calls[0]
+
+
+def said(info: ExecutionInfo) -> str:
+    assert info.held is not None
+    assert info.held["error_type"] == "durable_fn.errors.JournalDamaged"
+    return info.held["message"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_cannot_be_read_is_held_and_goes_on_when_it_is_mended(cloud: LocalCloud, damage: str) -> None:
+    function = (works, a_works)[list(DAMAGES).index(damage) % 2]
+    start(cloud, function)
+    mend = DAMAGES[damage](cloud)
+    assert count(cloud, 3 * 3600) <= 15, "in three hours; it was one each minute"
+    info = cloud.client.describe("x")
+    assert info.status == "SUSPENDED"
+    assert "`terminate` ends it now" in said(info) or "`terminate` ends the execution now" in said(info)
+    assert "no longer matches" not in said(info)
+    (listed,) = list(cloud.client.list())
+    assert listed.held is not None
+    assert RAN == [0, 1, 2], "nothing was run on it"
+    with cloud.wire.aside():
+        mend()
+    assert count(cloud, 3700) >= 1
+    info = cloud.client.describe("x")
+    assert (info.status, info.held, RAN) == ("SUCCEEDED", None, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_cannot_be_read_can_be_ended_and_removed(cloud: LocalCloud, damage: str) -> None:
+    start(cloud, works)
+    DAMAGES[damage](cloud)
+    cloud.advance(600)
+    with pytest.raises(ExecutionConflict):
+        cloud.client.purge("x")
+    cloud.client.cancel("x", "enough")
+    cloud.client.signal("x", "any")
+    cloud.run_until_idle()
+    assert cloud.client.describe("x").status == "SUSPENDED"
+    cloud.client.terminate("x", "it is lost")
+    assert cloud.client.describe("x").status == "TERMINATED" if "input" not in damage else True
+    cloud.client.purge("x")
+    with pytest.raises(ExecutionNotFound):
+        cloud.client.describe("x")
+    with cloud.wire.aside():
+        assert items(cloud.store.table, "") == []
+        assert _client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", []) == []
+
+
+def test_what_is_held_for_months_is_still_there_to_be_mended(cloud: LocalCloud) -> None:
+    start(cloud, works)
+    mend = DAMAGES["a segment is empty"](cloud)
+    for _ in range(30):
+        cloud.advance(3 * 86_400)
+    assert cloud.client.describe("x").status == "SUSPENDED"
+    (old,) = [item for item in items(cloud.store.table, "L#") if item["sk"]["S"].endswith("00000001")]
+    assert int(old["ttl"]["N"]) * 1000 > cloud.clock.now()
+    cloud.store.table.update(
+        Key=key(old), UpdateExpression="SET b = :b", ExpressionAttributeValues={":b": {"S": _text(mend)}}
+    )
+    cloud.advance(3700)
+    assert RAN == [0, 1, 2, 3]
+
+
+def _text(mend: Any) -> str:
+    """What the item that `mend` puts back has in it."""
+    (item,) = [cell.cell_contents for cell in mend.__closure__ if isinstance(cell.cell_contents, dict)]
+    return str(item["b"]["S"])
+
+
+def test_a_cancel_takes_effect_once_it_can_be_read(cloud: LocalCloud) -> None:
+    start(cloud, works)
+    mend = DAMAGES["a hole in the log"](cloud)
+    cloud.advance(600)
+    cloud.client.cancel("x", "enough")
+    cloud.run_until_idle()
+    assert cloud.client.describe("x").status == "SUSPENDED"
+    mend()
+    cloud.advance(3700)
+    assert cloud.client.describe("x").status == "CANCELLED"
+
+
+def test_a_redrive_tries_it_at_once_and_begins_the_pauses_anew(cloud: LocalCloud) -> None:
+    start(cloud, works)
+    mend = DAMAGES["a hole in the log"](cloud)
+    cloud.advance(3 * 3600)
+    cloud.client.redrive("x")
+    assert count(cloud, 1) == 1
+    assert count(cloud, 100) >= 1, "after 30 seconds, not after an hour"
+    mend()
+    cloud.client.redrive("x")
+    cloud.run_until_idle()
+    assert cloud.client.describe("x").status == "SUCCEEDED"
+
+
+def test_the_reason_is_shown_although_the_codec_is_broken(cloud: LocalCloud) -> None:
+    """What says why it is held goes through the codec too, and must not need it."""
+
+    class Broken:
+        def encode(self, data: bytes, context: str, /) -> bytes:
+            raise PermissionError("no right to use the key")
+
+        decode = encode
+
+    start(cloud, works)
+    DAMAGES["a hole in the log"](cloud)
+    for backend in (*cloud._environments.values(), cloud.backend):
+        backend.store.packing.codec = Broken()  # type: ignore[attr-defined]
+    cloud.advance(600)
+    info = cloud.client.describe("x")
+    assert info.status == "SUSPENDED"
+    assert info.held is not None
+
+
+def test_a_status_of_another_version_can_be_ended(cloud: LocalCloud) -> None:
+    """After a downgrade. It is not taken for one that has ended: nothing removes it or goes on with it."""
+    start(cloud, works)
+    header_field("status", {"S": "PAUSED"})(cloud)
+    cloud.advance(3600)
+    info = cloud.client.describe("x")
+    assert info.status == "PAUSED"
+    assert "its status 'PAUSED' is of another version" in said(info)
+    for refused in (cloud.client.purge, cloud.client.redrive):
+        with pytest.raises(ExecutionConflict):
+            refused("x")
+    cloud.client.terminate("x")
+    assert cloud.client.describe("x").status == "TERMINATED"
+    cloud.client.purge("x")
+
+
+def test_a_caller_of_what_is_damaged_is_held_too() -> None:
+    """It asks for the result of one that has ended, and cannot be given it."""
+
+    @durable(name="asks")
+    def asks(event: Any, ctx: DurableContext) -> int:
+        return len(ctx.call(gives, None, id="x"))
+
+    @durable(name="gives")
+    def gives(event: Any, ctx: DurableContext) -> str:
+        return large()[:3000]
+
+    with LocalCloud(shards=1) as cloud:
+        cloud.attach(asks)
+        cloud.attach(gives)
+        cloud.client.start(gives, None, id="x")
+        cloud.run("x")
+        mend = changed("V#", -1, body(lambda text: text[:-9]))(cloud)
+        id = cloud.client.start(asks, None)
+        cloud.advance(600)
+        info = cloud.client.describe(id)
+        assert info.status == "SUSPENDED"
+        assert "damaged" in said(info)
+        mend()
+        cloud.advance(3700)
+        assert cloud.client.result(id) == 3000
+
+
+def test_an_event_that_fits_no_more_is_no_damage(cloud: LocalCloud) -> None:
+    """The code changed, not the journal: it fails, as before."""
+
+    @durable(name="typed")
+    def typed(event: int, ctx: DurableContext) -> int:
+        return event
+
+    cloud.attach(typed)
+    id = cloud.client.start("typed", "text")
+    cloud.run(id)
+    info = cloud.client.describe(id)
+    assert info.error is not None
+    assert (info.status, info.error["error_type"]) == ("FAILED", "durable_fn.errors.SerializationError")
