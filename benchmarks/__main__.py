@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from . import requests, runtime, times
+from . import requests, runtime, times, values
 
 SIZES = (10, 100, 1000, 10_000)
 
@@ -24,7 +24,7 @@ def main() -> None:
         _in_environments(console, machine)
         return
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=len(SIZES) + 4)
+        task = progress.add_task("measuring", total=len(SIZES) + 5)
 
         def done() -> None:
             progress.advance(task)
@@ -42,9 +42,12 @@ def main() -> None:
         done()
         loaded = times.imports()
         done()
+        checks = values.measure()
+        done()
     if machine:
         rows = {"requests": [dataclasses.asdict(c) | {"dollars_per_million": c.dollars} for c in costs]}
         rows |= {"sqlite": [dataclasses.asdict(t) for t in files], "machinery": [dataclasses.asdict(t) for t in memory]}
+        rows |= {"checks": [dataclasses.asdict(cost) for cost in checks]}
         print(json.dumps(rows | {"empty_handler_ms": empty, "map_of_1000_ms": maps, "imports_ms": loaded}, indent=2))
         return
     console.print(_requests(costs))
@@ -53,6 +56,7 @@ def main() -> None:
     console.print(f"An empty handler, event to answer, on a SQLite file: {empty:.2f} ms\n")
     figures = ", ".join(f"{front} {figure:.0f} ms" for front, figure in maps.items())
     console.print(f"A map of 1,000 items with a step each, on a SQLite file: {figures}\n")
+    console.print(_checks(checks, next(t for t in files if t.steps == 1000)))
     console.print(_imports(loaded))
 
 
@@ -96,6 +100,19 @@ def _requests(costs: list[requests.Cost]) -> Table:
     for c in costs:
         counts = (c.writes, c.write_units, c.index_units, c.queries, c.read_units, c.messages, c.schedules)
         table.add_row(c.scenario, *(f"{n:g}" for n in counts), f"{c.dollars:.2f}", f"{c.dollars_aws:.2f}")
+    return table
+
+
+def _checks(costs: list[values.Cost], step: times.Timing) -> Table:
+    title = f"That a value comes back as it was (microseconds; share of a live step on a file, {step.live:.0f})"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("value")
+    for column in ("bytes", "written and read", "compared", "share"):
+        table.add_column(column, justify="right")
+    for cost in costs:
+        table.add_row(
+            cost.value, f"{cost.size:,}", f"{cost.kept:.1f}", f"{cost.check:.1f}", f"{cost.check / step.live:.1%}"
+        )
     return table
 
 

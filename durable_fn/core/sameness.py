@@ -36,6 +36,8 @@ def difference(stored: Any, back: Any) -> Difference | None:
     if stored is back:
         return None
     kind = type(back)
+    if kind in _EQUAL and type(stored) is kind:
+        return None if stored == back else Difference("", stored, back)
     if type(stored) is not kind and not isinstance(stored, kind):
         if kind is float and type(stored) is int and stored == back:
             return None
@@ -64,6 +66,8 @@ def _decimal(stored: Any, back: Any) -> Difference | None:
 
 def _moment(stored: Any, back: Any) -> Difference | None:
     """By what the clock shows, the offset and the zone."""
+    if stored.tzinfo is back.tzinfo and stored.fold == back.fold and stored == back:
+        return None
     plain = stored.replace(tzinfo=None, fold=0) == back.replace(tzinfo=None, fold=0)
     same = plain and stored.fold == back.fold and stored.utcoffset() == back.utcoffset()
     return None if same and _zone(stored.tzinfo) == _zone(back.tzinfo) else Difference("", stored, back)
@@ -121,7 +125,7 @@ def _dict(stored: Any, back: Any) -> Difference | None:
     if len(stored) != len(back):
         return Difference("", stored, back)
     for (one, value), (other, there) in zip(stored.items(), back.items(), strict=True):
-        if difference(one, other) is not None:
+        if (one is not other or type(one) is not str) and difference(one, other) is not None:
             return _unordered(stored, back)
         found = difference(value, there)
         if found is not None:
@@ -222,6 +226,7 @@ def _closed(kind: Any) -> Callable[[Any, Any], Difference | None]:
     return compare
 
 
+_EQUAL: Final = frozenset({str, int, bool, type(None), bytes})
 _COMPARED: Final[dict[type, Callable[[Any, Any], Difference | None]]] = {
     type(None): _identity, bool: _identity, str: _by_base(str), int: _by_base(int), float: _float, bytes: _by_base(bytes),
     bytearray: _by_base(bytearray), Decimal: _decimal, datetime: _moment, time: _moment, date: _by_base(date),

@@ -120,21 +120,24 @@ def ask(adapter: Any, value: Any) -> None:
     """Whether the limits and validators of its annotation take a value, which goes through them as JSON. Raises Misfit.
     What they make of it is of no interest. Where JSON does not tell them what they need (bytes in a Literal, None as a key), the
     value itself is what they are asked about."""
-    from pydantic import ValidationError
-
     try:
         text = adapter.serializer.to_json(value, by_alias=True, round_trip=True, warnings="none")
     except Exception:
         return
     try:
         adapter.validator.validate_json(text)
-    except ValidationError as error:
-        rows = [row["type"].endswith(_STRUCTURE) for row in error.errors(include_url=False, include_input=False)]
-        if all(rows) or (any(rows) and _takes(adapter, value)):
-            return
-        raise Misfit(error) from error
     except Exception as error:
-        raise Misfit(error) from error
+        if not _is_about_types(error, adapter, value):
+            raise Misfit(error) from error
+
+
+def _is_about_types(error: Exception, adapter: Any, value: Any) -> bool:
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return False
+    rows = [row["type"].endswith(_STRUCTURE) for row in error.errors(include_url=False, include_input=False)]
+    return all(rows) or (any(rows) and _takes(adapter, value))
 
 
 def _takes(adapter: Any, value: Any) -> bool:

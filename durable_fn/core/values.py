@@ -173,14 +173,13 @@ class TypedAdapter:
             self._ask(value, what)
 
     def _ask(self, value: object, what: str) -> None:
-        from .validation import Misfit, ask
-
+        ask, misfit = _asking()
         try:
             ask(self._validation, value)
-        except Misfit as misfit:
+        except misfit as found:
             raise SerializationError(
-                f"{what} does not fit its annotation: {_why(misfit.cause)}. {_FIT}"
-            ) from misfit.cause
+                f"{what} does not fit its annotation: {_why(found.cause)}. {_FIT}"
+            ) from found.cause
 
     def decode(self, text: str, what: str) -> Any:
         try:
@@ -243,11 +242,23 @@ class Unusable:
     receive = keep
 
 
-def _compare(value: object, back: Any, annotation: str, what: str) -> None:
+@functools.cache
+def _asking() -> tuple[Callable[[Any, Any], None], Any]:
+    from .validation import Misfit, ask
+
+    return ask, Misfit
+
+
+@functools.cache
+def _difference() -> Callable[[Any, Any], Any]:
     from .sameness import difference
 
+    return difference
+
+
+def _compare(value: object, back: Any, annotation: str, what: str) -> None:
     try:
-        found = difference(value, back)
+        found = _difference()(value, back)
     except Exception as error:  # in a method of the value's
         raise SerializationError(
             f"{what} cannot be compared with what would come back: {_why(error)}. {_FIT}"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import values_table
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs" / "guide").glob("*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.S | re.M)
@@ -39,3 +41,9 @@ def test_its_programs_run(page: Path, tmp_path: Path) -> None:
 def test_its_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_table_of_values_is_what_comes_back() -> None:
+    """`python -m tests.docs.values_table` writes it."""
+    page = values_table.PAGE.read_text()
+    assert page.partition(values_table.BEGIN)[2].partition(values_table.END)[0] == values_table.table()

@@ -66,7 +66,9 @@ class Model(Record):
     def same(self, stored: Any, back: Any) -> bool:
         if not type(stored) is type(back) is self.cls or stored.__pydantic_private__ or stored.__pydantic_extra__:
             return False
-        return super().same(stored, back) and stored.__pydantic_fields_set__ == back.__pydantic_fields_set__
+        if stored.__pydantic_fields_set__ != back.__pydantic_fields_set__:
+            return False
+        return self.same_fields(stored.__dict__, back.__dict__)
 
     def _write_extra(self, fields: dict[str, Json], more: dict[str, Json], extra: dict[str, Any], w: Writing) -> None:
         """Among the fields, where no field's key is in the way."""

@@ -90,13 +90,13 @@ class Record(Form):
 
     def same(self, stored: Any, back: Any) -> bool:
         """By the fields, where there is nothing else."""
+        if not type(stored) is type(back) is self.cls:
+            return False
         one, other = getattr(stored, "__dict__", None), getattr(back, "__dict__", None)
-        if (
-            not type(stored) is type(back) is self.cls
-            or one is None
-            or other is None
-            or not len(one) == len(other) == len(self._sames)
-        ):
+        return one is not None and other is not None and self.same_fields(one, other)
+
+    def same_fields(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        if not len(one) == len(other) == len(self._sames):
             return False
         try:
             for name, same in self._sames:

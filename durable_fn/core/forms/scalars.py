@@ -179,7 +179,8 @@ def _same_moment(stored: Any, back: Any) -> bool:
 _SAME: Final[dict[type, Callable[[Any, Any], bool]]] = {
     datetime: _same_moment,
     time: _same_moment,
-    Decimal: lambda stored, back: bool(str(stored) == str(back)),
+    Decimal: lambda stored, back: not stored.compare_total(back),
+    UUID: lambda stored, back: bool(stored.int == back.int),
 }
 
 

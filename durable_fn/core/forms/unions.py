@@ -64,6 +64,7 @@ class Either(Form):
         self._named = _named(members)
         self._labels = {id(member): label for label, member in self._named.items()}
         self._candidates: dict[type, list[Form]] = {}
+        self._fitting: dict[type, list[Form]] = {}
         self._choosy = [member for member in members if isinstance(member, Exactly | TypedMapping)]
         self.holds(*members)
 
@@ -141,9 +142,13 @@ class Either(Form):
         raise Unreadable(f"{told} {self.label} would read {shown(data)}{'; ' * bool(why)}{'; '.join(why)[:400]}")
 
     def same(self, stored: Any, back: Any) -> bool:
-        if type(stored) is not type(back):
+        kind = type(stored)
+        if kind is not type(back):
             return False
-        return any(member.fits(type(stored)) and member.same(stored, back) for member in self._members)
+        fitting = self._fitting.get(kind)
+        if fitting is None:
+            fitting = self._fitting[kind] = [member for member in self._members if member.fits(kind)]
+        return any(member.same(stored, back) for member in fitting)
 
     def fits(self, kind: type) -> bool:
         return any(member.fits(kind) for member in self._members)
