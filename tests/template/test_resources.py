@@ -237,6 +237,6 @@ def test_the_dashboard_is_json_and_shows_every_function() -> None:
 def test_outputs_name_the_variables_of_clients() -> None:
     outputs = TEMPLATE.raw["Outputs"]
     said = " ".join(output["Description"] for output in outputs.values())
-    for variable in ("TABLE", "BUCKET", "SCHEDULE_GROUP", "SCHEDULE_ROLE_ARN", "QUEUE_URL"):
+    for variable in ("TABLE", "BUCKET", "SCHEDULE_GROUP", "SCHEDULE_ROLE_ARN", "QUEUES"):
         assert f"DURABLE_FN_{variable}" in said
     assert Path(ROOT / "docs" / "add-to-a-stack.md").exists()

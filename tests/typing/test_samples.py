@@ -95,16 +95,21 @@ def test_plain_handlers_run_under_the_decorator(sample: Any) -> None:
     s12 = sample("s12_plain_handler")
     with LocalRunner(s12.handler) as runner:
         answer = runner.invoke({"id": 7})
-        assert answer["status"] == "SUCCEEDED"
-        assert answer["result"]["ok"] is True
-        assert answer["result"]["id"] == 7
-        assert answer["result"]["request"] == answer["execution_id"], "the default id is the request id"
+        assert answer == {"ok": True, "id": 7, "request": answer["request"]}, (
+            "it answers as it did without the decorator"
+        )
+        assert runner.client.describe(answer["request"]).status == "SUCCEEDED", "the default id is the request id"
     with LocalRunner(s12.powertools_handler) as runner:
         plain = runner.invoke({"id": 7})
         assert plain["statusCode"] == 200
         assert int(plain["body"]) > 1000
     with LocalRunner(s12.grown) as runner:
         assert runner.invoke({"key": "k"})["result"]["rows"] == 0
+    record = {"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders", "attributes": {}}
+    records = {"Records": [{**record, "messageId": "m1", "body": "x"}, {**record, "messageId": "m2", "body": ""}]}
+    for reports in (s12.queue_handler, s12.event_class):
+        with LocalRunner(reports) as runner:
+            assert runner.invoke(records) == {"batchItemFailures": [{"itemIdentifier": "m2"}]}
 
 
 def test_a_typed_handler_validates_a_discriminated_union(sample: Any) -> None:
