@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .core.events import SUCCEEDED, beginning
 from .core.header import Ending, Header, Note, Parking, Refusal, Renewal
 from .core.journal import Segment
+from .core.kinds import SIGNAL
 from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
 from .hints import send_told, wake
 from .holding import hold
@@ -97,7 +98,7 @@ class Settlement:
             uncancelled=turn.branch.raised,
         )
         self._stamp(Edition("", 0, horizon), [])
-        if any(event.kind == "signal" and event.status == SUCCEEDED for event in turn.pending):
+        if any(event.kind == SIGNAL and event.status == SUCCEEDED for event in turn.pending):
             self._session.write(
                 self._session.take()
             )  # what is deleted now must count as in hand, should this be half done

@@ -96,7 +96,7 @@ class Script:
     @property
     def target(self) -> str:
         """The handler as workers and Lambda name it."""
-        return f"handlers_demo.{self.name}.handler:handler"
+        return f"{__package__}.{self.name}.handler:handler"
 
     def scene(self, name: str = "") -> Scene:
         """ValueError names the scenes that exist."""
@@ -108,7 +108,7 @@ class Script:
 
     def event(self, scene: Scene, changes: Mapping[str, Any] | None = None) -> Any:
         """The sample event with the scene's changes and these. ValueError says what does not fit."""
-        sample = json.loads((resources.files(f"handlers_demo.{self.name}") / "event.json").read_text("utf-8"))
+        sample = json.loads((resources.files(f"{__package__}.{self.name}") / "event.json").read_text("utf-8"))
         unknown = set(changes or {}) - set(self.event_type.model_fields)
         if unknown:
             fields = ", ".join(self.event_type.model_fields)
@@ -135,5 +135,5 @@ def load(name: str) -> Script:
     """ValueError names the demos that exist."""
     if name not in NAMES:
         raise ValueError(f"no demo {name!r}; there are {', '.join(NAMES)}")
-    script: Script = import_module(f"handlers_demo.{name}.script").SCRIPT
+    script: Script = import_module(f"{__package__}.{name}.script").SCRIPT
     return script

@@ -12,12 +12,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from handlers_demo.script import load
-
 from ..client import DurableClient
 from ..errors import DurableError
 from . import screens
 from .demo import Demo, demo_directory
+from .demos import script as scripts
 from .timeline import Report, as_json
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def demo(
     if list_:
         _echo(stage.demos_json()) if json else Console().print(stage.demos_table())
         return
-    script = _ask(lambda: load(name))
+    script = _ask(lambda: scripts.load(name))
     with demo_directory(keep) as directory, stage.Stage(Console(quiet=json, highlight=False), script) as screen:
         given = "warehouse-down" if fail_warehouse else scene
         run = _ask(lambda: Demo(script, given, directory, changes=_changes(set_ or []), speed=speed, screen=screen))
@@ -68,7 +67,7 @@ def demo(
             typer.echo(as_json(report))
         else:
             stage.show_report(Console(highlight=False), report)
-            _say_where(Console(highlight=False), report, run.url, keep)
+            _say_where(Console(highlight=False), run, report, keep)
     raise typer.Exit(0 if report.ok else 1)
 
 
@@ -93,14 +92,12 @@ def _changes(given: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def _say_where(console: Console, report: Report, url: str, keep: bool) -> None:
+def _say_where(console: Console, run: Demo, report: Report, keep: bool) -> None:
     if keep:
-        kept = f"Kept in {report.directory}. The journal: durable-fn history {report.id} --backend {url}"
+        kept = f"Kept in {report.directory}. The journal: durable-fn history {report.id} --backend {run.url}"
         console.print(screens.plain(kept), soft_wrap=True)
     else:
-        text = (
-            f"The handler is handlers_demo/{report.demo}/handler.py. --keep keeps the journal, --list shows more demos."
-        )
+        text = f"The handler is {run.source}. --keep keeps the journal, --list shows more demos."
         console.print(screens.plain(text), soft_wrap=True)
 
 

@@ -8,10 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
-
-from handlers_demo.script import Moment, Play, Scene, Script
-from handlers_demo.systems import DIRECTORY_VARIABLE, LATENCY_VARIABLE
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..client import DurableClient
 from ..clocks import ScaledClock
@@ -19,9 +16,14 @@ from ..core.history import history
 from ..core.journal import Segment
 from ..types import HistoryEvent
 from ..wiring import BACKEND_VARIABLE, sqlite, using
+from .demos import script as scripts
+from .demos import systems
 from .environment import environment
 from .timeline import Report, Row, details_of, shown_name
 from .workers import WorkerProcess
+
+if TYPE_CHECKING:
+    from handlers_demo.script import Moment, Scene, Script
 
 _TIMEOUT_S: Final = 5
 _LOOK_S: Final = 0.02
@@ -57,7 +59,7 @@ class Demo:
         self._backend = sqlite(str(directory / "journal.db"))
         self._backend.clock = ScaledClock(self._speed, self._anchor)
         self._client = DurableClient(self._backend)
-        self._play = Play(self.scene)
+        self._play = scripts.Play(self.scene)
         self._workers: list[WorkerProcess] = []
         self._writers: dict[str, WorkerProcess] = {}
         self._timeline: list[Row] = []
@@ -71,9 +73,15 @@ class Demo:
         """Branches to be counted."""
         return self.script.progress.total(self.event) if self.script.progress else None
 
+    @property
+    def source(self) -> str:
+        """The handler's file, from here where it is below."""
+        path = Path(self.script.handler.__wrapped__.__code__.co_filename)
+        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
     def run(self) -> Report:
         """Raises WorkerDied, TimeoutError, and what an act of the script raises."""
-        with environment({DIRECTORY_VARIABLE: str(self.directory / "systems")}):
+        with environment({systems.DIRECTORY_VARIABLE: str(self.directory / "systems")}):
             return self._run()
 
     def _run(self) -> Report:
@@ -145,8 +153,8 @@ class Demo:
     def _start_worker(self) -> WorkerProcess:
         settings = {
             BACKEND_VARIABLE: self.url,
-            DIRECTORY_VARIABLE: str(self.directory / "systems"),
-            LATENCY_VARIABLE: str(self._latency),
+            systems.DIRECTORY_VARIABLE: str(self.directory / "systems"),
+            systems.LATENCY_VARIABLE: str(self._latency),
         }
         timeout = max(_TIMEOUT_S, 10 * self._latency * self._speed)  # long enough for all steps in one turn
         arguments = [self.script.target, "--timeout", str(timeout)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -11,10 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from handlers_demo.script import NAMES, Script, load
-
+from .demos import script as scripts
 from .screens import STATUS_STYLE, plain, shorten, visible
 from .timeline import Report, Row
+
+if TYPE_CHECKING:
+    from handlers_demo.script import Script
 
 _COLOURS: Final = {"worker 1": "cyan", "worker 2": "magenta", "worker 3": "yellow"}
 _DAY_S: Final = 86_400
@@ -161,8 +163,8 @@ def demos_table() -> Table:
     table = Table(header_style="bold")
     for column in ("demo", "scene", "what happens"):
         table.add_column(column, no_wrap=column != "what happens")
-    for name in NAMES:
-        script = load(name)
+    for name in scripts.NAMES:
+        script = scripts.load(name)
         table.add_section()
         table.add_row(f"[bold]{name}[/]", "", script.title)
         for scene, details in script.scenes.items():
@@ -172,7 +174,7 @@ def demos_table() -> Table:
 
 def demos_json() -> list[dict[str, Any]]:
     return [
-        {"name": name, "title": (script := load(name)).title,
+        {"name": name, "title": (script := scripts.load(name)).title,
          "scenes": {scene: details.summary for scene, details in script.scenes.items()}}
-        for name in NAMES
+        for name in scripts.NAMES
     ]  # fmt: skip

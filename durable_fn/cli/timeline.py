@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-from handlers_demo.systems import Count
+from typing import TYPE_CHECKING, Any, Final
 
 from ..core.events import operation_name
 from ..types import HistoryEvent
+
+if TYPE_CHECKING:
+    from handlers_demo.systems import Count
 
 _MOST_ITEMS: Final = 20
 

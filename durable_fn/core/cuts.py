@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from . import failures
 from .causes import Cause
-from .events import BEGUN, CANCELLED, END_ID, FAILED, FANS, RAISED, RETRY, RETURNED, STUCK_ID, SUCCEEDED, Event, moves
+from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, RETURNED, STUCK_ID, SUCCEEDED, Event, moves
+from .kinds import BRANCH, CALLBACK, CODE, FANS, KINDS, WAIT
 from .trails import Trails
-
-_CODE: Final = FANS | {"child", "branch"}
-"""What is inside these are operations of the handler's own: they stay."""
 
 
 class _Log:
@@ -33,7 +31,7 @@ class _Log:
         self.waits: dict[str, list[str]] = {}  # by callback: the waits for it that were over
         self.returned: dict[str, tuple[str, int]] = {}  # by wait for a signal: who gave it back, and where it was taken
         for place, event in enumerate(events):
-            if event.kind == "wait" and event.status == SUCCEEDED:
+            if event.kind == WAIT and event.status == SUCCEEDED:
                 self.waits.setdefault(event.value, []).append(event.id)
             elif event.status == RETURNED:
                 self.returned[event.id] = event.value, self.last[event.id]
@@ -57,7 +55,7 @@ class _Log:
         if id not in self.last:
             return False
         event = self.events[self.last[id]]
-        if event.kind == "wait" and event.status == SUCCEEDED and event.value != id:
+        if event.kind == WAIT and event.status == SUCCEEDED and event.value != id:
             return self.succeeded(event.value)
         return event.status == SUCCEEDED
 
@@ -66,9 +64,9 @@ class _Log:
         event = self.events[self.last[id]] if id in self.last else None
         if event is None or self.succeeded(id):
             return []
-        if event.kind == "wait":
+        if event.kind == WAIT:
             return [event.value] if event.status == SUCCEEDED else []
-        return self.waits.get(id, []) if event.kind == "callback" else []
+        return self.waits.get(id, []) if event.kind == CALLBACK else []
 
     def on_its_trail(self, cause: Cause) -> Cause:
         return cause._replace(id=self.trails.of(cause.id))
@@ -76,7 +74,7 @@ class _Log:
     def keeps_begun(self, id: str) -> bool:
         """Handler code, and a callback whose token was handed out by other operations than its own."""
         kind = self.kinds.get(id)
-        return kind in _CODE or (kind == "callback" and id not in self.inside)
+        return kind in CODE or (kind == CALLBACK and id not in self.inside)
 
 
 class Consequences(NamedTuple):
@@ -107,11 +105,11 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
     first: dict[str, int] = {}
     for q, event in enumerate(log.events):
         scope = event.id.rpartition("/")[0]
-        goes_on = event.kind == "branch" and event.status == CANCELLED and scope in above
+        goes_on = event.kind == BRANCH and event.status == CANCELLED and scope in above
         if goes_on or (event.id in above and event.status not in (BEGUN, RETRY)) or _own(log, cuts, event):
             gone.add(q)
             continue
-        where = event.id if log.kinds[event.id] == "branch" else scope
+        where = event.id if log.kinds[event.id] == BRANCH else scope
         if where not in first:
             first[where] = min(
                 (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)), default=len(events)
@@ -127,7 +125,7 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
     """Branches that were cancelled because of what is tried again, and the places behind which they unwound."""
     found: dict[str, int] = {}
     for q, event in enumerate(log.events):
-        if event.kind != "branch" or event.status != CANCELLED:
+        if event.kind != BRANCH or event.status != CANCELLED:
             continue
         by = json.loads(event.value or '""')
         for cause, place in cuts.values():
@@ -174,7 +172,7 @@ def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
     if event.id in cuts and not log.succeeded(event.id):
         return event.status != BEGUN or not log.keeps_begun(event.id)
     heads = (head for head in ancestors(event.id) if head in cuts)
-    return any(log.kinds.get(head) not in _CODE and not log.succeeded(head) for head in heads)
+    return any(log.kinds.get(head) not in CODE and not log.succeeded(head) for head in heads)
 
 
 def ancestors(id: str) -> list[str]:
@@ -203,10 +201,10 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
     lanes: dict[str, int] = {}  # place of the last entry of each branch or task beside
     ended: set[str] = set()
     for q, event in enumerate(log.events):
-        where = event.id if event.kind == "branch" else event.id.rpartition("/")[0]
+        where = event.id if event.kind == BRANCH else event.id.rpartition("/")[0]
         if not where or not _apart(log, f"{where}/", cause):
             continue
-        if event.kind == "branch":
+        if event.kind == BRANCH:
             ended.add(event.id)
             if event.status == FAILED and cause.id != END_ID and not _was_over(log, event.id, place):
                 causes = failures.decode(event.value).causes
@@ -216,7 +214,7 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
         lanes[_lane(event.id, cause)] = q
     for lane, q in lanes.items():
         event = log.events[q]
-        if q > place and lane not in ended and event.status in (FAILED, CANCELLED) and event.kind != "branch":
+        if q > place and lane not in ended and event.status in (FAILED, CANCELLED) and event.kind != BRANCH:
             found.append(Cause(event.id))
     return found
 
@@ -246,7 +244,8 @@ def begun_anew(events: list[Event], gone: set[int], targets: set[str], at: int) 
     for place, event in enumerate(events):
         if place in gone or event.status != BEGUN or event.id in settled:
             continue
-        if event.kind in ("callback", "signal") or (event.kind == "poll" and event.id in heads):
+        renewed = KINDS[event.kind].renewed
+        if renewed == "always" or (renewed == "retried" and event.id in heads):
             due = at + event.due - event.at if event.due else 0
             anew[place] = Event(
                 event.id, event.kind, event.position, BEGUN, event.attempt, at, due, event.value, event.asked

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from .kinds import BLANK, BRANCH, CALLBACK, FENCE, GENERATION, HANDOVER, MOVES
+
 BEGUN: Final = "B"
 """A sleep has its due time, an at-most-once body is about to start."""
 RETRY: Final = "R"
@@ -136,48 +138,40 @@ def parse_body(text: str) -> list[Event]:
 
 def fence(at: int) -> str:
     """The body of a fence segment."""
-    return Event("", "fence", 0, BEGUN, 1, at).line()
+    return Event("", FENCE, 0, BEGUN, 1, at).line()
 
 
 def beginning(at: int, custom: str | None = None) -> str:
     """The body of the first segment of a generation. What `set_status` said last goes along."""
-    lines = [Event(GENERATION_ID, "generation", 0, SUCCEEDED, 1, at, 0, "")]
+    lines = [Event(GENERATION_ID, GENERATION, 0, SUCCEEDED, 1, at, 0, "")]
     return body(lines if custom is None else [*lines, Event(STATUS_ID, "status", 0, SUCCEEDED, 1, at, 0, custom)])
 
 
 def handover(at: int) -> str:
     """As a fence, after an owner that gave the execution back: none died."""
-    return Event("", "handover", 0, BEGUN, 1, at).line()
+    return Event("", HANDOVER, 0, BEGUN, 1, at).line()
 
 
 def blank(at: int) -> str:
     """The body of a segment that was a redrive's line: no owner died for it."""
-    return Event("", "blank", 0, BEGUN, 1, at).line()
+    return Event("", BLANK, 0, BEGUN, 1, at).line()
 
 
-_ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
-"""Kinds whose entries move nobody: what they are made of does, or the code asks for them by their id."""
-
-
-FANS: Final = frozenset({"parallel", "map", "race"})
-"""Kinds with branches."""
 END_ID: Final = "$end"
 STUCK_ID: Final = "$stuck"
 """The line by which an async execution was cancelled or timed out."""
-NATIVE: Final = frozenset({"timer", "thread", "end", "stuck"})
-"""Kinds that only async handlers have: what moved them besides operations."""
 
 
 def moves(event: Event) -> bool:
     """Whether an async handler goes on by this entry: an operation's last word, the end of a branch, a timer that fired."""
     if event.status == CANCELLED:
-        return event.kind == "branch"
-    return event.status in (SUCCEEDED, FAILED) and event.kind not in _ASIDE and event.id not in NO_OPERATIONS
+        return event.kind == BRANCH
+    return event.status in (SUCCEEDED, FAILED) and event.kind in MOVES
 
 
 def is_outcome(event: Event) -> bool:
     """Whether a callback's outcome: it reaches the handler by the waits for it."""
-    return event.kind == "callback" and event.status in (SUCCEEDED, FAILED)
+    return event.kind == CALLBACK and event.status in (SUCCEEDED, FAILED)
 
 
 def is_fence(text: str) -> bool:

@@ -15,10 +15,11 @@ from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, body, fence, is_fe
 from .header import Header
 from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_hand, slot
 from .journal import Journal, Record, Seed, Segment
+from .kinds import CALL, CALLBACK, STEP
 from .promises import outcome_key
 from .rewind import rewinding, rewound
 
-_ANSWERS: Final = {"callback": frozenset({SUCCESS, FAILURE}), "call": frozenset({SUCCESS})}
+_ANSWERS: Final = {CALLBACK: frozenset({SUCCESS, FAILURE}), CALL: frozenset({SUCCESS})}
 """Outcomes that go along. A timeout, or another execution's failure, came after the fork point, and is what a fork is made to
 try again."""
 
@@ -67,11 +68,11 @@ def _open(
         there = inbox.get(key)
         if there is not None and there.body[0] in _ANSWERS[record.kind]:
             assert record.begun is not None
-            called = record.kind == "call"
+            called = record.kind == CALL
             new = call_key(1, record.begun.value, 0) if called else callback_key(1, slot(record.id, 0))
             entries.append(there._replace(key=new))
         elif not (from_step.startswith(f"{record.id}/") and _asks_anew(journal, record)):
-            if record.kind == "callback" and journal.has_behind(record):
+            if record.kind == CALLBACK and journal.has_behind(record):
                 raise ValueError(
                     f"callback {record.id!r} is open, and operations before {from_step!r} handed out its token, which is not "
                     f"the fork's: fork from {record.id!r}, or from an operation before it"
@@ -82,7 +83,7 @@ def _open(
 
 def _asks_anew(journal: Journal, record: Record) -> bool:
     """Whether the fork itself hands out the token of a callback that stays: the step inside that does so is not recorded."""
-    return not any(inside.kind == "step" and inside.done is not None for inside in journal.below(f"{record.id}/"))
+    return not any(inside.kind == STEP and inside.done is not None for inside in journal.below(f"{record.id}/"))
 
 
 def _without(segment: Segment, ids: set[str], now: int) -> Segment:

@@ -27,6 +27,7 @@ from .events import (
 )
 from .header import Header
 from .journal import Segment
+from .kinds import BRANCH, KINDS, SLEEP
 from .rewind import rewound
 from .turn import seed_of
 from .values import plain
@@ -103,15 +104,16 @@ def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
     return [
         Event(event.id, event.kind, event.position, SUCCEEDED, event.attempt, event.due, 0, "null")
         for event in sorted(events, key=lambda event: event.due)
-        if event.kind == "sleep" and event.status == BEGUN and event.id not in ended and event.due <= finished
+        if event.kind == SLEEP and event.status == BEGUN and event.id not in ended and event.due <= finished
     ]
 
 
 def _result(event: Event) -> str:
     """As JSON. A signal's value follows the key of the entry; that something is over has none; an id is bare."""
-    if event.kind == "signal":
+    form = KINDS[event.kind].result
+    if form == "keyed":
         return event.value.partition("\t")[2]
-    if event.kind in ("send", "wait"):
+    if form == "id":
         return json.dumps(event.value)
     return event.value or "null"
 
@@ -121,7 +123,7 @@ def _raised(event: Event) -> failures.Failure:
         return failures.Failure("durable_fn.errors.ExecutionCancelled", _GIVEN_BACK, "", None, None)
     if event.status == CANCELLED:
         own = "cancelled by the handler's own code"
-        if event.kind == "branch":
+        if event.kind == BRANCH:
             return failures.Failure("durable_fn.errors.ExecutionCancelled", _LOST, "", None, None)
         if not event.value:
             return failures.Failure("asyncio.CancelledError", own, "", None, None)

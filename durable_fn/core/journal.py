@@ -31,6 +31,7 @@ from .events import (
     parse,
     picked_up,
 )
+from .kinds import BLANK, BRANCH, CALLBACK, FENCE, OPTIONAL, SIGNAL
 
 _USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
 
@@ -74,9 +75,9 @@ class Record:
             self.begun = event
         elif event.status == RETRY:
             self.retry = event
-        elif event.kind == "callback" and is_outcome(event):
+        elif event.kind == CALLBACK and is_outcome(event):
             self.outcome = event
-        elif event.status == CANCELLED and event.kind != "branch":
+        elif event.status == CANCELLED and event.kind != BRANCH:
             self.given_up = event
         elif event.status == RETURNED:
             self.returned = True
@@ -158,8 +159,8 @@ class Journal:
         for segment in log:
             self._add(segment)
         self._orders = itertools.count(len(self.deliveries))
-        self.untaken = {id for id, record in self.records.items() if record.kind != "patch" and not record.aside}
-        self.left = {record.id for record in self.deliveries if record.kind != "patch"}
+        self.untaken = {id for id, record in self.records.items() if record.kind not in OPTIONAL and not record.aside}
+        self.left = {record.id for record in self.deliveries if record.kind not in OPTIONAL}
 
     def _add(self, segment: Segment) -> None:
         if segment.seq != self.next_seq:
@@ -167,8 +168,8 @@ class Journal:
         self.next_seq += 1
         if is_fence(segment.body):
             event = parse(segment.body)
-            self.fences = self.fences + 1 if event.kind == "fence" else 0
-            if event.kind == "blank":  # the next owner's handler sees the times that the one before it saw
+            self.fences = self.fences + 1 if event.kind == FENCE else 0
+            if event.kind == BLANK:  # the next owner's handler sees the times that the one before it saw
                 self._mark(event.at)
             return
         self.fences = 0
@@ -193,14 +194,14 @@ class Journal:
             if record.done is event:
                 record.order = len(self.deliveries)
                 self.deliveries.append(record)
-                if event.kind == "signal" and event.status == SUCCEEDED:
+                if event.kind == SIGNAL and event.status == SUCCEEDED:
                     self.used.add(signal_key(event))
             elif event.status == RETURNED and record.done is not None:
                 self.used.discard(signal_key(record.done))
 
     def _new(self, event: Event) -> Record:
         record = self.records[event.id] = Record(event)
-        if record.kind != "patch":  # the code may stop asking for it
+        if record.kind not in OPTIONAL:  # the code may stop asking for it
             path = scope_of(record.id)
             self._direct[path] = self._direct.get(path, 0) + 1
         return record
@@ -339,7 +340,7 @@ class Journal:
         """The first record that nobody asked for, or whose result nobody took."""
         if self.untaken:
             return next((r for r in self.records.values() if r.id in self.untaken), None)
-        return next((r for r in self.deliveries if not r.handed_out and r.kind != "patch"), None)
+        return next((r for r in self.deliveries if not r.handed_out and r.kind not in OPTIONAL), None)
 
 
 def _index(below: dict[str, list[Record]], record: Record) -> None:

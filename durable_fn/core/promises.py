@@ -7,6 +7,7 @@ from typing import NamedTuple
 from .events import Event
 from .inbox import Entry, Inbox, beat_key, beat_of, call_key, callback_key, slot
 from .journal import Journal, Record
+from .kinds import CALL, CALLBACK
 
 
 def callback_place(journal: Journal, gen: int, id: str) -> tuple[str, str]:
@@ -23,9 +24,9 @@ def call_place(journal: Journal, gen: int, child: str) -> str:
 
 def outcome_key(journal: Journal, gen: int, record: Record) -> str | None:
     """Of an operation that began; None for what is no callback or call."""
-    if record.kind == "callback":
+    if record.kind == CALLBACK:
         return callback_place(journal, gen, record.id)[1]
-    if record.kind == "call" and record.begun is not None:
+    if record.kind == CALL and record.begun is not None:
         return call_place(journal, gen, record.begun.value)
     return None
 
@@ -53,7 +54,7 @@ class Place(NamedTuple):
 def place_of(journal: Journal, entries: dict[str, Entry], gen: int, operation: str) -> Place:
     """Of what a token names. A log that does not have it may be about to: the token exists before the entry."""
     for record in journal.records.values():
-        if record.kind == "callback" and record.begun is not None:
+        if record.kind == CALLBACK and record.begun is not None:
             name, key = callback_place(journal, gen, record.id)
             if name == operation:
                 begun = record.begun

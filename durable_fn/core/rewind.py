@@ -35,6 +35,7 @@ from .events import (
     parse_body,
 )
 from .journal import Segment
+from .kinds import CALL, CALLBACK, WAIT
 
 
 def rewinding(
@@ -141,12 +142,12 @@ def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
     """From its first entry on. For a wait the callback is asked anew: its outcome goes too, though it was recorded before."""
     first = next((place for place, event in enumerate(events) if event.id == id), len(events))
     targets = {id}
-    if first < len(events) and events[first].kind == "wait" and events[first].status == SUCCEEDED:
+    if first < len(events) and events[first].kind == WAIT and events[first].status == SUCCEEDED:
         callback = events[first].value
         targets.add(callback)
         asked = (
             place for place, event in enumerate(events)
-            if (event.id == callback and is_outcome(event)) or (event.kind == "wait" and event.value == callback)
+            if (event.id == callback and is_outcome(event)) or (event.kind == WAIT and event.value == callback)
         )  # fmt: skip
         first = min(first, *asked)
     return set(range(first, len(events))), targets
@@ -154,17 +155,17 @@ def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
 
 def _count(events: list[Event], gone: set[int], targets: set[str], log: Rewound) -> None:
     """Outcomes that came from outside and were forgotten: they are asked for anew, under another key."""
-    begun = {event.id: event for event in events if event.status == BEGUN and event.kind == "call"}
+    begun = {event.id: event for event in events if event.status == BEGUN and event.kind == CALL}
     open_ = {event.id for place, event in enumerate(events) if event.status == BEGUN and place not in gone}
     for place, event in enumerate(events):
         if place not in gone or event.status not in (SUCCEEDED, FAILED, RAISED):
             continue
-        if event.kind == "callback" and event.status != RAISED:
+        if event.kind == CALLBACK and event.status != RAISED:
             if event.id not in open_:
                 log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
             elif event.id in targets:
                 log.reopened[event.id] = log.reopened.get(event.id, 0) + 1
-        elif event.kind == "call" and event.id not in open_ and not _goes_on(event):
+        elif event.kind == CALL and event.id not in open_ and not _goes_on(event):
             log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
             if event.id in begun:
                 child = begun[event.id].value

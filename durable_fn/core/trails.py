@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from .events import Event
+from .kinds import WAIT
 
 
 def trail(id: str, asked: Mapping[str, str]) -> str:
@@ -46,7 +47,7 @@ class Trails:
         """The entry under its trail. A wait names its callback in its value."""
         if not self._asked:
             return event
-        value = self.of(event.value) if event.kind == "wait" else event.value
+        value = self.of(event.value) if event.kind == WAIT else event.value
         return Event(
             self.of(event.id), event.kind, event.position, event.status, event.attempt, event.at, event.due, value, event.asked
         )  # fmt: skip

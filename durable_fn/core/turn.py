@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
-from .events import BEGUN, EVENT_ID, NATIVE, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
+from .events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
 from .journal import Journal, Record, signal_key
+from .kinds import NATIVE, SLEEP
 from .retention import keep_at
 from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
@@ -291,7 +292,7 @@ class Turn:
     def only_woke(self) -> bool:
         """Whether all that is pending is the end of recorded sleeps. At the end of an execution that needs no write: no
         replay comes after it, and the due time tells. It does not where one woke late and the handler looked at the time."""
-        return all(e.kind == "sleep" and e.status == SUCCEEDED and self._due_tells(e) for e in self.pending)
+        return all(e.kind == SLEEP and e.status == SUCCEEDED and self._due_tells(e) for e in self.pending)
 
     def _due_tells(self, end: Event) -> bool:
         record = self.journal.records.get(end.id)

@@ -9,8 +9,9 @@ around it.
 
 from __future__ import annotations
 
-from .events import FAILED, FANS, SUCCEEDED
+from .events import FAILED, SUCCEEDED
 from .journal import Journal, Record
+from .kinds import ACTING, FANS, SIGNAL
 
 
 def unread(journal: Journal, path: str) -> list[Record]:
@@ -19,7 +20,7 @@ def unread(journal: Journal, path: str) -> list[Record]:
     taken = [
         (place, record)
         for place, record in enumerate(below)
-        if record.kind == "signal" and not record.returned and _ended(record, SUCCEEDED)
+        if record.kind == SIGNAL and not record.returned and _ended(record, SUCCEEDED)
     ]
     if not taken:
         return []
@@ -37,11 +38,8 @@ def _ended(record: Record, *statuses: str) -> bool:
 
 def _acted(record: Record) -> bool:
     """Whether the operation has done something outside. A step that came no further than to its cancellation has not."""
-    if record.kind == "step":
-        return record.begun is not None or record.retry is not None or _ended(record, SUCCEEDED, FAILED)
-    if record.kind == "call":
-        return record.begun is not None or _ended(record, SUCCEEDED, FAILED)
-    return record.kind == "send" and _ended(record, SUCCEEDED, FAILED)
+    began = record.begun is not None or record.retry is not None
+    return record.kind in ACTING and (began or _ended(record, SUCCEEDED, FAILED))
 
 
 def _beside(journal: Journal, one: str, other: str) -> bool:

@@ -28,6 +28,7 @@ from ..core.effects import (
 )
 from ..core.events import Event
 from ..core.failures import is_native_cancellation, is_stop, own_cancellation
+from ..core.kinds import SIGNAL
 from ..core.scope import Op
 from ..core.steps import callable_name
 from ..core.turn import Suspension
@@ -125,7 +126,7 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
 
 def _settle(session: Session, op: Op, settle: Settle) -> Event:
     """Another branch might have taken the signal."""
-    if op.kind == "signal":
+    if op.kind == SIGNAL:
         session.turn.choose(op.scope, settle.event)
     if settle.durable:
         session.commit()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.dooms import error_of
 from ..core.effects import Decide
 from ..core.events import END_ID, SUCCEEDED, Event
+from ..core.kinds import END
 from ..core.scope import Doom
 from .native import native
 
@@ -45,7 +46,7 @@ class ExecutionEnd:
         self.came = True
         # With how many native tasks each scope had started: a redrive asks.
         value = json.dumps([doom.kind, doom.reason, turn.tasks], ensure_ascii=False)
-        event = Event(END_ID, "end", -1, SUCCEEDED, 1, turn.time(), 0, value)
+        event = Event(END_ID, END, -1, SUCCEEDED, 1, turn.time(), 0, value)
         if doom.kind == "timed out":
             self._pump.decide(Decide(event, turn.inbox.version), self)
         else:

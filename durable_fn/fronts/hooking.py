@@ -14,6 +14,7 @@ from ..core.events import NO_OPERATIONS, Event, parse
 from ..core.header import Header
 from ..core.history import shown
 from ..core.journal import Segment
+from ..core.kinds import STEP
 from ..core.turn import Turn
 from ..hooks import AttemptInfo, Caller, Hooks, InvocationInfo, tell, wrapped
 from .context import is_replaying
@@ -34,7 +35,7 @@ class TurnProgress:
 
     @property
     def replayed_steps(self) -> int:
-        return sum(record.kind == "step" and record.handed_out for record in self._turn.journal.deliveries)
+        return sum(record.kind == STEP and record.handed_out for record in self._turn.journal.deliveries)
 
     @property
     def suspended_at(self) -> datetime | None:

@@ -6,6 +6,7 @@ import heapq
 
 from ..core.events import Event
 from ..core.journal import Journal
+from ..core.kinds import STEP
 
 
 class Line:
@@ -40,7 +41,7 @@ class Line:
         if not self.replaying:
             return False
         last = self.last
-        return last is None or last.kind != "step" or self.cursor <= self._last_segment
+        return last is None or last.kind != STEP or self.cursor <= self._last_segment
 
     def append(self, event: Event, position: int, *, held: bool) -> None:
         """`position`: of the entry among all that this turn writes."""

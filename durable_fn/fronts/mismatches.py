@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from ..core.events import Event, branch_of, has_key, is_keyed, operation_name
+from ..core.kinds import CALLED, EFFECTIVE, TIMER
 from ..core.scope import KEY_CHANGED
 from ..errors import NonDeterminismError
 from .places import waiting_places
@@ -13,8 +14,6 @@ from .places import waiting_places
 if TYPE_CHECKING:
     from .pump import Pump
 
-_EFFECTIVE: Final = frozenset({"step", "callback", "call"})
-"""Kinds that may have had an effect before they have a result."""
 _SHOWN: Final = 3
 _CHANGED: Final = (
     "an operation was removed or added, a condition around it changed, or an order depends on what is not recorded"
@@ -30,8 +29,8 @@ class Mismatches:
         self._line = pump.line
         self._targets = pump.targets
         for record in self._turn.journal.records.values():
-            set_only = record.kind == "timer" and record.done is None  # nothing followed from it
-            if record.kind in ("branch", "end", "stuck") or set_only:
+            set_only = record.kind == TIMER and record.done is None  # nothing followed from it
+            if record.kind not in CALLED or set_only:
                 self._turn.journal.untaken.discard(record.id)  # no code calls these
 
     def is_asked(self, event: Event) -> bool:
@@ -59,7 +58,7 @@ class Mismatches:
         for event in self._line.aside.values():
             if not self.is_asked(event):
                 raise self.unasked(event)
-        error = self._not_called(self._waits_for(), _EFFECTIVE)
+        error = self._not_called(self._waits_for(), EFFECTIVE)
         if error is not None:
             raise error
 
@@ -76,7 +75,7 @@ class Mismatches:
             (op.kind, operation_name(op.id), op.scope.home.path, not has_key(op.id))
             for op in (operation.op for operation in self._pump.bodies.waiting_operations())
         }
-        for record in [journal.records[id] for id in left if journal.records[id].kind in _EFFECTIVE]:
+        for record in [journal.records[id] for id in left if journal.records[id].kind in EFFECTIVE]:
             row = (record.kind, operation_name(record.id), branch_of(record.id), has_key(record.id))
             if row in waiting and not record.handed_out:
                 event = record.done or record.begun or record.retry or record.given_up

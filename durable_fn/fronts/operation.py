@@ -33,6 +33,7 @@ from ..core.effects import (
 )
 from ..core.events import CANCELLED, SUCCEEDED, Event
 from ..core.journal import Record
+from ..core.kinds import CALL, CODE, FANS, WALKED
 from ..core.scope import Op
 from ..errors import ExecutionTimedOut
 from .loop import inline
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
     from .pump import Pump
 
 _WAITS: Final = object()
-_CODE: Final = frozenset({"child", "parallel", "map", "race"})
-"""Kinds that run handler code: the handler's own task moves their generators."""
-_MADE_OF_OTHERS: Final = frozenset({"poll"})
-"""Kinds with a last word of their own, and operations before it that are walked."""
 
 
 class RunningOperation:
@@ -128,7 +125,7 @@ class RunningOperation:
         turn, record = self.pump.turn, self.op.record
         if turn.closed is not None:
             raise turn.ended()
-        if record is not None and record.done is not None and self.op.kind not in _MADE_OF_OTHERS:
+        if record is not None and record.done is not None and self.op.kind not in WALKED:
             self.pump.await_line(self.op.id, self)  # begun when its line is handed out: it finds all that it needs
             return
         self.context = contextvars.copy_context()
@@ -146,7 +143,7 @@ class RunningOperation:
             self.operation.close()
             return
         if (
-            self.op.kind == "call"
+            self.op.kind == CALL
             and branch.raised
             and branch.doom is not None
             and (record is None or not record.given_up)
@@ -272,7 +269,7 @@ def _note_left(op: Op) -> None:
 
 def drive(pump: Pump, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
     """To be awaited once."""
-    coroutine = _walk(pump, op, operation) if op.kind in _CODE else _run(pump, op, operation)
+    coroutine = _walk(pump, op, operation) if op.kind in CODE else _run(pump, op, operation)
     pump.unawaited.called(operation, f"{op.kind} {op.id!r}", op.scope.branch, coroutine)
     return coroutine
 
@@ -339,7 +336,7 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
 
         return await run_fan(pump, op, effect.fan)
     assert isinstance(effect, Settle | Take)
-    if op.kind != "child":  # a fan's own end is for the history: the ends of its branches moved the handler
+    if op.kind in FANS:  # a fan's own end is for the history: the ends of its branches moved the handler
         if isinstance(effect, Settle):
             effect.event.at = pump.turn.at
         return None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.durations import LONGEST
 from ..core.events import SUCCEEDED, Event
+from ..core.kinds import THREAD
 from ..core.scope import Scope
 from .agenda import Timer
 
@@ -68,7 +69,7 @@ class ThreadCall:
         pump = self._pump
         pump.threads -= 1
         if self._id not in pump.line.known:
-            pump.new_line(Event(self._id, "thread", -1, SUCCEEDED, 1, pump.turn.time()), self)
+            pump.new_line(Event(self._id, THREAD, -1, SUCCEEDED, 1, pump.turn.time()), self)
 
     def hand(self, event: Event) -> bool | None:
         if self.future.cancelled():

@@ -12,12 +12,13 @@ import collections
 import contextvars
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ..core.causes import blame
 from ..core.current import current_scope
 from ..core.effects import Decide
 from ..core.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
+from ..core.kinds import CONSEQUENCES, STUCK, TIMER
 from ..core.scope import Branch, Scope
 from ..core.turn import Suspension
 from ..errors import NonDeterminismError
@@ -34,9 +35,6 @@ from .operation import RunningOperation
 from .places import warn_of_foreign
 from .session import LEAST_TIME, RECORDED_END, Session
 from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
-
-_CONSEQUENCES: Final = frozenset({"branch", "child"})
-"""Kinds of lines that code makes, which a line has moved."""
 
 
 class Target(Protocol):
@@ -343,7 +341,7 @@ class Pump:
     def _weigh(self, event: Event) -> None:
         """Of a live line that rides along: could anything else have come in its place? Not in that of a consequence of lines; and
         not of a time on record, but what comes from outside or from bodies: of the times the same is the first again."""
-        if event.kind in _CONSEQUENCES or event.id in self.line.held:
+        if event.kind in CONSEQUENCES or event.id in self.line.held:
             return
         others = self.agenda.listening if event is self._on_time else not self.agenda.empty
         at_work = self.bodies.at_work or self.bodies.waiting or self.threads
@@ -376,7 +374,7 @@ class Pump:
         lines = len(self.line.events)
         if isinstance(late, Timer):
             recorded = late.written
-            self.new_line(Event(late.id, "timer", -1, SUCCEEDED, 1, self.turn.time()), late)
+            self.new_line(Event(late.id, TIMER, -1, SUCCEEDED, 1, self.turn.time()), late)
         else:
             recorded = late.is_due_on_record(due)
             late.resume()
@@ -470,7 +468,7 @@ class Pump:
         if self._stuck:
             raise RuntimeError(text)
         self._stuck = True
-        self.new_line(Event(STUCK_ID, "stuck", -1, SUCCEEDED, 1, self.turn.time(), 0, text), self)
+        self.new_line(Event(STUCK_ID, STUCK, -1, SUCCEEDED, 1, self.turn.time(), 0, text), self)
         return True
 
     def _next_due(self) -> int | None:
@@ -502,5 +500,5 @@ class Pump:
         for timer in self.agenda.timers():
             if not timer.written:
                 timer.written = True
-                self.turn.pending.append(Event(timer.id, "timer", -1, BEGUN, 1, self.turn.at, timer.due))
+                self.turn.pending.append(Event(timer.id, TIMER, -1, BEGUN, 1, self.turn.at, timer.due))
         self.finish(Suspension(why, due))

@@ -14,6 +14,7 @@ from ..core.events import BEGUN, FAILED, SUCCEEDED, Event, body, fence, handover
 from ..core.header import Header, Refusal
 from ..core.inbox import NO_HEARTBEAT, entry
 from ..core.journal import Segment
+from ..core.kinds import STEP
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError, JournalDamaged, SerializationError
 from ..ports import Backend, BlobRefused
@@ -269,7 +270,7 @@ class Session:
         try:
             self.append(event.line())
         except BlobRefused as refused:
-            if event.kind != "step" or event.status != SUCCEEDED:
+            if event.kind != STEP or event.status != SUCCEEDED:
                 raise self._outage(refused) from refused
             event.status, event.value = (
                 FAILED,

@@ -6,12 +6,11 @@ from ..core.events import operation_key, operation_name
 from ..core.header import Header
 from ..core.inbox import Inbox
 from ..core.journal import Journal, Record
+from ..core.kinds import CALLBACK, OUTSIDE
 from ..core.promises import callback_place, expiry, outcome_key
 from ..core.tokens import make as make_token
 from ..errors import JournalDamaged
 from ..ports import JournalStore, Loaded
-
-_OUTSIDE = ("callback", "signal", "call")
 
 
 def waits_outside(loaded: Loaded) -> bool:
@@ -21,13 +20,13 @@ def waits_outside(loaded: Loaded) -> bool:
         return True
     due = header.timer or header.due
     journal = Journal(loaded.segments)
-    open_ = [r for r in journal.records.values() if r.kind in _OUTSIDE and r.begun and not r.done and not r.outcome]
+    open_ = [r for r in journal.records.values() if r.kind in OUTSIDE and r.begun and not r.done and not r.outcome]
     if not open_ or due is None or header.status != "SUSPENDED" or header.held:
         return False
     if loaded.header.n > header.gone + len(journal.used) and any(_arrived(loaded, journal, r) for r in open_):
         return False
     if header.deadline is not None and header.deadline < 0:  # only the function knows it: what is no timer of the code
-        return not any(due in _timers(r) for r in journal.records.values() if r.done is None and r.kind not in _OUTSIDE)
+        return not any(due in _timers(r) for r in journal.records.values() if r.done is None and r.kind not in OUTSIDE)
     return due == header.deadline or any(due in _ends(loaded, journal, record) for record in open_)
 
 
@@ -43,7 +42,7 @@ def _ends(loaded: Loaded, journal: Journal, record: Record) -> set[int]:
     """When its timeout and its heartbeat are due."""
     assert record.begun is not None
     ends = {record.begun.due}
-    if record.kind == "callback":
+    if record.kind == CALLBACK:
         operation, _ = callback_place(journal, loaded.header.gen, record.id)
         ends.add(expiry(record.begun, Inbox(loaded.inbox, set()), loaded.header.gen, operation) or 0)
     return ends
@@ -56,7 +55,7 @@ def open_callbacks(loaded: Loaded) -> dict[str, str]:
     for record in journal.records.values():
         operation, key = callback_place(journal, header.gen, record.id)
         known = record.done is not None or record.outcome is not None
-        waits = record.kind == "callback" and not known and header.live
+        waits = record.kind == CALLBACK and not known and header.live
         begun = record.begun
         if waits and begun is not None and key not in loaded.inbox:
             token = make_token(*header.key, operation, header.secret, limited=bool(begun.due or begun.value))

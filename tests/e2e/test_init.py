@@ -135,6 +135,22 @@ def test_its_own_test_passes_in_an_environment_of_its_own(tmp_path: Path, wheels
     assert "1 failed, 1 passed" in again.stdout, "its test can fail"
 
 
+def test_a_package_holds_all_of_the_application(tmp_path: Path) -> None:
+    """Packages and data too, also such as have a space in their name; not what belongs to the build or is hidden."""
+    starting_point.write(tmp_path, starting_point.files())
+    app, package = tmp_path / "app", tmp_path / "package"
+    wanted = ["__init__.py", "handler.py", "letters/__init__.py", "letters/de/first letter.txt", "letters/Makefile"]
+    for name in (*wanted[2:], ".env", "letters/.cache/x", "__pycache__/handler.pyc", "letters/__pycache__/x.pyc"):
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_text(name)
+    build = ["make", "build-Welcome", "PIP=true", f"ARTIFACTS_DIR={package}"]  # what pip does is the next test's
+    run = subprocess.run(build, capture_output=True, text=True, cwd=app)
+    assert run.returncode == 0, run.stdout + run.stderr
+    files = [path for path in package.rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(package / "app")) for path in files) == sorted(wanted)
+    assert (package / "app" / "letters" / "de" / "first letter.txt").read_text() == "letters/de/first letter.txt"
+
+
 def test_its_packages_are_built(tmp_path: Path, wheels: Path) -> None:
     starting_point.write(tmp_path, starting_point.files())
     run = sam("build", cwd=tmp_path, PIP_FIND_LINKS=str(wheels), PYTHONPATH="")

@@ -1,10 +1,14 @@
-"""What is built and installed: the wheel, its entry points, and what importing it loads."""
+"""What is built and installed: the wheel, the sdist, their entry points, and what importing the package loads."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -13,33 +17,123 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def built(root: Path, target: Path, what: str) -> Path:
+    """Built in the environment that runs the tests: no index is asked."""
+    code = f"import os, hatchling.build as b; os.chdir({str(root)!r}); print(b.build_{what}({str(target)!r}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return target / run.stdout.split()[-1]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Built in the environment that runs the tests: no index is asked."""
-    target = tmp_path_factory.mktemp("dist")
-    code = f"import os, hatchling.build as b; os.chdir({str(ROOT)!r}); print(b.build_wheel({str(target)!r}))"
-    built = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    return zipfile.ZipFile(target / built.stdout.split()[-1])
+    return zipfile.ZipFile(built(ROOT, tmp_path_factory.mktemp("wheel"), "wheel"))
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    names = wheel.namelist()
-    assert {name.partition("/")[0] for name in names} == {"durable_fn", "handlers_demo", names[-1].partition("/")[0]}
-    assert "durable_fn/py.typed" in names
-    assert "handlers_demo/order_fulfilment/event.json" in names
-    packed = {name for name in names if name.startswith("durable_fn/") and name.endswith(".py")}
-    assert packed == {str(path.relative_to(ROOT)) for path in (ROOT / "durable_fn").rglob("*.py")}
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Unpacked."""
+    target = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(built(ROOT, target, "sdist")) as archive:
+        archive.extractall(target, filter="data")
+    (root,) = (path for path in target.iterdir() if path.is_dir())
+    return root
+
+
+@pytest.fixture(scope="module")
+def site_packages(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pip makes of the wheel."""
+    target = tmp_path_factory.mktemp("site") / "site-packages"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    run = subprocess.run(
+        [*pip, "--no-deps", "--no-index", "--target", str(target), str(wheel.filename)], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return target
+
+
+def files(folder: Path) -> set[str]:
+    found = (path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(path.relative_to(ROOT / folder)) for path in found}
+
+
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    name = next(n for n in wheel.namelist() if n.endswith("METADATA"))
+    return HeaderParser().parsestr(wheel.read(name).decode())
+
+
+def test_the_wheel_holds_the_package_and_the_demos_in_it(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    demos = {f"demos/{name}" for name in files(Path("handlers_demo")) if not Path(name).name.startswith("test_")}
+    packed = {name.removeprefix("durable_fn/") for name in names if name.startswith("durable_fn/")}
+    assert packed == files(Path("durable_fn")) | demos
+    assert {"py.typed", "demos/order_fulfilment/event.json"} <= packed
+
+
+def test_nothing_but_the_package_is_installed(site_packages: Path) -> None:
+    """No `tests`, no `handlers_demo`: those names belong to whoever installs this."""
+    assert {path.name.partition("-")[0] for path in site_packages.iterdir()} == {"durable_fn", "bin"}
+    assert not list(site_packages.rglob("handlers_demo*"))
+
+
+def test_the_installed_command_plays_the_demos_that_came_along(site_packages: Path, tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DURABLE_FN_")}
+    environment |= {"PYTHONPATH": str(site_packages), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "durable_fn.cli", "demo"]
+    for more in (["--list", "--json"], ["--speed", "20"]):
+        run = subprocess.run([*command, *more], capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert run.returncode == 0, run.stdout + run.stderr
+        if "--json" in more:
+            assert {row["name"] for row in json.loads(run.stdout)} == {
+                path.parent.name for path in (ROOT / "handlers_demo").glob("*/handler.py")
+            }
+    handler = site_packages / "durable_fn" / "demos" / "order_fulfilment" / "handler.py"
+    assert f"The handler is {handler}." in run.stdout
+
+
+def test_an_editable_installation_is_the_checkout(tmp_path: Path) -> None:
+    with zipfile.ZipFile(built(ROOT, tmp_path, "editable")) as archive:
+        code = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert [archive.read(name).decode() for name in code] == [str(ROOT)]
+
+
+def test_the_sdist_is_all_that_a_wheel_is_made_of(sdist: Path, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    with zipfile.ZipFile(built(sdist, tmp_path, "wheel")) as archive:
+        assert sorted(archive.namelist()) == sorted(wheel.namelist())
+
+
+def test_the_sdist_holds_the_papers_and_the_tests(sdist: Path) -> None:
+    papers = {"LICENSE", "README.md", "CHANGELOG.md", "Makefile"}
+    assert papers | {"tests", "docs", "handlers_demo", "template.yaml"} <= {path.name for path in sdist.iterdir()}
+    assert not list((sdist / "durable_fn").glob("demos")), "their only source is handlers_demo"
+
+
+def test_the_licence_goes_along(wheel: zipfile.ZipFile, sdist: Path) -> None:
+    text = (ROOT / "LICENSE").read_text()
+    data = metadata(wheel)
+    assert (data["License-Expression"], data["License-File"]) == ("Apache-2.0", "LICENSE")
+    name = next(name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE"))
+    assert wheel.read(name).decode() == (sdist / "LICENSE").read_text() == text
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_links_of_the_project(wheel: zipfile.ZipFile) -> None:
+    urls = dict(row.split(", ", 1) for row in metadata(wheel).get_all("Project-URL") or [])
+    assert set(urls) == {"Source", "Issues", "Documentation", "Changelog"}
+    for url in urls.values():
+        source, _, path = url.partition("/blob/main/")
+        assert source.startswith(urls["Source"])
+        assert (ROOT / path).is_file() or not path, url
 
 
 def test_the_wheel_says_what_it_needs(wheel: zipfile.ZipFile) -> None:
-    name = next(n for n in wheel.namelist() if n.endswith("METADATA"))
-    data = HeaderParser().parsestr(wheel.read(name).decode())
+    data = metadata(wheel)
     assert data["Requires-Python"] == ">=3.11"
     needed = data.get_all("Requires-Dist") or []
     assert sorted(n.split(">=")[0] for n in needed if "extra ==" not in n) == ["boto3", "pydantic"]
     assert set(data.get_all("Provides-Extra") or []) >= {"cli", "testing"}
-    entries = wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
+    entries = wheel.read(next(n for n in wheel.namelist() if n.endswith("entry_points.txt"))).decode()
     assert "durable-fn = durable_fn.cli:main" in entries
     assert "durable_fn = durable_fn.testing.plugin" in entries
 

@@ -18,8 +18,9 @@ from ...types import ItemStatus
 from .. import causes, failures
 from ..dooms import doom_of
 from ..effects import Fork, Inside, Operation, Settle, Take
-from ..events import BEGUN, CANCELLED, FAILED, FANS, SUCCEEDED, Event
+from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event
 from ..fan import Fan, Strand
+from ..kinds import BRANCH, FANS
 from ..scope import Branch, Doom, Op
 from ..values import UNTYPED_ADAPTER, Adapter
 from .reading import check_adapter, recorded
@@ -199,4 +200,4 @@ def branch_cancelled(op: Op, strand: Strand, by: str) -> Event:
 
 
 def _end_of(op: Op, strand: Strand) -> Op:
-    return Op(op.scope, "branch", f"{op.id}/{strand.component}", strand.index, None)
+    return Op(op.scope, BRANCH, f"{op.id}/{strand.component}", strand.index, None)

@@ -17,6 +17,7 @@ from ..effects import Expire, Operation, Park, Settle, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event, component, escaped, key_part
 from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
 from ..journal import Record
+from ..kinds import WAIT
 from ..promises import callback_place, expiry
 from ..scope import Op, Scope
 from ..steps import StepPlan
@@ -31,8 +32,6 @@ _NO_HEARTBEAT = (
     "heartbeat_timeout="
 )
 _TIMED_OUT = "durable_fn.errors.CallbackTimeout"
-WAIT: Final = "wait"
-"""Kind of the operation that waits. Its value is the callback's id, so that it takes no other one's outcome on replay."""
 
 
 class Promise:

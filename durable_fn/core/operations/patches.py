@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..events import NO_PLACE, SUCCEEDED, component
+from ..kinds import PATCH
 from ..scope import Op, Scope
 
 
@@ -20,7 +21,7 @@ def patched(scope: Scope, change_id: str) -> bool:
         turn.journal.skip(record)
         turn.patches[change_id] = True
     elif scope.live:
-        turn.choose(scope, turn.record(Op(scope, "patch", id, NO_PLACE, None), SUCCEEDED, value="true"))
+        turn.choose(scope, turn.record(Op(scope, PATCH, id, NO_PLACE, None), SUCCEEDED, value="true"))
         turn.patches[change_id] = True
     else:
         turn.patches[change_id] = False

@@ -15,6 +15,7 @@ from .. import failures
 from ..current import apart
 from ..effects import Operation, Settle, Take
 from ..events import BEGUN, FAILED, operation_name
+from ..kinds import SLEEP, STEP
 from ..retry import RetryPolicy, asked
 from ..scope import Op, Scope
 from ..steps import StepPlan
@@ -51,7 +52,7 @@ def poll(
     while True:
         checks += 1
         try:
-            state = yield from part(inner.enter("step", plan.component), step, plan, check, (state,), {})
+            state = yield from part(inner.enter(STEP, plan.component), step, plan, check, (state,), {})
         finally:
             turn.pass_time(op.scope, inner.at)
         if _good(until, state):
@@ -60,7 +61,7 @@ def poll(
         if at is None:
             break
         try:
-            yield from part(inner.enter("sleep", "wait"), sleep, at)
+            yield from part(inner.enter(SLEEP, "wait"), sleep, at)
         finally:
             turn.pass_time(op.scope, inner.at)
     if done is not None and op.record is not None:
@@ -82,7 +83,7 @@ def _good(until: Callable[[Any], bool], state: Any) -> bool:
 def _next(op: Op, inner: Scope, every: Pace, state: Any, checks: int, due: int | None) -> int | None:
     """When the next check is due, at the latest when the time is over; None: there is none."""
     wait = op.turn.journal.records.get(inner.next_id("wait"))
-    if wait is not None and wait.kind == "sleep" and wait.begun is not None:
+    if wait is not None and wait.kind == SLEEP and wait.begun is not None:
         return wait.begun.due
     if due is not None and inner.at >= due:
         return None

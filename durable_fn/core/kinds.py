@@ -1,0 +1,101 @@
+"""The kinds of entries in the log, with a row each: what an operation of that kind means to a replay, a redrive and a history.
+
+A new operation needs a row here. Nothing else in the package knows a list of kinds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+STEP: Final = "step"
+SLEEP: Final = "sleep"
+CALLBACK: Final = "callback"
+WAIT: Final = "wait"
+"""For a callback. Its value is the callback's id, so that it takes no other one's outcome on replay."""
+SIGNAL: Final = "signal"
+POLL: Final = "poll"
+CALL: Final = "call"
+SEND: Final = "send"
+PATCH: Final = "patch"
+CHILD: Final = "child"
+PARALLEL: Final = "parallel"
+MAP: Final = "map"
+RACE: Final = "race"
+BRANCH: Final = "branch"
+TIMER: Final = "timer"
+THREAD: Final = "thread"
+END: Final = "end"
+STUCK: Final = "stuck"
+
+
+class Kind(NamedTuple):
+    """What is true of a kind."""
+
+    moves: bool = True
+    """An async handler goes on by its success or failure; else what it is made of moves it, or code asks for it by its id."""
+    called: bool = True
+    """Code of the handler makes it."""
+    optional: bool = False
+    """The code may stop asking for it."""
+    native: bool = False
+    """Only async handlers have it: it moved them besides operations."""
+    fan: bool = False
+    """It has branches."""
+    code: bool = False
+    """It runs handler code: what is inside are operations of the handler's own, which stay when it is tried again."""
+    walked: bool = False
+    """It has a last word, and operations before it that a replay walks all the same."""
+    consequence: bool = False
+    """Code ends it, which another line has moved."""
+    effect: bool = False
+    """It may have had an effect before it has a result."""
+    acts: bool = False
+    """Once it has begun or ended, it has done something outside."""
+    outside: bool = False
+    """It waits for somebody outside."""
+    renewed: Literal["never", "always", "retried"] = "never"
+    """Whether a redrive gives an open one its whole time again: "retried" means only where it is tried again."""
+    result: Literal["json", "id", "keyed"] = "json"
+    """How its value stands in the line: as JSON, a bare id, or JSON behind the key of the inbox entry."""
+
+
+KINDS: Final[dict[str, Kind]] = {
+    STEP: Kind(effect=True, acts=True),
+    SLEEP: Kind(),
+    CALLBACK: Kind(moves=False, effect=True, outside=True, renewed="always"),
+    WAIT: Kind(result="id"),  # each wait for a callback is an operation of its own
+    SIGNAL: Kind(outside=True, renewed="always", result="keyed"),
+    POLL: Kind(walked=True, renewed="retried"),
+    CALL: Kind(effect=True, acts=True, outside=True),
+    SEND: Kind(acts=True, result="id"),
+    PATCH: Kind(moves=False, optional=True),
+    CHILD: Kind(code=True, consequence=True),
+    PARALLEL: Kind(moves=False, fan=True, code=True),
+    MAP: Kind(moves=False, fan=True, code=True),
+    RACE: Kind(moves=False, fan=True, code=True),
+    BRANCH: Kind(called=False, code=True, consequence=True),
+    TIMER: Kind(native=True),
+    THREAD: Kind(native=True),
+    END: Kind(called=False, native=True),
+    STUCK: Kind(called=False, native=True),
+}
+
+FENCE: Final = "fence"
+HANDOVER: Final = "handover"
+BLANK: Final = "blank"
+GENERATION: Final = "generation"
+LINES: Final = frozenset({FENCE, HANDOVER, BLANK, GENERATION, "status", "rewind", "fork", "walked", "event"})
+"""Kinds of lines that are no operation's: see `events.NO_OPERATIONS`, and `events.fence` for those without an id."""
+
+# The columns, as sets: a replay asks them of every line.
+FANS: Final = frozenset(kind for kind, row in KINDS.items() if row.fan)
+CODE: Final = frozenset(kind for kind, row in KINDS.items() if row.code)
+WALKED: Final = frozenset(kind for kind, row in KINDS.items() if row.walked)
+MOVES: Final = frozenset(kind for kind, row in KINDS.items() if row.moves)
+CALLED: Final = frozenset(kind for kind, row in KINDS.items() if row.called)
+OPTIONAL: Final = frozenset(kind for kind, row in KINDS.items() if row.optional)
+NATIVE: Final = frozenset(kind for kind, row in KINDS.items() if row.native)
+CONSEQUENCES: Final = frozenset(kind for kind, row in KINDS.items() if row.consequence)
+EFFECTIVE: Final = frozenset(kind for kind, row in KINDS.items() if row.effect)
+ACTING: Final = frozenset(kind for kind, row in KINDS.items() if row.acts)
+OUTSIDE: Final = frozenset(kind for kind, row in KINDS.items() if row.outside)
