@@ -32,6 +32,20 @@ def _let_through_groups() -> None:
     asyncio.TaskGroup._is_base_error = is_base_error  # type: ignore[attr-defined]
 
 
+def _close_what_groups_refuse() -> None:
+    """Up to Python 3.12 a TaskGroup that shuts down refuses a coroutine and leaves it, never awaited; since 3.13 it closes it."""
+    known = asyncio.TaskGroup.create_task
+
+    def create_task(group: asyncio.TaskGroup, coro: Any, **kwargs: Any) -> Any:
+        try:
+            return known(group, coro, **kwargs)
+        except RuntimeError:
+            coro.close()
+            raise
+
+    asyncio.TaskGroup.create_task = create_task  # type: ignore[method-assign,assignment]
+
+
 def _let_through_timeouts() -> None:
     """Since Python 3.13 `asyncio.timeout` takes a subclass of CancelledError for its own doing, too, if its time was over before.
     Ours comes out of it as it is."""
@@ -46,6 +60,7 @@ def _let_through_timeouts() -> None:
 
 if sys.version_info < (3, 13):
     _let_through_groups()
+    _close_what_groups_refuse()
 else:
     _let_through_timeouts()
 

@@ -339,13 +339,14 @@ class Pump:
         raise self.mismatches.unasked(event)
 
     def _weigh(self, event: Event) -> None:
-        """Of a live line that rides along: could anything else have come in its place? Not in that of a consequence of lines; and
-        not of a time on record, but what comes from outside or from bodies: of the times the same is the first again."""
-        if event.kind in CONSEQUENCES or event.id in self.line.held:
+        """Of a live line that rides along: could anything else have come in its place? Not what is in line behind a consequence
+        of lines, for that is another one; and not another time in that of one on record: the same is the first again."""
+        if event.id in self.line.held:
             return
         others = self.agenda.listening if event is self._on_time else not self.agenda.empty
         at_work = self.bodies.at_work or self.bodies.waiting or self.threads
-        if others or at_work or self.line.events[-1] is not event:
+        behind = event.kind not in CONSEQUENCES and self.line.events[-1] is not event
+        if others or at_work or behind:
             self.decided = event
 
     # -- what comes for the first time -----------------------------------------------------------------------------

@@ -1125,3 +1125,22 @@ def test_a_redrive_leaves_alone_what_a_fan_that_was_over_had_tolerated() -> None
         runner.advance(1000)
         assert execution.status == "SUCCEEDED"
     assert EFFECTS == ["1", "2"]
+
+
+def test_what_a_group_refuses_that_shuts_down_is_not_awaited_by_anybody() -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> str:
+        async def fails() -> None:
+            raise ValueError
+
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails())
+                try:
+                    await ctx.sleep(10)
+                finally:
+                    with contextlib.suppress(RuntimeError):
+                        group.create_task(ctx.sleep(1))
+        return "went on"
+
+    assert result_of(handler) == "went on"
