@@ -197,6 +197,24 @@ class ExecutionConflict(DurableError):
         self.execution_id = execution_id
 
 
+class FormatError(ExecutionConflict):
+    """The execution's journal has another format than this version of durable_fn reads and writes. Nothing of it was read.
+
+    While it is under way it stays SUSPENDED with this error shown, and is tried again with growing delays (up to an hour), so
+    that the version which wrote it picks it up. `terminate` and `purge` work on it.
+    """
+
+    def __init__(self, text: str, *, execution_id: str, written: int, expected: int) -> None:
+        super().__init__(text, execution_id=execution_id)
+        self.written = written
+        self.expected = expected
+
+    @property
+    def data(self) -> dict[str, int]:
+        """The two as JSON shows them."""
+        return {"written": self.written, "expected": self.expected}
+
+
 class ExecutionStalled(DurableError):
     """Several invocations in a row died without committing anything, so the execution was ended as FAILED.
 

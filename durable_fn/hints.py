@@ -16,6 +16,16 @@ def send_hint(backend: Backend, header: Header, now: int) -> None:
     send(backend, Hint(header.id, header.run, header.fn, header.due or now), now)
 
 
+def wake(backend: Backend, header: Header, already: int | None) -> None:
+    """Sent after the state is written, and once per due time: a message for a time that is still ahead is out."""
+    if header.due is None or header.timer is not None:
+        return
+    now = backend.clock.now()
+    if already == header.due and header.due > now:
+        return
+    send_hint(backend, header, now)
+
+
 def send_told(backend: Backend, note: Note, now: int) -> None:
     """For the execution that an end was told to."""
     send(backend, Hint(note.waiting.id, note.waiting.run, note.fn, note.now), now)

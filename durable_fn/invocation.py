@@ -5,7 +5,6 @@ The order of requests and what a failed condition means are the protocol's; its 
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .core import causes, failures
 from .core.documents import from_outside
+from .core.foreign import foreign
 from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
 from .core.inputs import admitted
@@ -21,6 +21,7 @@ from .core.retention import OF_FUNCTION
 from .core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
 from .errors import ExecutionCancelled, ExecutionTimedOut, NonDeterminismError, SerializationError
 from .fronts.session import Session
+from .holding import hold, prolonged
 from .ports import Backend, Loaded
 from .settlement import Outcome, Settlement
 from .starting import check_annotations, check_same, read_input, terms_of
@@ -30,12 +31,8 @@ if TYPE_CHECKING:
     from .handler import DurableFunction
     from .hooks import InvocationInfo
 
-_log = logging.getLogger("durable_fn")
-
 WAIT_IN_PLACE_MS: Final = 3000
 """A message that comes this much too early, or finds a lease that ends so soon, waits instead of being lost."""
-_FIRST_STRIKE_MS: Final = 30_000
-_LONGEST_STRIKE_MS: Final = 3_600_000
 _RELOADS: Final = 20
 
 
@@ -118,6 +115,9 @@ class Invocation:
         return after
 
     def _run(self, header: Header, lease: Lease) -> Header:
+        error = foreign(header)
+        if error is not None:
+            return self._held(header, error)
         took_over = header.prev_lease != 0
         for _ in range(_RELOADS):
             loaded = self._load(header)
@@ -145,6 +145,11 @@ class Invocation:
             if header.status != "RUNNING":
                 return header
         return settlement.make_way(f"the inbox of {header.id!r} moved {_RELOADS} times")
+
+    def _held(self, header: Header, why: Exception) -> Header:
+        """It was taken, and nothing of it was read."""
+        edition = prolonged(self.backend, self._limited(header))
+        return hold(self.backend, header, self.writer, why, fenced=header.prev_lease == 0, edition=edition)
 
     def _load(self, header: Header) -> Loaded | None:
         """No read where the header shows that nothing can be there yet."""
@@ -237,23 +242,15 @@ class Invocation:
         if isinstance(reason, Suspension):
             return Outcome(None, due=reason.due)
         if isinstance(reason, NonDeterminismError):
-            return self._mismatched(turn, reason)
+            return Outcome(None, held=reason)
         if isinstance(reason, Held):
-            return self._mismatched(turn, reason.error)
+            return Outcome(None, held=reason.error)
         raise reason
-
-    def _mismatched(self, turn: Turn, error: NonDeterminismError | SerializationError) -> Outcome:
-        """Stays suspended with the error shown, and is tried again later: a fixed deployment picks it up."""
-        turn.pending.clear()
-        strikes = turn.header.strikes + 1
-        delay = min(_FIRST_STRIKE_MS * 2 ** (strikes - 1), _LONGEST_STRIKE_MS) if strikes < 20 else _LONGEST_STRIKE_MS
-        _log.error("%s", error)
-        return Outcome(None, due=self.backend.clock.now() + delay, error=error, strikes=strikes)
 
     def _returned(self, turn: Turn, value: Any) -> Outcome:
         leftover = turn.leftover()
         if leftover is not None:
-            return self._mismatched(turn, leftover)
+            return Outcome(None, held=leftover)
         what = f"the result of {self.function.name!r}"
         try:
             text = self.function.result_adapter.result(value, what, turn.terms)
@@ -267,7 +264,7 @@ class Invocation:
     def _raised(self, turn: Turn, error: Exception | ExecutionCancelled) -> Outcome:
         leftover = turn.leftover()
         if leftover is not None:
-            return self._mismatched(turn, leftover)
+            return Outcome(None, held=leftover)
         self.raised = error
         told = failures.capture(error)
         failure = failures.encode(replace(told, causes=causes.behind(turn, error)))
@@ -285,7 +282,7 @@ class Invocation:
 
     def _renewed(self, turn: Turn, renewed: Renewed) -> Outcome:
         leftover = turn.leftover()
-        return self._mismatched(turn, leftover) if leftover is not None else Outcome(None, renewal=renewed)
+        return Outcome(None, held=leftover) if leftover is not None else Outcome(None, renewal=renewed)
 
     # -- how it stands ---------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from .core.effects import NOT_THERE, Launch
+from .core.foreign import require_own
 from .core.header import Header, Key, Note, Refusal
 from .core.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
 from .core.values import UNTYPED_ADAPTER
@@ -46,7 +47,13 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
 def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
     """Only an execution that was started before and that somebody made go on, or that ended well since."""
     there = backend.store.get(asked.id)
-    if there is None or there.fn != asked.fn or there.input_hash != digest(asked.input.sent) or there.cancel:
+    if (
+        there is None
+        or there.foreign
+        or there.fn != asked.fn
+        or there.input_hash != digest(asked.input.sent)
+        or there.cancel
+    ):
         return NOT_THERE
     if not there.live:
         return outcome(there) if there.status == "SUCCEEDED" else NOT_THERE
@@ -54,7 +61,9 @@ def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
 
 
 def _awaited(backend: Backend, there: Header, wanted: str) -> str | None:
-    """Makes it tell its end to who is `wanted`. It tells one execution only, whichever of its operations wait."""
+    """Makes it tell its end to who is `wanted`. It tells one execution only, whichever of its operations wait. One of another
+    format is FormatError: neither could read the other's words."""
+    require_own(there)
     while there.live and not _same(there.parent, wanted, "id", "run", "gen", "key"):
         if there.parent is not None and not _same(there.parent, wanted, "id", "run", "gen"):
             raise ExecutionConflict(
@@ -110,7 +119,7 @@ def outcome(header: Header) -> str:
 
 def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: str) -> None:
     """Asks an execution to end, if it is one that this parent made."""
-    there = backend.store.get(id)
+    there = backend.store.head(id)
     if there is not None and there.run == derived_run(parent, id, "call"):
         cancel(backend, id, reason, writer)
 
@@ -118,7 +127,7 @@ def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: s
 def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header | Refusal | None:
     """Asks it to end. None: there is no such execution. Asked twice, or finished, it has no effect."""
     while True:
-        header = backend.store.get(id)
+        header = backend.store.head(id)
         if header is None or not header.live or header.cancel:
             return header
         now = backend.clock.now()

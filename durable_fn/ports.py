@@ -91,11 +91,17 @@ class JournalStore(Protocol):
     def get(self, id: str) -> Header | None:
         """Strongly consistent, with `input`, `result` and `error` filled in."""
 
+    def head(self, id: str) -> Header | None:
+        """Strongly consistent. No value is read: they are as they are stored, or None."""
+
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         """`input` may be None where it is kept in an item of its own: then `load` brings it."""
 
     def load(self, key: Key) -> Loaded | None:
         """Header, log and inbox of this run and generation, the header with `input`. None if the run is gone."""
+
+    def tail(self, header: Header) -> int:
+        """The sequence number behind the end of the log. No value is read."""
 
     def append(self, header: Header, segment: Segment) -> bool:
         """Put, if the sequence number is free. True if this writer's segment stands there now, False if another's does."""
@@ -123,7 +129,7 @@ class JournalStore(Protocol):
         self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
     ) -> Header | Refusal:
         """Ends a live execution from outside. The segment at the end of its log fences the owner. Refusal("moved"): the log
-        has grown."""
+        has grown. No value is read: in what is returned they are as in `head`."""
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         """A live execution gets somebody to tell its end to; `header.parent` is who was there when it was looked at.
@@ -135,6 +141,9 @@ class JournalStore(Protocol):
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """Writes what `edition` says under its own name, and stamps the header's input and these entries with its horizon. None
         of it is seen before a suspend makes it count, so a copy of a request that comes late changes nothing."""
+
+    def prolong(self, header: Header, horizon: int) -> None:
+        """Stamps all that belongs to this run but its header with a later time. Nothing of it is read, or needs to be known."""
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         """A finished execution is PENDING and due again; the segment says what of its log is forgotten."""

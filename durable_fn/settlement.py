@@ -10,12 +10,12 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .core import failures
 from .core.events import SUCCEEDED, beginning
 from .core.header import Ending, Header, Note, Parking, Refusal, Renewal
 from .core.journal import Segment
 from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
-from .hints import send_hint, send_told
+from .hints import send_told, wake
+from .holding import hold
 
 if TYPE_CHECKING:
     from .core.turn import Renewed
@@ -26,13 +26,12 @@ _log = logging.getLogger("durable_fn")
 
 
 class Outcome(NamedTuple):
-    """How the handler's run ended. `ending` None: it waits, and `due` says for what time; `renewal`: what it goes on with as the
-    next generation."""
+    """How the handler's run ended. `ending` None: it waits, and `due` says for what time; `held`: why it cannot go on;
+    `renewal`: what it goes on with as the next generation."""
 
     ending: Ending | None
     due: int | None = None
-    error: BaseException | None = None
-    strikes: int = 0
+    held: Exception | None = None
     renewal: Renewed | None = None
 
 
@@ -49,9 +48,10 @@ class Settlement:
     def settle(self, outcome: Outcome) -> Header:
         """Finished, or parked."""
         session, turn = self._session, self._turn
+        if outcome.held is not None:
+            return self._hold(outcome.held)
         if outcome.ending is None:
-            if outcome.error is None:
-                turn.tell_walked()
+            turn.tell_walked()
             session.write(session.take())
             return self._park(outcome)
         turn.report_batches()
@@ -105,7 +105,7 @@ class Settlement:
         if isinstance(reply, Refusal):
             return self._moved(reply, "continue as new")
         self._session.report(self._session.take())  # that there is a next generation says that these are over
-        self._hint(reply, already=None)
+        wake(self._backend, reply, None)
         return reply
 
     def make_way(self, why: str) -> Header:
@@ -114,18 +114,22 @@ class Settlement:
         _log.info("execution %r makes way: %s", turn.header.id, why)
         reply = self._store.suspend(turn.header, turn.writer, Parking(now, now, None))
         if isinstance(reply, Header):
-            self._hint(reply, already=None)
+            wake(self._backend, reply, None)
             return reply
         return reply.header or turn.header
+
+    def _hold(self, why: Exception) -> Header:
+        """What this run of the code recorded is not written."""
+        turn = self._turn
+        turn.pending.clear()
+        edition = self._keep()
+        return hold(self._backend, turn.header, turn.writer, why, fenced=True, custom=turn.custom, edition=edition)
 
     # -- a wait ----------------------------------------------------------------------------------------------------
 
     def _park(self, outcome: Outcome) -> Header:
         """Suspends; a moved inbox means something arrived."""
         turn = self._turn
-        error = None
-        if outcome.error is not None:
-            error = failures.encode(failures.capture(outcome.error))
         edition = self._keep()
         keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
         if outcome.due is None or outcome.due > keep:  # it is only to be woken so that its items live on: no message
@@ -134,11 +138,11 @@ class Settlement:
             due, hint, timer = outcome.due, outcome.due, None
         # A yield waits for nothing: to go on in this invocation because something came would begin a body with no time left.
         seen = turn.seen if due > self._backend.clock.now() else None
-        parking = Parking(due, hint, seen, error, outcome.strikes, turn.custom, timer, edition)
+        parking = Parking(due, hint, seen, custom=turn.custom, timer=timer, edition=edition)
         reply = self._store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Refusal):
             return self._moved(reply, "suspend")
-        self._hint(reply, already=turn.header.hint)
+        wake(self._backend, reply, turn.header.hint)
         return reply
 
     def _moved(self, refusal: Refusal, what: str) -> Header:
@@ -170,15 +174,6 @@ class Settlement:
         if chunks or entries:
             self._store.keep(turn.header, edition, chunks, entries)
             turn.inbox.stamp(entries, edition.horizon)
-
-    def _hint(self, header: Header, already: int | None) -> None:
-        """Sent after the state is written, and once per due time: a message for a time that is still ahead is out."""
-        if header.due is None or header.timer is not None:
-            return
-        now = self._backend.clock.now()
-        if already == header.due and header.due > now:
-            return
-        send_hint(self._backend, header, now)
 
 
 def _note(header: Header, writer: str, ending: Ending) -> Note | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .core.documents import from_outside
 from .core.durations import aware
+from .core.foreign import require_own
 from .core.header import Header
 from .core.ids import checked_id, new_id
 from .core.inputs import Input, arrived
@@ -156,6 +157,7 @@ def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter
         )
     if there.input_hash == wanted.input_hash:
         return
+    require_own(there)  # its input cannot be compared otherwise
     full = there if there.input is not None else backend.store.get(id)
     if full is None or full.input is None or not _same(adapter, full.input, wanted.input or ""):
         raise ExecutionConflict(

@@ -97,17 +97,17 @@ def using(backend: Backend) -> Iterator[None]:
         _override.reset(token)
 
 
-def from_environment() -> Backend:
-    """By DURABLE_FN_BACKEND=sqlite:///path, else AWS by DURABLE_FN_TABLE and its companions."""
+def from_environment(*, read_only: bool = False) -> Backend:
+    """By DURABLE_FN_BACKEND=sqlite:///path, else AWS by DURABLE_FN_TABLE and its companions. `read_only`: see `sqlite`."""
     url = os.environ.get(BACKEND_VARIABLE, "")
     if url:
-        return sqlite_from_url(url)
+        return sqlite_from_url(url, read_only=read_only)
     from .backends.aws import connect
 
     return connect(_codec)
 
 
-def sqlite_from_url(url: str) -> Backend:
+def sqlite_from_url(url: str, *, read_only: bool = False) -> Backend:
     """`sqlite:///relative.db`, `sqlite:////absolute.db`, with `?synchronous=normal` for speed over power cuts."""
     parts = urlsplit(url)
     path = unquote(parts.path.removeprefix("/"))
@@ -117,11 +117,12 @@ def sqlite_from_url(url: str) -> Backend:
     unknown = set(options) - {"synchronous"}
     if unknown:
         raise RuntimeError(f"{BACKEND_VARIABLE} has unknown options {sorted(unknown)}; known: synchronous")
-    return sqlite(path, synchronous=options.get("synchronous", "full"))
+    return sqlite(path, synchronous=options.get("synchronous", "full"), read_only=read_only)
 
 
-def sqlite(path: str, *, synchronous: str = "full") -> Backend:
-    """An embedded journal in a file, or in memory with ":memory:"."""
+def sqlite(path: str, *, synchronous: str = "full", read_only: bool = False) -> Backend:
+    """An embedded journal in a file, or in memory with ":memory:". `read_only`: a file that is there is looked at, and neither
+    made nor changed. RuntimeError says what is wrong with a file, a schema of another version included."""
     import sqlite3
 
     from .backends.packed import PackedStore
@@ -129,7 +130,7 @@ def sqlite(path: str, *, synchronous: str = "full") -> Backend:
     from .clocks import SystemClock
 
     try:
-        store = SQLiteStore(path, synchronous=synchronous)
+        store = SQLiteStore(path, synchronous=synchronous, read_only=read_only)
     except (OSError, sqlite3.Error) as error:
         raise RuntimeError(
             f"cannot open the journal {path!r}: {error}; name a file that is a journal or does not exist yet, in a "

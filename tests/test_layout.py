@@ -30,8 +30,9 @@ ALLOWED = {
     "codecs": {"backends"},
     "wiring": {"ports", "clocks", "backends", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
-    "settlement": {"core", "fronts", "handler", "hints", "launching"},  # fronts, handler: for checkers only
-    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "settlement", "hooks"},
+    "holding": {"core", "ports", "hints"},
+    "settlement": {"core", "fronts", "handler", "hints", "holding", "launching"},  # fronts, handler: for checkers only
+    "invocation": {"errors", "types", "core", "ports", "fronts", "handler", "starting", "holding", "settlement", "hooks"},
     "http_events": set(),
     "triggers": {
         "errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "invocation", "http_events", "wiring",

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
+import time
 from typing import Any
 
 import pytest
 
-from durable_fn import AsyncDurableContext, Completion, DurableContext, DurableFunction, RetryPolicy, durable, step
+from durable_fn import (
+    AsyncDurableContext,
+    Completion,
+    DurableClient,
+    DurableContext,
+    DurableFunction,
+    RetryPolicy,
+    current_step,
+    durable,
+    step,
+)
+from durable_fn.core.current import current_scope
 from durable_fn.errors import CallbackError, CallError, ExecutionCancelled, ExecutionTimedOut, StepError
 from tests.effects import EFFECTS
 from tests.worlds import World
@@ -652,3 +665,120 @@ def test_the_parent_of_a_terminated_child_is_told_or_it_is_not_terminated(world:
     assert not delivered, "no request of its own"
     world.advance(100)
     assert world.client.result(id) == "TERMINATED"
+
+
+# -- branches that gave signals back -------------------------------------------------------------------------------
+
+
+def signal_itself(value: int) -> None:
+    DurableClient.from_env().signal(current_step().execution_id, "s", value)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_branch_that_gave_its_signal_back_waits_again(world: World, kept: bool) -> None:
+    """Another branch may have it since, and keeps it: no signal is handed out twice."""
+
+    @durable(name="gives")
+    def gives(event: Any, ctx: DurableContext) -> Any:
+        def took(c: DurableContext) -> str:
+            value: str = c.wait_for_signal("s")
+            c.sleep(10)
+            c.sleep(50)
+            return c.step(work, f"took {value}")
+
+        def breaks(c: DurableContext) -> str:
+            c.sleep(20)
+            return c.step(work, "broken")
+
+        def inner(c: DurableContext) -> list[str]:
+            return c.parallel([took, breaks]).results
+
+        def keeps(c: DurableContext) -> str:
+            c.sleep(30)
+            return c.step(work, f"kept {c.wait_for_signal('s')}") if kept else "nothing"
+
+        ctx.step(signal_itself, 1)
+        return ctx.parallel([inner, keeps], completion=Completion.all_settled()).results
+
+    BROKEN.add("broken")
+    id = world.run(gives, None)
+    assert world.client.describe(id).status == "FAILED"
+    assert (["broken", "kept 1"] if kept else ["broken"]) == EFFECTS
+    assert again(world, id) == (["broken"] if kept else ["broken", "took 1"])
+    if kept:
+        world.client.signal(id, "s", 2)
+        world.advance(55)
+        assert EFFECTS[-1] != "took 2", "what came behind the wait is done anew"
+        world.advance(10)
+        assert EFFECTS[-1] == "took 2"
+    took = "took 2" if kept else "took 1"
+    assert world.client.result(id) == [[took, "broken"], "kept 1" if kept else "nothing"]
+
+
+def test_a_branch_that_ended_too_late_is_decided_again(world: World) -> None:
+    """Its end says that it was cancelled: that is forgotten with the end of its fan."""
+
+    @durable(name="late")
+    def late(event: Any, ctx: DurableContext) -> Any:
+        def slow(c: DurableContext) -> str:
+            begun.set()
+            scope = current_scope.get()
+            while BROKEN and scope is not None and scope.branch.doom is None:
+                time.sleep(0.001)  # until the other has failed
+            return "slow"
+
+        def breaks(c: DurableContext) -> str:
+            assert begun.wait(10)
+            return c.step(work, "broken")
+
+        return ctx.parallel([slow, breaks]).results
+
+    begun = threading.Event()
+    BROKEN.add("broken")
+    id = world.run(late, None)
+    assert world.client.describe(id).status == "FAILED"
+    ended = [(e.kind, e.entry.split("\t")[3]) for e in world.client.history(id) if e.id == "parallel/0"]
+    assert ended == [("branch", "C")]
+    assert again(world, id) == ["broken"]
+    assert world.client.result(id) == ["slow", "broken"]
+
+
+def test_a_cancelled_execution_goes_on_with_the_signals_that_its_branches_gave_back(world: World) -> None:
+    @durable(name="stopped")
+    def stopped(event: Any, ctx: DurableContext) -> Any:
+        def took(c: DurableContext) -> str:
+            value = c.wait_for_signal("s")
+            c.sleep(50)
+            return c.step(work, f"took {value}")
+
+        return sorted(ctx.parallel([took, took, lambda c: c.wait_for_signal("t")]).results)
+
+    id = world.run(stopped, None)
+    world.client.signal(id, "s", 1)
+    world.client.signal(id, "s", 2)
+    world.advance(10)
+    world.client.cancel(id)
+    world.advance(10)
+    assert world.client.describe(id).status == "CANCELLED"
+    assert again(world, id) in (["took 1", "took 2"], ["took 2", "took 1"])
+    world.client.signal(id, "t", "and t")
+    world.advance(10)
+    assert world.client.result(id) == ["and t", "took 1", "took 2"]
+
+
+def test_of_a_race_that_is_decided_nothing_is_tried_again(world: World) -> None:
+    @durable(name="decided")
+    def decided(event: Any, ctx: DurableContext) -> Any:
+        def took(c: DurableContext) -> Any:
+            return [c.wait_for_signal("s"), c.sleep(1000)]
+
+        ctx.step(signal_itself, 1)
+        won, _ = ctx.race({"took": took, "short": lambda c: c.sleep(20)})
+        value = ctx.wait_for_signal("s")
+        return [won, ctx.step(work, f"used {value}"), ctx.step(work, "broken")]
+
+    BROKEN.add("broken")
+    id = world.run(decided, None)
+    assert EFFECTS == ["used 1", "broken"]
+    assert again(world, id) == ["broken"]
+    assert world.client.result(id) == ["short", "used 1", "broken"]

@@ -136,7 +136,8 @@ def _inflated(data: bytes, id: str) -> bytes:
 
 
 class PackedStore:
-    """A JournalStore whose texts go through a packing. Everything else is the store's."""
+    """A JournalStore whose texts go through a packing. Everything else is the store's. Of an execution of another format what
+    is there stays as it is, and what is put there, which every version reads, is not packed."""
 
     def __init__(self, store: JournalStore, codec: Codec | None = None, blobs: BlobStore | None = None) -> None:
         self.store = store
@@ -158,19 +159,25 @@ class PackedStore:
 
     # -- in --------------------------------------------------------------------------------------------------------
 
-    def _in(self, text: str | None, key: Key) -> Any:
-        return None if text is None else self.packing.pack(text, key.id, key.run)
+    def _in(self, text: str | None, header: Header) -> Any:
+        return text if text is None or header.foreign else self.packing.pack(text, header.id, header.run)
 
-    def _segment(self, segment: Segment, key: Key) -> Segment:
-        return segment._replace(body=self._in(segment.body, key))
+    def _segment(self, segment: Segment, header: Header) -> Segment:
+        return segment._replace(body=self._in(segment.body, header))
 
-    def _entry(self, entry: Entry, key: Key) -> Entry:
-        return entry._replace(body=self._in(entry.body, key))
+    def _entry(self, entry: Entry, header: Header) -> Entry:
+        return entry._replace(body=self._in(entry.body, header))
 
-    def _ending(self, ending: Ending, key: Key) -> Ending:
-        return ending._replace(
-            result=self._in(ending.result, key), error=self._in(ending.error, key), custom=self._in(ending.custom, key)
-        )
+    def _note(self, note: Note | None, header: Header) -> Note | None:
+        """For another execution, which is of the same format."""
+        if note is None or header.foreign:
+            return note
+        body = self.packing.pack(note.entry.body, note.waiting.id, note.waiting.run)
+        return note._replace(entry=note.entry._replace(body=body))
+
+    def _ending(self, ending: Ending, header: Header) -> Ending:
+        packed = {name: self._in(getattr(ending, name), header) for name in ("result", "error", "custom")}
+        return ending._replace(**packed)
 
     # -- out -------------------------------------------------------------------------------------------------------
 
@@ -178,7 +185,7 @@ class PackedStore:
         """A header, or the one in a refusal, with its values as they were given."""
         if isinstance(reply, Refusal):
             return reply if reply.header is None else reply._replace(header=self._out(reply.header))
-        if not isinstance(reply, Header):
+        if not isinstance(reply, Header) or reply.foreign:
             return reply
         names = ("input", "result", "error", "custom")
         packed: dict[str, Any] = {
@@ -192,8 +199,7 @@ class PackedStore:
     # -- the port --------------------------------------------------------------------------------------------------
 
     def create(self, header: Header) -> Header | Refusal:
-        key = header.key
-        return self._out(self.store.create(replace(header, input=self._in(header.input, key))))  # type: ignore[no-any-return]
+        return self._out(self.store.create(replace(header, input=self._in(header.input, header))))  # type: ignore[no-any-return]
 
     def get(self, id: str) -> Header | None:
         return self._out(self.store.get(id))  # type: ignore[no-any-return]
@@ -212,52 +218,48 @@ class PackedStore:
         return Loaded(self._out(loaded.header), tail, inbox, copied, loaded.horizon)
 
     def append(self, header: Header, segment: Segment) -> bool:
-        return self.store.append(header, self._segment(segment, header.key))
+        return self.store.append(header, self._segment(segment, header))
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
-        return self._out(self.store.decide(header, self._segment(segment, header.key), seen))  # type: ignore[no-any-return]
+        return self._out(self.store.decide(header, self._segment(segment, header), seen))  # type: ignore[no-any-return]
 
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
-        key = header.key
-        packed = parking._replace(error=self._in(parking.error, key), custom=self._in(parking.custom, key))
+        packed = parking._replace(error=self._in(parking.error, header), custom=self._in(parking.custom, header))
         return self._out(self.store.suspend(header, writer, packed))  # type: ignore[no-any-return]
 
     def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
-        packed = None if note is None else note._replace(entry=self._entry(note.entry, note.waiting))
-        return self._out(self.store.complete(header, writer, self._ending(ending, header.key), packed))  # type: ignore[no-any-return]
+        packed = self._ending(ending, header), self._note(note, header)
+        return self._out(self.store.complete(header, writer, *packed))  # type: ignore[no-any-return]
 
     def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
-        return self._out(self.store.deliver(header, self._entry(entry, header.key), now))  # type: ignore[no-any-return]
+        return self._out(self.store.deliver(header, self._entry(entry, header), now))  # type: ignore[no-any-return]
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
-        return self._out(self.store.expire(header, writer, self._entry(entry, header.key), seen))  # type: ignore[no-any-return]
+        return self._out(self.store.expire(header, writer, self._entry(entry, header), seen))  # type: ignore[no-any-return]
 
     def terminate(
         self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
     ) -> Header | Refusal:
-        key = header.key
-        packed = None if note is None else note._replace(entry=self._entry(note.entry, note.waiting))
-        ending, tombstone = self._ending(ending, key), self._segment(tombstone, key)
-        return self._out(self.store.terminate(header, ending, tombstone, packed))  # type: ignore[no-any-return]
+        packed = self._ending(ending, header), self._segment(tombstone, header), self._note(note, header)
+        return self.store.terminate(header, *packed)
 
     def adopt(self, header: Header, parent: str) -> Header | Refusal:
         return self._out(self.store.adopt(header, parent))  # type: ignore[no-any-return]
 
     def leave(self, header: Header, entries: list[Entry]) -> None:
-        self.store.leave(header, [self._entry(entry, header.key) for entry in entries])
+        self.store.leave(header, [self._entry(entry, header) for entry in entries])
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """What lies in blobs is put there again, so that a lifecycle rule counts from now."""
-        key = header.key
-        packed = replace(header, input=self._in(header.input, key))
-        self.store.keep(packed, edition, [self._in(c, key) for c in chunks], [self._entry(e, key) for e in entries])
+        packed = replace(header, input=self._in(header.input, header))
+        entries = [self._entry(entry, header) for entry in entries]
+        self.store.keep(packed, edition, [self._in(chunk, header) for chunk in chunks], entries)
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
-        return self._out(self.store.revive(header, self._segment(segment, header.key), now))  # type: ignore[no-any-return]
+        return self._out(self.store.revive(header, self._segment(segment, header), now))  # type: ignore[no-any-return]
 
     def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
-        key = header.key
-        packed = renewal._replace(input=self._in(renewal.input, key), segment=self._segment(renewal.segment, key))
+        packed = renewal._replace(input=self._in(renewal.input, header), segment=self._segment(renewal.segment, header))
         return self._out(self.store.renew(header, writer, packed))  # type: ignore[no-any-return]
 
     def executions(
@@ -272,6 +274,15 @@ class PackedStore:
                 yield opened
 
     # Nothing of theirs is packed, and what is not needed is not unpacked.
+
+    def head(self, id: str) -> Header | None:
+        return self.store.head(id)
+
+    def tail(self, header: Header) -> int:
+        return self.store.tail(header)
+
+    def prolong(self, header: Header, horizon: int) -> None:
+        self.store.prolong(header, horizon)
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         return self.store.postpone(id, seen_due, now, due)

@@ -165,9 +165,13 @@ def history(id: IdArgument, backend: BackendOption = None, json: JsonOption = Fa
 
 
 def _client(backend: str | None) -> DurableClient:
+    """To look with: it makes no file."""
     from ..wiring import from_environment, sqlite_from_url
 
-    return _ask(lambda: DurableClient(sqlite_from_url(backend) if backend else from_environment()))
+    def reading() -> DurableClient:
+        return DurableClient(sqlite_from_url(backend, read_only=True) if backend else from_environment(read_only=True))
+
+    return _ask(reading)
 
 
 def _ask(question: Callable[[], T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.foreign import foreign
 from ..core.header import Header, Refusal
 from ..core.inbox import NO_HEARTBEAT, TIMEOUT, beat_prefix, callback_key, entry, numbered, settled
 from ..core.journal import Journal
@@ -62,12 +63,15 @@ class Callbacks:
     def _found(self, token: str) -> tuple[Header, Token]:
         """What a token stands for. One error for all that is wrong with it: it tells a guesser nothing."""
         found = parse(token)
-        header = self._executions.store.get(found.id) if found is not None else None
+        header = self._executions.store.head(found.id) if found is not None else None
         if found is None or header is None or header.run != found.run or not is_genuine(found, header.secret):
             raise CallbackError(
                 "unknown callback token: it was changed on its way, or its execution is gone; take it again from where it was "
                 "handed out"
             )
+        error = foreign(header)
+        if error is not None:
+            raise CallbackError(str(error))
         if header.gen != found.gen:
             raise CallbackError("the execution went on as a new generation, and the callback is closed")
         return header, found

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from ..core import failures
 from ..core.durations import milliseconds
 from ..core.events import component
+from ..core.foreign import require_own
 from ..core.header import Header
 from ..core.history import whole_history
 from ..core.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
@@ -110,9 +111,8 @@ class DurableClient:
 
     def history(self, id: str) -> builtins.list[HistoryEvent]:
         """All journal entries, in journal order, between the start and the end of the execution (kind "execution")."""
-        header = self._executions.header(id)
-        loaded = self._executions.store.load(header.key)
-        return whole_history(header, loaded.segments) if loaded is not None else []
+        loaded = self._executions.loaded(id)
+        return whole_history(loaded.header, loaded.segments)
 
     def list(
         self,
@@ -129,13 +129,14 @@ class DurableClient:
     # -- steering --------------------------------------------------------------------------------------------------
 
     def signal(self, id: str, name: str, payload: object = None) -> None:
-        """Durable when it returns. A finished execution: ExecutionConflict."""
+        """Durable when it returns. A finished execution: ExecutionConflict. One whose journal has another format: FormatError."""
         component(name)
         text = to_plain_json(payload)
         check_fits(self._executions.store, text, f"the payload of signal {name!r}")
         by = writer()
         while True:
-            header = self._executions.header(id)
+            header = self._executions.head(id)
+            require_own(header)
             reply = self._executions.deliver(header, entry(numbered(signal_prefix(name), header.n, by), by, text))
             if isinstance(reply, Header):
                 return
@@ -161,7 +162,7 @@ class DurableClient:
 
     def cancel(self, id: str, reason: str | None = None) -> None:
         """Asks. Compensations run, then CANCELLED. Finished: no effect."""
-        self._executions.header(id)
+        self._executions.head(id)
         request_cancel(self._executions.backend, id, failures.readable(reason or "") or None, writer())
 
     def terminate(self, id: str, reason: str | None = None) -> None:

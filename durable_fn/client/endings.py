@@ -15,14 +15,14 @@ from .executions import TRIES, Executions, writer
 
 
 def terminate(executions: Executions, id: str, reason: str | None) -> None:
+    """Whatever is in its journal, for nothing of it is read."""
     message = failures.readable(f"terminated{f': {reason}' if reason else ''}")
     failure = failures.Failure("durable_fn.errors.ExecutionTerminated", message, "", None, None)
     ending = Ending("TERMINATED", executions.clock.now(), error=failures.encode(failure))
     by = writer()
     for _ in range(TRIES):
-        loaded = executions.loaded(id)
-        header, segments = loaded.header, loaded.segments
-        tombstone = Segment(len(segments), by, fence(ending.finished))
+        header = executions.head(id)
+        tombstone = Segment(executions.store.tail(header), by, fence(ending.finished))
         ended = replace(header, status=ending.status, error=ending.error)
         note = None if header.parent is None else note_of(ended, by, executions.clock.now())
         reply = executions.store.terminate(header, ending, tombstone, note)
@@ -36,7 +36,8 @@ def terminate(executions: Executions, id: str, reason: str | None) -> None:
 
 
 def purge(executions: Executions, id: str) -> None:
-    reply = executions.store.retire(executions.header(id))
+    """As `terminate`, nothing of its journal is read."""
+    reply = executions.store.retire(executions.head(id))
     if isinstance(reply, Header):
         executions.store.remove(reply)
     elif reply.reason == "live":

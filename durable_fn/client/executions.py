@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 
 from ..core.durations import aware
+from ..core.foreign import require_own
 from ..core.header import Header, Refusal
 from ..core.ids import checked_id
 from ..core.inbox import Entry
@@ -27,15 +29,24 @@ class Executions:
         self.clock = backend.clock
 
     def header(self, id: str) -> Header:
-        checked_id(id)
-        header = self.store.get(id)
+        return self._found(id, self.store.get)
+
+    def head(self, id: str) -> Header:
+        """Without its values: none of them is read."""
+        return self._found(id, self.store.head)
+
+    def _found(self, id: str, read: Callable[[str], Header | None]) -> Header:
+        header = read(checked_id(id))
         if header is None:
             raise ExecutionNotFound(f"there is no execution {id!r}; it was never started, or its retention is over")
         return header
 
     def loaded(self, id: str) -> Loaded:
+        """Raises FormatError."""
         while True:  # it may go on as the next generation between the two
-            loaded = self.store.load(self.header(id).key)
+            header = self.head(id)
+            require_own(header)
+            loaded = self.store.load(header.key)
             if loaded is not None:
                 return loaded
 

@@ -22,9 +22,7 @@ from .executions import TRIES, Executions, writer
 def redrive(executions: Executions, id: str, from_step: str | None) -> None:
     by = writer()
     for _ in range(TRIES):
-        loaded = executions.kept(id)
-        header, segments = loaded.header, loaded.segments
-        now = executions.clock.now()
+        header, now = executions.head(id), executions.clock.now()
         if header.live and header.strikes:
             executions.deliver(header, entry(numbered("redrive/", header.n, by), by, ""))
             return
@@ -32,6 +30,8 @@ def redrive(executions: Executions, id: str, from_step: str | None) -> None:
             raise ExecutionConflict(
                 f"execution {id!r} is {header.status}: there is nothing to redrive", execution_id=id
             )
+        loaded = executions.kept(id)
+        header, segments = loaded.header, loaded.segments
         doomed = header.status in ("CANCELLED", "TIMED_OUT")
         line = rewinding(segments, from_step, now, header.error, doomed=doomed)
         reply = executions.store.revive(header, Segment(len(segments), by, line), now)
@@ -46,7 +46,7 @@ def fork(executions: Executions, id: str, from_step: str, new_id: str | None) ->
     header, now = loaded.header, executions.clock.now()
     copy = copied(header, loaded.segments, loaded.inbox, from_step, seed_of(header), now)
     wanted = _wanted(executions, loaded, new_id)
-    if executions.store.get(wanted.id) is not None:
+    if executions.store.head(wanted.id) is not None:
         raise _in_use(wanted.id)
     _write(executions, wanted, copy)
     reply = executions.store.create(wanted)

@@ -10,11 +10,12 @@ from typing import Any
 
 from ..core import failures
 from ..core.durations import aware, moment
+from ..core.foreign import recorded_error, require_own
 from ..core.header import Header
 from ..core.journal import Journal
 from ..core.values import UNTYPED, adapter, plain, result_of
 from ..errors import CallError, CallTimeout
-from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
+from ..types import ExecutionInfo, ExecutionStatus
 from .executions import Executions
 
 _log = logging.getLogger("durable_fn")
@@ -25,6 +26,8 @@ _LONGEST_LOOK_S = 2.0
 
 def snapshot(executions: Executions, id: str) -> ExecutionInfo:
     header = executions.header(id)
+    if header.foreign:
+        return _info(header)
     if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
         loaded = executions.store.load(header.key)
         if loaded is not None:
@@ -66,8 +69,10 @@ def waited_for(executions: Executions, id: str, wait_ms: int) -> Header:
 
 
 def result(header: Header, result_type: object) -> Any:
-    """Raises CallTimeout while it is live, CallError if it ended otherwise."""
+    """Raises CallTimeout while it is live, CallError if it ended otherwise, FormatError if its end cannot be read."""
     id = header.id
+    if not header.live:
+        require_own(header)
     if header.status == "SUCCEEDED":
         kind = adapter(UNTYPED if result_type is None else result_type)
         return result_of(kind, header.result or "null", f"the result of execution {id!r}")
@@ -88,20 +93,21 @@ def result(header: Header, result_type: object) -> Any:
 
 
 def _info(header: Header) -> ExecutionInfo:
-    error: ErrorInfo | None = failures.info(failures.decode(header.error)) if header.error is not None else None
+    """Of one of another format: what its header says, without values."""
+    read = (lambda text: None) if header.foreign else plain
     return ExecutionInfo(
         id=header.id,
         name=header.fn,
         status=header.status,
-        custom_status=None if header.custom is None else plain(header.custom),
+        custom_status=None if header.custom is None else read(header.custom),
         started_at=aware(header.started),
         finished_at=None if header.finished is None else aware(header.finished),
         next_due_at=_next_due(header),
         parent_id=None if header.parent is None else json.loads(header.parent)["id"],
         generation=header.gen,
         invocations=header.turns,
-        input=plain(header.input or "null"),
-        error=error,
+        input=read(header.input or "null"),
+        error=recorded_error(header),
     )
 
 

@@ -14,11 +14,10 @@ from typing import Final, NamedTuple
 
 from . import failures
 from .causes import Cause
-from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, RETURNED, SUCCEEDED, Event, moves
+from .events import BEGUN, CANCELLED, END_ID, FAILED, FANS, RAISED, RETRY, RETURNED, STUCK_ID, SUCCEEDED, Event, moves
 from .trails import Trails
 
-_FANS: Final = frozenset({"parallel", "map", "race"})
-_CODE: Final = _FANS | {"child", "branch"}
+_CODE: Final = FANS | {"child", "branch"}
 """What is inside these are operations of the handler's own: they stay."""
 
 
@@ -47,8 +46,6 @@ class _Log:
 
     def place(self, id: str) -> int | None:
         """Of its last word; of what is inside where it said none."""
-        if id in self.returned:
-            return self.returned[id][1]
         own = self.last.get(id)
         if own is not None and self.events[own].status not in (BEGUN, RETRY):
             return own
@@ -106,7 +103,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
     above = _with_returned(log, cuts)
     gone: set[int] = set()
     aside: set[int] = set()
-    unwound = _unwound(log, cuts)
+    unwound = _unwound(log, cuts) | _ended(log, cuts)
     first: dict[str, int] = {}
     for q, event in enumerate(log.events):
         scope = event.id.rpartition("/")[0]
@@ -119,7 +116,7 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
             first[where] = min(
                 (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)), default=len(events)
             )
-        if q > first[where] or event.id == END_ID or _unwinds(unwound, event, q):
+        if q > first[where] or event.id in (END_ID, STUCK_ID) or _unwinds(unwound, event, q):
             gone.add(q)
         elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
             (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
@@ -139,6 +136,18 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
                     (p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place
                 )
                 found[event.id] = min(led, found.get(event.id, led))
+    return found
+
+
+def _ended(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
+    """Native tasks that the end of the execution cancelled, and the places at which that reached them: what they did behind is
+    clean-up, too. Those that it did not reach ran on beside."""
+    found: dict[str, int] = {}
+    _, end = cuts.get(END_ID, (None, len(log.events)))
+    for q, event in enumerate(log.events):
+        scope = event.id.rpartition("/")[0]
+        if q > end and event.status == CANCELLED and event.value and scope.rpartition("/")[2].startswith("~"):
+            found.setdefault(scope, q)
     return found
 
 
@@ -182,7 +191,7 @@ def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:
     if n is None:
         return False
     head = "/".join(mine[:n])
-    if log.kinds.get(head) in _FANS:
+    if log.kinds.get(head) in FANS:
         return not tasks
     started = dict(cause.tasks).get(f"{head}/" if head else "", 0)
     return mine[n].startswith("~") and mine[n][1:].isdecimal() and int(mine[n][1:]) <= started

@@ -7,6 +7,7 @@ import json
 from ..errors import ExecutionCancelled, ExecutionTimedOut
 from .effects import Call, Decide, Effect, Expire, Launch, Operation, Park, Room, Settle
 from .events import RAISED
+from .journal import Record
 from .scope import Doom, Op
 
 _INTERRUPTED = (Call, Room, Park, Launch, Expire)
@@ -43,7 +44,7 @@ def raised_at(op: Op) -> Operation[None]:
     value = doom_text(doom)
     if doom.kind == "timed out":
         event = op.turn.draft(op, RAISED, value=value)
-        while not (yield Decide(event)):
+        while not (yield Decide(event, op.turn.inbox.version)):
             pass
     else:
         event = op.turn.record(op, RAISED, value=value)
@@ -58,9 +59,15 @@ def replayed_at(op: Op) -> Raised:
     record = op.record
     assert record is not None
     assert record.done is not None
-    kind, reason = json.loads(record.done.value)
     op.turn.journal.skip_below(f"{op.id}/")
     op.turn.deliver(op, record)
     branch = op.scope.branch
-    branch.doom, branch.raised = Doom(kind, reason), True
+    branch.doom, branch.raised = doom_of(record), True
     return error_of(branch.doom)
+
+
+def doom_of(record: Record) -> Doom:
+    """What was raised at an operation."""
+    assert record.done is not None
+    kind, reason = json.loads(record.done.value)
+    return Doom(kind, reason)

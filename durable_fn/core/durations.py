@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..types import Duration
 
-_LONGEST = 100 * 366 * 86_400_000  # a hundred years; keeps every due time a valid datetime
+LONGEST = 100 * 366 * 86_400_000  # a hundred years; keeps every due time a valid datetime
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -27,7 +27,7 @@ def milliseconds(duration: Duration, what: str) -> int:
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"{what} must be 0 or more seconds, got {duration!r}")
     result = math.ceil(seconds * 1000 - 1e-6)
-    if result > _LONGEST:
+    if result > LONGEST:
         raise ValueError(f"{what} must be at most 100 years, got {duration!r}")
     return result
 

@@ -81,14 +81,15 @@ class Park:
 
 
 class Decide:
-    """As `Settle`, durable, if nothing has come that is not in hand: it was decided because something did not come. Sent back:
-    True, or False after the inbox was read again. The event is never pending, so no other commit can write it without the
-    condition."""
+    """As `Settle`, durable, if nothing has come since: it was decided because something did not come. `version`: of the inbox
+    that was looked at. Sent back: True, or False where something came, which is in hand then. The event is never pending, so no
+    other commit can write it without the condition."""
 
-    __slots__ = ("event",)
+    __slots__ = ("event", "version")
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, version: object) -> None:
         self.event = event
+        self.version = version
 
 
 class Expire:

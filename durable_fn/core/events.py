@@ -154,7 +154,10 @@ _ASIDE: Final = frozenset({"parallel", "map", "race", "callback", "patch"})
 """Kinds whose entries move nobody: what they are made of does, or the code asks for them by their id."""
 
 
+FANS: Final = frozenset({"parallel", "map", "race"})
+"""Kinds with branches."""
 END_ID: Final = "$end"
+STUCK_ID: Final = "$stuck"
 """The line by which an async execution was cancelled or timed out."""
 NATIVE: Final = frozenset({"timer", "thread", "end", "stuck"})
 """Kinds that only async handlers have: what moved them besides operations."""
@@ -229,6 +232,12 @@ def has_key(id: str) -> bool:
 def is_keyed(id: str) -> bool:
     """Whether it, or something that it is inside of, has a key: its place in the log is not compared."""
     return ":" in id
+
+
+def branch_of(id: str) -> str:
+    """The path of the branch that an operation is in, without native tasks."""
+    parts = [part for part in id.split("/")[:-1] if not part.startswith("~")]
+    return "".join(f"{part}/" for part in parts)
 
 
 def escaped(text: str) -> str:

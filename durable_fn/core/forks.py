@@ -70,7 +70,7 @@ def _open(
             called = record.kind == "call"
             new = call_key(1, record.begun.value, 0) if called else callback_key(1, slot(record.id, 0))
             entries.append(there._replace(key=new))
-        elif not from_step.startswith(f"{record.id}/"):
+        elif not (from_step.startswith(f"{record.id}/") and _asks_anew(journal, record)):
             if record.kind == "callback" and journal.has_behind(record):
                 raise ValueError(
                     f"callback {record.id!r} is open, and operations before {from_step!r} handed out its token, which is not "
@@ -78,6 +78,11 @@ def _open(
                 )
             anew.append(record)
     return anew, list({entry.key: entry for entry in entries}.values())
+
+
+def _asks_anew(journal: Journal, record: Record) -> bool:
+    """Whether the fork itself hands out the token of a callback that stays: the step inside that does so is not recorded."""
+    return not any(inside.kind == "step" and inside.done is not None for inside in journal.below(f"{record.id}/"))
 
 
 def _without(segment: Segment, ids: set[str], now: int) -> Segment:

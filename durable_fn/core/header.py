@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ..types import ExecutionStatus
+from .formats import JOURNAL
 from .inbox import Entry
 from .journal import Segment
 from .retention import Edition, removal
@@ -18,6 +19,10 @@ from .retention import Edition, removal
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 PURGED: Final = cast("ExecutionStatus", "PURGED")
 """While a finished one is being removed. People are never shown it."""
+
+
+_FIRST_HOLD_MS: Final = 30_000
+_LONGEST_HOLD_MS: Final = 3_600_000
 
 
 class Key(NamedTuple):
@@ -36,7 +41,7 @@ class Header:
     `retention` and `deadline` say less while only the function itself knows them: see `retention.OF_FUNCTION`. `ttl`: of the
     header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to
     be stamped anew: the time that the code waits for, 0 for none. `edition`: the copy that stands for the log's first
-    `copied` segments.
+    `copied` segments. `format`: the number of what its journal is written in (formats.py).
     """
 
     id: str
@@ -70,6 +75,7 @@ class Header:
     timer: int | None = None
     edition: str = ""
     copied: int = 0
+    format: int = JOURNAL
 
     def __post_init__(self) -> None:
         self.horizon = self.horizon or self.ttl
@@ -81,6 +87,11 @@ class Header:
     @property
     def live(self) -> bool:
         return self.status in LIVE
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its journal is of another format: nothing is read of it, and nothing written into it."""
+        return self.format != JOURNAL
 
 
 Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "moved", "cancelled", "live"]
@@ -104,7 +115,7 @@ class Lease(NamedTuple):
 
 class Parking(NamedTuple):
     """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing. `edition`: the
-    copy of the log that counts from now on."""
+    copy of the log that counts from now on. `lease`: 0, or the old one of an owner that died, as it was found (see `held`)."""
 
     due: int | None
     hint: int | None
@@ -114,6 +125,7 @@ class Parking(NamedTuple):
     custom: str | None = None
     timer: int | None = None
     edition: Edition | None = None
+    lease: int = 0
 
 
 class Ending(NamedTuple):
@@ -184,14 +196,14 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
     if refusal is not None:
         return refusal
     assert header is not None
-    if header.lease == 0:
+    if header.lease == parking.lease:
         return header  # my own earlier success
     if parking.seen is not None and header.n != parking.seen:
         return Refusal("moved", header)
     return replace(
         header,
         status="SUSPENDED",
-        lease=0,
+        lease=parking.lease,
         due=parking.due,
         hint=parking.hint,
         error=parking.error,
@@ -200,6 +212,17 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
         timer=parking.timer,
         **_of_edition(parking.edition),
     )
+
+
+def held(
+    header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, edition: Edition | None = None
+) -> Parking:
+    """What is written for an execution that this owner cannot go on with: another version, or other code, may. It is tried again
+    later and later. `fenced`: whether the owner wrote a fence, if it took over from one that died; if it did not, the lease is
+    left as it was found, so that the next one does."""
+    strikes = header.strikes + 1
+    due = now + min(_FIRST_HOLD_MS * 2 ** min(strikes - 1, 20), _LONGEST_HOLD_MS)
+    return Parking(due, due, None, reason, strikes, custom, edition=edition, lease=0 if fenced else header.prev_lease)
 
 
 def _of_edition(edition: Edition | None) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import json
 from typing import Any, Final, NamedTuple
 
 from ..errors import SerializationError
+from .formats import WAKE
 from .ids import checked_id
 
-_VERSION: Final = 1
+_FIELDS: Final = frozenset({"durable_fn", "id", "run", "fn", "due"})
 
 
 class Hint(NamedTuple):
@@ -22,20 +23,28 @@ class Hint(NamedTuple):
 
     def body(self) -> str:
         """As a message. It holds nothing secret: whoever can send one can only make the table be looked at."""
-        data = {"durable_fn": _VERSION, **self._asdict()}
+        data = {"durable_fn": WAKE, **self._asdict()}
         return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
-def parse_hint(body: Any) -> Hint:
-    """The hint in a message body. Raises SerializationError for anything else: it ends in the dead-letter queue, where
-    somebody can look at it."""
+def parse_hint(body: Any) -> Hint | None:
+    """The hint in a message body; None for one of another version, which nobody needs: the sweeper sends again. Raises
+    SerializationError for anything else: it ends in the dead-letter queue, where somebody can look at it."""
     try:
         data = json.loads(body)
-        version, id, run, fn, due = (data[key] for key in ("durable_fn", "id", "run", "fn", "due"))
-        if version != _VERSION or isinstance(due, bool) or not isinstance(due, int):
-            raise ValueError("unknown version" if version != _VERSION else "due is not a number")
-        if not isinstance(run, str) or not isinstance(fn, str):
-            raise ValueError("run and fn must be text")
+        version, id, fn = (data[key] for key in ("durable_fn", "id", "fn"))
+        if isinstance(version, bool) or not isinstance(version, int):
+            raise ValueError("no version")
+        if not isinstance(fn, str):
+            raise ValueError("fn must be text")
+        if version != WAKE:
+            checked_id(id)
+            return None
+        if data.keys() != _FIELDS:
+            raise ValueError(f"it must have exactly {', '.join(sorted(_FIELDS))}")
+        run, due = data["run"], data["due"]
+        if not isinstance(run, str) or isinstance(due, bool) or not isinstance(due, int):
+            raise ValueError("run must be text, and due a number")
         return Hint(checked_id(id), run, fn, due)
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise SerializationError(

@@ -168,7 +168,8 @@ class Journal:
         if is_fence(segment.body):
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == "fence" else 0
-            self._mark(event.at)
+            if event.kind != "fence":  # the next owner's handler sees the times that the dead one's saw
+                self._mark(event.at)
             return
         self.fences = 0
         self.last_segment = len(self.line)
@@ -227,12 +228,8 @@ class Journal:
         self.origin = event.due
         self._mark(event.at)
 
-    def resume(self, at: int) -> None:
-        """This owner's own fence was written: the code goes on from here now."""
-        self._mark(at)
-
     def _mark(self, at: int) -> None:
-        """What follows the last result was done again by a new owner, from this time on."""
+        """What follows the last result is done anew from this time on: after a redrive, in a fork."""
         if self.deliveries:
             self.deliveries[-1].resumed = at
         else:
@@ -304,14 +301,21 @@ class Journal:
             self.hand_out(record)
 
     def at_position(self, scope: str, position: int) -> Record | None:
-        """The record at a position of a scope; built on the first need, which is the first live operation."""
+        """The record at a position of a scope; built on the first need, which is the first live operation. What is kept by its
+        id alone has none."""
         if self._positions is None:
-            self._positions = {(scope_of(r.id), r.position): r for r in tuple(self.records.values())}
+            placed = [record for record in tuple(self.records.values()) if not record.aside]
+            self._positions = {(scope_of(record.id), record.position): record for record in placed}
         return self._positions.get((scope, position))
 
     def has_from(self, scope: str, position: int) -> bool:
         """Whether a scope has a record at this position or behind it."""
-        return any(scope_of(r.id) == scope and r.position >= position for r in tuple(self.records.values()))
+        records = tuple(self.records.values())
+        return any(scope_of(r.id) == scope and r.position >= position and not r.aside for r in records)
+
+    def has_uncalled(self) -> bool:
+        """Whether anything is recorded that the code has not asked for yet."""
+        return any(not self.records[id].handed_out for id in self.untaken)
 
     def has_behind(self, record: Record) -> bool:
         """Whether the code may have asked for something after this operation, in the same branch or task. Where one of the two

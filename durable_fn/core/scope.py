@@ -6,7 +6,7 @@ task asks: it takes no position, and its place is not compared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import NonDeterminismError
 from .events import NO_PLACE, has_key, operation_name
@@ -15,6 +15,10 @@ from .trails import trail
 
 if TYPE_CHECKING:
     from .turn import Turn
+
+
+KEY_CHANGED: Final = "the operation got a key, or lost it"
+"""Why a mismatch."""
 
 
 class Op:
@@ -127,7 +131,7 @@ class Scope:
         key that its branch has had, unless the operation `repeats` what the code asks for again."""
         turn = self.turn
         if turn.closed is not None:
-            raise self.branch.leave(turn.closed)
+            raise self.branch.leave(turn.ended())
         if self.branch.closed is not None:
             raise self.branch.leave(self.branch.closed)
         self.calls += 1
@@ -140,7 +144,7 @@ class Scope:
         journal = turn.journal
         record = journal.records.get(id)
         if record is not None:
-            if record.kind != kind or record.position != position:
+            if record.kind != kind or (record.position != position and not record.aside):
                 raise self._mismatch(kind, id, position)
             self.left -= 1
             self.reached = self.calls
@@ -201,7 +205,7 @@ class Scope:
         for record in self.turn.journal.left_in(self.path):
             same = record.kind == kind and operation_name(record.id) == operation_name(id)
             if same and has_key(record.id) is not has_key(id):
-                raise self._differs(record, kind, id, position, "the operation got a key, or lost it")
+                raise self._differs(record, kind, id, position, KEY_CHANGED)
 
     def next_id(self, component: str) -> str:
         """Of the next operation with this name."""
@@ -225,11 +229,13 @@ class Scope:
     @property
     def live(self) -> bool:
         """Whether nothing is recorded at this place or behind it. What has a key has no place: it is behind this one until the
-        code asks for it."""
-        journal = self.turn.journal
+        code asks for it. In an async handler all tasks together are at one place of the log."""
+        turn, journal = self.turn, self.turn.journal
         if journal.has_from(self.path, self.operations):
             return False
-        return not any(has_key(record.id) for record in journal.left_in(self.home.path))
+        if turn.front is not None:
+            return not turn.front.has_more() and not journal.has_uncalled()
+        return not turn.walks.walked(self) and not any(has_key(r.id) for r in journal.left_in(self.home.path))
 
     def _mismatch(self, kind: str, id: str, position: int) -> NonDeterminismError:
         journal = self.turn.journal

@@ -35,6 +35,12 @@ class Front(Protocol):
     def replays(self) -> bool:
         """Whether the handler has not come to the end of what is recorded."""
 
+    def has_more(self) -> bool:
+        """Whether the log goes on behind what was handed out."""
+
+    def looked_at_time(self) -> None:
+        """What the handler does next may depend on the time."""
+
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""
 
@@ -97,6 +103,7 @@ class Turn:
         self.max_body = max_body
         self.fits = fits
         self.pending: list[Event] = []
+        self.flying: list[Event] = []  # that are being written
         self.chosen: set[Event] = (
             set()
         )  # pending ones that say who was first in a `def` handler, where others could have been
@@ -119,6 +126,7 @@ class Turn:
         self.context: Any = None  # the handler's
         self.shields = 0  # shielded blocks that run
         self.custom = journal.custom  # what `set_status` said last
+        self.said: str | None = None  # what it said last while an async handler was replayed
         self.batches: list[BatchResult[Any]] = []
         self.front: Front | None = None
         self.notice()
@@ -128,11 +136,6 @@ class Turn:
         if self.front is not None:
             return self.front.replays()
         return not self.journal.over if scope is None else self.walks.walked(scope)
-
-    def resume(self, at: int) -> None:
-        """A new owner takes over: the code after the last result runs again, now."""
-        self.journal.resume(at)
-        self.at = max(self.at, self.journal.resumed)
 
     def notice(self) -> None:
         """A cancellation that is in hand, or a deadline that is over, is raised at the handler's next live operation."""
@@ -222,8 +225,23 @@ class Turn:
 
     def set_status(self, scope: Scope, value: str) -> None:
         """Rides along with the next commit or the suspension."""
-        self.custom = value
+        self.custom, self.said = value, None
         self.pending.append(Event(STATUS_ID, "status", 0, SUCCEEDED, 1, self.time(), 0, value))
+
+    def look_at_time(self) -> None:
+        """What follows may depend on the time: nothing begins outside before the results that moved it are durable."""
+        if self.front is not None:
+            self.front.looked_at_time()
+            return
+        with self.lock:
+            unwritten = (*self.flying, *self.pending)
+            self.chosen.update(event for event in unwritten if event.status not in (BEGUN, RETRY))
+
+    def say_again(self) -> None:
+        """The log is at its end: what led here was written, but what was said on the way may have been lost in a death."""
+        if self.said is not None and self.said != self.custom:
+            self.set_status(self.root, self.said)
+        self.said = None
 
     def continue_as_new(self, payload: object) -> Renewed:
         self.closed = renewed = Renewed(payload)
@@ -319,7 +337,14 @@ class Turn:
             if closed is None or (begun and isinstance(closed, Suspension)):
                 self.acted = True
                 return
-        raise Suspension("the code does not match the journal") if isinstance(closed, Exception) else closed
+        raise self.ended()
+
+    def ended(self) -> BaseException:
+        """What every further durable call raises. A mismatch is an error that code may catch, and try again: it is told once."""
+        closed = self.closed
+        assert closed is not None
+        again = isinstance(closed, NonDeterminismError)
+        return Suspension("the code does not match the journal") if again else closed
 
     def hold(self, error: SerializationError) -> Held:
         """From now on every durable call of this turn raises it."""

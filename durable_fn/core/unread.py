@@ -9,12 +9,8 @@ around it.
 
 from __future__ import annotations
 
-from typing import Final
-
-from .events import FAILED, SUCCEEDED
+from .events import FAILED, FANS, SUCCEEDED
 from .journal import Journal, Record
-
-_FANS: Final = frozenset({"parallel", "map", "race"})
 
 
 def unread(journal: Journal, path: str) -> list[Record]:
@@ -53,4 +49,4 @@ def _beside(journal: Journal, one: str, other: str) -> bool:
     mine, theirs = one.split("/"), other.split("/")
     n = next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), None)
     head = None if n is None else journal.records.get("/".join(mine[:n]))
-    return head is not None and head.kind in _FANS
+    return head is not None and head.kind in FANS

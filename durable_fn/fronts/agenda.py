@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
 import heapq
 import itertools
@@ -59,8 +58,9 @@ class Agenda:
         self._inbox = inbox
         self.fire = fire
         self._order = itertools.count(1)
-        self._heap: list[tuple[int, int, RunningOperation | Timer]] = []
-        self._waiters: dict[str, collections.deque[tuple[int, RunningOperation]]] = {}
+        self._entries = itertools.count()
+        self._heap: list[tuple[int, int, int, RunningOperation | Timer]] = []  # by due time and order
+        self._waiters: dict[str, list[tuple[int, int, RunningOperation]]] = {}  # heaps, by order
         self._fresh: list[str] = []  # inbox keys to look at
         self._present: list[tuple[int, str]] = []  # a heap: keys of which something is there, by their oldest waiter
         self._version = inbox.version
@@ -75,18 +75,22 @@ class Agenda:
 
     def set(self, timer: Timer) -> None:
         self.armed += 1
-        heapq.heappush(self._heap, (timer.due, next(self._order), timer))
+        self._push(timer.due, next(self._order), timer)
 
     def park(self, operation: RunningOperation, due: int | None, wake: str | None) -> None:
-        """Until `unpark`."""
-        order = next(self._order)
-        operation.parked = order
+        """Until `unpark`. Who waits again for what he waited for has not lost his place."""
+        if wake is None or operation.wake != wake:
+            operation.wake, operation.order = wake, next(self._order)
+        order = operation.parked = operation.order
         self.waiting += 1
         if due is not None:
-            heapq.heappush(self._heap, (due, order, operation))
+            self._push(due, order, operation)
         if wake is not None:
-            self._waiters.setdefault(wake, collections.deque()).append((order, operation))
+            heapq.heappush(self._waiters.setdefault(wake, []), (order, next(self._entries), operation))
             self._fresh.append(wake)
+
+    def _push(self, due: int, order: int, what: RunningOperation | Timer) -> None:
+        heapq.heappush(self._heap, (due, order, next(self._entries), what))
 
     def unpark(self, operation: RunningOperation) -> None:
         if operation.parked:
@@ -122,10 +126,10 @@ class Agenda:
     def _first(self, wake: str) -> tuple[int, RunningOperation] | None:
         queue = self._waiters.get(wake)
         while queue:
-            order, operation = queue[0]
+            order, _, operation = queue[0]
             if operation.parked == order:
-                return queue[0]
-            queue.popleft()
+                return order, operation
+            heapq.heappop(queue)
         if queue is not None:
             del self._waiters[wake]
         return None
@@ -133,7 +137,7 @@ class Agenda:
     def next_due(self) -> int | None:
         """Epoch milliseconds."""
         while self._heap:
-            due, order, what = self._heap[0]
+            due, order, _, what = self._heap[0]
             if what.armed if isinstance(what, Timer) else what.parked == order:
                 return due
             heapq.heappop(self._heap)
@@ -142,17 +146,17 @@ class Agenda:
     def late(self, now: int) -> RunningOperation | Timer | None:
         """The first whose time is over."""
         due = self.next_due()
-        return heapq.heappop(self._heap)[2] if due is not None and due <= now else None
+        return heapq.heappop(self._heap)[3] if due is not None and due <= now else None
 
     def operations(self) -> list[RunningOperation]:
         """Those that wait, in the order in which they began to."""
-        queued = [row for queue in self._waiters.values() for row in queue]
-        queued += [(order, what) for _, order, what in self._heap if not isinstance(what, Timer)]
+        queued = [(order, operation) for queue in self._waiters.values() for order, _, operation in queue]
+        queued += [(order, what) for _, order, _, what in self._heap if not isinstance(what, Timer)]
         waiting = {order: operation for order, operation in queued if operation.parked == order}
         return [waiting[order] for order in sorted(waiting)]
 
     def timers(self) -> Iterator[Timer]:
         """Those that are set, in the order of their times."""
         return (
-            what for _, _, what in sorted(self._heap, key=lambda row: row[:2]) if isinstance(what, Timer) and what.armed
+            what for *_, what in sorted(self._heap, key=lambda row: row[:3]) if isinstance(what, Timer) and what.armed
         )

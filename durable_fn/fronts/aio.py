@@ -14,8 +14,9 @@ from ..core.operations.step import step as step_operation
 from ..core.retry import Retry, RetryPolicy
 from ..core.steps import StepPlan, callable_name, check_keywords, plan_of
 from ..types import Duration, LambdaContext
-from .context import BaseContext, BaseSaga, named
+from .context import BaseContext, BaseSaga, Undo, named
 from .loop import inline
+from .native import in_full
 from .operation import drive
 from .pump import Pump
 from .runs import execute
@@ -79,13 +80,19 @@ class AsyncSaga(BaseSaga):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        with self._shield():
-            for fn, args, kwargs in self._to_undo(exc):
-                try:
-                    await self._ctx.step(fn, *args, **kwargs)
-                except Exception as error:
-                    self._failed(fn, error)
+        undo = self._to_undo(exc)
+        if undo:
+            with self._shield():
+                await in_full(self._run(undo))
         self._tell(exc)
+
+    @inline
+    async def _run(self, undo: list[Undo]) -> None:
+        for fn, args, kwargs in undo:
+            try:
+                await self._ctx.step(fn, *args, **kwargs)
+            except Exception as error:
+                self._failed(fn, error)
 
 
 @inline

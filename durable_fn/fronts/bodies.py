@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.current import running_step
 from ..core.effects import Call, Effect, Expire, Launch, Room, Tell
-from ..core.events import NO_PLACE
+from ..core.events import is_keyed
 from ..core.failures import own_cancellation
 from ..errors import StepTimeout
 from .native import is_foreign
+from .session import MOST_HELPERS
 
 if TYPE_CHECKING:
     from .operation import RunningOperation
@@ -37,7 +38,9 @@ class Bodies:
         self.running: dict[RunningOperation, asyncio.Task[Any]] = {}
         self.leaving = 0  # operations that were left and still have something to tell
         self._after: list[Callable[[], None]] = []
-        self._unwinding = 0  # bodies whose operation was left
+        self._unwinding: dict[asyncio.Task[Any], RunningOperation] = {}  # bodies whose operation was left
+        self._threaded: set[RunningOperation] = set()  # whose body is in a thread
+        self._threads = 0  # in which bodies run that are waited for
         self.yielding = False
         self.starting = False  # a body runs up to where it waits
 
@@ -52,14 +55,17 @@ class Bodies:
     def waiting(self) -> bool:
         return bool(self._gate or self._farewells)
 
+    def waiting_operations(self) -> list[RunningOperation]:
+        return [operation for operation, _ in self._gate]
+
     def operations(self) -> list[RunningOperation]:
         """Those that wait at the gate, and those whose body runs."""
-        return [*(operation for operation, _ in self._gate), *self.running]
+        return [*self.waiting_operations(), *self.running]
 
     @property
     def has_place(self) -> bool:
-        """Whether one of those that wait has no key: its place in the code tells which it is."""
-        return any(operation.op.position != NO_PLACE for operation, _ in self._gate)
+        """Whether one of those that wait has no key, nor anything around it: its place in the code tells which it is."""
+        return any(not is_keyed(operation.op.id) for operation, _ in self._gate)
 
     @property
     def takes_leave(self) -> bool:
@@ -84,7 +90,12 @@ class Bodies:
 
     @property
     def at_work(self) -> bool:
-        return bool(self.running) or self._unwinding > 0
+        return bool(self.running or self._unwinding)
+
+    @property
+    def unwinding(self) -> list[str]:
+        """Operations that were left, and whose body is a coroutine that has not ended. A thread nobody can end."""
+        return [operation.op.id for operation in self._unwinding.values() if operation not in self._threaded]
 
     def may_share(self) -> bool:
         """Whether bodies run that may end in this round of the loop."""
@@ -95,7 +106,7 @@ class Bodies:
         self._gate = [row for row in self._gate if row[0] is not operation]
         body = self.running.pop(operation, None)
         if body is not None:
-            self._unwinding += 1
+            self._unwinding[body] = operation
             body.cancel()
 
     def left(self) -> list[asyncio.Task[Any]]:
@@ -111,37 +122,38 @@ class Bodies:
         if self._unwinding or self.yielding:
             return False
         gate, self._gate = self._gate, []
+        later: list[tuple[RunningOperation, Effect]] = []
+        began = False
         for place, (operation, effect) in enumerate(gate):
-            if not self._begin(operation, effect):
-                self._gate = [*gate[place:], *self._gate]
-                return place > 0
-        return True
+            if isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS:
+                later.append((operation, effect))  # its time counts when it runs
+            elif self._begin(operation, effect):
+                began = True
+            else:
+                later += gate[place:]
+                break
+        self._gate = later + self._gate
+        return began
 
     def _begin(self, operation: RunningOperation, effect: Effect) -> bool:
         """False: not now."""
         if isinstance(effect, Request):
             return self._request(operation, effect)
         assert isinstance(effect, Call | Room)
-        begun = isinstance(effect, Call) and effect.begun  # a marker says so: it is not put off any more
-        if not begun and not self._has_room(effect.timeout):
+        if not self._session.admits(effect.timeout, begun=isinstance(effect, Call) and effect.begun):
+            self.yielding = True  # without Lambda time enough none begins any more
             return False
-        self._session.look_at_lease()
         if isinstance(effect, Room):
             operation.resume()
         else:
             self._start(operation, effect)
         return True
 
-    def _has_room(self, timeout: float | None) -> bool:
-        """Whether a body may begin now, of an execution that is still ours. Without Lambda time enough none does any more."""
-        if self._session.must_yield(timeout):
-            self.yielding = True
-        return not self.yielding
-
     def _request(self, operation: RunningOperation, effect: Request) -> bool:
         if self._pump.commits.busy:
             return False
         session = self._session
+        session.turn.acted = session.turn.acted or not isinstance(effect, Expire)
         if isinstance(effect, Launch):
             ask: Any = partial(session.launch, effect)
         elif isinstance(effect, Expire):
@@ -155,7 +167,7 @@ class Bodies:
 
     def _start(self, operation: RunningOperation, call: Call) -> None:
         assert operation.context is not None
-        loop = self._pump.loop
+        loop, self._session.turn.acted = self._pump.loop, True
         self.starting = True
         body = loop.start_task(self._attempt(operation, call), operation.context.copy())
         self.starting = False
@@ -163,6 +175,8 @@ class Bodies:
             self._take(operation, *body.result())
         else:
             self.running[operation] = body
+            if not call.is_async:
+                self._threaded.add(operation)
             body.add_done_callback(partial(self._ended, operation), context=loop.engine)
 
     async def _attempt(self, operation: RunningOperation, call: Call) -> tuple[Any, BaseException | None]:
@@ -205,7 +219,18 @@ class Bodies:
         if call.is_async:
             return await call.fn(*call.args, **call.kwargs), None
         body = _ThreadedBody(call)
-        thread = self._pump.loop.run_in_executor(None, contextvars.copy_context().run, body.run)
+        self._threads += 1
+        try:
+            await self._in_thread(operation, body)
+        finally:
+            self._threads -= 1
+        if isinstance(body.error, StopIteration):
+            return None, body.error
+        value = body.outcome()
+        return (await value if inspect.iscoroutine(value) else value), None
+
+    async def _in_thread(self, operation: RunningOperation, body: _ThreadedBody) -> None:
+        thread = self._pump.loop.in_thread(contextvars.copy_context().run, body.run)
         try:
             await asyncio.shield(thread)
         except asyncio.CancelledError:
@@ -213,14 +238,11 @@ class Bodies:
             if operation.gone:  # a thread cannot be ended, and no other body begins before it has
                 await asyncio.wait([thread])
             raise
-        if isinstance(body.error, StopIteration):
-            return None, body.error
-        value = body.outcome()
-        return (await value if inspect.iscoroutine(value) else value), None
 
     def _ended(self, operation: RunningOperation, body: asyncio.Task[Any]) -> None:
         dropped = self.running.pop(operation, None) is None
-        self._unwinding -= dropped
+        self._unwinding.pop(body, None)
+        self._threaded.discard(operation)
         value, error = (None, asyncio.CancelledError()) if body.cancelled() else body.result()
         self._pump.stir(partial(self._take, operation, value, error, dropped=dropped))
 

@@ -9,6 +9,7 @@ import collections
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
+from ..core.effects import Decide
 from ..core.events import Event
 from .loop import DurableLoop
 from .session import Session
@@ -31,7 +32,7 @@ class _Decision(NamedTuple):
     """`position`: how much of what is pending goes before it."""
 
     position: int
-    event: Event
+    decision: Decide
     decider: Decider
 
 
@@ -86,9 +87,9 @@ class Commits:
         """Goes on when all that is pending now is durable."""
         self._waiting.append((self.position, operation))
 
-    def decide(self, event: Event, decider: Decider) -> None:
-        self._decisions.append(_Decision(self.position, event, decider))
-        self._undecided.add(event.id)
+    def decide(self, decision: Decide, decider: Decider) -> None:
+        self._decisions.append(_Decision(self.position, decision, decider))
+        self._undecided.add(decision.event.id)
 
     def flush(self) -> bool:
         """Writes what is pending, soon. True: it is written already."""
@@ -139,7 +140,7 @@ class Commits:
         if decision is None:
             self._session.write(batch)
             return None
-        return self._session.decide_on(batch, decision.event)
+        return self._session.decide_on(batch, decision.decision)
 
     def _wrote(self, decision: _Decision | None, back: list[Event] | None) -> None:
         if back is not None:
@@ -147,9 +148,9 @@ class Commits:
             self._taken -= len(back)
         self.written = self._taken
         if decision is not None:
-            self._undecided.discard(decision.event.id)
+            self._undecided.discard(decision.decision.event.id)
             if back is not None:
-                self._line.take_back(decision.event)
+                self._line.take_back(decision.decision.event)
                 decision.decider.resume(False)
 
     def _wake(self) -> None:
@@ -172,7 +173,7 @@ class Commits:
 
     def _apart(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
         self.busy = True
-        request = self._loop.run_in_executor(None, work)
+        request = self._loop.for_journal(work)
         request.add_done_callback(lambda done: self._ended(done, then), context=self._loop.engine)
 
     def _ended(self, done: Any, then: Callable[[Any], None]) -> None:

@@ -92,11 +92,11 @@ class BaseSaga:
         self._failures.append(error)
 
     def _to_undo(self, error: BaseException | None) -> list[Undo]:
-        """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler."""
-        turn, branch = self._context._turn, self._context._scope("saga").branch
-        if error is None or turn.closed is not None or branch.closed is not None:
-            return []
-        if not isinstance(error, Exception | ExecutionCancelled) and type(error).__name__ != "CancelledError":
+        """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler. Where the turn was ended
+        beside it, the first compensation raises that: the block is walked again, and undone then."""
+        if error is None or (
+            not isinstance(error, Exception | ExecutionCancelled) and type(error).__name__ != "CancelledError"
+        ):
             return []
         return self._undo[::-1]
 
@@ -186,14 +186,16 @@ class BaseContext:
         raise NotImplementedError
 
     def _set_status(self, value: object) -> None:
-        """Only at the end of the journal: what is recorded was said before."""
+        """Written only at the end of the journal: what is recorded was said before."""
         scope = self._scope("set_status")
         if self._turn.closed is not None:
-            raise self._turn.closed
+            raise self._turn.ended()
+        text = unmarked(to_plain_json(value, "the status"))
         if not is_replaying(self._turn):
-            text = unmarked(to_plain_json(value, "the status"))
             self._turn.check_size(text, "the status")
             self._turn.set_status(scope, text)
+        elif self._turn.front is not None:
+            self._turn.said = text
 
     def _patched(self, change_id: str) -> bool:
         result: bool = lazily.patched(self._scope("patched"), change_id)
@@ -202,7 +204,7 @@ class BaseContext:
     def _continue(self, payload: object) -> NoReturn:
         self._scope("continue_as_new")
         if self._turn.closed is not None:
-            raise self._turn.closed
+            raise self._turn.ended()
         raise self._turn.continue_as_new(payload)
 
     def _scope(self, method: str) -> Scope:

@@ -111,13 +111,13 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
     if isinstance(effect, Park):
         return _park(session, op, effect)
     if isinstance(effect, Inside):
-        return _inside(effect)
+        return _inside(op, effect)
     if isinstance(effect, Fork):
         from .threads import run_fan
 
         return run_fan(session, op, effect.fan)
     if isinstance(effect, Decide):
-        return session.decide(effect.event)
+        return session.decide(effect)
     if isinstance(effect, Expire | Launch | Tell):
         return _request(session, effect)
     return None  # Take: in a `def` handler nobody can see which branch was first
@@ -140,11 +140,16 @@ def _request(session: Session, effect: Expire | Launch | Tell) -> Any:
     return session.launch(effect) if isinstance(effect, Launch) else session.tell(effect.id, effect.reason)
 
 
-def _inside(effect: Inside) -> Any:
+def _inside(op: Op, effect: Inside) -> Any:
     """In a context of its own: a child whose result is recorded is not walked again, and sets nothing then."""
-    context = contextvars.copy_context()
+    context, branch = contextvars.copy_context(), op.scope.branch
     context.run(current_scope.set, effect.scope)
-    return plain(context.run(effect.fn, *effect.args, **effect.kwargs), "child", effect.fn)
+    try:
+        return plain(context.run(effect.fn, *effect.args, **effect.kwargs), "child", effect.fn)
+    finally:
+        closed = branch.closed or op.turn.closed
+        if branch.leaving and closed is not None:  # whatever the code made of that: it is walked again
+            raise closed
 
 
 def plain(value: T, what: str, fn: Callable[..., Any]) -> T:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..core.dooms import error_of
+from ..core.effects import Decide
 from ..core.events import END_ID, SUCCEEDED, Event
 from ..core.scope import Doom
 from .native import native
@@ -46,7 +47,7 @@ class ExecutionEnd:
         value = json.dumps([doom.kind, doom.reason, turn.tasks], ensure_ascii=False)
         event = Event(END_ID, "end", -1, SUCCEEDED, 1, turn.time(), 0, value)
         if doom.kind == "timed out":
-            self._pump.decide(event, self)
+            self._pump.decide(Decide(event, turn.inbox.version), self)
         else:
             self._pump.new_line(event, self)
         return True
@@ -62,5 +63,5 @@ class ExecutionEnd:
         kind, reason, _ = json.loads(event.value)
         branch = self._turn.branch
         branch.doom, branch.raised = Doom(kind, reason), True
-        self._pump.cancel_main(native(error_of(branch.doom)))
+        self._pump.cancel_main(native(error_of(branch.doom)), END_ID)
         return True

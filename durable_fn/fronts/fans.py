@@ -230,8 +230,8 @@ class _Lane:
 
     def _mark(self) -> None:
         self._asked = True
-        line = self.run.pump.line
-        self._by = line.events[line.cursor].id if line.cursor < len(line.events) else ""
+        last = self.run.pump.line.last
+        self._by = last.id if last is not None else ""
 
 
 def _failure(error: BaseException | None) -> Exception | None:

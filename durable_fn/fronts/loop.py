@@ -14,10 +14,12 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor, ThreadPoolExecutor
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
 from ..core.current import current_scope
+from .native import is_asyncio
 
 if TYPE_CHECKING:
     from ..core.scope import Scope
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+MOST_THREADS: Final = 10_000
+"""Of bodies, with those that were given up and hang; a thread is made only when none is free."""
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
 
@@ -82,6 +86,8 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self._starting: list[asyncio.Handle] | None = None  # the first step of a task that is being made
         self.threads = 0  # calls in executors that have not ended
         self.engine = contextvars.Context()  # in which everything runs that is ours
+        self._bodies: Executor | None = None
+        self._journal: Executor | None = None
         super().__init__()
 
     def scope_of(self, context: contextvars.Context | None) -> Scope | None:
@@ -100,6 +106,8 @@ class DurableLoop(asyncio.SelectorEventLoop):
         if scope is None:
             return super().time()
         turn = scope.turn
+        if not is_asyncio(sys._getframe(1)):  # whose timers are durable, whatever the time is
+            turn.look_at_time()
         return (turn.at - turn.started) / 1000
 
     def call_soon(
@@ -160,8 +168,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         if scope is None:
             return super().create_task(coro, name=name, context=context, **kwargs)
         inside = contextvars.copy_context() if context is None else context.copy()
-        if getattr(coro, "cr_code", None) not in INLINE:
-            _refuse_shuffled()
+        if getattr(coro, "cr_code", None) not in INLINE and not _waits_for(coro):
             inside.run(current_scope.set, scope.task())
         if sys.version_info >= (3, 12) and self.get_task_factory() is asyncio.eager_task_factory:
             kwargs["eager_start"] = True
@@ -169,7 +176,9 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         scope = self.scope_of(None)
-        future = super().run_in_executor(executor, func, *args)
+        future = contextvars.Context().run(
+            super().run_in_executor, executor, func, *args
+        )  # the future is not the handler's
         self.threads += 1
         future.add_done_callback(self._thread_done, context=self.engine)
         if scope is None or self.pump is None or self.pump.over:
@@ -178,6 +187,30 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
         return ThreadCall(self.pump, scope, future).future
 
+    def in_thread(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """A `def` body. As many as there are: how many begin at a time is up to who calls, and one that hangs takes no place
+        of another."""
+        if self._bodies is None:
+            self._bodies = ThreadPoolExecutor(MOST_THREADS, "durable_fn body")
+        return super().run_in_executor(self._bodies, fn, *args)
+
+    def for_journal(self, fn: Callable[[], T]) -> asyncio.Future[T]:
+        """A write or a request, in a thread that nothing else can take."""
+        if self._journal is None:
+            self._journal = ThreadPoolExecutor(1, "durable_fn journal")
+        return super().run_in_executor(self._journal, fn)
+
+    def own_threads(self) -> set[threading.Thread]:
+        """Those of its executors. None of them calls the handler by itself."""
+        executors: list[Any] = [self._bodies, self._journal, self._default_executor]  # type: ignore[attr-defined]
+        return {thread for executor in executors if executor is not None for thread in executor._threads}
+
+    def close(self) -> None:
+        for executor in (self._bodies, self._journal):
+            if executor is not None:
+                executor.shutdown(wait=False)
+        super().close()
+
     def _thread_done(self, future: asyncio.Future[Any]) -> None:
         self.threads -= 1
 
@@ -185,7 +218,14 @@ class DurableLoop(asyncio.SelectorEventLoop):
         """Whenever the garbage collector likes: never as a part of the handler."""
         self._asyncgens.discard(agen)  # type: ignore[attr-defined]
         if not self.is_closed():
-            super().call_soon_threadsafe(self.create_task, agen.aclose(), context=self.engine)
+            over = self.pump is None or self.pump.over
+            super().call_soon_threadsafe(self._close_generator, agen, over, context=self.engine)
+
+    def _close_generator(self, agen: Any, over: bool) -> None:
+        """`over`: it was cut by the end of a turn, and is opened anew when the code is walked again."""
+        closing = self.create_task(agen.aclose())
+        if over:
+            closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # silent about it
 
     # -- ours ------------------------------------------------------------------------------------------------------
 
@@ -228,19 +268,26 @@ def _as_completed() -> CodeType:
 
 
 _AS_COMPLETED: Final = _as_completed()
+_WAIT_FOR: Final = asyncio.wait_for.__code__
 _FRAMES_BETWEEN: Final = 5
 
 
-def _refuse_shuffled() -> None:
-    """`as_completed` makes tasks of bare coroutines in the order of a set, that is of their addresses in memory, and
-    `ensure_future` tells nobody. Branches numbered by chance would take each other's results on replay."""
+def _waits_for(coro: Any) -> bool:
+    """Whether `asyncio.wait_for` makes the task: up to Python 3.11 it does, since 3.12 it awaits the coroutine itself, and a
+    journal of the one is read by the other.
+
+    Raises RuntimeError for `as_completed`, which makes tasks of bare coroutines in the order of a set, that is of their addresses
+    in memory. Branches numbered by chance would take each other's results on replay."""
     frame = sys._getframe(1)
     for _ in range(_FRAMES_BETWEEN):
         if frame.f_back is None:
-            return
+            return False
         frame = frame.f_back
+        if frame.f_code is _WAIT_FOR:
+            return frame.f_locals.get("fut") is coro  # not what a callback made
         if frame.f_code is _AS_COMPLETED:
             raise RuntimeError(
                 "asyncio.as_completed starts coroutines in an order that differs from run to run, so their durable "
                 "operations cannot be replayed; hand it tasks: as_completed([asyncio.create_task(c) for c in ...])"
             )
+    return False

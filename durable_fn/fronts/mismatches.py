@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
-from ..core.events import NO_PLACE, Event
+from ..core.events import Event, branch_of, has_key, is_keyed, operation_name
+from ..core.scope import KEY_CHANGED
 from ..errors import NonDeterminismError
 from .places import waiting_places
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 _EFFECTIVE: Final = frozenset({"step", "callback", "call"})
 """Kinds that may have had an effect before they have a result."""
 _SHOWN: Final = 3
+_CHANGED: Final = (
+    "an operation was removed or added, a condition around it changed, or an order depends on what is not recorded"
+)
 
 
 class Mismatches:
@@ -26,7 +30,8 @@ class Mismatches:
         self._line = pump.line
         self._targets = pump.targets
         for record in self._turn.journal.records.values():
-            if record.kind in ("branch", "end", "stuck"):
+            set_only = record.kind == "timer" and record.done is None  # nothing followed from it
+            if record.kind in ("branch", "end", "stuck") or set_only:
                 self._turn.journal.untaken.discard(record.id)  # no code calls these
 
     def is_asked(self, event: Event) -> bool:
@@ -40,7 +45,7 @@ class Mismatches:
     def leftover(self) -> NonDeterminismError | None:
         """Lines that nobody asked for, and operations that nobody called, when the handler ended."""
         line, end = self._line, "the end of the handler"
-        for event in (*line.aside, *line.events[line.cursor : line.recorded]):
+        for event in (*line.aside.values(), *line.events[line.cursor : line.recorded]):
             if not self.is_asked(event):
                 return self.of(event, end)
         return self._not_called(end) if self._turn.journal.untaken else None
@@ -48,8 +53,12 @@ class Mismatches:
     def check_called(self) -> None:
         """The handler rests at the end of the log, and a body is to begin. What is recorded there is asked for by now, and so is
         what may have had an effect: else that body could be its double. Raises NonDeterminismError."""
-        for event in self._line.aside:
-            raise self.unasked(event)
+        self._check_twins()
+        if not self._pump.bodies.has_place:
+            return  # what has a key may come before all that is recorded
+        for event in self._line.aside.values():
+            if not self.is_asked(event):
+                raise self.unasked(event)
         error = self._not_called(self._waits_for(), _EFFECTIVE)
         if error is not None:
             raise error
@@ -58,13 +67,29 @@ class Mismatches:
         """A line that nobody asks for while the handler rests."""
         return self.of(event, self._waits_for())
 
+    def _check_twins(self) -> None:
+        """What waits to begin is recorded under another id if the code gave it a key, or took the key away."""
+        journal, left = self._turn.journal, self._turn.journal.untaken
+        if not left:
+            return
+        waiting = {
+            (op.kind, operation_name(op.id), op.scope.home.path, not has_key(op.id))
+            for op in (operation.op for operation in self._pump.bodies.waiting_operations())
+        }
+        for record in [journal.records[id] for id in left if journal.records[id].kind in _EFFECTIVE]:
+            row = (record.kind, operation_name(record.id), branch_of(record.id), has_key(record.id))
+            if row in waiting and not record.handed_out:
+                event = record.done or record.begun or record.retry or record.given_up
+                assert event is not None
+                raise self.of(event, self._waits_for(), KEY_CHANGED)
+
     def _not_called(self, attempted: str, kinds: Container[str] | None = None) -> NonDeterminismError | None:
         """A recorded operation that nobody called, and that is in no branch which is passed over. `kinds`: only those, and only
         where they have a place."""
         journal = self._turn.journal
         for id in [id for id in journal.records if id in journal.untaken]:
             record = journal.records[id]
-            if not record.handed_out and (kinds is None or (record.kind in kinds and record.position != NO_PLACE)):
+            if not record.handed_out and (kinds is None or (record.kind in kinds and not is_keyed(id))):
                 event = record.done or record.begun or record.retry or record.given_up
                 assert event is not None
                 return self.of(event, attempted)
@@ -78,12 +103,11 @@ class Mismatches:
             return names + (", ..." if len(waiting) > _SHOWN else "")
         return "nothing: it waits at " + ", ".join(sorted(waiting_places(self._turn, pump.loop)))
 
-    def of(self, event: Event, attempted: str) -> NonDeterminismError:
+    def of(self, event: Event, attempted: str, cause: str = _CHANGED) -> NonDeterminismError:
         return self._turn.mismatch(
             f"{event.kind} {event.id!r}",
             attempted,
             max(0, event.position),
             event.id.rpartition("/")[0],
-            "an operation was removed or added, a condition around it changed, or the order depends on something that is not "
-            "recorded",
+            cause,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import contextvars
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from types import FrameType
 from typing import Any
 
 from ..errors import ExecutionCancelled
@@ -30,8 +32,22 @@ def _let_through_groups() -> None:
     asyncio.TaskGroup._is_base_error = is_base_error  # type: ignore[attr-defined]
 
 
+def _let_through_timeouts() -> None:
+    """Since Python 3.13 `asyncio.timeout` takes a subclass of CancelledError for its own doing, too, if its time was over before.
+    Ours comes out of it as it is."""
+    known = asyncio.Timeout.__aexit__
+
+    async def aexit(limit: asyncio.Timeout, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        ours = isinstance(error, AsyncExecutionCancelled)
+        await (known(limit, None, None, None) if ours else known(limit, kind, error, traceback))
+
+    asyncio.Timeout.__aexit__ = aexit  # type: ignore[method-assign,assignment]
+
+
 if sys.version_info < (3, 13):
     _let_through_groups()
+else:
+    _let_through_timeouts()
 
 
 def is_foreign(error: BaseException) -> bool:
@@ -46,6 +62,49 @@ def native(error: BaseException) -> BaseException:
     return error
 
 
+class InContext:
+    """Awaits a coroutine in a context of its own, in the task that runs already."""
+
+    def __init__(self, context: contextvars.Context, coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
+        self._context = context
+        self.gi_yieldfrom = coroutine  # as generators show what they wait for
+
+    def __await__(self) -> InContext:
+        return self
+
+    def __iter__(self) -> InContext:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        return self._context.run(self.gi_yieldfrom.send, value)
+
+    def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
+        return self._context.run(self.gi_yieldfrom.throw, type if value is None else value)
+
+    def close(self) -> None:
+        self._context.run(self.gi_yieldfrom.close)
+
+
+async def result_of(awaitable: collections.abc.Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def is_asyncio(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "asyncio"
+
+
+def _frames(coroutine: Any) -> Iterator[FrameType]:
+    """Of what a coroutine is at, from itself to what it awaits in the end."""
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+
+
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `doom`, so that
     `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations. Where what the branch awaited
@@ -55,8 +114,11 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self.inner = inner
         self.doom: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
+        self._thrown: BaseException | None = None  # that the branch's own code may not have seen yet
 
     def send(self, value: Any) -> Any:
+        if self._thrown is not None and self._was_eaten(self._thrown):
+            return self.inner.throw(self._thrown.with_traceback(None))
         if self.doom is not None and not getattr(self.task, "_must_cancel", False):
             return self.throw(asyncio.CancelledError())
         return self.inner.send(value)
@@ -65,9 +127,19 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         error = type if value is None else value
         if self.doom is not None and isinstance(error, asyncio.CancelledError):
             error, self.doom = self.doom, None
+            self._thrown = error
             assert self.task is not None
             self.task.uncancel()
         return self.inner.throw(error)
+
+    def _was_eaten(self, error: BaseException) -> bool:
+        """Whether code of asyncio's that the branch awaited caught it, and has ended by something else: a TaskGroup that aborts
+        already, `wait_for` whose task is done. A frame of asyncio's that still runs may raise it when it ends."""
+        caught = error.__traceback__.tb_frame if error.__traceback__ is not None else None
+        if caught is None or not is_asyncio(caught):
+            self._thrown = None  # the branch's own code has seen it
+            return False
+        return not any(frame is caught for frame in _frames(self.inner))
 
     def close(self) -> None:
         self.inner.close()
@@ -79,3 +151,17 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self.doom = error
         assert self.task is not None
         self.task.cancel()
+
+
+async def in_full(coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
+    """Awaits it whatever cancels the task that runs: a native cancellation that comes meanwhile is raised at the end."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

@@ -31,9 +31,11 @@ from ..core.effects import (
     Take,
     Tell,
 )
-from ..core.events import CANCELLED, Event
+from ..core.events import CANCELLED, SUCCEEDED, Event
+from ..core.journal import Record
 from ..core.scope import Op
 from .loop import inline
+from .native import InContext, result_of
 
 if TYPE_CHECKING:
     from .pump import Pump
@@ -56,7 +58,7 @@ class RunningOperation:
 
     __slots__ = (
         "_asyncio_future_blocking", "_context", "_error", "_left", "_unwinds", "_value", "_wakeup", "context", "ended", "gone",
-        "op", "operation", "parked", "pump",
+        "op", "operation", "order", "parked", "pump", "wake",
     )  # fmt: skip
 
     def __init__(self, pump: Pump, op: Op, operation: Operation[Any]) -> None:
@@ -65,7 +67,8 @@ class RunningOperation:
         self.operation = operation
         self.context: contextvars.Context | None = None  # of its bodies: that of the handler, without a scope
         self.gone = False  # the handler does not wait for it any more
-        self.parked = 0
+        self.parked = self.order = 0
+        self.wake: str | None = None  # what of the inbox it waited for last
         self.ended = False
         self._unwinds = False
         self._left = 0  # how often: an answer to what was asked before is of no interest
@@ -104,13 +107,13 @@ class RunningOperation:
         """The task that waits is cancelled: the operation is left when that reaches it."""
         if self.done():
             return False
-        self.gone = True
+        self.gone, self._value = True, msg
         self.pump.wake(self)
         return True
 
     def result(self) -> None:
         if not self.ended:
-            raise asyncio.CancelledError
+            raise asyncio.CancelledError(*(() if self._value is None else (self._value,)))
 
     def _run(self) -> None:
         assert self._wakeup is not None
@@ -123,7 +126,7 @@ class RunningOperation:
         """In the task that called the operation."""
         turn, record = self.pump.turn, self.op.record
         if turn.closed is not None:
-            raise turn.closed
+            raise turn.ended()
         if record is not None and record.done is not None and self.op.kind not in _MADE_OF_OTHERS:
             self.pump.await_line(self.op.id, self)  # begun when its line is handed out: it finds all that it needs
             return
@@ -173,12 +176,16 @@ class RunningOperation:
         """Moves the generator on, until it waits again or has ended."""
         if self.gone and not self._unwinds:
             return
-        self.pump.agenda.unpark(self)
+        if self.parked:
+            self.pump.agenda.unpark(self)
         send: Callable[[Any], Effect] = self.operation.send
         if error is not None:
             value, send = error, self.operation.throw
         try:
-            while (value := self._perform(send(value))) is not _WAITS:
+            while True:
+                effect = send(value)
+                if (value := _EFFECTS[type(effect)](self, effect)) is _WAITS:
+                    return
                 send = self.operation.send
         except StopIteration as stop:
             self._end(stop.value, None)
@@ -211,15 +218,12 @@ class RunningOperation:
         if self._wakeup is not None:
             self.pump.wake(self)
 
-    def _perform(self, effect: Effect) -> Any:
-        return _EFFECTS[type(effect)](self, effect)
-
     def _settle(self, effect: Settle) -> Any:
         self.pump.enqueue(effect.event, self, held=effect.durable)
         return _WAITS
 
     def _decide(self, effect: Decide) -> Any:
-        self.pump.decide(effect.event, self)
+        self.pump.decide(effect, self)
         return _WAITS
 
     def _take(self, effect: Take) -> Any:
@@ -295,9 +299,10 @@ class _Line:
 async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
     pump.unawaited.begun(operation)
     if pump.turn.closed is not None:
-        raise pump.turn.closed
+        raise pump.turn.ended()
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
+    effect: Effect | None = None
     try:
         while True:
             effect = send(value)
@@ -305,6 +310,8 @@ async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
                 value, send = await _walked(pump, op, effect), operation.send
             except BaseException as error:
                 value, send = error, operation.throw
+            if pump.over or pump.turn.closed is not None:  # whatever the code made of that: it is walked again
+                raise pump.turn.closed or asyncio.CancelledError
     except StopIteration as stop:
         return stop.value
     except Exception as error:
@@ -313,6 +320,8 @@ async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
     except asyncio.CancelledError:
         if op.begun and not pump.over and (op.record is None or op.record.given_up is None):
             _note_left(op)
+            if isinstance(effect, Settle):  # the child had ended
+                pump.commits_before_a_body()
         raise
 
 
@@ -329,17 +338,30 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
             effect.event.at = pump.turn.at
         return None
     line = _Line(pump.loop.plain_future())
-    if isinstance(effect, Take):
-        pump.await_line(op.id, line)
-    else:
+    if isinstance(effect, Settle):
         pump.enqueue(effect.event, line, held=effect.durable)
-    return await line.future
+        return await line.future
+    pump.await_line(op.id, line)
+    while True:
+        try:
+            return await line.future
+        except asyncio.CancelledError:
+            if pump.over or not _kept_a_cancellation(effect.record):
+                raise
+            line.future = pump.loop.plain_future()
+
+
+def _kept_a_cancellation(record: Record) -> bool:
+    """Of a child that is not walked again: what reached the task meanwhile, its code took for itself, for it returned. What left
+    it between its end and its line says so."""
+    return record.done is not None and record.done.status == SUCCEEDED and record.given_up is None
 
 
 async def _inside(effect: Inside) -> Any:
-    token = current_scope.set(effect.scope)
-    try:
-        value = effect.fn(*effect.args, **effect.kwargs)
-        return await value if isinstance(value, collections.abc.Awaitable) else value
-    finally:
-        current_scope.reset(token)
+    """In a context of its own: a child whose result is recorded is not walked again, and sets nothing then."""
+    context = contextvars.copy_context()
+    context.run(current_scope.set, effect.scope)
+    value = context.run(effect.fn, *effect.args, **effect.kwargs)
+    if not isinstance(value, collections.abc.Awaitable):
+        return value
+    return await InContext(context, value if asyncio.iscoroutine(value) else result_of(value))

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.durations import LONGEST
 from ..core.events import SUCCEEDED, Event
 from ..core.scope import Scope
 from .agenda import Timer
@@ -26,7 +27,7 @@ def set_timer(
 ) -> Timer:
     """It counts from where the log stands; from the present, if nothing says yet that it was set: a slow handler, a death.
     `when`: in seconds of journal time."""
-    turn = pump.turn
+    turn = pump.turn  # asyncio takes `math.inf` for "never"; a hundred years are as good
     scope.timers += 1
     id = f"{scope.path}$t{scope.timers}"
     turn.journal.untaken.discard(id)
@@ -35,12 +36,12 @@ def set_timer(
     if begun is not None:
         due = begun.due
     else:
-        due = turn.started + math.ceil(when * 1000 - 1e-3)
+        due = turn.started + math.ceil(min(when * 1000, LONGEST) - 1e-3)
         if not pump.line.goes_on:
             due += max(0, turn.time() - turn.at)
     timer = Timer(pump.agenda, id, due, when, callback, args, pump.loop, context)
     timer.written = begun is not None
-    pump.targets[id] = timer
+    pump.expect(id, timer)
     pump.agenda.set(timer)
     return timer
 
@@ -55,7 +56,7 @@ class ThreadCall:
         self._inner = inner
         self.future = pump.loop.create_future()
         pump.turn.journal.untaken.discard(self._id)
-        pump.targets[self._id] = self
+        pump.expect(self._id, self)
         pump.threads += 1
         inner.add_done_callback(lambda _: pump.stir(self._ended), context=pump.loop.engine)
 

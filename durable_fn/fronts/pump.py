@@ -12,11 +12,12 @@ import collections
 import contextvars
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from ..core.causes import blame
 from ..core.current import current_scope
-from ..core.events import BEGUN, END_ID, SUCCEEDED, Event, is_keyed
+from ..core.effects import Decide
+from ..core.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
 from ..core.scope import Branch, Scope
 from ..core.turn import Suspension
 from ..errors import NonDeterminismError
@@ -31,10 +32,8 @@ from .mismatches import Mismatches
 from .native import BranchCoroutine
 from .operation import RunningOperation
 from .places import warn_of_foreign
-from .session import RECORDED_END, Session
-from .stuck import MOST_ROUNDS, Patience, spins, stuck
-
-STUCK: Final = "$stuck"
+from .session import LEAST_TIME, RECORDED_END, Session
+from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
 
 
 class Target(Protocol):
@@ -64,11 +63,12 @@ class Pump:
         self.outcome: BaseException | None = None
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
         self.decided: Event | None = None  # the last line by which another way may have been taken
+        self._noted = 0  # how much of what is pending has to be durable before a body
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
         self.end = ExecutionEnd(self)
         self._stuck = False
-        if STUCK in self.line.known:
-            self.targets[STUCK] = self
+        if STUCK_ID in self.line.known:
+            self.targets[STUCK_ID] = self
         self._pumping = False
         self._scheduled = False
         self._started = False
@@ -83,7 +83,19 @@ class Pump:
     # -- what the core asks ----------------------------------------------------------------------------------------
 
     def replays(self) -> bool:
-        return self.line.replaying or not self._live
+        return self.over or self.line.replaying or not self._live
+
+    def has_more(self) -> bool:
+        return self.line.replaying or bool(self.line.aside)
+
+    def commits_before_a_body(self) -> None:
+        """Something was noted by which a replay takes its way."""
+        self._noted = self.commits.position
+
+    def looked_at_time(self) -> None:
+        last = self.line.last
+        if last is not None and last.id not in self.line.known:
+            self.decided = last
 
     def leftover(self) -> NonDeterminismError | None:
         return self.mismatches.leftover()
@@ -119,6 +131,12 @@ class Pump:
                 self.turn.closed = outcome
             if not self._finished.done():
                 self._finished.set_result(None)
+
+    def leave(self) -> None:
+        """The loop has nothing more to do for this turn."""
+        self.over = True
+        self._patience.end()
+        self._silence()
 
     def close(self) -> None:
         """What is left of the handler unwinds now, and has rounds of its own for that."""
@@ -203,6 +221,13 @@ class Pump:
         """The handler has returned or raised. What is being written must not be written from two sides."""
         if self.commits.at_work:
             return False
+        if not self.line.replaying:
+            self._goes_live()
+        unwinding = self.bodies.unwinding
+        if unwinding and self.session.time_left() > LEAST_TIME:  # it may hold a lock or a connection
+            return self._wait(self.turn.time() + round(self.session.time_left() * 1000))
+        if unwinding:
+            tell_left_behind(self.turn, unwinding)
         if self.bodies.takes_leave and not self.session.read_only:
             return self.bodies.say_farewell() if self._is_decided() else self.commits.flush()
         self.finish(None)
@@ -220,9 +245,16 @@ class Pump:
         self.turn.pending.append(event)
         self.enqueue(event, target, held=False)
 
+    def expect(self, id: str, target: Target) -> None:
+        """Its line, if there is one or comes one, is for `target`."""
+        self.targets[id] = target
+        self.line.ask(id)
+
     def await_line(self, id: str, target: Target) -> None:
         """Of what is recorded. What a redrive kept by its id alone becomes a line again."""
         self.targets[id] = target
+        if self.line.places:
+            self.line.ask(id)
         record = self.turn.journal.records[id]
         if record.aside and record.done is not None:
             record.aside = False
@@ -233,16 +265,16 @@ class Pump:
             self.turn.pending.append(event)
             self.line.append(event, self.commits.position, held=False)
 
-    def decide(self, event: Event, operation: RunningOperation | ExecutionEnd) -> None:
+    def decide(self, decision: Decide, operation: RunningOperation | ExecutionEnd) -> None:
         """A new line that is decided because something did not come: it is written on that condition."""
-        self.targets[event.id] = operation
-        self.line.append(event, self.commits.position, held=True)
-        self.commits.decide(event, operation)
+        self.targets[decision.event.id] = operation
+        self.line.append(decision.event, self.commits.position, held=True)
+        self.commits.decide(decision, operation)
 
     def _deliver(self) -> bool:
         """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
         line = self.line
-        if line.cursor < line.recorded and not line.aside:
+        if line.replaying and not line.aside:
             head = line.events[line.cursor]
             if head.id in self.targets:
                 return self._hand_out(head)
@@ -251,8 +283,11 @@ class Pump:
             return False  # what is new is no part of the recorded history
         if event is None:
             return self._stimulate()
-        if line.is_held(event) and not self.commits.covers(event):
-            return self.commits.flush()
+        if event.id in line.held and not self.commits.covers(event):
+            if not self.commits.flush():
+                return False
+            if line.head is not event:
+                return True  # a decision that does not stand
         return self._hand_out(event)
 
     def _hand_out(self, event: Event) -> bool:
@@ -268,21 +303,28 @@ class Pump:
                 self.targets[event.id] = target
             return False
         if event.id not in line.known:
+            if not self._live or turn.said is not None:
+                self._goes_live()
             self._weigh(event)
         line.handed(event)
         self._rounds, self._patience.until = 0, None
         return True
 
+    def _goes_live(self) -> None:
+        """The log is at its end: what runs now runs for the first time."""
+        self._live = True
+        if self.turn.said is not None:
+            self.turn.say_again()
+
     def _next(self) -> Event | None:
         """The next line; of operations with keys the first that is asked for, wherever it stands."""
-        line = self.line
-        for event in line.aside:
-            if self.mismatches.is_asked(event):
-                return event
-        while (head := line.head) is not None and line.replaying and not self.mismatches.is_asked(head):
-            for event in line.events[line.cursor : line.recorded]:
-                if is_keyed(event.id) and self.mismatches.is_asked(event):
-                    return event
+        line, mismatches = self.line, self.mismatches
+        early = line.asked()
+        if early is not None and early.id in line.aside:
+            return early
+        while (head := line.head) is not None and line.replaying and not mismatches.is_asked(head):
+            if early is not None:
+                return early
             if not is_keyed(head.id):
                 break
             line.lay_aside()
@@ -297,8 +339,12 @@ class Pump:
 
     def _weigh(self, event: Event) -> None:
         """Of a live line that rides along: could anything else have come in its place?"""
-        if not self.line.is_held(event) and (
-            not self.agenda.empty or self.bodies.at_work or self.bodies.waiting or self.line.events[-1] is not event
+        if event.id not in self.line.held and (
+            not self.agenda.empty
+            or self.bodies.at_work
+            or self.bodies.waiting
+            or self.threads
+            or self.line.events[-1] is not event
         ):
             self.decided = event
 
@@ -307,7 +353,8 @@ class Pump:
     def _stimulate(self) -> bool:
         """Nothing is in line. Whether something came that makes one."""
         turn = self.turn
-        self._live = True
+        if not self._live or turn.said is not None:
+            self._goes_live()
         if (turn.branch.doom is not None or turn.header.deadline is not None) and self.end.look():
             return True
         if self.agenda.empty:
@@ -328,12 +375,12 @@ class Pump:
     def hand(self, event: Event) -> bool:
         """The line that says that the handler is stuck."""
         self._stuck = True
-        self.cancel_main(RuntimeError(event.value))
+        self.cancel_main(RuntimeError(event.value), STUCK_ID)
         return True
 
-    def cancel_main(self, error: BaseException) -> None:
-        """`error` arrives in the handler's own task."""
-        blame(self.turn, error, END_ID)
+    def cancel_main(self, error: BaseException, id: str) -> None:
+        """`error` arrives in the handler's own task. `id`: of the line that says so."""
+        blame(self.turn, error, id)
         self.cancel(self.main, error)
 
     @staticmethod
@@ -369,7 +416,7 @@ class Pump:
         return self._sleep(due)
 
     def _begin_bodies(self) -> bool:
-        if (self.line.aside or self.turn.journal.untaken) and self.bodies.has_place:
+        if self.line.aside or self.turn.journal.untaken:
             self.mismatches.check_called()
         if not self._is_decided():
             return self.commits.flush()
@@ -379,7 +426,8 @@ class Pump:
 
     def _is_decided(self) -> bool:
         """Whether no death can make it be decided otherwise what was handed out."""
-        return self.decided is None or self.commits.covers(self.decided)
+        noted = self._noted <= self.commits.written
+        return noted and (self.decided is None or self.commits.covers(self.decided))
 
     def _answered(self, _: object, error: Exception | None) -> None:
         if error is not None:
@@ -411,7 +459,7 @@ class Pump:
         if self._stuck:
             raise RuntimeError(text)
         self._stuck = True
-        self.new_line(Event(STUCK, "stuck", -1, SUCCEEDED, 1, self.turn.time(), 0, text), self)
+        self.new_line(Event(STUCK_ID, "stuck", -1, SUCCEEDED, 1, self.turn.time(), 0, text), self)
         return True
 
     def _next_due(self) -> int | None:
@@ -422,12 +470,15 @@ class Pump:
 
     def _wait(self, due: int | None) -> bool:
         """For the loop to bring something, until then."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._silence()
         if due is not None:
             self._alarm = self.loop.ours_later((due - self.turn.time()) / 1000, partial(self._rang, due))
         return False
+
+    def _silence(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _rang(self, due: int) -> None:
         """Virtual time goes as real time does while something is under way."""

@@ -14,6 +14,7 @@ from .loop import DurableLoop, HandlerTask
 from .places import waiting_places
 from .pump import Pump
 from .session import Session
+from .stuck import MOST_ROUNDS
 
 Handler = Callable[[Pump], Any]
 
@@ -63,6 +64,7 @@ def _run(session: Session, handler: Handler) -> Any:
         return value
     finally:
         _close(loop, pump)
+        pump.leave()
         loop.pump = None
 
 
@@ -82,7 +84,8 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
         )
         if any(not task.done() for task in left):
             _log.warning(
-                "execution %r returned while tasks of its handler still ran, which are cancelled: %s",
+                "the handler of execution %r ended while tasks of it still ran, which are cancelled, and whose sagas can undo "
+                "nothing any more: %s. Await them, also when one of them fails: asyncio.TaskGroup does",
                 turn.header.id,
                 ", ".join(sorted(waiting_places(turn, loop))),
             )
@@ -90,7 +93,7 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
     try:
         for task in (*left, *bodies):
             task.cancel()
-        loop.call_soon(_unwind, loop, pump, context=loop.engine)
+        loop.call_soon(_unwind, loop, pump, [*left, *bodies], MOST_ROUNDS, context=loop.engine)
         loop.run_forever()
     finally:
         turn.closed = reason
@@ -99,15 +102,16 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
-def _unwind(loop: DurableLoop, pump: Pump) -> None:
-    """Round after round of the loop, until nothing can run without waiting."""
+def _unwind(loop: DurableLoop, pump: Pump, left: list[asyncio.Task[Any]], rounds: int) -> None:
+    """Round after round of the loop, until all have ended or none can run without waiting. What else the loop has to do, which
+    may be a task that a body left behind and that never rests, is not waited for."""
     try:
         pump.run_ready()
     except BaseException as error:  # one that never rests, or that ends its process: the rest is dropped
         _log.warning("what was left of execution %r did not unwind: %s", pump.turn.header.id, error)
         loop.stop()
         return
-    if loop.is_idle:
+    if loop.is_idle or all(task.done() for task in left) or not rounds:
         loop.stop()
     else:
-        loop.call_soon(_unwind, loop, pump, context=loop.engine)
+        loop.call_soon(_unwind, loop, pump, left, rounds - 1, context=loop.engine)

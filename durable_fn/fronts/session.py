@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..core.effects import Launch
+from ..core.effects import Decide, Launch
 from ..core.events import BEGUN, Event, body, fence
 from ..core.header import Header
 from ..core.inbox import NO_HEARTBEAT, entry
@@ -33,6 +33,8 @@ NEWS_S: Final = 5.0
 """How old the owner's knowledge of the inbox may be when a body begins."""
 
 
+LEAST_TIME: Final = 1.0
+"""Seconds that `time_left` says at least."""
 MOST_HELPERS: Final = 31
 """Threads that one turn of a `def` handler may have besides its own, nested fans included."""
 
@@ -143,11 +145,21 @@ class Session:
 
     def look_at_lease(self) -> None:
         """Raises Fenced when another invocation may already own the execution."""
-        if self.elapsed_ms() > self._lease_ms - self.store.skew_ms:
+        self._check_lease(self.elapsed_ms())
+
+    def _check_lease(self, elapsed: float) -> None:
+        if elapsed > self._lease_ms - self.store.skew_ms:
             self.turn.closed = Fenced(f"the lease on {self.turn.header.id!r} is over")
             raise self.turn.closed
 
-    def must_yield(self, timeout: float | None) -> bool:
+    def admits(self, timeout: float | None, *, begun: bool) -> bool:
+        """Whether a body may begin now, of an execution that is still ours. `begun`: a marker says so, and it is not put off
+        any more. Raises Fenced."""
+        elapsed = self.elapsed_ms()
+        self._check_lease(elapsed)
+        return begun or not self.must_yield(timeout, elapsed)
+
+    def must_yield(self, timeout: float | None, elapsed: float | None = None) -> bool:
         """Whether too little Lambda time is left for a body. Never in a turn that has done nothing: a step longer than
         a whole Lambda would loop."""
         if self.read_only:
@@ -157,11 +169,11 @@ class Session:
         if self.always_suspend:
             return True
         need = self._margin_ms + (timeout or 0) * 1000
-        return self._remaining_ms - self.elapsed_ms() < need
+        return self._remaining_ms - (self.elapsed_ms() if elapsed is None else elapsed) < need
 
     def time_left(self) -> float:
         """Seconds of Lambda time, without what the suspend takes."""
-        return max(1.0, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
+        return max(LEAST_TIME, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
 
     def fits_in_place(self, delay_ms: float) -> bool:
         return (
@@ -238,6 +250,7 @@ class Session:
         with self.turn.lock:
             batch = pending[:count]
             del pending[: len(batch)]
+            self.turn.flying = batch
         return batch
 
     def write(self, batch: list[Event]) -> None:
@@ -248,6 +261,7 @@ class Session:
 
     def report(self, batch: list[Event]) -> None:
         """To the hooks, what is durable now."""
+        self.turn.flying = []
         self.turn.chosen.difference_update(batch)
         if self.hooks:
             from .hooking import recorded
@@ -267,9 +281,9 @@ class Session:
 
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
-    def decide(self, decision: Event) -> bool:
-        """Commits what is pending, on the condition that nothing has come which is not in hand. False: the inbox was read again,
-        and what is pending is pending still."""
+    def decide(self, decision: Decide) -> bool:
+        """Commits what is pending, on the condition that nothing has come since. False: what came is in hand, and what is
+        pending is pending still."""
         with self._alone():
             back = self.decide_on(self.take(), decision)
             if back:
@@ -277,17 +291,21 @@ class Session:
                     self.turn.pending[:0] = back
             return back is None
 
-    def decide_on(self, batch: list[Event], decision: Event) -> list[Event] | None:
-        """Writes the batch and the decision, if nothing has come which is not in hand. None: it stands. Else the inbox was read
-        again, and the entries that come back have to be written once more."""
+    def decide_on(self, batch: list[Event], decision: Decide) -> list[Event] | None:
+        """Writes the batch and the decision, if nothing has come since. None: it stands. Else what came is in hand, and the
+        entries that come back have to be written once more."""
         turn = self.turn
-        batch = [*batch, decision]
+        with turn.lock:  # another branch may have read the inbox meanwhile, for its own ends
+            if turn.inbox.version is not decision.version:
+                return batch
+            seen = turn.seen
+        batch = [*batch, decision.event]
         *first, last = _parts(batch, self.store.fits)
         for part in first:
             self.append(part)
         self.look_at_lease()
         segment = Segment(turn.journal.next_seq, turn.writer, last)
-        reply = self._asked(lambda: self.store.decide(turn.header, segment, turn.seen))
+        reply = self._asked(lambda: self.store.decide(turn.header, segment, seen))
         if isinstance(reply, Header):
             turn.journal.next_seq += 1
             turn.worked = True
@@ -306,7 +324,8 @@ class Session:
         seen = turn.seen if body == NO_HEARTBEAT else None
         reply = self._asked(lambda: self.store.expire(turn.header, turn.writer, new, seen))
         if isinstance(reply, Header):
-            turn.inbox.add(new)
+            with turn.lock:
+                turn.inbox.add(new)
             turn.worked = True
         elif reply.reason == "moved":
             self.reload()
@@ -319,8 +338,9 @@ class Session:
         loaded = self._asked(lambda: self.store.load(turn.header.key))
         if loaded is None:
             raise self._fenced("the execution is gone")
-        turn.header.n, turn.header.cancel = loaded.header.n, loaded.header.cancel
-        turn.inbox.refresh(loaded.inbox)
+        with turn.lock:
+            turn.header.n, turn.header.cancel = loaded.header.n, loaded.header.cancel
+            turn.inbox.refresh(loaded.inbox)
         turn.notice()
 
     @property
@@ -366,10 +386,8 @@ class Session:
 
     def fence(self) -> None:
         """A new owner's first write: the dead one may still have an append under way."""
-        now = self.turn.time()
         self.took_over = True
-        self._put(fence(now))
-        self.turn.resume(now)
+        self._put(fence(self.turn.time()))
 
     def _put(self, text: str) -> None:
         turn = self.turn

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ..core.turn import Turn
@@ -11,6 +13,8 @@ from .places import waiting_places
 
 if TYPE_CHECKING:
     from .loop import DurableLoop
+
+_log = logging.getLogger("durable_fn")
 
 _PATIENCE: Final = 10.0
 """Seconds that a replay waits for sockets or threads of the handler's own to ask for the next line."""
@@ -26,6 +30,7 @@ class Patience:
         self._look_again = look_again
         self._others = frozenset(threading.enumerate())
         self.until: float | None = None  # None: the handler goes on
+        self._alarm: asyncio.TimerHandle | None = None
 
     def lasts(self, seconds: float = _PATIENCE) -> bool:
         """Whether something of the handler's own may still come. Never where there is nothing that could."""
@@ -39,13 +44,18 @@ class Patience:
             self.until = now + seconds
         if now >= self.until:
             return False
-        self._loop.ours_later(self.until - now, self._look_again)
+        self.end()
+        self._alarm = self._loop.ours_later(self.until - now, self._look_again)
         return True
+
+    def end(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def _has_threads(self) -> bool:
         """Those that began in this turn and are not the loop's own may call it back."""
-        pool = getattr(self._loop, "_default_executor", None)
-        own = set() if pool is None else pool._threads
+        own = self._loop.own_threads()
         return any(thread.is_alive() for thread in {*threading.enumerate()} - self._others - own)
 
 
@@ -64,6 +74,15 @@ def spins(turn: Turn, loop: DurableLoop) -> str:
         f"the handler of execution {turn.header.id!r} went {MOST_ROUNDS:,} rounds without waiting for anything durable, at "
         f"{_places(turn, loop)}. Time stands between durable operations, and nothing else can run meanwhile: wait with "
         "ctx.sleep, asyncio.sleep of more than 0 seconds, an asyncio.Event or the task itself"
+    )
+
+
+def tell_left_behind(turn: Turn, operations: Iterable[str]) -> None:
+    _log.warning(
+        "execution %r ends while bodies still unwind, that were cancelled and have no time left: %s. What they hold is not "
+        "released before this environment runs again",
+        turn.header.id,
+        ", ".join(map(repr, operations)),
     )
 
 

@@ -177,7 +177,7 @@ class _Run:
 
     def _invite(self) -> None:
         """A helper, if there is more to run than this thread runs now."""
-        if self.running + len(self.parked) >= min(self.fan.width, len(self.fan.strands)):
+        if not self.awake and self.running + len(self.parked) >= min(self.fan.width, len(self.fan.strands)):
             return
         if not self.session.activity.take_helper():
             return
@@ -280,7 +280,9 @@ class _Run:
         if branch.closed is not None and self.turn.closed is None:
             assert isinstance(branch.closed, Parked)
             self._park(strand, branch.closed)
-        elif self.turn.closed is not None and (error is self.turn.closed or isinstance(error, Suspension)):
+        elif self.turn.closed is not None and (
+            branch.leaving or error is self.turn.closed or isinstance(error, Suspension)
+        ):
             self.op.scope.branch.inner.discard(branch)
         elif error is not None and not isinstance(error, Exception | ExecutionCancelled):
             self.fatal = error

@@ -173,7 +173,7 @@ class LocalCloud:
         """Whether any execution goes on by itself, without somebody outside or the end of its patience."""
         with self.wire.aside():
             live = [header for header in self.store.executions(None, None, None, None) if header.live]
-            going = [h for h in live if jumps_to(h, self.backend.store.load(h.key)) is not None]
+            going = [h for h in live if jumps_to(self.backend.store, h) is not None]
         stuck = next((header for header in going if header.fn not in self._functions), None)
         if stuck is not None and all(header.fn not in self._functions for header in going):
             raise LookupError(

@@ -11,12 +11,13 @@ from ..client import DurableClient
 from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
 from ..core.header import Header
-from ..errors import CallError, NonDeterminismError, SerializationError
+from ..core.parts import class_name
+from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
 from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
 from ..ports import Backend
-from ..types import Duration, ExecutionStatus, HistoryEvent
+from ..types import Duration, ErrorInfo, ExecutionStatus, HistoryEvent
 from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext
 from .waits import jumps_to, open_callbacks
@@ -62,7 +63,7 @@ class Execution(Generic[R_co]):
 
     @property
     def error(self) -> BaseException | None:
-        """What the handler raised, if the execution failed in this runner; the mismatch, if it is held up by one."""
+        """What the handler raised, if the execution failed in this runner; why it cannot go on, if it is held up."""
         info = self._runner.client.describe(self._id)
         if info.error is None:
             return None
@@ -70,10 +71,7 @@ class Execution(Generic[R_co]):
         if raised is not None:
             return raised
         if info.status == "SUSPENDED":
-            if info.error["error_type"] != f"{NonDeterminismError.__module__}.{NonDeterminismError.__name__}":
-                return SerializationError(info.error["message"])
-            data = info.error.get("data") or {}
-            return NonDeterminismError(info.error["message"], **data)
+            return _held(self._id, info.error)
         text = f"execution {self._id!r} ended {info.status}: {info.error['error_type']}: {info.error['message']}"
         return CallError(
             text,
@@ -108,6 +106,17 @@ class Execution(Generic[R_co]):
 
     def __repr__(self) -> str:
         return f"<execution {self._id!r} of {self._function.name!r}: {self.status}>"
+
+
+def _held(id: str, error: ErrorInfo) -> DurableError:
+    data = error.get("data") or {}
+    if error["error_type"] == class_name(NonDeterminismError):
+        return NonDeterminismError(error["message"], **data)
+    if error["error_type"] == class_name(FormatError):
+        return FormatError(error["message"], execution_id=id, **data)
+    if error["error_type"] == class_name(SerializationError):
+        return SerializationError(error["message"])
+    return DurableError(f"{error['error_type']}: {error['message']}")
 
 
 class LocalRunner(Generic[E, R]):
@@ -182,7 +191,7 @@ class LocalRunner(Generic[E, R]):
     def _next_moment(self) -> int | None:
         """When the next execution goes on by itself."""
         live = (header for header in self._store.executions(None, None, None, None) if header.live)
-        times = [time for header in live if (time := jumps_to(header, self._journal.load(header.key))) is not None]
+        times = [time for header in live if (time := jumps_to(self._journal, header)) is not None]
         return min(times, default=None)
 
     def start(self, event: E, id: str | None = None) -> Execution[R]:

@@ -8,7 +8,7 @@ from ..core.inbox import Inbox
 from ..core.journal import Journal, Record
 from ..core.promises import callback_place, expiry, outcome_key
 from ..core.tokens import make as make_token
-from ..ports import Loaded
+from ..ports import JournalStore, Loaded
 
 _OUTSIDE = ("callback", "signal", "call")
 
@@ -66,8 +66,12 @@ def open_callbacks(loaded: Loaded) -> dict[str, str]:
     return found
 
 
-def jumps_to(header: Header, loaded: Loaded | None) -> int | None:
+def jumps_to(store: JournalStore, header: Header) -> int | None:
     """When it goes on by itself; None if it does not."""
-    if not header.live or header.due is None or header.strikes or loaded is None or waits_outside(loaded):
+    if not header.live or header.due is None or header.strikes:
         return None
+    if not header.foreign:
+        loaded = store.load(header.key)
+        if loaded is None or waits_outside(loaded):
+            return None
     return max(header.due, header.lease + 1 if header.lease else 0)

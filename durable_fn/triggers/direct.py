@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..core import failures
+from ..core.foreign import recorded_error, require_own
 from ..core.header import Header
 from ..core.values import plain
 from ..errors import DurableError
@@ -32,7 +33,10 @@ def direct(function: DurableFunction[Any, Any], backend: Backend, event: Any, co
 
 
 def answer(function: DurableFunction[Any, Any], header: Header, raised: BaseException | None) -> Any:
-    """What the caller gets. With `envelope=False`: the plain result or the error, if the execution has ended."""
+    """What the caller gets. With `envelope=False`: the plain result or the error, if the execution has ended. Raises FormatError
+    for an end that cannot be read."""
+    if not header.live:
+        require_own(header)
     if function.envelope or header.live:
         return envelope(header)
     if header.status == "SUCCEEDED":
@@ -48,6 +52,6 @@ def envelope(header: Header) -> dict[str, Any]:
     found: dict[str, Any] = {"execution_id": header.id, "status": header.status}
     if header.status == "SUCCEEDED":
         found["result"] = plain(header.result or "null")
-    elif header.error is not None:
-        found["error"] = failures.info(failures.decode(header.error))
+    elif (error := recorded_error(header)) is not None:
+        found["error"] = error
     return found

@@ -196,6 +196,9 @@ def _started(
 
 def _answer(function: DurableFunction[Any, Any], started: Started, applied: str | None) -> Any:
     header, _ = started
+    if header.foreign and not header.live:
+        message = "the execution of this id was run by another version, and its result cannot be read: use another id"
+        return _reply(409, {"error": {"error_type": "FormatError", "message": message}})
     if not header.live and not function.envelope:
         return answer(function, *started)
     more = {} if applied is None else {"preference-applied": applied}

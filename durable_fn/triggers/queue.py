@@ -56,7 +56,11 @@ def _done(
     try:
         body = record.get("body") if isinstance(record, dict) else None
         if isinstance(body, str) and _is_wake_message(body):
-            _woken(function, backend, context, parse_hint(body), enough)
+            hint = parse_hint(body)
+            if hint is None:
+                _log.info("a wake message of another version is dropped; the sweeper sends again: %s", body[:200])
+            else:
+                _woken(function, backend, context, hint, enough)
         else:
             from .records import accept
 

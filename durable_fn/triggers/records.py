@@ -6,7 +6,7 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..core import failures
+from ..core.foreign import recorded_error
 from ..errors import ExecutionConflict, SerializationError
 from ..ports import Backend
 from ..starting import check_annotations, terms_of
@@ -46,8 +46,10 @@ def accept(
     started = run_now(function, backend, context, incoming, wanted)
     header, _ = started
     if not header.live and header.status != "SUCCEEDED":
-        failure = failures.decode(header.error or failures.NOTHING)
-        _log.warning("execution %r of %r ended %s: %s", header.id, function.name, header.status, failure.error_type)
+        error = recorded_error(header) or {}
+        _log.warning(
+            "execution %r of %r ended %s: %s", header.id, function.name, header.status, error.get("error_type")
+        )
     return started
 
 

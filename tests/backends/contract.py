@@ -469,7 +469,10 @@ class StoreContract:
         assert reason(store.terminate(owned, ending, Segment(0, "t", "end"))) == "moved", "the log has grown"
         for _ in range(2):
             got = accepted(store.terminate(owned, ending, Segment(1, "t", "end")))
-            assert (got.status, got.lease, got.due, got.error) == ("TERMINATED", 0, None, ending.error)
+            assert (got.status, got.lease, got.due) == ("TERMINATED", 0, None)
+        there = store.get("x")
+        assert there is not None
+        assert there.error == ending.error
         assert not store.append(owned, Segment(1, "w", "the owner's next")), "fenced"
         assert reason(store.complete(owned, "w", Ending("SUCCEEDED", NOW))) == "fenced"
         assert reason(store.terminate(owned, ending, Segment(2, "u", "end"))) == "finished"
@@ -599,6 +602,31 @@ class StoreContract:
         there = store.get("x")
         assert there is not None
         assert (there.gen, there.status) == (1, "RUNNING")
+
+    def test_a_stale_owner_that_goes_on_as_new_deletes_nothing(self, store: JournalStore) -> None:
+        """Its own log is forgotten, so what it appends is not refused, and it may think that it consumed what others did not."""
+        stale = self.owned(store)
+        owned = accepted(store.acquire("x", Lease("v", NOW + 1001, NOW + 2000)))
+        accepted(store.deliver(owned, Entry("signal/1", "o", "d", "1"), NOW + 1002))
+        accepted(store.renew(owned, "v", Renewal("2", Segment(0, "v", "new"), (), (), 1, NOW + 1003, None, 77)))
+        for many in (1, 200):
+            used = ("signal/1", *(f"signal/0{n}" for n in range(1, many)))
+            store.renew(stale, "w", Renewal("2", Segment(0, "w", "new"), used, (), 1, NOW + 1004, None, 77))
+        loaded = store.load(stale.key._replace(gen=2))
+        assert loaded is not None
+        assert list(loaded.inbox) == ["signal/1"]
+
+    def test_a_generation_that_consumed_hundreds_of_signals(self, store: JournalStore) -> None:
+        """More than one transaction of DynamoDB takes."""
+        owned, keys = self.owned(store), tuple(f"signal/{n:04}" for n in range(230))
+        for n, key in enumerate(keys):
+            accepted(store.deliver(replace(owned, n=n), Entry(key, "o", str(n), "1"), NOW + 1))
+        renewal = Renewal("2", Segment(0, "w", "new"), keys[:-1], (), len(keys), NOW + 5, None, 77)
+        got = accepted(store.renew(owned, "w", renewal))
+        assert (got.gen, got.n, got.gone) == (2, 230, 229)
+        loaded = store.load(got.key)
+        assert loaded is not None
+        assert list(loaded.inbox) == [keys[-1]]
 
     def test_renew_with_a_large_input(self, store: JournalStore) -> None:
         owned = self.owned(store, input=LARGE)

@@ -74,7 +74,9 @@ def record(body: str, id: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "body",
     [
-        '{"durable_fn":2,"id":"x","run":"r","fn":"two","due":0}', '{"durable_fn"', '{"durable_fn": 1}', ' {\n"durable_fn":{}}',
+        '{"durable_fn":1,"id":"x","run":"r","fn":"two","due":0,"more":1}', '{"durable_fn"', '{"durable_fn":2,"order":"tea"}',
+        '{"durable_fn":"2","id":"x","run":"r","fn":"two","due":0}', '{"durable_fn":true,"id":"x","run":"r","fn":"two","due":0}',
+        '{"durable_fn": 1}', ' {\n"durable_fn":{}}',
         '{"durable_fn":1,"id":"x","run":"r","fn":"two","due":"soon"}', '{"durable_fn":1,"id":7,"run":"r","fn":"two","due":0}',
         '{"durable_fn":1,"id":"x","run":"r","fn":"two","due":true}', '{"durable_fn":' + "[" * 5000,
         '{"durable_fn":1,"id":"' + "x" * 2000 + '","run":"r","fn":"two","due":0}',
@@ -91,6 +93,45 @@ def test_a_malformed_message_ends_in_the_dead_letter_queue(
     assert cloud.dead_letters(two) == [body]
     assert "not a wake message of durable_fn" in caplog.text
     assert RAN == []
+
+
+OTHER_VERSIONS = [
+    '{"durable_fn":0,"id":"x","run":"r","fn":"two","due":0}', '{"durable_fn":0,"id":"x","fn":"two"}',
+    '{"durable_fn":2,"id":"x","run":{"of":1},"fn":"two","at":"soon"}', ' {"durable_fn": 99, "id": "x", "fn": "nobody"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", OTHER_VERSIONS)
+def test_a_message_of_another_version_is_acknowledged_and_the_sweeper_sends_again(
+    cloud: LocalCloud, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert parse_hint(body) is None
+    cloud.client.start(two, None, id="x")
+    cloud._moto_queue(cloud.queue_url(two))._messages.clear()
+    put(cloud, two, body)
+    with caplog.at_level(logging.INFO, "durable_fn"):
+        cloud.run_until_idle()
+    assert "a wake message of another version is dropped" in caplog.text
+    assert RAN == []
+    cloud.advance(6 * 3600)
+    assert (cloud.dead_letters(two), cloud.deaths, RAN) == ([], [], ["a", "b"])
+
+
+@pytest.mark.parametrize("arn", ["q", "q.fifo"])
+@pytest.mark.parametrize("left", [60, 0.1])
+def test_it_is_acknowledged_beside_others_whatever_time_is_left(
+    cloud: LocalCloud, left: float, arn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither handed back, nor passed on, nor taken for a message of yours."""
+    monkeypatch.setattr(cloud, "_timeout", left)
+    bodies = [*OTHER_VERSIONS, BAD]
+    records = [
+        record(body, f"m{n}") | {"eventSourceARN": f"arn:aws:sqs:{REGION}:1:{arn}"} for n, body in enumerate(bodies)
+    ]
+    cloud.requests.clear()
+    assert cloud.invoke(two, {"Records": records}) == {"batchItemFailures": [{"itemIdentifier": "m4"}]}
+    assert not [r for r in cloud.requests if r.action == "SendMessage"]
+    assert list(cloud.client.list()) == []
 
 
 def test_one_bad_message_does_not_hold_up_its_batch(cloud: LocalCloud) -> None:

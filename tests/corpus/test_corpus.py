@@ -56,13 +56,7 @@ def test_on_aws(shape: Shape, front: str) -> None:
 
 
 @cases()
-def test_suspending_at_every_operation_changes_nothing(
-    shape: Shape, front: str, request: pytest.FixtureRequest
-) -> None:
-    if (shape.name, front) == ("cancelled_inside", "sync"):
-        # A known fault, older than the replay by lines: which of two branches on threads yields first decides whether the second
-        # one's step runs before the cancellation. To be mended in fronts/threads.py; until then it may fail here.
-        request.applymarker(pytest.mark.xfail(strict=False, reason="branches on threads yield in no order"))
+def test_suspending_at_every_operation_changes_nothing(shape: Shape, front: str) -> None:
     expected = reference(shape.name, front)
     facts = runs.on_sqlite(shape, front, always_suspend=True)
     check(shape, facts)

@@ -20,6 +20,7 @@ from durable_fn import (
     durable,
     step,
 )
+from durable_fn.backends.aws import dynamodb
 from durable_fn.core.journal import Journal
 from durable_fn.errors import BatchError, CallError, ExecutionCancelled
 from durable_fn.fronts import session
@@ -526,9 +527,13 @@ def mailbox(event: list[int], ctx: DurableContext) -> Any:
     return got if len(got) >= 4 else ctx.continue_as_new(got)
 
 
-def test_a_renewal_that_dies_half_done_loses_no_signal() -> None:
-    """On DynamoDB consumed signals are deleted one by one before the generation changes."""
-    for point in (2, 5, 6):  # one is deleted; both are; the generation has changed
+@pytest.mark.parametrize(("parts", "points"), [(100, 4), (3, 6)])
+def test_a_renewal_that_dies_half_done_loses_no_signal(
+    parts: int, points: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On DynamoDB consumed signals are deleted with the change of the generation, and before it where they are too many."""
+    monkeypatch.setattr(dynamodb, "_MOST_PARTS", parts)
+    for point in range(1, points + 2):
         with LocalCloud(timeout=10) as cloud:
             cloud.attach(mailbox)
             cloud.client.start(mailbox, [], id="x")
@@ -537,7 +542,7 @@ def test_a_renewal_that_dies_half_done_loses_no_signal() -> None:
             died = _dies(cloud, point)
             cloud.advance(180)
             assert cloud.client.result("x") == [0, 1, 2, 3], point
-            assert died == [point], "there is such a point"
+            assert died == ([point] if point <= points else []), "these are all points"
 
 
 class _Death(BaseException):

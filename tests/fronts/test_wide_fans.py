@@ -27,6 +27,25 @@ def sleepers(event: int, ctx: DurableContext) -> int:
     return len(ctx.map(one, range(event)).results)
 
 
+def test_branches_that_waited_go_on_beside_each_other() -> None:
+    together = threading.Barrier(4)
+
+    def meet(n: int) -> int:
+        together.wait(20)
+        return n
+
+    @durable(name="sleepers")
+    def handler(event: None, ctx: DurableContext) -> list[int]:
+        def one(c: DurableContext, n: int) -> int:
+            c.sleep(0.1)
+            return c.step(meet, n)
+
+        return ctx.map(one, range(4)).results
+
+    with LocalRunner(handler) as runner:
+        assert runner.run(None).result == [0, 1, 2, 3]
+
+
 def test_ten_thousand_branches_that_wait_cost_once_each() -> None:
     """Work that grew with the square would be five times as much per branch."""
     costs = []

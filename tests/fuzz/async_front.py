@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from durable_fn import AsyncDurableContext
 from durable_fn.errors import (
@@ -24,14 +24,12 @@ from tests.fuzz.nodes import FANS, Block, Node
 from tests.fuzz.shapes import TOLERANCES, called, shown
 
 
-class See(Protocol):
-    def __call__(self, text: str, told: str = "") -> None: ...
-
-
 class AsyncProgram(NativeKinds):
     """One run of it. `see` notes what it sees; `child` is another durable function."""
 
-    def __init__(self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: See, child: Any, *, quick: bool) -> None:
+    def __init__(
+        self, ctx: AsyncDurableContext, bodies: AsyncBodies, see: Callable[[str], None], child: Any, *, quick: bool
+    ) -> None:
         super().__init__()
         self.ctx = ctx
         self.bodies = bodies
@@ -81,7 +79,7 @@ class AsyncProgram(NativeKinds):
         return await c.step(self.bodies.once, path, node.number)
 
     async def n_now(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
-        self.see(f"{path} told", f"{c.now()} {asyncio.get_running_loop().time()}")
+        return [str(c.now()), asyncio.get_running_loop().time()]
 
     async def n_draw(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         return [str(c.uuid4()), c.random()]
@@ -128,6 +126,14 @@ class AsyncProgram(NativeKinds):
     async def n_status(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         return await c.set_status(path)
 
+    async def n_keyed(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
+        return await c.step(self.bodies.keyed(path), path)
+
+    async def n_by_time(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
+        """What is done depends on the time."""
+        even = int(c.now().timestamp()) % 2 == 0
+        return await c.step(self.bodies.even if even else self.bodies.odd, path)
+
     async def n_patched(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         return await c.patched(node.text)
 
@@ -136,12 +142,16 @@ class AsyncProgram(NativeKinds):
     async def n_child(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         block = node.blocks[0]
         if not node.flag:
-            return await c.child(lambda cc: self.run(cc, block, path), name="child")
+            return await c.child(lambda cc: self.run(cc, block, path), **self._named(node, path))
 
         async def annotated(cc: AsyncDurableContext) -> list[Any]:
             return await self.run(cc, block, path)
 
-        return await c.child(annotated, name="child")
+        return await c.child(annotated, **self._named(node, path))
+
+    @staticmethod
+    def _named(node: Node, path: str) -> dict[str, Any]:
+        return {"name": "child", "key": path} if node.text == "b" else {"name": "child"}
 
     async def n_saga(self, c: AsyncDurableContext, node: Node, path: str) -> Any:
         with contextlib.suppress(ValueError):

@@ -16,7 +16,7 @@ _NEVER = RetryPolicy(max_attempts=1)
 class Surroundings(Protocol):
     """What a body acts on."""
 
-    def begins(self) -> None: ...
+    def begins(self, *, threaded: bool = False) -> None: ...
     def wait_began(self, path: str) -> None: ...
     def wait_ended(self, path: str, seconds: float) -> None: ...
     def unwinds(self) -> AbstractContextManager[None]: ...
@@ -39,9 +39,13 @@ class _Steps:
         self.undo = step(self._work, name="undo")
         self.clean = step(self._work, name="clean")
         self.check = step(self._check, name="check")
+        self.even, self.odd = step(self._work, name="even"), step(self._work, name="odd")
+
+    def keyed(self, key: str) -> Any:
+        return step(self._work, name="keyed", key=key)
 
     def _thread(self, x: Any) -> Any:
-        self.around.begins()
+        self.around.begins(threaded=True)
         self.around.wait(self.around.takes())
         return x
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from durable_fn.core import failures
-from durable_fn.core.events import RAISED, moves, parse_body
+from durable_fn.core.events import FAILED, RAISED, SUCCEEDED, Event, moves, parse_body
 from durable_fn.core.journal import Segment
 from tests.fuzz.ledger import Log
 from tests.fuzz.life import ID, Life
 from tests.fuzz.nodes import FANS, Block, Case, case, timeless
 from tests.fuzz.reading import Read, Reader, cuts
-from tests.fuzz.traces import difference
+from tests.fuzz.traces import Trace, difference
 from tests.fuzz.world import Hang, Loop
 
 THEIRS = frozenset(
@@ -204,11 +205,15 @@ class Check:
             wrong.append(f"it ended with {self.end}, and reads as {read.end} {read.value}")
         if log.renewed is not None and read.end not in ("RENEWED", "SUSPENDED"):
             wrong.append(f"it was renewed, and reads as {read.end} {read.value}")
+        if self.native and log.renewed is None and not self.unwalked and read.trace is not None:
+            wrong += self._status(life, log, read.trace)
         if read.bodies:
             wrong.append(f"{read.bodies} bodies began in a reading")
         if not self.unwalked and not any(e.id == "$end" or e.status == RAISED for e in log.events()):
             started = {op for id, gen, op in life.ledger.started if (id, gen) == (ID, log.header.gen)}
             for op in sorted(started - read.entered):
+                if not self.native and _in_a_loser(op, log):
+                    continue  # which is not walked again
                 wrong.append(f"the body of {op} began, and the log does not lead to it")
         if self.native:
             live = [trace for trace in life.handlers.traces if trace.gen == log.header.gen]
@@ -219,6 +224,14 @@ class Check:
         elif log.renewed is None and life.handlers.walks:
             wrong += _walks_differ(life.handlers.walks[-1], read.walk)
         return wrong
+
+    @staticmethod
+    def _status(life: Life, log: Log, trace: Trace) -> list[str]:
+        """What was said last. A generation that says nothing has the one of the generation before."""
+        said = [text[:-7] for _, text in trace.items if text.endswith("status = None")][-1:]
+        if said == json.loads(f"[{life.header.custom or ''}]") or (not said and log.header.gen > 1):
+            return []
+        return [f"the status is {life.header.custom}, and was last set at {said}"]
 
     def _beginnings(self, log: Log, whole_log: list[Segment], whole: Read, reader: Reader, most: int) -> list[str]:
         chance = random.Random(f"{self.case.chance} beginnings")
@@ -234,6 +247,22 @@ class Check:
                 if found is not None:
                     return [f"a reading {place} saw something else {found}"]
         return []
+
+
+def _in_a_loser(op: str, log: Log) -> bool:
+    """Whether an operation is in a branch that is not walked again: its end is not in the log, for its fan was over before; or it
+    was cancelled, or what it returned is there."""
+    ended = {event.id for event in log.events() if event.kind == "branch" and _is_walked_again(event)}
+    fans = (event.id for event in log.events() if event.kind in FANS)
+    return any(op.startswith(f"{fan}/") and _branch(op, fan) not in ended for fan in fans)
+
+
+def _is_walked_again(end: Event) -> bool:
+    return end.status == FAILED or (end.status == SUCCEEDED and not end.value)
+
+
+def _branch(op: str, fan: str) -> str:
+    return f"{fan}/{op[len(fan) + 1 :].partition('/')[0]}"
 
 
 def _walks_differ(live: dict[str, str], read: dict[str, str]) -> list[str]:

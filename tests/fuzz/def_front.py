@@ -106,6 +106,14 @@ class PlainProgram:
     def n_status(self, c: DurableContext, node: Node, path: str) -> Any:
         return c.set_status(path)
 
+    def n_keyed(self, c: DurableContext, node: Node, path: str) -> Any:
+        return c.step(self.bodies.keyed(path), path)
+
+    def n_by_time(self, c: DurableContext, node: Node, path: str) -> Any:
+        """What is done depends on the time."""
+        even = int(c.now().timestamp()) % 2 == 0
+        return c.step(self.bodies.even if even else self.bodies.odd, path)
+
     def n_patched(self, c: DurableContext, node: Node, path: str) -> Any:
         return c.patched(node.text)
 
@@ -114,12 +122,16 @@ class PlainProgram:
     def n_child(self, c: DurableContext, node: Node, path: str) -> Any:
         block = node.blocks[0]
         if not node.flag:
-            return c.child(lambda cc: self.run(cc, block, path), name="child")
+            return c.child(lambda cc: self.run(cc, block, path), **self._named(node, path))
 
         def annotated(cc: DurableContext) -> list[Any]:
             return self.run(cc, block, path)
 
-        return c.child(annotated, name="child")
+        return c.child(annotated, **self._named(node, path))
+
+    @staticmethod
+    def _named(node: Node, path: str) -> dict[str, Any]:
+        return {"name": "child", "key": path} if node.text == "b" else {"name": "child"}
 
     def n_saga(self, c: DurableContext, node: Node, path: str) -> Any:
         with contextlib.suppress(ValueError), c.saga() as saga:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import gc
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, current_step, durable
 from durable_fn.core.header import LIVE, Header
 from durable_fn.core.inbox import signal_prefix
-from durable_fn.errors import CallbackError, ExecutionCancelled, ExecutionConflict
+from durable_fn.errors import CallbackError, ExecutionConflict
 from durable_fn.fronts import runs
 from durable_fn.testing import LocalRunner
-from durable_fn.testing.crashes import DyingStore, SimulatedDeath
+from durable_fn.testing.crashes import DyingStore
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from tests.fuzz.async_front import AsyncProgram
 from tests.fuzz.bodies import AsyncBodies, PlainBodies
@@ -131,15 +132,15 @@ class Life(LocalRunner[Any, Any]):
         self._backend.store = _Dying(watched, self.world)  # type: ignore[assignment]
         self.invocations = 0
         self.problems: list[str] = []
-        self.unwinding = 0
+        self.unwinding: set[object] = set()
         self._waits: dict[tuple[int, str], int] = {}
 
     # -- what bodies act on ----------------------------------------------------------------------------------------
 
-    def begins(self) -> None:
+    def begins(self, *, threaded: bool = False) -> None:
         info = current_step()
         self.world.point(f"body {info.operation_id}")
-        if self.native and info.execution_id == ID:
+        if self.native and info.execution_id == ID and not threaded:  # one in a thread was handed over before
             trace = self.handlers.traces[-1]
             trace.began = trace.end
         if self.unwinding:
@@ -156,11 +157,12 @@ class Life(LocalRunner[Any, Any]):
 
     @contextlib.contextmanager
     def unwinds(self) -> Iterator[None]:
-        self.unwinding += 1
+        unwinding, body = self.unwinding, object()
+        unwinding.add(body)
         try:
             yield
         finally:
-            self.unwinding -= 1
+            unwinding.discard(body)
 
     def takes(self) -> float:
         return self.world.body_takes()
@@ -223,7 +225,7 @@ class Life(LocalRunner[Any, Any]):
     def _wake(self, id: str) -> None:
         world = self.world
         self.invocations += 1
-        self.unwinding = 0
+        self.unwinding = set()  # what a process that died left unwinds beside no body
         world.invoked, world.dead = True, False
         try:
             with own_loop(self.loop, world):
@@ -279,17 +281,12 @@ def own_loop(loop: Loop | None, world: World | None) -> Iterator[None]:
         runs._loops.loop = before
 
 
-def outcome(ask: Callable[[], Any]) -> tuple[str, Any]:
-    """As JSON tells it: a replay knows an error by its name."""
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """No logs: also not of tasks that a death left behind, when they are collected."""
+    logging.disable(logging.CRITICAL)
     try:
-        return "result", json.loads(json.dumps(ask()))
-    except ExecutionCancelled:
-        return "cancelled", None
-    except SimulatedDeath:
-        raise
-    except Exception as error:
-        status = getattr(error, "status", None)
-        if status == "CANCELLED":  # it ended in a process that died then
-            return "cancelled", None
-        told = getattr(error, "error_type", None) if type(error).__qualname__ == "CallError" else None
-        return "error", (told or type(error).__qualname__).rpartition(".")[2]
+        yield
+    finally:
+        gc.collect()
+        logging.disable(logging.NOTSET)

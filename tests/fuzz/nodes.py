@@ -10,7 +10,7 @@ Block = list["Node"]
 
 LEAVES = (
     "step", "step", "step", "now", "draw", "sleep", "nap", "fail", "flaky", "late", "once", "thread", "signal", "signal",
-    "callback", "poll", "call", "send", "status", "patched",
+    "callback", "poll", "call", "send", "status", "patched", "keyed", "by_time",
 )  # fmt: skip
 BRANCHING = ("child", "parallel", "parallel", "map", "race", "saga", "caught", "swallowed", "finally")
 NATIVE_LEAVES = (
@@ -39,7 +39,7 @@ WIDE = frozenset(
 )
 FANS = frozenset({"parallel", "map", "race"})
 ONE_SIZE_FITS_ALL = (0, 0.2, 0.5, 1, 2, 3, 4, 6.5)
-TIMELESS_LEAVES = ("step", "step", "sleep", "nap", "fail", "flaky", "thread", "poll", "call", "patched")
+TIMELESS_LEAVES = ("step", "step", "sleep", "nap", "fail", "flaky", "thread", "poll", "call", "patched", "keyed")
 TIMELESS = ("child", "parallel", "map", "saga", "caught", "finally")
 TIMELESS_NATIVE_LEAVES = ("pause", "yield", "set", "put")
 TIMELESS_NATIVE = ("gather", "settled", "group", "locked", "limited", "generator")

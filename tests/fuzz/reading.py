@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from durable_fn.backends.sqlite import PollingWakeups
 from durable_fn.clocks import VirtualClock
 from durable_fn.core import failures
-from durable_fn.core.events import is_fence, parse_body
+from durable_fn.core.events import GENERATION_ID, is_fence, parse_body
 from durable_fn.core.header import Ending, Header, Lease, Parking
 from durable_fn.core.journal import Segment
 from durable_fn.core.scope import Op, Scope
@@ -88,7 +88,7 @@ class _Silent:
     def __init__(self) -> None:
         self.bodies = 0
 
-    def begins(self) -> None:
+    def begins(self, *, threaded: bool = False) -> None:
         self.bodies += 1
 
     def takes(self) -> float:
@@ -176,11 +176,17 @@ def _asked_for() -> Iterator[set[str]]:
 
 
 def cuts(segments: list[Segment]) -> Iterator[list[Segment]]:
-    """Every beginning of a log, shorter than the whole: by segments, and by lines within them."""
+    """Every beginning of a log, shorter than the whole: by segments, and by lines within them. One of a later generation begins
+    with what the one before wrote."""
     for n, segment in enumerate(segments):
-        yield segments[:n]
+        if n or not _continues(segment):
+            yield segments[:n]
         if is_fence(segment.body):
             continue
         lines = segment.body.split("\n")
         for m in range(1, len(lines)):
             yield [*segments[:n], segment._replace(body="\n".join(lines[:m]))]
+
+
+def _continues(segment: Segment) -> bool:
+    return not is_fence(segment.body) and any(event.id == GENERATION_ID for event in parse_body(segment.body))

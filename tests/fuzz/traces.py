@@ -7,14 +7,8 @@ from typing import Any
 
 from durable_fn.core.events import Event
 
-
-@dataclass
-class Seen:
-    """`lines`: how many were handed out before. `told`: with the time; it stands still only where the log goes on behind."""
-
-    lines: int
-    text: str
-    told: str = ""
+Seen = tuple[int, str]
+"""How many lines were handed out before, and what."""
 
 
 @dataclass
@@ -43,16 +37,12 @@ class Trace:
         events: list[Event] = self.pump.line.events[: self.end]
         return events
 
-    def see(self, text: str, told: str = "") -> None:
+    def see(self, text: str) -> None:
         if not self.pump.over and self.pump.turn.closed is None:
-            self.items.append(Seen(self.end, text, told))
+            self.items.append((self.end, text))
 
-    def until(self, lines: int, skip: tuple[str, ...]) -> list[tuple[int, str, str]]:
-        return [
-            (item.lines, item.text, item.told if item.lines < lines else "")
-            for item in self.items
-            if item.lines <= lines and not (skip and item.text.startswith(skip))
-        ]
+    def until(self, lines: int, skip: tuple[str, ...]) -> list[Seen]:
+        return [seen for seen in self.items if seen[0] <= lines and not (skip and seen[1].startswith(skip))]
 
 
 def difference(before: Trace, after: Trace, lines: int, skip: tuple[str, ...]) -> str | None:

@@ -170,6 +170,7 @@ class Loop(DurableLoop, _Timed):
     def __init__(self) -> None:
         super().__init__()
         self.executor = Executor(self)
+        self._bodies = self._journal = self.executor
         self.set_default_executor(self.executor)
 
     def enter(self, world: World | None) -> None:

@@ -94,7 +94,7 @@ def test_a_cancellation_that_was_swallowed_is_over_in_the_next_generation() -> N
 
 
 def test_a_renewal_that_is_refused_or_dies_loses_nothing() -> None:
-    """On DynamoDB consumed signals are deleted one by one before the generation changes."""
+    """On DynamoDB what is forgotten goes by requests of its own."""
 
     @durable(name="drains")
     def drains(event: list[int], ctx: DurableContext) -> Any:

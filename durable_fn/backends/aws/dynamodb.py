@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from ...core.inbox import CANCEL, SIGNAL, Entry
@@ -29,6 +29,7 @@ from .items import (
     from_segment,
     header_key,
     number,
+    segment_prefix,
     text,
     to_entry,
     to_header,
@@ -41,6 +42,9 @@ from .values import LargeValues, lost
 
 if TYPE_CHECKING:
     from .retention import Retention
+
+
+_MOST_PARTS: Final = 100  # of a transaction
 
 
 class DynamoStore:
@@ -76,6 +80,10 @@ class DynamoStore:
     def get(self, id: str) -> Header | None:
         item = self.table.get(header_key(id))
         return None if item is None else self._values.filled(item)
+
+    def head(self, id: str) -> Header | None:
+        item = self.table.get(header_key(id))
+        return None if item is None else to_header(item)
 
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         return self._make(transitions.acquire(id, lease))
@@ -116,7 +124,7 @@ class DynamoStore:
 
     def _standing(self, id: str) -> Header | Refusal:
         """After a transaction, which returns nothing."""
-        return self.get(id) or Refusal("unknown", None)
+        return self.head(id) or Refusal("unknown", None)
 
     def _put_values(self, header: Header, ending: Ending) -> None:
         """They live as long as the header that refers to them."""
@@ -138,6 +146,22 @@ class DynamoStore:
         if there is not None and to_header(there).key == key:
             raise lost(key.id, name)
         return None  # it went on as the next generation, or was removed, while it was read
+
+    def tail(self, header: Header) -> int:
+        """The log before `copied` may be removed already."""
+        prefix = segment_prefix(header.key)
+        reply = self.table.request(
+            "query",
+            TableName=self.table.name,
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :log)",
+            ExpressionAttributeValues={":pk": text(header.id), ":log": text(prefix)},
+            ProjectionExpression="sk",
+            ScanIndexForward=False,
+            Limit=1,
+            ConsistentRead=True,
+        )
+        last = [int(item["sk"]["S"].removeprefix(prefix)) for item in reply["Items"]]
+        return max([header.copied, *(number + 1 for number in last)])
 
     def append(self, header: Header, segment: Segment) -> bool:
         """[the sequence number is free]: this keeps the log linear and fences a stale owner."""
@@ -214,16 +238,21 @@ class DynamoStore:
         return self._standing(header.id)
 
     def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
-        """Consumed signals are deleted first, or the next generation would read them again: half done it counts right, because
-        the log names them and what it names is in hand. Then [owner, and nothing unseen]; what only the old generation
-        reads goes last."""
+        """[owner, and nothing unseen]. Consumed signals go along, or the next generation would read them again. What is too much
+        for one transaction goes before, on the same condition: the log of a stale owner may be forgotten, and it would delete
+        what it only thinks it consumed. Half done it counts right, because the log names them and what it names is in
+        hand. What only the old generation reads goes last."""
         key, next = header.key, replace(header, gen=header.gen + 1, horizon=renewal.horizon)
-        for used in renewal.used:
-            self.table.delete(entry_key(key, used))
+        consumed = [{"Delete": {"Key": entry_key(key, used)}} for used in renewal.used]
         self._values.put(next, input=renewal.input)
         transition = transitions.renew(header, writer, renewal)
+        look = transitions.decide(header, writer, renewal.seen)
+        begin = {"Put": new(from_segment(next, renewal.segment))}
         try:
-            self.table.transact(transition.part, {"Put": new(from_segment(next, renewal.segment))})
+            while len(consumed) > _MOST_PARTS - 2:
+                self.table.transact(look.part, *consumed[: _MOST_PARTS - 1])
+                del consumed[: _MOST_PARTS - 1]
+            self.table.transact(transition.part, begin, *consumed)
         except ConditionFailed as failure:
             there = None if failure.items[0] is None else to_header(failure.items[0])
             if there is None or there.key != next.key:
@@ -242,6 +271,9 @@ class DynamoStore:
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         self._retention.keep(header, edition, chunks, entries)
+
+    def prolong(self, header: Header, horizon: int) -> None:
+        self._retention.prolong(header, horizon)
 
     def retire(self, header: Header) -> Header | Refusal:
         return self._make(transitions.retire(header))

@@ -16,6 +16,7 @@ import hashlib
 import zlib
 from typing import Any, Final, TypeAlias, cast
 
+from ...core.formats import UNNUMBERED
 from ...core.header import Header, Key
 from ...core.inbox import Entry
 from ...core.journal import Segment
@@ -34,7 +35,7 @@ VALUES: Final = ("input", "result", "error")
 _TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom", "edition")
 _NUMBERS: Final = (
     "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
-    "horizon", "retention", "timer", "copied",
+    "horizon", "retention", "timer", "copied", "format",
 )  # fmt: skip
 _ZERO: Final = frozenset({"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied"})
 """Left out of the item while they say nothing."""
@@ -132,6 +133,7 @@ def _header(item: Item) -> Header:
     for name in _NUMBERS:
         if name in item:
             fields[name] = int(item[name]["N"])
+    fields.setdefault("format", UNNUMBERED)
     large = large_values(item)
     for name in VALUES:
         if name in item and name not in large:

@@ -43,6 +43,12 @@ class Retention:
         for key in keys:
             self._stamp(key, edition.horizon)
 
+    def prolong(self, header: Header, horizon: int) -> None:
+        run = f"#{header.run}#"
+        for item in self._table.keys(header.id):
+            if run in item["sk"]["S"]:
+                self._stamp({"pk": item["pk"], "sk": item["sk"]}, horizon)
+
     def _stamp(self, key: Item, horizon: int) -> None:
         """[there, and earlier]: a copy of an older request that comes late must not shorten a life."""
         earlier = Condition("attribute_exists(pk) AND #ttl < :ttl", {":ttl": number(horizon)})

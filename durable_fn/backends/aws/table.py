@@ -61,6 +61,16 @@ class Table:
             ConsistentRead=True,
         )
 
+    def keys(self, id: str) -> Iterator[Item]:
+        """Of all items of an execution."""
+        return self.pages(
+            "query",
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": text(id)},
+            ProjectionExpression="pk, sk",
+            ConsistentRead=True,
+        )
+
     def pages(self, action: str, **arguments: Any) -> Iterator[Item]:
         """The items of a query or a scan, a page when it is needed."""
         while True:

@@ -76,10 +76,10 @@ def acquire(id: str, lease: Lease) -> Transition:
 
 def suspend(header: Header, writer: str, parking: Parking) -> Transition:
     """[owner, lease not released, nothing unseen in the inbox]."""
-    condition = _owned(header.key, writer) & Condition("lease > :zero", {":zero": number(0)})
+    condition = _owned(header.key, writer) & Condition("lease > :left", {":left": number(parking.lease)})
     if parking.seen is not None:
         condition &= _seen(parking.seen)
-    change = Change().set("#status", text("SUSPENDED")).set("lease", number(0))
+    change = Change().set("#status", text("SUSPENDED")).set("lease", number(parking.lease))
     change.set("strikes", number(parking.strikes)).number("due", parking.due).number("hint", parking.hint)
     change.number("timer", parking.timer)
     if parking.edition is not None:

@@ -22,8 +22,11 @@ class LargeValues:
                 self._table.put(from_value(header, name, value))
 
     def filled(self, item: Item) -> Header:
-        """The header with its large values. Raises ExecutionNotFound where one is not there any more."""
+        """The header with its large values. Raises ExecutionNotFound where one is not there any more. One of another
+        format is left as it is."""
         header = to_header(item)
+        if header.foreign:
+            return header
         for name, called in large_values(item).items():
             found = self._table.get(value_key(header.key, called))
             if found is None:

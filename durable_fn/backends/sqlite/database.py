@@ -11,56 +11,71 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
+from ...core.formats import SCHEMA, UNNUMBERED
 from ...core.header import Header
 
 COLUMNS: Final = tuple(field.name for field in fields(Header))
-_SCHEMA: Final = f"""
-CREATE TABLE IF NOT EXISTS executions ({", ".join(COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS due_index ON executions (due) WHERE due IS NOT NULL;
-CREATE INDEX IF NOT EXISTS started_index ON executions (started);
-CREATE TABLE IF NOT EXISTS segments (id, run, gen, seq, writer, body, PRIMARY KEY (id, run, gen, seq)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS inbox (id, run, key, writer, digest, body, PRIMARY KEY (id, run, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS blobs (key PRIMARY KEY, data);
-CREATE TABLE IF NOT EXISTS functions (fn PRIMARY KEY, queue) WITHOUT ROWID;
-"""
+_TABLES: Final = (
+    f"CREATE TABLE executions ({', '.join(COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID",
+    "CREATE INDEX due_index ON executions (due) WHERE due IS NOT NULL",
+    "CREATE INDEX started_index ON executions (started)",
+    "CREATE TABLE segments (id, run, gen, seq, writer, body, PRIMARY KEY (id, run, gen, seq)) WITHOUT ROWID",
+    "CREATE TABLE inbox (id, run, key, writer, digest, body, PRIMARY KEY (id, run, key)) WITHOUT ROWID",
+    "CREATE TABLE blobs (key PRIMARY KEY, data)",
+    "CREATE TABLE functions (fn PRIMARY KEY, queue) WITHOUT ROWID",
+)
 _BUSY_SECONDS: Final = 30.0
 
 
 class Database:
-    """One connection per process, used by one thread at a time."""
+    """One connection per process, used by one thread at a time. `read_only`: only a file that is there is opened, and nothing
+    of it is changed; in memory it makes no difference. RuntimeError for a file of another schema, or of something else."""
 
-    def __init__(self, path: str, synchronous: str) -> None:
+    def __init__(self, path: str, synchronous: str, *, read_only: bool = False) -> None:
         if synchronous.lower() not in ("full", "normal", "off"):
             raise ValueError(f"synchronous must be full, normal or off, got {synchronous!r}")
         self._path = path
         self._synchronous = synchronous
+        self._read_only = read_only
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._inherited: list[sqlite3.Connection] = []
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        if self._path != ":memory:":
+        if self._path == ":memory:":
+            return self._writable(there=False)
+        there = _is_journal(self._path)
+        if not self._read_only:
             Path(self._path).absolute().parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            return self._writable(there)
+        if not there:
+            raise RuntimeError(f"there is no journal {self._path!r}: name a file that is one")
+        return _connect_to_read(self._path)
+
+    def _writable(self, there: bool) -> sqlite3.Connection:
+        db = _connect(self._path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        db.executescript(_SCHEMA)
-        _add_columns(db)
+        if not there:
+            _make(db, self._path)
         return db
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
 
+    def _own(self) -> sqlite3.Connection:
+        """A connection must not cross a fork: the child opens its own, and neither uses nor closes the one it inherited."""
+        if os.getpid() != self._pid:
+            self._inherited.append(self._db)
+            self._pid, self._db = os.getpid(), self._open()
+        return self._db
+
     @contextlib.contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection must not cross a fork: the child opens its own, and neither uses nor closes the one it inherited."""
         with self._lock:
-            if os.getpid() != self._pid:
-                self._inherited.append(self._db)
-                self._pid, self._db = os.getpid(), self._open()
-            yield self._db
+            yield self._own()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -73,15 +88,68 @@ class Database:
                 raise
             db.execute("COMMIT")
 
+    def write(self, sql: str, values: tuple[Any, ...]) -> int:
+        """One statement, a transaction by itself. How many rows it wrote."""
+        with self._lock:
+            return self._own().execute(sql, values).rowcount
+
     def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with self.connection() as db:
-            return db.execute(sql, values).fetchall()
+        with self._lock:
+            return self._own().execute(sql, values).fetchall()
 
 
-def _add_columns(db: sqlite3.Connection) -> None:
-    """To a journal that an older version made."""
-    there = {row[1] for row in db.execute("PRAGMA table_info(executions)")}
-    for field in fields(Header):
-        if field.name not in there:
-            default = "NULL" if field.default is None else repr(field.default)
-            db.execute(f"ALTER TABLE executions ADD COLUMN {field.name} DEFAULT {default}")
+def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(database, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _connect_to_read(path: str) -> sqlite3.Connection:
+    """Leaves behind what was there. With a log beside the file, of a process that writes or was killed, a connection that may
+    write would work it into the file when it closes. Without one, a connection that may not would leave an empty one."""
+    mode = "ro" if os.path.exists(f"{path}-wal") else "rw"
+    db = _connect(f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True)
+    db.execute("PRAGMA query_only = ON")
+    return db
+
+
+def _is_journal(path: str) -> bool:
+    """False where there is no file, or nothing in it. Raises RuntimeError for what this version must leave alone."""
+    if not os.path.exists(path):
+        return False
+    db = _connect_to_read(path)
+    try:
+        db.execute("BEGIN")
+        return _has_journal(db, path)
+    finally:
+        db.close()
+
+
+def _has_journal(db: sqlite3.Connection, path: str) -> bool:
+    """Within a transaction: number and tables come together."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables and version == UNNUMBERED:
+        return False
+    if "executions" not in tables:
+        raise RuntimeError(f"the file {path!r} is a database of something else, and was left alone: name another file")
+    if version != SCHEMA:
+        other = "an older" if version < SCHEMA else "a newer"
+        raise RuntimeError(
+            f"the journal {path!r} has schema {version}, and this version of durable_fn reads and writes schema {SCHEMA}; it was "
+            f"left as it is. It was made by {other} version: use that one until its executions have ended, or name another file, "
+            "or move this one away, to start anew"
+        )
+    return True
+
+
+def _make(db: sqlite3.Connection, path: str) -> None:
+    """The tables, unless another process was quicker."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if not _has_journal(db, path):
+            for table in _TABLES:
+                db.execute(table)
+            db.execute(f"PRAGMA user_version = {SCHEMA}")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from ...core.formats import UNNUMBERED
 from ...core.header import Header, Key
 from ...core.inbox import Entry
 from ...core.journal import Segment
@@ -18,6 +19,7 @@ _ENTRIES: Final = "SELECT key, writer, digest, body FROM inbox"
 def to_header(row: tuple[Any, ...]) -> Header:
     header = Header(*row)
     header.cancel = bool(header.cancel)
+    header.format = header.format or UNNUMBERED
     return header
 
 
@@ -43,10 +45,13 @@ def remove(db: sqlite3.Connection, id: str) -> None:
         db.execute(f"DELETE FROM {table} WHERE id = ?", (id,))
 
 
+PUT_SEGMENT: Final = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+"""Writes no row if its sequence number is taken."""
+
+
 def put_segment(db: sqlite3.Connection, key: Key, segment: Segment) -> bool:
     """False if its sequence number is taken."""
-    put = "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-    return bool(db.execute(put, (*key, *segment)).rowcount)
+    return bool(db.execute(PUT_SEGMENT, (*key, *segment)).rowcount)
 
 
 def segments(db: sqlite3.Connection, key: Key) -> list[Segment]:

@@ -25,7 +25,8 @@ Rule: TypeAlias = Callable[[Header | None], Header | Refusal]
 
 
 class SQLiteStore:
-    """A JournalStore in a file that several threads and processes may share. `path=":memory:"` is private to the object."""
+    """A JournalStore in a file that several threads and processes may share. `path=":memory:"` is private to the object.
+    `read_only`: for looking at a journal that is there. RuntimeError for a file of another schema, or of something else."""
 
     local = True
     max_body = 380_000  # DynamoDB's room, so that what runs here runs there
@@ -33,8 +34,8 @@ class SQLiteStore:
     shards = 1
     encrypts = False
 
-    def __init__(self, path: str, *, synchronous: str = "full") -> None:
-        self.database = Database(path, synchronous)
+    def __init__(self, path: str, *, synchronous: str = "full", read_only: bool = False) -> None:
+        self.database = Database(path, synchronous, read_only=read_only)
 
     def close(self) -> None:
         self.database.close()
@@ -55,6 +56,9 @@ class SQLiteStore:
     def get(self, id: str) -> Header | None:
         with self.database.connection() as db:
             return rows.find(db, id)
+
+    def head(self, id: str) -> Header | None:
+        return self.get(id)
 
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         return self._change(id, lambda old: transitions.acquire(old, lease))
@@ -95,10 +99,17 @@ class SQLiteStore:
             inbox = {entry.key: entry for entry in rows.entries(db, key) if belongs(entry.key, key.gen)}
             return Loaded(header, rows.segments(db, key), inbox)
 
+    def tail(self, header: Header) -> int:
+        last = "SELECT max(seq) FROM segments WHERE id = ? AND run = ? AND gen = ?"
+        found = self.database.read(last, header.key)[0][0]
+        return 0 if found is None else int(found) + 1
+
     def append(self, header: Header, segment: Segment) -> bool:
-        with self.database.transaction() as db:
-            key = header.key
-            return rows.put_segment(db, key, segment) or rows.writer_at(db, key, segment.seq) == segment.writer
+        key = header.key
+        if self.database.write(rows.PUT_SEGMENT, (*key, *segment)):
+            return True
+        with self.database.connection() as db:
+            return rows.writer_at(db, key, segment.seq) == segment.writer
 
     def decide(self, header: Header, segment: Segment, seen: int) -> Header | Refusal:
         with self.database.transaction() as db:
@@ -170,6 +181,9 @@ class SQLiteStore:
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
         """Nothing: `remove_expired` looks at the header alone."""
+
+    def prolong(self, header: Header, horizon: int) -> None:
+        """Nothing, as for `keep`."""
 
     def remove_expired(self, now: int) -> int:
         """What DynamoDB's TTL does: finished executions whose retention is over. Returns how many."""

@@ -121,6 +121,7 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
     nothing has come which is not in hand: the key stays free for the outcome, which may be asked for again."""
     turn, key = op.turn, _key(op, child)
     while outcome is None:
+        version = turn.inbox.version
         there, doomed = turn.inbox.get(key), op.scope.branch.doomed
         if there is not None and not doomed:  # its end may be what this very cancellation led to
             outcome = there.body
@@ -128,9 +129,10 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
             yield Park(due, key)
         else:
             event = turn.draft(op, FAILED, value=_value(turn, target, child, TIMEOUT))
-            if (yield Decide(event)):
+            if (yield Decide(event, version)):
                 turn.recorded(op, event)
                 return event, True
+            yield Park(due, key)  # it came meanwhile; others may be first to go on
     return turn.record(
         op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(turn, target, child, outcome)
     ), False

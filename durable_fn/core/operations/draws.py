@@ -16,6 +16,7 @@ def now(scope: Scope) -> datetime:
     turn = scope.turn
     at = scope.at if turn.front is None else turn.at
     turn.told = max(turn.told, at)
+    turn.look_at_time()
     return aware(at)
 
 
@@ -29,6 +30,6 @@ def random(scope: Scope) -> float:
 
 def _draw(scope: Scope) -> bytes:
     if scope.turn.closed is not None:
-        raise scope.turn.closed
+        raise scope.turn.ended()
     scope.drawn += 1
     return scope.turn.draw(scope, f"draw {scope.path} {scope.drawn}")

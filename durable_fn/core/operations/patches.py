@@ -11,7 +11,7 @@ def patched(scope: Scope, change_id: str) -> bool:
     it, which old code must have written."""
     turn, id = scope.turn, f"$patch {component(change_id)}"
     if turn.closed is not None:
-        raise turn.closed
+        raise turn.ended()
     known = turn.patches.get(change_id)
     if known is not None:
         return known

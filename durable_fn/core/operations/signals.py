@@ -36,10 +36,10 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
         due = None if timeout_ms is None else turn.time() + timeout_ms
         turn.record(op, BEGUN, due=due or 0)
     prefix = signal_prefix(name)
-    yield Park(due, prefix)
     while True:
+        yield Park(due, prefix)  # also when something came before a timeout was decided: others may be first to go on
         with turn.lock:
-            there = turn.inbox.take(prefix)
+            version, there = turn.inbox.version, turn.inbox.take(prefix)
         if there is not None:
             event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{taken(turn, adapter, there.body, what)}")
             yield Settle(event)
@@ -47,11 +47,9 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
         if due is not None and turn.time() >= due:
             failure = failures.Failure(_TIMED_OUT, _LATE.format(name=repr(name)), "", None, None)
             event = turn.draft(op, FAILED, value=failures.encode(failure))
-            if (yield Decide(event)):
+            if (yield Decide(event, version)):
                 turn.recorded(op, event)
                 break
-        else:
-            yield Park(due, prefix)
     turn.show(op, event)
     return _unwrap(op, name, adapter, event)
 

@@ -1,0 +1,81 @@
+"""Time as a reason: what a handler does because of the time that it was told, it does again after a death, in both fronts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from durable_fn import AsyncDurableContext, DurableContext, durable
+from durable_fn.testing import LocalRunner
+from tests.effects import EFFECTS
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    EFFECTS.clear()
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def pay(how: str) -> str:
+    EFFECTS.append(how)
+    if len(EFFECTS) == 1:
+        raise Killed
+    return how
+
+
+def how(seconds: float) -> str:
+    return "late" if seconds > 60 else "early"
+
+
+@durable(name="by_time")
+def plain(event: None, ctx: DurableContext) -> str:
+    began = ctx.now()
+    ctx.sleep(10)
+    return ctx.step(pay, how((ctx.now() - began).total_seconds()))
+
+
+@durable(name="by_time")
+async def native(event: None, ctx: AsyncDurableContext) -> str:
+    began = ctx.now()
+    await ctx.sleep(10)
+    return await ctx.step(pay, how((ctx.now() - began).total_seconds()))
+
+
+@durable(name="by_time")
+async def by_the_loop(event: None, ctx: AsyncDurableContext) -> str:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.sleep(10)
+    return await ctx.step(pay, how(loop.time() - began))
+
+
+@durable(name="by_time")
+def in_a_branch(event: None, ctx: DurableContext) -> str:
+    return ctx.map(lambda c, _: plain.__wrapped__(None, c), [1]).results[0]
+
+
+@durable(name="by_time")
+def after_a_step(event: None, ctx: DurableContext) -> str:
+    """The time moves with results, not with owners."""
+    began = ctx.now()
+    ctx.step(work)
+    return ctx.step(pay, how((ctx.now() - began).total_seconds()))
+
+
+def work() -> None: ...
+
+
+@pytest.mark.parametrize("handler", [plain, native, by_the_loop, in_a_branch, after_a_step], ids=lambda h: h.__name__)
+def test_no_body_begins_on_a_time_that_a_death_can_change(handler: Any) -> None:
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        with pytest.raises(Killed):
+            runner.advance(3600)
+        runner.advance(3600)
+        assert execution.status == "SUCCEEDED"
+    assert EFFECTS == ["early", "early"]
