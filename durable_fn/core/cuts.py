@@ -208,7 +208,7 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
             continue
         if event.kind == "branch":
             ended.add(event.id)
-            if event.status == FAILED:
+            if event.status == FAILED and cause.id != END_ID and not _was_over(log, event.id, place):
                 causes = failures.decode(event.value).causes
                 found += map(log.on_its_trail, causes) if causes else [Cause(event.id)]
         elif event.status == RAISED and q > place:
@@ -219,6 +219,13 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
         if q > place and lane not in ended and event.status in (FAILED, CANCELLED) and event.kind != "branch":
             found.append(Cause(event.id))
     return found
+
+
+def _was_over(log: _Log, branch: str, place: int) -> bool:
+    """Whether the fan of a branch had ended before this place: what failed in it, it had taken."""
+    fan = branch.rpartition("/")[0]
+    end = log.last.get(fan)
+    return end is not None and end < place and log.events[end].status == SUCCEEDED
 
 
 def _lane(id: str, cause: Cause) -> str:

@@ -38,7 +38,7 @@ def _package(thing: Any) -> str:
 
 def _named(fn: types.FunctionType, package: str) -> Iterator[Any]:
     """What stands behind the names in its code: of its module, of the functions around it, and of modules of the package."""
-    names = dict.fromkeys(name for code in _codes(fn.__code__) for name in code.co_names)  # in their order
+    names = dict.fromkeys(name for code in _codes(fn.__code__) for name in code.co_names)
     for value in [*(fn.__globals__[name] for name in names if name in fn.__globals__), *closure_of(fn).values()]:
         yield value
         if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] == package:

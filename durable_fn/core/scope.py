@@ -229,12 +229,13 @@ class Scope:
     @property
     def live(self) -> bool:
         """Whether nothing is recorded at this place or behind it. What has a key has no place: it is behind this one until the
-        code asks for it. In an async handler all tasks together are at one place of the log."""
+        code asks for it. In an async handler all tasks together are at one place: what any of them asks for later was recorded
+        behind what this one records now."""
         turn, journal = self.turn, self.turn.journal
+        if turn.front is not None:
+            return not journal.has_uncalled()
         if journal.has_from(self.path, self.operations):
             return False
-        if turn.front is not None:
-            return not turn.front.has_more() and not journal.has_uncalled()
         return not turn.walks.walked(self) and not any(has_key(r.id) for r in journal.left_in(self.home.path))
 
     def _mismatch(self, kind: str, id: str, position: int) -> NonDeterminismError:

@@ -35,9 +35,6 @@ class Front(Protocol):
     def replays(self) -> bool:
         """Whether the handler has not come to the end of what is recorded."""
 
-    def has_more(self) -> bool:
-        """Whether the log goes on behind what was handed out."""
-
     def looked_at_time(self) -> None:
         """What the handler does next may depend on the time."""
 

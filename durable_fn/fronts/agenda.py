@@ -52,7 +52,8 @@ class Timer(asyncio.TimerHandle):
 
 
 class Agenda:
-    """`waiting`: how many operations are parked; `armed`: how many timers are set."""
+    """`waiting`: how many operations are parked, `listening`: of them, for something from outside; `armed`: how many timers are
+    set."""
 
     def __init__(self, inbox: Inbox, fire: Callable[[Timer], None]) -> None:
         self._inbox = inbox
@@ -64,7 +65,7 @@ class Agenda:
         self._fresh: list[str] = []  # inbox keys to look at
         self._present: list[tuple[int, str]] = []  # a heap: keys of which something is there, by their oldest waiter
         self._version = inbox.version
-        self.waiting = 0
+        self.waiting = self.listening = 0
         self.armed = 0
 
     @property
@@ -83,6 +84,7 @@ class Agenda:
             operation.wake, operation.order = wake, next(self._order)
         order = operation.parked = operation.order
         self.waiting += 1
+        self.listening += wake is not None
         if due is not None:
             self._push(due, order, operation)
         if wake is not None:
@@ -96,6 +98,7 @@ class Agenda:
         if operation.parked:
             operation.parked = 0
             self.waiting -= 1
+            self.listening -= operation.wake is not None
 
     # -- what comes ------------------------------------------------------------------------------------------------
 
@@ -143,10 +146,9 @@ class Agenda:
             heapq.heappop(self._heap)
         return None
 
-    def late(self, now: int) -> RunningOperation | Timer | None:
-        """The first whose time is over."""
-        due = self.next_due()
-        return heapq.heappop(self._heap)[3] if due is not None and due <= now else None
+    def pop(self) -> RunningOperation | Timer:
+        """Whose time `next_due` told."""
+        return heapq.heappop(self._heap)[3]
 
     def operations(self) -> list[RunningOperation]:
         """Those that wait, in the order in which they began to."""

@@ -369,7 +369,7 @@ class AsyncDurableContext(BaseContext):
     ) -> Coroutine[object, None, tuple[K, T]]: ...
     def race(self, branches: Any, *, name: str | None = None) -> Any:
         """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
-        sagas roll back; a step body that runs already runs to its end and its result is dropped."""
+        sagas roll back; a step body that runs is cancelled, and its result is dropped."""
         fan = ops.race_fan(branches, self)
         op = self._enter("race", "race", named(name, "race"))
         return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))

@@ -119,21 +119,32 @@ class Bodies:
         """Begins what waits. False: nothing could begin now."""
         if self._farewells:
             return self.say_farewell()
-        if self._unwinding or self.yielding:
+        if self._unwinding:
             return False
         gate, self._gate = self._gate, []
         later: list[tuple[RunningOperation, Effect]] = []
         began = False
         for place, (operation, effect) in enumerate(gate):
-            if isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS:
-                later.append((operation, effect))  # its time counts when it runs
+            if self._pump.over:
+                break
+            if self._is_put_off(effect):
+                later.append((operation, effect))
             elif self._begin(operation, effect):
                 began = True
-            else:
-                later += gate[place:]
+            elif isinstance(effect, Request):
+                later += gate[place:]  # another one is under way
                 break
+            else:
+                later.append((operation, effect))
         self._gate = later + self._gate
         return began
+
+    def _is_put_off(self, effect: Effect) -> bool:
+        """Whether it waits for a thread, in which its time counts; or for the next invocation, unless a marker says already that
+        it has begun."""
+        if isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS:
+            return True
+        return self.yielding and isinstance(effect, Call | Room) and not (isinstance(effect, Call) and effect.begun)
 
     def _begin(self, operation: RunningOperation, effect: Effect) -> bool:
         """False: not now."""

@@ -34,6 +34,7 @@ from ..core.effects import (
 from ..core.events import CANCELLED, SUCCEEDED, Event
 from ..core.journal import Record
 from ..core.scope import Op
+from ..errors import ExecutionTimedOut
 from .loop import inline
 from .native import InContext, result_of
 
@@ -171,6 +172,11 @@ class RunningOperation:
             return False
         self.resume(event if self.context is not None else None)
         return True
+
+    def is_due_on_record(self, due: int) -> bool:
+        """Whether the log has this time, so that it is the same after a death."""
+        record = self.op.record
+        return record is not None and any(e is not None and e.due == due for e in (record.begun, record.retry))
 
     def resume(self, value: Any = None, error: BaseException | None = None) -> None:
         """Moves the generator on, until it waits again or has ended."""
@@ -345,7 +351,7 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
     while True:
         try:
             return await line.future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ExecutionTimedOut):
             if pump.over or not _kept_a_cancellation(effect.record):
                 raise
             line.future = pump.loop.plain_future()

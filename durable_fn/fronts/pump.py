@@ -12,7 +12,7 @@ import collections
 import contextvars
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..core.causes import blame
 from ..core.current import current_scope
@@ -34,6 +34,9 @@ from .operation import RunningOperation
 from .places import warn_of_foreign
 from .session import LEAST_TIME, RECORDED_END, Session
 from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
+
+_CONSEQUENCES: Final = frozenset({"branch", "child"})
+"""Kinds of lines that code makes, which a line has moved."""
 
 
 class Target(Protocol):
@@ -62,6 +65,7 @@ class Pump:
         self.over = False
         self.outcome: BaseException | None = None
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
+        self._on_time: Event | None = None  # the last line of a time that is on record
         self.decided: Event | None = None  # the last line by which another way may have been taken
         self._noted = 0  # how much of what is pending has to be durable before a body
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
@@ -83,10 +87,9 @@ class Pump:
     # -- what the core asks ----------------------------------------------------------------------------------------
 
     def replays(self) -> bool:
-        return self.over or self.line.replaying or not self._live
-
-    def has_more(self) -> bool:
-        return self.line.replaying or bool(self.line.aside)
+        if isinstance(self.turn.closed, Suspension):
+            return True  # the code that unwinds is walked again
+        return self.line.replaying or not self._live
 
     def commits_before_a_body(self) -> None:
         """Something was noted by which a replay takes its way."""
@@ -338,14 +341,13 @@ class Pump:
         raise self.mismatches.unasked(event)
 
     def _weigh(self, event: Event) -> None:
-        """Of a live line that rides along: could anything else have come in its place?"""
-        if event.id not in self.line.held and (
-            not self.agenda.empty
-            or self.bodies.at_work
-            or self.bodies.waiting
-            or self.threads
-            or self.line.events[-1] is not event
-        ):
+        """Of a live line that rides along: could anything else have come in its place? Not in that of a consequence of lines; and
+        not of a time on record, but what comes from outside or from bodies: of the times the same is the first again."""
+        if event.kind in _CONSEQUENCES or event.id in self.line.held:
+            return
+        others = self.agenda.listening if event is self._on_time else not self.agenda.empty
+        at_work = self.bodies.at_work or self.bodies.waiting or self.threads
+        if others or at_work or self.line.events[-1] is not event:
             self.decided = event
 
     # -- what comes for the first time -----------------------------------------------------------------------------
@@ -363,14 +365,23 @@ class Pump:
         if arrived is not None:
             arrived.resume()
             return True
-        late = self.agenda.late(turn.time())
-        if late is None:
+        due = self.agenda.next_due()
+        if due is None or due > turn.time():
             return False
-        if isinstance(late, Timer):
-            self.new_line(Event(late.id, "timer", -1, SUCCEEDED, 1, turn.time()), late)
-        else:
-            late.resume()
+        self._pass(due, self.agenda.pop())
         return True
+
+    def _pass(self, due: int, late: RunningOperation | Timer) -> None:
+        """Its time is over."""
+        lines = len(self.line.events)
+        if isinstance(late, Timer):
+            recorded = late.written
+            self.new_line(Event(late.id, "timer", -1, SUCCEEDED, 1, self.turn.time()), late)
+        else:
+            recorded = late.is_due_on_record(due)
+            late.resume()
+        if recorded and len(self.line.events) > lines:
+            self._on_time = self.line.events[-1]
 
     def hand(self, event: Event) -> bool:
         """The line that says that the handler is stuck."""

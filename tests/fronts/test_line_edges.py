@@ -16,6 +16,7 @@ import pytest
 
 from durable_fn import (
     AsyncDurableContext,
+    Completion,
     DurableContext,
     DurableFunction,
     ExecutionCancelled,
@@ -24,7 +25,7 @@ from durable_fn import (
     step,
 )
 from durable_fn.core.turn import Turn
-from durable_fn.errors import NonDeterminismError
+from durable_fn.errors import ExecutionTimedOut, NonDeterminismError
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.crashes import _Run
 from durable_fn.testing.lambda_context import FakeLambdaContext
@@ -414,6 +415,40 @@ def test_a_generator_that_a_suspension_cuts_is_no_error(caplog: pytest.LogCaptur
     gc.collect()
     assert result_of(handler) == [0, 1]
     assert caplog.text == ""
+
+
+def test_a_body_whose_marker_is_written_is_not_put_off() -> None:
+    """Beside it there is too little Lambda time for another one."""
+
+    @step(semantics="at_most_once")
+    async def once() -> str:
+        return effect("once")
+
+    @step(timeout=899)
+    async def long() -> str:
+        return effect("long")
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> list[str]:
+        await ctx.step(note, "first")
+        return list(await asyncio.gather(ctx.step(once), ctx.step(long)))
+
+    assert result_of(handler) == ["once", "long"]
+    assert EFFECTS == ["first", "once", "long"]
+
+
+def test_no_body_begins_when_one_has_ended_the_process() -> None:
+    async def ends(n: str) -> None:
+        effect(n)
+        raise SystemExit
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        await asyncio.gather(*(ctx.step(ends, n) for n in "abc"))
+
+    with pytest.raises(SystemExit):
+        result_of(handler)
+    assert EFFECTS == ["a"]
 
 
 # -- what is left when the handler is at its end ---------------------------------------------------------------------
@@ -1024,3 +1059,69 @@ def test_a_fork_from_the_result_of_a_callback_asks_anew() -> None:
         runner.complete_callback(tokens.pop(), 2)
         runner.run_until_idle()
         assert runner.client.result("y") == 2
+
+
+def test_what_tasks_log_that_the_end_of_the_handler_cancels(logged: list[str]) -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def left() -> None:
+            try:
+                await ctx.sleep(100)
+            finally:
+                ctx.logger.warning("left")
+
+        beside = asyncio.create_task(left())
+        await ctx.sleep(0.1)
+        assert not beside.done()
+
+    assert result_of(handler) is None
+    assert logged == ["left"]
+
+
+def test_a_child_that_kept_the_deadline_keeps_it_on_a_replay() -> None:
+    seen: list[str] = []
+
+    async def part(c: Ctx) -> str:
+        try:
+            await c.sleep(100)
+        except ExecutionTimedOut:
+            await c.step(note, "cleaned")
+            return "late"
+        return "full"
+
+    @durable(name="h", execution_timeout=10)
+    async def handler(event: None, ctx: Ctx) -> None:
+        seen.append(await ctx.child(part))
+        await ctx.sleep(20)
+
+    with LocalRunner(handler) as runner:
+        assert runner.run(None).status == "TIMED_OUT"
+    assert set(seen) == {"late"}
+    assert len(seen) > 1
+
+
+def test_a_redrive_leaves_alone_what_a_fan_that_was_over_had_tolerated() -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def branch(c: Ctx, n: int) -> None:
+            if n == 0:
+                raise LookupError
+            await c.step(note, str(n))
+
+        async def fan() -> None:
+            batch = await ctx.map(branch, [0, 1, 2], max_concurrency=2, completion=Completion(max_failures=3))
+            assert len(batch.failed) == 1
+
+        await asyncio.gather(fan())
+        await ctx.sleep(100)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None, "x")
+        runner.run_until_idle()
+        runner.advance(10)
+        runner.cancel("x")
+        runner.run_until_idle()
+        runner.client.redrive("x")
+        runner.advance(1000)
+        assert execution.status == "SUCCEEDED"
+    assert EFFECTS == ["1", "2"]

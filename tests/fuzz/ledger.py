@@ -10,6 +10,7 @@ from durable_fn.core.current import StepInfo
 from durable_fn.core.events import (
     BEGUN,
     FAILED,
+    RETURNED,
     SUCCEEDED,
     Event,
     body,
@@ -39,8 +40,15 @@ class Log:
         return [event for s in self.segments if not is_fence(s.body) for event in parse_body(s.body)]
 
     def signals(self) -> list[str]:
-        """Keys of those that were handed out."""
-        lines = [e.value.partition("\t")[0] for e in self.events() if e.kind == "signal" and e.status == SUCCEEDED]
+        """Keys of those that were handed out, and not given back by a branch that lost."""
+        taken = [
+            (e.id, e.value.partition("\t")[0]) for e in self.events() if e.kind == "signal" and e.status == SUCCEEDED
+        ]
+        for event in self.events():
+            if event.status == RETURNED:
+                place = next(n for n, (id, _) in enumerate(taken) if id == event.id)
+                del taken[place]
+        lines = [key for _, key in taken]
         return lines + sorted((self.renewed or set()) - set(lines))
 
     def whole(self, finished: int | None) -> list[Segment]:

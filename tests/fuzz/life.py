@@ -143,7 +143,7 @@ class Life(LocalRunner[Any, Any]):
         if self.native and info.execution_id == ID and not threaded:  # one in a thread was handed over before
             trace = self.handlers.traces[-1]
             trace.began = trace.end
-        if self.unwinding:
+        if self.unwinding and not threaded:
             self.problems.append(f"the body of {info.operation_id} began while another one unwound")
         self.ledger.begins(info, self.handlers.generation[info.execution_id])
 

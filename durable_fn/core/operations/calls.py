@@ -133,9 +133,8 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
                 turn.recorded(op, event)
                 return event, True
             yield Park(due, key)  # it came meanwhile; others may be first to go on
-    return turn.record(
-        op, SUCCEEDED if outcome[0] == SUCCESS else FAILED, value=_value(turn, target, child, outcome)
-    ), False
+    status = SUCCEEDED if outcome[0] == SUCCESS else FAILED
+    return turn.record(op, status, value=_value(turn, target, child, outcome)), False
 
 
 def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str]:
