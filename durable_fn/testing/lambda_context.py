@@ -15,7 +15,8 @@ class FakeLambdaContext:
 
     def __init__(self, clock: Clock, *, timeout: float = 900.0, function_name: str = "local") -> None:
         self._clock = clock
-        self._ends = clock.now() + round(timeout * 1000)
+        self.longest_ms = round(timeout * 1000)
+        self._ends = clock.now() + self.longest_ms
         self.aws_request_id = str(uuid.uuid4())
         self.function_name = function_name
         self.invoked_function_arn = f"arn:aws:lambda:us-east-1:000000000000:function:{function_name}"

@@ -193,7 +193,7 @@ MUTATIONS: Final = [
     Mutation("an outage counts as a death", INVOCATION, "session.fence(dead=dead)", "session.fence()"),
     Mutation("an outage does not back off", INVOCATION, "pause_ms(OUTAGE_MS, header.tries)", "OUTAGE_MS"),
     Mutation("a bucket that refuses is an outage", SESSION, "        except BlobRefused:\n            raise  # nothing", "        except ZeroDivisionError:\n            raise  # nothing"),
-    Mutation("a lease lasts as long as the emulator says", "lambda_time.py", "min(int(left), MOST_MS)", "int(left)"),
+    Mutation("a lease lasts as long as the emulator says", "lambda_time.py", "own if isinstance(own, int) else MOST_MS)", "int(left))"),
     Mutation("a forged message is passed on", "triggers/queue.py", "(header.run, header.fn, header.hint) != (hint.run, hint.fn, hint.due)", "False"),
     Mutation("calls have no limit", "launching.py", "    if depth <= limit:", "    if True:"),
     Mutation("a circle of calls is not seen", "launching.py", "            _check_circle(backend, there)\n", "            pass\n"),
