@@ -10,7 +10,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-all check smoke bench fuzz sigkill mutations model wheel clean
+.PHONY: demo test test-quick test-all check smoke bench fuzz sigkill mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -36,6 +36,12 @@ demo: $(STAMP)
 ## test: the whole suite on this Python
 test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+## test-quick: what notices most mistakes, in under a minute: the core, the rules of both fronts, the corpus on SQLite, import directions
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests/test_layout.py tests/core tests/corpus/test_corpus.py tests/protocol/test_rules.py \
+	  tests/fronts/test_lines.py tests/fronts/test_line_edges.py tests/fronts/test_steps.py tests/fronts/test_mismatch.py \
+	  tests/docs/test_architecture.py -k 'not aws and not may_die'
 
 ## test-all: the suite on every Python from 3.11 to 3.13 that is installed
 test-all:

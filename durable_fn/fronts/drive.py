@@ -126,7 +126,7 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
 
 def _settle(session: Session, op: Op, settle: Settle) -> Event:
     """Another branch might have taken the signal."""
-    if op.kind == SIGNAL:
+    if settle.event.kind == SIGNAL:  # of an operation inside another one, too
         session.turn.choose(op.scope, settle.event)
     if settle.durable:
         session.commit()

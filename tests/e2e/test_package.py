@@ -103,7 +103,7 @@ def test_the_sdist_is_all_that_a_wheel_is_made_of(sdist: Path, wheel: zipfile.Zi
 
 
 def test_the_sdist_holds_the_papers_and_the_tests(sdist: Path) -> None:
-    papers = {"LICENSE", "README.md", "CHANGELOG.md", "Makefile"}
+    papers = {"LICENSE", "README.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile"}
     assert papers | {"tests", "docs", "handlers_demo", "template.yaml"} <= {path.name for path in sdist.iterdir()}
     assert not list((sdist / "durable_fn").glob("demos")), "their only source is handlers_demo"
 
