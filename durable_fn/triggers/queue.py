@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..core.header import Refusal
+from ..core.header import Header, Refusal
 from ..core.hint import Hint, is_wake_message, parse_hint
 from ..fronts.session import Outage
 from ..invocation import WAIT_IN_PLACE_MS, Invocation
@@ -121,7 +121,12 @@ def _pass_on(backend: Backend, hint: Hint, now: int) -> None:
     """The first leg of a long wait: the rest is a delay now. Only where the table says that the execution waits for this very
     message: whoever can write to the queue could else have messages sent for ever."""
     header = backend.store.head(hint.id)
-    if header is None or not header.live or (header.run, header.fn, header.hint) != (hint.run, hint.fn, hint.due):
+    if header is None or not header.live or not _is_awaited(header, hint):
         _log.info("nothing to do for execution %r: it waits for no message at that time", hint.id)
         return
     backend.wakeups.send(hint, now)
+
+
+def _is_awaited(header: Header, hint: Hint) -> bool:
+    """One that has not begun is due at a time, and nothing else says that a message is out."""
+    return (header.run, header.fn) == (hint.run, hint.fn) and hint.due in (header.hint, header.due)

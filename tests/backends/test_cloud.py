@@ -185,6 +185,15 @@ def test_a_forged_message_for_a_time_that_is_far_costs_a_read(cloud: LocalCloud,
     assert [request.action for request in cloud.requests] == ["GetItem"]
 
 
+def test_a_start_that_is_put_off_for_long_needs_no_sweeper(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its schedule fires ahead of time, and the rest is a delay."""
+    monkeypatch.setattr(LocalCloud, "_sweep", lambda _: False)
+    id = cloud.client.start(two, None, delay=7200)
+    cloud.run_until_idle()
+    cloud.advance(7300)
+    assert cloud.client.describe(id).status == "SUCCEEDED"
+
+
 def test_one_bad_message_does_not_hold_up_its_batch(cloud: LocalCloud) -> None:
     good = [cloud.client.start(two, n, id=f"good-{n}") for n in range(3)]
     put(cloud, two, BAD)
