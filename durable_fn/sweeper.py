@@ -45,7 +45,8 @@ def handler(event: object, context: Any) -> dict[str, int]:
     from .wiring import backend as configured
 
     backend = configured()
-    until = backend.clock.now() + remaining_ms(context) - _RESERVE_MS
+    left = remaining_ms(context)
+    until = backend.clock.now() + left - min(_RESERVE_MS, left // 4)
     report = asdict(sweep(backend, until=until))
     _log.info("swept", extra=report)
     if report["failed"]:

@@ -293,6 +293,14 @@ def test_ten_thousand_dead_executions_do_not_starve_one_that_lives() -> None:
     assert sweeps < 30
 
 
+@pytest.mark.parametrize("timeout", [1, 3, 5, 6])
+def test_one_of_little_time_sweeps_all_the_same(timeout: int) -> None:
+    bench = Bench(works)
+    dead(bench, 3)
+    with using(bench.backend):
+        assert sweeper.handler({}, FakeLambdaContext(bench.clock, timeout=timeout))["due"] == 3
+
+
 def test_what_cannot_be_looked_at_hides_nobody_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays where it is in the index: the pages after it are read all the same."""
     monkeypatch.setattr(sweeper, "_PAGE", 2)

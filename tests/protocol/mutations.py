@@ -194,7 +194,7 @@ MUTATIONS: Final = [
     Mutation("an outage does not back off", INVOCATION, "pause_ms(OUTAGE_MS, header.tries)", "OUTAGE_MS"),
     Mutation("a bucket that refuses is an outage", SESSION, "        except BlobRefused:\n            raise  # nothing", "        except ZeroDivisionError:\n            raise  # nothing"),
     Mutation("a lease lasts as long as the emulator says", "lambda_time.py", "own if isinstance(own, int) else MOST_MS)", "int(left))"),
-    Mutation("a forged message is passed on", "triggers/queue.py", "(header.run, header.fn, header.hint) != (hint.run, hint.fn, hint.due)", "False"),
+    Mutation("a forged message is passed on", "triggers/queue.py", "not header.live or not _is_awaited(header, hint)", "not header.live"),
     Mutation("calls have no limit", "launching.py", "    if depth <= limit:", "    if True:"),
     Mutation("a circle of calls is not seen", "launching.py", "            _check_circle(backend, there)\n", "            pass\n"),
     Mutation("an unknown function is started", "client/starts.py", "        if backend.store.head(wanted.id) is None:\n            raise\n", "        pass\n"),
