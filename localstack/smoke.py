@@ -140,7 +140,9 @@ class Smoke:
         with self._slow(timeout=4, latency=1.4):
             order = self._order("killed")
             id = self.client.start("order-fulfilment", order, id=order["order_id"])
-            until(lambda: self._sweep() and self.client.describe(id).status == "SUCCEEDED", 60, "the order did not end")
+            until(
+                lambda: self._sweep() and self.client.describe(id).status == "SUCCEEDED", 180, "the order did not end"
+            )
         self._fulfilled(id)
         assert self._happened(id) in ({}, {"ship": 1})
         turns = self.client.describe(id).invocations
