@@ -271,11 +271,13 @@ def _suspend(session: Session, why: str, due: int | None) -> Suspension:
 
 
 class Parked(Suspension):
-    """Unwinds a branch that waits; the rest of the handler goes on. `wakes`: inbox keys that end the wait."""
+    """Unwinds a branch that waits; the rest of the handler goes on. `wakes`: inbox keys that end the wait; `told`: the branch is
+    to end, and what it waits for knows that already."""
 
-    def __init__(self, due: int | None, wakes: tuple[str, ...]) -> None:
+    def __init__(self, due: int | None, wakes: tuple[str, ...], *, told: bool = False) -> None:
         super().__init__("the branch waits", due)
         self.wakes = wakes
+        self.told = told
 
     def forget(self) -> None:
         """The frames that it unwound: of 10,000 branches that wait they would be most of the memory."""

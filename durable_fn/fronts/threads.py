@@ -135,8 +135,7 @@ class _Run:
             heapq.heappush(self.dues, (parked.due, strand.index))
         for wake in parked.wakes:
             self.wakes.setdefault(wake, set()).add(strand.index)
-        doomed = strand.branch is not None and strand.branch.doomed
-        if doomed or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,)):
+        if self._can_go_on(strand, parked):
             self.awake.append(strand.index)  # it came while the branch unwound
 
     def _unpark(self, index: int) -> Strand | None:
@@ -154,7 +153,8 @@ class _Run:
 
     def _can_go_on(self, strand: Strand, parked: Parked) -> bool:
         assert strand.branch is not None
-        return strand.branch.doomed or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,))
+        ends = strand.branch.doomed and not parked.told
+        return ends or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,))
 
     def _next(self) -> Strand | None:
         """A waiting branch that can go on, or a new one if the fan is not too wide."""
@@ -239,7 +239,8 @@ class _Run:
         due, wakes = self._first_due(), tuple(self.wakes)
         branch = self.op.scope.branch
         if branch is not self.turn.branch:
-            branch.closed = self.fatal = Parked(due, wakes)
+            told = branch.doomed and branch.doom is self.doom  # those inside were woken by it
+            branch.closed = self.fatal = Parked(due, wakes, told=told)
             return
         try:
             wait_for(self.session, due, wakes)

@@ -49,6 +49,36 @@ async def asyn(_event: None, ctx: AsyncDurableContext) -> None:
         await ctx.step(last)
 
 
+@pytest.mark.parametrize("fan", ["parallel", "race"])
+def test_a_branch_that_takes_it_inside_another_fan_may_wait_again(fan: str) -> None:
+    """Of the branches around it the cancellation is known already: they are not walked again because of it, over and over."""
+
+    def takes_it(c: DurableContext) -> str:
+        try:
+            c.wait_for_signal("never")
+        except ExecutionCancelled:
+            c.step(cleaned)
+        return c.wait_for_signal("go", result_type=str)
+
+    @durable(name="cancelled_fan")
+    def handler(_event: None, ctx: DurableContext) -> str:
+        def around(c: DurableContext) -> list[str]:
+            return c.parallel([takes_it]).results
+
+        return str(ctx.race([around]) if fan == "race" else ctx.parallel([around]).results)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.cancel(execution.id)
+        runner.run_until_idle()
+        assert execution.status == "SUSPENDED"
+        runner.signal(execution.id, "go", "went")
+        runner.run_until_idle()
+        assert execution.status != "SUSPENDED"
+        assert steps(execution) == ["cleaned"]
+
+
 def steps(execution: Execution[Any]) -> list[str]:
     return [e.name for e in execution.history if e.kind == "step" and e.status == "SUCCEEDED"]
 

@@ -107,6 +107,8 @@ MUTATIONS: Final = [
     Mutation("a stuck handler stays stuck", "core/cuts.py", "event.id in (END_ID, STUCK_ID)", "event.id == END_ID"),
     Mutation("tasks keep what a cancellation made them do", "core/cuts.py", "unwound = _unwound(log, cuts) | _ended(log, cuts)", "unwound = _unwound(log, cuts)"),
     Mutation("wait_for takes a task's number", "fronts/loop.py", "return frame.f_locals.get(\"fut\") is coro", "return False and coro"),
+    Mutation("a branch is walked again and again for what is known inside", "fronts/threads.py",
+             "ends = strand.branch.doomed and not parked.told", "ends = strand.branch.doomed"),
     Mutation("branches that waited go on one by one", "fronts/threads.py", "if not self.awake and self.running", "if self.running"),
     Mutation("a segment is put over another (DynamoDB)", DYNAMO,
              "self.table.put_new(from_segment(header, segment))", "self.table.put(from_segment(header, segment))"),
