@@ -14,7 +14,20 @@ from typing import NamedTuple
 
 from . import failures
 from .causes import Cause
-from .events import BEGUN, CANCELLED, END_ID, FAILED, RAISED, RETRY, RETURNED, STUCK_ID, SUCCEEDED, Event, moves
+from .events import (
+    BEGUN,
+    CANCELLED,
+    END_ID,
+    FAILED,
+    RAISED,
+    RETRY,
+    RETURNED,
+    STUCK_ID,
+    SUCCEEDED,
+    Event,
+    ancestors,
+    moves,
+)
 from .kinds import BRANCH, CALLBACK, CODE, FANS, KINDS, WAIT
 from .trails import Trails
 
@@ -173,11 +186,6 @@ def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
         return event.status != BEGUN or not log.keeps_begun(event.id)
     heads = (head for head in ancestors(event.id) if head in cuts)
     return any(log.kinds.get(head) not in CODE and not log.succeeded(head) for head in heads)
-
-
-def ancestors(id: str) -> list[str]:
-    parts = id.split("/")
-    return ["/".join(parts[:n]) for n in range(1, len(parts))]
 
 
 def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:

@@ -233,6 +233,12 @@ def is_keyed(id: str) -> bool:
     return ":" in id
 
 
+def ancestors(id: str) -> list[str]:
+    """What an operation is inside of, by ids, the outermost first."""
+    parts = id.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
 def branch_of(id: str) -> str:
     """The path of the branch that an operation is in, without native tasks."""
     parts = [part for part in id.split("/")[:-1] if not part.startswith("~")]

@@ -176,9 +176,8 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         scope = self.scope_of(None)
-        future = contextvars.Context().run(
-            super().run_in_executor, executor, func, *args
-        )  # the future is not the handler's
+        outside = contextvars.Context()  # the future is not the handler's
+        future = outside.run(super().run_in_executor, executor, func, *args)
         self.threads += 1
         future.add_done_callback(self._thread_done, context=self.engine)
         if scope is None or self.pump is None or self.pump.over:

@@ -6,6 +6,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from ..core.events import Event, branch_of, has_key, is_keyed, operation_name
+from ..core.journal import Record
 from ..core.kinds import CALLED, EFFECTIVE, TIMER
 from ..core.scope import KEY_CHANGED
 from ..errors import NonDeterminismError
@@ -78,9 +79,7 @@ class Mismatches:
         for record in [journal.records[id] for id in left if journal.records[id].kind in EFFECTIVE]:
             row = (record.kind, operation_name(record.id), branch_of(record.id), has_key(record.id))
             if row in waiting and not record.handed_out:
-                event = record.done or record.begun or record.retry or record.given_up
-                assert event is not None
-                raise self.of(event, self._waits_for(), KEY_CHANGED)
+                raise self.of(_an_entry(record), self._waits_for(), KEY_CHANGED)
 
     def _not_called(self, attempted: str, kinds: Container[str] | None = None) -> NonDeterminismError | None:
         """A recorded operation that nobody called, and that is in no branch which is passed over. `kinds`: only those, and only
@@ -89,9 +88,7 @@ class Mismatches:
         for id in [id for id in journal.records if id in journal.untaken]:
             record = journal.records[id]
             if not record.handed_out and (kinds is None or (record.kind in kinds and not is_keyed(id))):
-                event = record.done or record.begun or record.retry or record.given_up
-                assert event is not None
-                return self.of(event, attempted)
+                return self.of(_an_entry(record), attempted)
         return None
 
     def _waits_for(self) -> str:
@@ -110,3 +107,10 @@ class Mismatches:
             event.id.rpartition("/")[0],
             cause,
         )
+
+
+def _an_entry(record: Record) -> Event:
+    """One that says what is recorded, and where."""
+    event = record.done or record.begun or record.retry or record.given_up
+    assert event is not None
+    return event

@@ -89,7 +89,7 @@ MUTATIONS: Final = [
     Mutation("a child that kept a cancellation loses it on a replay", "fronts/operation.py",
              "if pump.over or not _kept_a_cancellation(effect.record):", "if True:"),
     Mutation("a def child's cancellation is raised again behind it", "core/operations/branches.py",
-             "        _keep_cancellation(op)\n", ""),
+             "            _keep_cancellation(op)\n", "            pass\n"),
     Mutation("a cancellation that asyncio eats is gone", "fronts/native.py",
              "if self._thrown is not None and self._was_eaten(self._thrown):", "if False:"),
     Mutation("a cancellation is thrown again while a group holds it", "fronts/native.py",

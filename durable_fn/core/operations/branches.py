@@ -8,7 +8,7 @@ original. What a cancelled branch did before it was cancelled stays recorded and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from ...types import ItemStatus
 from .. import causes, failures
 from ..dooms import doom_of
 from ..effects import Fork, Inside, Operation, Settle, Take
-from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event
+from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event, ancestors
 from ..fan import Fan, Strand
 from ..kinds import BRANCH, FANS
 from ..scope import Branch, Doom, Op
@@ -32,7 +32,8 @@ def child(
     turn, done = op.turn, op.record.done if op.record is not None else None
     what = f"the result of child {op.id!r}"
     if op.record is not None and done is not None and done.status == SUCCEEDED and done.value:
-        _keep_cancellation(op)
+        if turn.front is None:
+            _keep_cancellation(op)
         turn.journal.skip_below(f"{op.id}/")
         yield Take(op.record)
         text = turn.deliver(op, op.record).value
@@ -61,15 +62,9 @@ def _keep_cancellation(op: Op) -> None:
     """Of a `def` handler: what was raised inside the child, which took it for itself, is not raised again behind it."""
     journal, branch = op.turn.journal, op.scope.branch
     for record in journal.below(f"{op.id}/"):
-        heads = (journal.records.get(head) for head in _ancestors(record.id, op.id))
+        heads = (journal.records.get(head) for head in ancestors(record.id) if len(head) > len(op.id))
         if record.raised and not any(head is not None and head.kind in FANS for head in heads):
             branch.doom, branch.raised = doom_of(record), True
-
-
-def _ancestors(id: str, below: str) -> Iterator[str]:
-    """Of an operation, up to another one that it is inside of."""
-    while len(id := id.rpartition("/")[0]) > len(below):
-        yield id
 
 
 def _failure(op: Op, error: Exception, id: str) -> str:
