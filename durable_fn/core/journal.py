@@ -15,6 +15,7 @@ from .events import (
     FAILED,
     FORK_ID,
     GENERATION_ID,
+    MOVING,
     NO_OPERATIONS,
     NO_PLACE,
     RAISED,
@@ -27,7 +28,6 @@ from .events import (
     Event,
     is_fence,
     is_outcome,
-    moves,
     parse,
     picked_up,
 )
@@ -192,7 +192,7 @@ class Journal:
                 record.aside = True
                 continue
             record.add(event)
-            if moves(event):
+            if (event.status, event.kind) in MOVING:
                 self.line.append(event)
             if record.done is event:
                 record.order = len(self.deliveries)
