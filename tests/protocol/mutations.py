@@ -65,6 +65,8 @@ MUTATIONS: Final = [
     Mutation("a body begins while another one unwinds", "fronts/bodies.py", "        if self._unwinding:\n            return False\n", ""),
     Mutation("a cancellation that was swallowed is gone", "fronts/native.py",
              'if self.doom is not None and not getattr(self.task, "_must_cancel", False):', "if False:"),
+    Mutation("a wait that was left is over in a replay", "core/operations/callbacks.py",
+             "        yield from until(turn, turn.time())\n", "        pass\n"),
     Mutation("a line is handed out at once though other tasks can run", "fronts/pump.py", " or self.ready or self._foreign or ", " or "),
     Mutation("values are read as a part of the handler", "fronts/pump.py", "self._apart.run(self._hand_out, head)",
              "self._hand_out(head)"),

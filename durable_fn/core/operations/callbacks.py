@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ...errors import CallbackFailed, CallbackTimeout
 from .. import failures, tokens
-from ..effects import Expire, Operation, Park, Settle, Take
+from ..effects import Expire, Operation, Park, Settle, Take, until
 from ..events import BEGUN, FAILED, SUCCEEDED, Event, component, escaped, key_part
 from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
 from ..journal import Record
@@ -113,6 +113,8 @@ def result(op: Op, promise: Promise) -> Operation[Any]:
         (at, body), due = arrived(there.body), promise.next_due()
         late = at is not None and due is not None and at >= due  # it came while nobody waited
         _settle(promise, promise.patience(due) if late else body)
+    else:  # in a replay it may be known from what is recorded behind this place, where the handler does not wait any more
+        yield from until(turn, turn.time())
     event = turn.record(op, SUCCEEDED, value=promise.op.id)
     yield Settle(event)
     turn.show(op, event)
