@@ -80,6 +80,11 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz def $(SEEDS)
 	$(BIN)/python -m tests.fuzz async $(SEEDS)
 
+## worlds: many bad days around the journal on a local cloud (WORLDS=FIRST-LAST)
+WORLDS ?= 1-300
+worlds: $(STAMP)
+	$(BIN)/python -m tests.faults $(WORLDS)
+
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)
 	$(BIN)/python -m tests.protocol.mutations

@@ -7,6 +7,7 @@ milliseconds on the code path that runs on AWS.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -304,7 +305,8 @@ class LocalCloud:
         with self.wire.aside(), self.wire.acting(fn):
             for message in found:
                 if message["MessageId"] not in failed:
-                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                    with contextlib.suppress(sqs.exceptions.ReceiptHandleIsInvalid):  # it took longer than it is hidden
+                        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return True
 
     def _hops(self, messages: list[Any]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from durable_fn import (
     durable,
     step,
 )
-from durable_fn.errors import SignalTimeout, StepInterrupted
+from durable_fn.errors import SerializationError, SignalTimeout, StepInterrupted
 
 
 class Ran(NamedTuple):
@@ -56,7 +56,7 @@ def large(id: str) -> str:
     return note(id, "large") + random.Random(1).randbytes(300_000).hex()
 
 
-once = step(semantics="at_most_once", retry=PATIENT)(note)
+once = step(note, name="single", semantics="at_most_once", retry=PATIENT)
 
 
 @durable(name="part")
@@ -69,8 +69,10 @@ def part(event: str, ctx: DurableContext) -> str:
 @durable(name="order")
 def order(event: str, ctx: DurableContext) -> dict[str, Any]:
     first = ctx.step(note, event, "first")
+    second = ctx.step(note, event, "second", first)
+    third = ctx.step(note, event, "third", second)
     ctx.sleep(90)
-    parts = ctx.map(list(range(3)), lambda c, n, _: c.step(note, event, f"part {n}", first)).values()
+    parts = ctx.map(lambda c, n: c.step(note, event, f"part {n}", first), range(3)).results
     try:
         paid = ctx.wait_for_signal("paid", result_type=str, timeout=7200)
     except SignalTimeout:
@@ -80,14 +82,29 @@ def order(event: str, ctx: DurableContext) -> dict[str, Any]:
         single = ctx.step(once, event, "single", paid)
     except StepInterrupted:
         single = "unknown"
-    size = len(ctx.step(large, event))
+    try:
+        size = len(ctx.step(large, event))
+    except SerializationError:  # the bucket was away
+        size = 0
     last = ctx.step(note, event, "last", first, *parts, paid, called)
-    return {"first": first, "parts": parts, "paid": paid, "called": called, "single": single, "size": size, "last": last}
+    return {
+        "first": first,
+        "second": second,
+        "third": third,
+        "parts": parts,
+        "paid": paid,
+        "called": called,
+        "single": single,
+        "size": size,
+        "last": last,
+    }
 
 
 @durable(name="a_order")
 async def a_order(event: str, ctx: AsyncDurableContext) -> dict[str, Any]:
     first = await ctx.step(a_note, event, "first")
+    second = await ctx.step(a_note, event, "second", first)
+    third = await ctx.step(a_note, event, "third", second)
 
     async def piece(n: int) -> str:
         await asyncio.sleep(60 + 30 * n)
@@ -104,9 +121,22 @@ async def a_order(event: str, ctx: AsyncDurableContext) -> dict[str, Any]:
         single = await ctx.step(once, event, "single", paid)
     except StepInterrupted:
         single = "unknown"
-    size = len(await ctx.step(large, event))
+    try:
+        size = len(await ctx.step(large, event))
+    except SerializationError:
+        size = 0
     last = await ctx.step(a_note, event, "last", first, *parts, paid, called)
-    return {"first": first, "parts": parts, "paid": paid, "called": called, "single": single, "size": size, "last": last}
+    return {
+        "first": first,
+        "second": second,
+        "third": third,
+        "parts": parts,
+        "paid": paid,
+        "called": called,
+        "single": single,
+        "size": size,
+        "last": last,
+    }
 
 
 @durable(name="rounds")

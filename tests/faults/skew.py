@@ -37,6 +37,7 @@ class SkewedCloud(LocalCloud):
     def __init__(self, seed: int, **options: Any) -> None:
         super().__init__(**options)
         self._chance = random.Random(seed) if seed else None
+        self.failed_sweeps = 0
 
     def _environment(self, fn: str) -> Backend:
         kept = super()._environment(fn)
@@ -44,3 +45,11 @@ class SkewedCloud(LocalCloud):
             return kept
         clock: Any = SkewedClock(self.clock, self._chance.randint(-_MOST_MS, _MOST_MS))
         return Backend(kept.store, kept.wakeups, clock, kept.kind, kept.hooks)
+
+    def _sweep(self) -> bool:
+        """One that fails is a failed invocation of its Lambda: the next comes a minute later."""
+        try:
+            return super()._sweep()
+        except Exception:
+            self.failed_sweeps += 1
+            return False

@@ -65,7 +65,7 @@ class Weather:
         call = botocore.client.BaseClient._make_api_call
 
         def faulty(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
-            return self._pass(lambda: call(client, operation, arguments), client, operation)
+            return self._pass(lambda: call(client, operation, dict(arguments)), client, operation)
 
         with mock.patch.object(botocore.client.BaseClient, "_make_api_call", faulty):
             yield self
