@@ -76,7 +76,7 @@ class Bench:
         self.sqlite = SQLiteStore(":memory:", synchronous="off")
         self.store = Interposed(self.sqlite)
         self.hints = SentHints()
-        self.backend = Backend(self.store, self.hints, self.clock, "sqlite")  # type: ignore[arg-type]
+        self.backend = Backend(self.store, self.hints, self.clock, "sqlite")
 
     def invocation(self, *, timeout: float = 60, request_id: str | None = None) -> Invocation:
         context = FakeLambdaContext(self.clock, timeout=timeout)
