@@ -9,6 +9,7 @@ from collections import OrderedDict
 from typing import Any, Final
 
 _NONCE: Final = 12
+_TAG: Final = 16
 _KMS_VERSION: Final = 1
 _DATA_KEY_LIFE_S: Final = 3600
 _DATA_KEY_USES: Final = 1 << 20
@@ -18,8 +19,8 @@ _CONTEXT: Final = {"durable_fn": "journal"}
 
 
 class AesGcm:
-    """AES-GCM with a key of 16, 24 or 32 bytes. The execution id is authenticated with each value, so that one cannot be put in
-    another's place. `old_keys` can still be read: rotate by moving the present key there.
+    """AES-GCM with a key of 16, 24 or 32 bytes. The execution, its run and the place of a value in it are authenticated with each
+    value, so that one cannot be put in another's place. `old_keys` can still be read: rotate by moving the present key there.
 
     Raises ValueError for a key of another length, and when reading what none of the keys wrote.
     """
@@ -38,12 +39,25 @@ class AesGcm:
     def decode(self, data: bytes, context: str, /) -> bytes:
         from cryptography.exceptions import InvalidTag
 
+        if len(data) < _NONCE + _TAG:
+            raise ValueError(
+                f"a stored value of {_of(context)} was cut off, or not written through this codec: it has {len(data)} bytes, and "
+                f"even an empty one has {_NONCE + _TAG}"
+            )
         for cipher in self._ciphers:
             try:
                 return cipher.decrypt(data[:_NONCE], data[_NONCE:], context.encode())
             except InvalidTag:
                 continue
-        raise ValueError(f"a stored value of execution {context!r} cannot be decrypted: another key, or it was changed")
+        raise ValueError(
+            f"a stored value of {_of(context)} cannot be decrypted: another key, or it was changed or moved from another place"
+        )
+
+
+def _of(context: str) -> str:
+    """What a context says, for people."""
+    id, _, place = context.partition("\n")
+    return f"execution {id!r}" + (f" ({place.partition(chr(10))[2]})" if place else "")
 
 
 class KmsAesGcm:
@@ -80,7 +94,7 @@ class KmsAesGcm:
         size = int.from_bytes(data[1:3])
         wrapped, rest = data[3 : 3 + size], data[3 + size :]
         if data[:1] != bytes([_KMS_VERSION]) or not size or len(wrapped) < size or len(rest) <= _NONCE:
-            raise ValueError(f"a stored value of execution {context!r} was not written through KmsAesGcm")
+            raise ValueError(f"a stored value of {_of(context)} was not written through KmsAesGcm, or cut off")
         return self._open(wrapped).decode(rest, context)
 
     def _data_key(self) -> tuple[bytes, AesGcm]:

@@ -76,7 +76,7 @@ class Callbacks:
         """What a token stands for. One error for all that is wrong with it: it tells a guesser nothing."""
         found = parse(token)
         header = self._executions.store.head(found.id) if found is not None else None
-        if found is None or header is None or header.run != found.run or not is_genuine(found, header.secret):
+        if found is None or header is None or header.run != found.run or not self._proves(found, header):
             raise CallbackError(
                 "unknown callback token: it was changed on its way, or its execution is gone; take it again from where it was "
                 "handed out"
@@ -87,6 +87,9 @@ class Callbacks:
         if header.gen != found.gen:
             raise CallbackError("the execution went on as a new generation, and the callback is closed")
         return header, found
+
+    def _proves(self, token: Token, header: Header) -> bool:
+        return is_genuine(token, self._executions.store.unsealed(header).proof_secret)
 
     def _place(self, header: Header, token: Token) -> Place:
         loaded = self._executions.store.load(header.key)
