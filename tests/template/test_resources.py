@@ -157,7 +157,7 @@ def _variables(function: str) -> set[str]:
 def test_functions_are_given_the_variables_that_the_package_reads(function: str) -> None:
     own = {
         "DURABLE_FN_BACKEND",  # the embedded journal's
-        "DURABLE_FN_CALL_DEPTH", "DURABLE_FN_CHECK_VALUES_UP_TO",  # which nobody needs
+        "DURABLE_FN_CALL_DEPTH", "DURABLE_FN_CHECK_VALUES_UP_TO", "DURABLE_FN_HTTP_ERRORS",  # which nobody needs
         "DURABLE_FN_QUEUES",  # of who calls others that may not have run yet: here the clients, see the outputs
     }  # fmt: skip
     of_package = _read("durable_fn", "DURABLE_FN_") - own
