@@ -304,3 +304,16 @@ def test_without_the_secret_no_token_is_genuine(cloud: LocalCloud) -> None:
     assert not is_genuine(token, stored.secret)
     with pytest.raises(CallbackError):
         cloud.client.complete_callback(TOKENS[0][:-4] + "AAAA", 1)
+
+
+def test_a_variable_names_the_key_for_handlers_that_come_ready_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DURABLE_FN_BACKEND", raising=False)
+    monkeypatch.setenv("DURABLE_FN_TABLE", "t")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    assert not wiring.from_environment().store.encrypts
+    monkeypatch.setenv("DURABLE_FN_KMS_KEY", "alias/mine")
+    assert wiring.from_environment().store.encrypts
+    own = AesGcm(KEY)
+    monkeypatch.setattr(wiring, "_codec", own)
+    assert wiring.from_environment().store.packing.codec is own  # type: ignore[attr-defined]
