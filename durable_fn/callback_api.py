@@ -18,10 +18,8 @@ from urllib.parse import parse_qsl
 
 from .client import DurableClient
 from .client.callbacks import Callbacks
-from .client.executions import Executions
 from .errors import CallbackError, PayloadTooLarge, SerializationError
 from .http_events import BadBody, HttpEvent
-from .wiring import backend
 
 _log = logging.getLogger("durable_fn")
 
@@ -146,7 +144,7 @@ def _route(request: _Request) -> dict[str, Any]:
 
 def _confirmation(request: _Request, token: str) -> dict[str, Any]:
     """Only for a genuine token, or anybody could show people his own words under this address. Raises CallbackError."""
-    Callbacks(Executions(backend())).check(token)
+    Callbacks.from_env().check(token)
     fields = {str(name): str(value) for name, value in request.query.items()}
     rows = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in fields.items())
     inputs = "".join(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +18,11 @@ _DATA_KEY_USES: Final = 1 << 20
 """Far below the 2**32 values that one AES-GCM key may encrypt with random nonces (NIST SP 800-38D, 8.3)."""
 _MOST_KEPT: Final = 100
 _CONTEXT: Final = {"durable_fn": "journal"}
+_MISSING: Final = (
+    "encryption needs the package cryptography, and it is not installed here: pip install 'durable-fn[crypto]'. On Lambda it belongs "
+    "into the package or the layer; for that of the repository's template take the # away before it in deploy/requirements.txt, "
+    "and build again"
+)
 
 
 class AesGcm:
@@ -26,10 +33,9 @@ class AesGcm:
     """
 
     def __init__(self, key: bytes, *, old_keys: tuple[bytes, ...] = ()) -> None:
-        try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as error:
-            raise RuntimeError("encryption needs the extra: pip install 'durable-fn[crypto]'") from error
+        _require_cryptography()
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self._ciphers = [AESGCM(each) for each in (key, *old_keys)]
 
     def encode(self, data: bytes, context: str, /) -> bytes:
@@ -52,6 +58,13 @@ class AesGcm:
         raise ValueError(
             f"a stored value of {_of(context)} cannot be decrypted: another key, or it was changed or moved from another place"
         )
+
+
+def _require_cryptography() -> None:
+    """Without loading it. Raises RuntimeError."""
+    there = sys.modules["cryptography"] if "cryptography" in sys.modules else importlib.util.find_spec("cryptography")
+    if there is None:
+        raise RuntimeError(_MISSING)
 
 
 def _of(context: str) -> str:
@@ -77,6 +90,7 @@ class KmsAesGcm:
     def __init__(self, key_id: str, *, client: Any = None) -> None:
         if not isinstance(key_id, str) or not key_id:
             raise ValueError(f"key_id must name a KMS key (id, ARN or alias/...), got {key_id!r}")
+        _require_cryptography()  # now, and not within the first execution
         self._key_id = key_id
         self._client = client
         self._lock = threading.Lock()

@@ -29,7 +29,7 @@ ALLOWED = {
     "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler", "hooks"},  # handler: for checkers only
     "backends": {"errors", "types", "core", "ports", "clocks", "hooks"},
     "codecs": {"backends"},
-    "wiring": {"ports", "clocks", "backends", "hooks"},
+    "wiring": {"ports", "clocks", "backends", "codecs", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
     "holding": {"core", "ports", "hints"},
     "settlement": {"core", "fronts", "handler", "hints", "holding", "launching"},  # fronts, handler: for checkers only

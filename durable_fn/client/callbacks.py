@@ -18,6 +18,13 @@ class Callbacks:
     def __init__(self, executions: Executions) -> None:
         self._executions = executions
 
+    @classmethod
+    def from_env(cls) -> Callbacks:
+        """As `DurableClient.from_env`."""
+        from ..wiring import backend
+
+        return cls(Executions(backend()))
+
     def settle(self, token: str, body: str) -> None:
         """The log, which knows the timeout, is read only where there is one, or where an outcome is there already."""
         header, found = self._found(token)
