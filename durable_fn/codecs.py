@@ -19,9 +19,8 @@ _DATA_KEY_USES: Final = 1 << 20
 _MOST_KEPT: Final = 100
 _CONTEXT: Final = {"durable_fn": "journal"}
 _MISSING: Final = (
-    "encryption needs the package cryptography, and it is not installed here: pip install 'durable-fn[crypto]'. On Lambda it belongs "
-    "into the package or the layer; for that of the repository's template take the # away before it in deploy/requirements.txt, "
-    "and build again"
+    "encryption needs the package cryptography, and it is not installed here: pip install 'durable-fn[crypto]'. On Lambda it "
+    "belongs into the package or the layer: take the # away before it in deploy/requirements.txt and build again"
 )
 
 

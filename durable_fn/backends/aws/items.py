@@ -6,7 +6,8 @@
     I#run#key               inbox entry: w, d (digest of what was sent), b
     V#run#gen#input#hash    an input, result or error too large for the header (which has the hash there)
 
-What was compressed or encrypted stands as bytes (B), everything else as text (S). Beside each b stands c, a checksum: what was cut off or changed must not be taken for what the code did.
+What was compressed or encrypted stands as bytes (B), everything else as text (S). Beside each b stands c, a checksum: what was
+cut off or changed must not be taken for what the code did.
 
 `run` stands in every key, so that what an earlier start of the same id left behind is never taken for this one's. The
 partition " function" (no execution id begins with a blank) holds one row per function: where its messages go.
