@@ -120,7 +120,11 @@ def test_what_was_under_way_is_asked_anew(world: World, front: str) -> None:
     world.client.signal(child_of(world.client, copy, "parallel/call/kid"), "go")
     world.advance(1)
     assert world.client.result(copy) == ["kid", "yes", "do"]
-    assert world.client.describe(id).status == world.client.describe(child_of(world.client, id, "parallel/call/kid")).status == "SUSPENDED"
+    assert (
+        world.client.describe(id).status
+        == world.client.describe(child_of(world.client, id, "parallel/call/kid")).status
+        == "SUSPENDED"
+    )
 
 
 @fronts

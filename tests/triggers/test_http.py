@@ -81,7 +81,9 @@ def test_errors_are_told_as_the_variable_says_or_not_at_all(
         sqlite_world.invoke(orders("sync"), request(body={"sku": "a"}))
 
 
-@pytest.mark.parametrize("prefer", [{}, {"prefer": "respond-async"}], ids=["now", "later"])
+@pytest.mark.parametrize(
+    "prefer", [{}, {"prefer": "respond-async"}, {"prefer": "wait=5"}], ids=["now", "later", "patiently"]
+)
 def test_of_an_id_that_another_function_has_nothing_is_told(front: str, prefer: dict[str, str]) -> None:
     hidden, mine = (orders(front, name=name, execution_id="sku") for name in ("hidden", "orders"))
     with LocalCloud() as cloud:
