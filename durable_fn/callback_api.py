@@ -3,7 +3,7 @@
     POST /callbacks/{token}              the body, JSON or a form, is the result
     POST /callbacks/{token}/fail         {"message": ..., "error_type": ...}
     POST /callbacks/{token}/heartbeat
-    GET  /callbacks/{token}?verdict=yes  a page that shows the answer and asks to confirm it
+    GET  /callbacks/{token}?verdict=yes  a page that shows the answer and asks to confirm it, for a genuine token
 
 A link in an e-mail is a GET, and mail scanners follow links: it changes nothing. Only the button on its page, a POST, does.
 """
@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from .client import DurableClient
+from .client.callbacks import Callbacks
 from .errors import CallbackError, PayloadTooLarge, SerializationError
 from .http_events import BadBody, HttpEvent
 
@@ -43,9 +44,10 @@ padding:.7rem 1.4rem;cursor:pointer}}button:focus-visible{{outline:3px solid #7c
 class _Answer(Exception):
     """Ends the request."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, more: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.more = more or {}
 
 
 def handler(event: Any, context: Any) -> dict[str, Any]:
@@ -54,7 +56,9 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     try:
         return _route(request)
     except _Answer as answer:
-        return request.answer(answer.status, str(answer))
+        reply = request.answer(answer.status, str(answer))
+        reply["headers"].update(answer.more)
+        return reply
     except PayloadTooLarge as error:
         return request.answer(413, str(error))
     except CallbackError as error:
@@ -122,9 +126,10 @@ class _Request:
 def _route(request: _Request) -> dict[str, Any]:
     token, action = request.parts()
     if request.method == "GET" and not action:
-        return _confirmation(request)
+        return _confirmation(request, token)
     if request.method != "POST":
-        raise _Answer(405, "POST completes a callback; GET shows a page that asks to confirm")
+        allowed = {"allow": "POST" if action else "GET, POST"}
+        raise _Answer(405, "POST completes a callback; GET shows a page that asks to confirm", allowed)
     client = DurableClient.from_env()
     if action == "heartbeat":
         client.heartbeat_callback(token)
@@ -137,8 +142,9 @@ def _route(request: _Request) -> dict[str, Any]:
     return request.answer(200, "the answer was taken" if not action else f"the {action} was taken")
 
 
-def _confirmation(request: _Request) -> dict[str, Any]:
-    """Looks nothing up, so that it tells nothing about a token."""
+def _confirmation(request: _Request, token: str) -> dict[str, Any]:
+    """Only for a genuine token, or anybody could show people his own words under this address. Raises CallbackError."""
+    Callbacks.from_env().check(token)
     fields = {str(name): str(value) for name, value in request.query.items()}
     rows = "".join(f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in fields.items())
     inputs = "".join(

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import threading
 import time
 from collections import OrderedDict
 from typing import Any, Final
 
 _NONCE: Final = 12
+_TAG: Final = 16
 _KMS_VERSION: Final = 1
 _DATA_KEY_LIFE_S: Final = 3600
 _DATA_KEY_USES: Final = 1 << 20
 """Far below the 2**32 values that one AES-GCM key may encrypt with random nonces (NIST SP 800-38D, 8.3)."""
 _MOST_KEPT: Final = 100
 _CONTEXT: Final = {"durable_fn": "journal"}
+_MISSING: Final = (
+    "encryption needs the package cryptography, and it is not installed here: pip install 'durable-fn[crypto]'. On Lambda it "
+    "belongs into the package or the layer: take the # away before it in deploy/requirements.txt and build again"
+)
 
 
 class AesGcm:
-    """AES-GCM with a key of 16, 24 or 32 bytes. The execution id is authenticated with each value, so that one cannot be put in
-    another's place. `old_keys` can still be read: rotate by moving the present key there.
+    """AES-GCM with a key of 16, 24 or 32 bytes. The execution, its run and the place of a value in it are authenticated with each
+    value, so that one cannot be put in another's place. `old_keys` can still be read: rotate by moving the present key there.
 
     Raises ValueError for a key of another length, and when reading what none of the keys wrote.
     """
 
     def __init__(self, key: bytes, *, old_keys: tuple[bytes, ...] = ()) -> None:
-        try:
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        except ImportError as error:
-            raise RuntimeError("encryption needs the extra: pip install 'durable-fn[crypto]'") from error
+        _require_cryptography()
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self._ciphers = [AESGCM(each) for each in (key, *old_keys)]
 
     def encode(self, data: bytes, context: str, /) -> bytes:
@@ -38,12 +44,32 @@ class AesGcm:
     def decode(self, data: bytes, context: str, /) -> bytes:
         from cryptography.exceptions import InvalidTag
 
+        if len(data) < _NONCE + _TAG:
+            raise ValueError(
+                f"a stored value of {_of(context)} was cut off, or not written through this codec: it has {len(data)} bytes, and "
+                f"even an empty one has {_NONCE + _TAG}"
+            )
         for cipher in self._ciphers:
             try:
                 return cipher.decrypt(data[:_NONCE], data[_NONCE:], context.encode())
             except InvalidTag:
                 continue
-        raise ValueError(f"a stored value of execution {context!r} cannot be decrypted: another key, or it was changed")
+        raise ValueError(
+            f"a stored value of {_of(context)} cannot be decrypted: another key, or it was changed or moved from another place"
+        )
+
+
+def _require_cryptography() -> None:
+    """Without loading it. Raises RuntimeError."""
+    there = sys.modules["cryptography"] if "cryptography" in sys.modules else importlib.util.find_spec("cryptography")
+    if there is None:
+        raise RuntimeError(_MISSING)
+
+
+def _of(context: str) -> str:
+    """What a context says, for people."""
+    id, _, place = context.partition("\n")
+    return f"execution {id!r}" + (f" ({place.partition(chr(10))[2]})" if place else "")
 
 
 class KmsAesGcm:
@@ -63,6 +89,7 @@ class KmsAesGcm:
     def __init__(self, key_id: str, *, client: Any = None) -> None:
         if not isinstance(key_id, str) or not key_id:
             raise ValueError(f"key_id must name a KMS key (id, ARN or alias/...), got {key_id!r}")
+        _require_cryptography()  # now, and not within the first execution
         self._key_id = key_id
         self._client = client
         self._lock = threading.Lock()
@@ -80,7 +107,7 @@ class KmsAesGcm:
         size = int.from_bytes(data[1:3])
         wrapped, rest = data[3 : 3 + size], data[3 + size :]
         if data[:1] != bytes([_KMS_VERSION]) or not size or len(wrapped) < size or len(rest) <= _NONCE:
-            raise ValueError(f"a stored value of execution {context!r} was not written through KmsAesGcm")
+            raise ValueError(f"a stored value of {_of(context)} was not written through KmsAesGcm, or cut off")
         return self._open(wrapped).decode(rest, context)
 
     def _data_key(self) -> tuple[bytes, AesGcm]:

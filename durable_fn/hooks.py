@@ -184,8 +184,9 @@ def tell(hooks: tuple[Hooks, ...], execution_id: str, event: HistoryEvent) -> No
 
 
 class Codec(Protocol):
-    """Last step before storage and first after it: encryption, compression. `context` is the execution id, for use as associated
-    data. `decode` must keep reading what older versions wrote."""
+    """Last step before storage and first after it: encryption, compression. `context` says where a value stands: the
+    execution's id, its run and the place in it, a line each. Use it as associated data, so that no value can be moved. `decode`
+    must keep reading what older versions wrote."""
 
     def encode(self, data: bytes, context: str, /) -> bytes: ...
     def decode(self, data: bytes, context: str, /) -> bytes: ...

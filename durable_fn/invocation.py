@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from . import metrics
 from .core import causes, failures
 from .core.documents import from_outside
 from .core.foreign import foreign
@@ -143,7 +144,16 @@ class Invocation:
         """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands. What the
         journal refuses is raised; the lease is given back before, so that nobody has to wait for its end."""
         self.header = header
-        return self._turns(header, lease) if not self.hooks else self._hooked(header, lease)
+        run = self._turns if not self.hooks else self._hooked
+        return run(header, lease) if self.read_only or not metrics.wanted() else self._measured(run, header, lease)
+
+    def _measured(self, run: Callable[[Header, Lease], Header], header: Header, lease: Lease) -> Header:
+        measured, after = metrics.Run(header, lease.now), None
+        try:
+            after = run(header, lease)
+            return after
+        finally:
+            measured.tell(after, self.writer)
 
     def _turns(self, header: Header, lease: Lease) -> Header:
         try:

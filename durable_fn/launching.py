@@ -16,7 +16,7 @@ from .core.values import UNTYPED_ADAPTER
 from .errors import CallTooDeep, ExecutionConflict
 from .hints import send_hint
 from .ports import Backend
-from .starting import check_same, derived_run, digest, new_header
+from .starting import check_same, derived_run, digest, is_same, new_header
 
 CALL_DEPTH: Final = "DURABLE_FN_CALL_DEPTH"
 _DEEPEST: Final = 100
@@ -109,8 +109,8 @@ def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
         there is None
         or there.foreign
         or there.fn != asked.fn
-        or there.input_hash != digest(asked.input.sent)
         or there.cancel
+        or not is_same(there, digest(asked.input.sent))
     ):
         return NOT_THERE
     if not there.live:

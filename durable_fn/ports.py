@@ -95,6 +95,9 @@ class JournalStore(Protocol):
         """Strongly consistent, and reads no value: `input`, `result`, `error` and `custom` are None. For whoever has to deal
         with an execution that may be damaged, or of another format."""
 
+    def unsealed(self, header: Header) -> Header:
+        """With its secret, which `head` leaves as it is stored. Raises JournalDamaged."""
+
     def acquire(self, id: str, lease: Lease) -> Header | Refusal:
         """`input` may be None where it is kept in an item of its own: then `load` brings it."""
 

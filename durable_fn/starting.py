@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -98,6 +99,7 @@ def new_header(
     check_fits(backend.store, input.text, f"the event for {fn!r}")
     now = backend.clock.now()
     begin = now + delay_ms
+    secret, sent = secrets.token_hex(16), digest(input.sent)
     horizon = first_horizon(begin, DEFAULT_RETENTION_MS if retention_ms is None else retention_ms, timeout_ms)
     retention = OF_FUNCTION if retention_ms is None else max(1, -(-retention_ms // 1000))
     deadline = -begin if retention_ms is None else None if timeout_ms is None else begin + timeout_ms
@@ -105,15 +107,16 @@ def new_header(
         id=id,
         fn=fn,
         run=run or secrets.token_hex(8),
-        secret=secrets.token_hex(16),
+        secret=secret,
         status="PENDING",
         started=now,
         ttl=horizon,
         horizon=horizon,
         retention=retention,
         deadline=deadline,
-        input_hash=digest(input.sent),
+        input_hash=keyed(sent, secret),
         input=input.text,
+        sent=sent,
         due=begin,
     )
 
@@ -133,13 +136,26 @@ def check_fits(store: JournalStore, text: str, what: str) -> None:
 def derived_run(parent: Header, id: str, how: str) -> str:
     """The same for every try, so that an execution knows those it made. `how`: "call" or "send"."""
     text = f"{parent.run}\x00{parent.gen}\x00{id}\x00{how}".encode()
-    return hashlib.blake2b(text, key=parent.secret.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(text, key=parent.proof_secret.encode(), digest_size=8).hexdigest()
 
 
 def digest(input: str) -> str:
     """Of the JSON value, so that the order of keys does not matter."""
     canonical = json.dumps(json.loads(input), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def keyed(digest: str, secret: str) -> str:
+    """What is stored of a digest: without the secret nobody can try inputs until one fits."""
+    return hmac.new(secret.encode(), digest.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def is_same(there: Header, sent: str) -> bool:
+    """Whether it was started with what has this digest. Raises JournalDamaged where its secret cannot be read, FormatError where
+    that is another format's."""
+    if there.sealed:
+        require_own(there)
+    return hmac.compare_digest(there.input_hash, keyed(sent, there.proof_secret))
 
 
 def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter = UNTYPED_ADAPTER) -> None:
@@ -155,7 +171,7 @@ def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter
             "per table, so put the function's name into the id",
             execution_id=id,
         )
-    if there.input_hash == wanted.input_hash:
+    if is_same(there, wanted.sent):
         return
     require_own(there)  # its input cannot be compared otherwise
     full = there if there.input is not None else backend.store.get(id)

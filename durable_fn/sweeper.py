@@ -16,6 +16,7 @@ from .core.header import LIVE, Header
 from .core.hint import Hint
 from .core.pauses import SWEEP_MS, pause_ms
 from .lambda_time import remaining_ms
+from .metrics import LATE_MS, overdue, wanted
 from .ports import Backend, Due
 
 _log = logging.getLogger("durable_fn")
@@ -78,6 +79,7 @@ class _Sweep:
     until: int | None
     report: SweepReport = field(default_factory=SweepReport)
     unsent: dict[str, list[tuple[Hint, Exception]]] = field(default_factory=dict)
+    overdue: dict[str, int] = field(default_factory=dict)
 
     def late(self) -> bool:
         return self.until is not None and self.backend.clock.now() >= self.until
@@ -114,6 +116,8 @@ class _Sweep:
             )
         reply = store.postpone(row.id, row.due, now, now + pause_ms(SWEEP_MS, there.tries))
         if isinstance(reply, Header):
+            if there.tries or now - row.due > LATE_MS:
+                self.overdue[there.fn] = self.overdue.get(there.fn, 0) + 1
             return Hint(reply.id, reply.run, reply.fn, now)
         if reply.reason == "held":
             self.report.held += 1
@@ -130,6 +134,8 @@ class _Sweep:
 
     def tell(self) -> None:
         """One line in the log for a function that cannot be woken: there may be thousands of its executions."""
+        if wanted():
+            overdue(self.overdue, self.backend.clock.now())
         for fn, failed in self.unsent.items():
             ids, why = ", ".join(repr(hint.id) for hint, _ in failed[:5]), failed[0][1]
             _log.error("%d executions of %r could not be woken (%s, ...): %s", len(failed), fn, ids, why, exc_info=why)

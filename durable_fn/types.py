@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar
+
+T = TypeVar("T")
 
 Duration: TypeAlias = timedelta | int | float
 """A `timedelta`, or seconds. Negative raises ValueError at the call; 0 is allowed and means "now"."""
@@ -36,6 +38,20 @@ class LambdaContext(Protocol):
     @property
     def log_stream_name(self) -> str: ...
     def get_remaining_time_in_millis(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message(Generic[T]):
+    """For `def handler(event: Message[Order], ctx)`: what a queue or a topic brings, with its message attributes beside its body.
+
+    Without it the event is the body alone. Both are recorded, so every replay sees them. Other sources have no attributes; who
+    starts the function by code or HTTP sends a Message, or `{"body": ..., "attributes": {...}}`.
+    """
+
+    body: T
+    attributes: dict[str, str] = field(default_factory=dict)
+    """Texts, numbers as text and binary ones as base64 text, as Lambda has them. In a queue those of the message, and those of
+    the topic that put it there."""
 
 
 class ErrorInfo(TypedDict, total=False):

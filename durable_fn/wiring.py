@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .hooks import Codec, Hooks
 
 BACKEND_VARIABLE: Final = "DURABLE_FN_BACKEND"
+KEY_VARIABLE: Final = "DURABLE_FN_KMS_KEY"
 
 _lock = threading.Lock()
 _configured: Backend | None = None
@@ -98,13 +99,24 @@ def using(backend: Backend) -> Iterator[None]:
 
 
 def from_environment(*, read_only: bool = False) -> Backend:
-    """By DURABLE_FN_BACKEND=sqlite:///path, else AWS by DURABLE_FN_TABLE and its companions. `read_only`: see `sqlite`."""
+    """By DURABLE_FN_BACKEND=sqlite:///path, else AWS by DURABLE_FN_TABLE and its companions, with the codec that was
+    configured or KmsAesGcm by DURABLE_FN_KMS_KEY. `read_only`: see `sqlite`."""
     url = os.environ.get(BACKEND_VARIABLE, "")
     if url:
         return sqlite_from_url(url, read_only=read_only)
     from .backends.aws import connect
 
-    return connect(_codec)
+    return connect(_codec or _codec_from_environment())
+
+
+def _codec_from_environment() -> Codec | None:
+    """For handlers that come ready made, and so have no code of their own that could configure one."""
+    key = os.environ.get(KEY_VARIABLE)
+    if not key:
+        return None
+    from .codecs import KmsAesGcm
+
+    return KmsAesGcm(key)
 
 
 def sqlite_from_url(url: str, *, read_only: bool = False) -> Backend:

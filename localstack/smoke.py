@@ -171,13 +171,13 @@ class Smoke:
 
     def callbacks_over_http(self) -> str:
         """The API's answers to what anybody may send."""
-        page = http("GET", self.stack.callbacks() + "whatever?verdict=approve")
-        assert page[0] == 200, page
-        assert "Please confirm" in page[1]
+        page = http("GET", self.stack.callbacks() + "whatever?verdict=call-555-0100")
+        assert page[0] == 404, page
+        assert "555" not in page[1], "words of a stranger under this address"
         refused = http("POST", self.stack.callbacks() + "whatever", {"verdict": "approve"})
         assert refused[0] == 404, refused
         assert "unknown callback token" in refused[1]
-        return "an unknown token is refused"
+        return "an unknown token is refused, and shown nothing of its query"
 
     def an_approval(self) -> str:
         """A human decides by the link in a mail: API Gateway, callback API, inbox, queue. Meanwhile a reminder is scheduled."""
@@ -185,7 +185,8 @@ class Smoke:
         schedules = self._schedules()
         id = self._begin("CustomerOnboarding", event)
         assert self._schedules() - schedules, "no schedule for the reminder in a day"
-        assert http("GET", self._link(id, "ask") + "?verdict=approve&by=grace")[0] == 200
+        page = http("GET", self._link(id, "ask") + "?verdict=approve&by=grace")
+        assert (page[0], "Please confirm" in page[1]) == (200, True), page
         assert self.client.describe(id).status == "SUSPENDED", "looking at the page approves nothing"
         taken = http("POST", self._link(id, "ask"), {"verdict": "approve", "by": "grace"})
         assert taken == (200, '{"status": "the answer was taken"}'), taken

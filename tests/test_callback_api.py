@@ -87,6 +87,41 @@ def test_a_link_asks_and_its_button_completes(runner: LocalRunner[Any, Any]) -> 
     assert execution.result == {"verdict": "approve", "note": ""}
 
 
+def test_without_a_genuine_token_nothing_of_the_query_is_shown(runner: LocalRunner[Any, Any]) -> None:
+    _, token = start(runner)
+    for wrong in ("nonsense", token[:-6] + "AAAAAA", token[:4] + "AAAA" + token[8:], ""):
+        event = v2("GET", f"/callbacks/{wrong}", queryStringParameters={"note": "call 555"})
+        for accept in ({}, {"accept": "text/html"}):
+            page = handler({**event, "headers": accept}, None)
+            assert page["statusCode"] == 404
+            assert "555" not in str(page)
+
+
+def test_the_page_reads_the_header_alone(runner: LocalRunner[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, token = start(runner)
+    store = runner.backend.store
+    read: list[str] = []
+
+    def no_value(*_: Any, **__: Any) -> Any:
+        read.append("a value")
+        raise AssertionError
+
+    for name in ("get", "load", "entry"):
+        monkeypatch.setattr(store, name, no_value)
+    assert handler(v2("GET", f"/callbacks/{token}"), None)["statusCode"] == 200
+    assert read == []
+
+
+@pytest.mark.parametrize(
+    ("action", "method", "allowed"),
+    [("", "DELETE", "GET, POST"), ("", "HEAD", "GET, POST"), ("/fail", "GET", "POST"), ("/heartbeat", "PUT", "POST")],
+)
+def test_what_is_allowed_is_said(runner: LocalRunner[Any, Any], action: str, method: str, allowed: str) -> None:
+    _, token = start(runner)
+    answer = handler(v2(method, f"/callbacks/{token}{action}"), None)
+    assert (answer["statusCode"], answer["headers"]["allow"]) == (405, allowed)
+
+
 def test_failing_and_heartbeats(runner: LocalRunner[Any, Any]) -> None:
     execution, token = start(runner)
     assert status(v2("POST", f"/callbacks/{token}/heartbeat")) == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -35,6 +36,55 @@ def kid(event: Any, ctx: DurableContext) -> Any:
 
 def went_on() -> str:
     return "went on"
+
+
+# -- ids that nobody gave ------------------------------------------------------------------------------------------
+
+
+@durable(name="p")
+def calls_and_sends(event: Any, ctx: DurableContext) -> Any:
+    ctx.send(kid, event)
+    ctx.sleep(5)
+    return ctx.call(kid, event)
+
+
+@durable(name="p")
+async def a_calls_and_sends(event: Any, ctx: AsyncDurableContext) -> Any:
+    await ctx.send(kid, event)
+    await ctx.sleep(5)
+    return await ctx.call(kid, event)
+
+
+def _children(world: World, id: str) -> set[str]:
+    return {one.id for one in world.client.list(name="kid") if one.id.startswith(f"{id}/")}
+
+
+@pytest.mark.parametrize("handler", [calls_and_sends, a_calls_and_sends], ids=["def", "async def"])
+@pytest.mark.parametrize("id", ["order-1", "x" * 400], ids=["short", "hashed"])
+def test_nobody_can_know_the_id_of_a_child(world: World, handler: DurableFunction[Any, Any], id: str) -> None:
+    """The same execution, started again with the same id and payload, has others: its secret is another one."""
+    world.run(handler, 1, id, kid)
+    world.advance(10)
+    first = _children(world, id[:80])
+    assert len(first) == 2, "and every replay finds the ones that are there"
+    for child in first:
+        world.client.signal(child, "go", 7)
+    world.advance(10)
+    assert world.client.result(id) == 7
+    world.client.purge(id)
+    world.run(handler, 1, id, kid)
+    world.advance(10)
+    again = _children(world, id[:80]) - first
+    assert len(again) == 2
+
+
+def test_the_id_of_a_child_is_readable(world: World) -> None:
+    world.run(calls_and_sends, 1, "order-1", kid)
+    world.advance(10)
+    assert {re.sub("[0-9a-f]{16}$", "", child) for child in _children(world, "order-1")} == {
+        "order-1/kid~",
+        "order-1/kid#2~",
+    }
 
 
 # -- one id, several operations ------------------------------------------------------------------------------------

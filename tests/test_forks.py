@@ -9,7 +9,7 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, current_step, durable, step
 from durable_fn.errors import CallbackError
 from tests.effects import EFFECTS
-from tests.worlds import World
+from tests.worlds import World, child_of
 
 TOKENS: list[str] = []
 fronts = pytest.mark.parametrize("front", ["def", "async def"])
@@ -117,16 +117,20 @@ def test_what_was_under_way_is_asked_anew(world: World, front: str) -> None:
     world.advance(1)
     assert len(set(TOKENS)) == 2, "its own token"
     world.client.complete_callback(TOKENS[1], "yes")
-    world.client.signal(f"{copy}/parallel/call/kid", "go")
+    world.client.signal(child_of(world.client, copy, "parallel/call/kid"), "go")
     world.advance(1)
     assert world.client.result(copy) == ["kid", "yes", "do"]
-    assert world.client.describe(id).status == world.client.describe(f"{id}/parallel/call/kid").status == "SUSPENDED"
+    assert (
+        world.client.describe(id).status
+        == world.client.describe(child_of(world.client, id, "parallel/call/kid")).status
+        == "SUSPENDED"
+    )
 
 
 @fronts
 def test_what_succeeded_after_the_fork_point_counts_and_a_timeout_does_not(world: World, front: str) -> None:
     id = world.run(under_way if front == "def" else a_under_way, None, None, kid)
-    world.client.signal(f"{id}/parallel/call/kid", "go")
+    world.client.signal(child_of(world.client, id, "parallel/call/kid"), "go")
     world.advance(3600)
     assert world.client.describe(id).status == "FAILED", "nobody answered"
     EFFECTS.clear()

@@ -29,13 +29,13 @@ ALLOWED = {
     "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler", "hooks"},  # handler: for checkers only
     "backends": {"errors", "types", "core", "ports", "clocks", "hooks"},
     "codecs": {"backends"},
-    "wiring": {"ports", "clocks", "backends", "hooks"},
+    "wiring": {"ports", "clocks", "backends", "codecs", "hooks"},
     "handler": {"types", "core", "fronts", "triggers", "hooks"},
     "holding": {"core", "ports", "hints"},
     "settlement": {"core", "fronts", "handler", "hints", "holding", "launching"},  # fronts, handler: for checkers only
     "invocation": {
         "errors", "types", "core", "ports", "fronts", "handler", "starting", "holding", "settlement", "hooks", "hints",
-        "lambda_time",
+        "lambda_time", "metrics",
     },
     "http_events": set(),
     "triggers": {
@@ -43,7 +43,8 @@ ALLOWED = {
         "lambda_time",
     },
     "ext": {"errors", "types", "hooks", "__version__"},
-    "sweeper": {"core", "ports", "hints", "wiring", "lambda_time"},
+    "metrics": {"core"},
+    "sweeper": {"core", "ports", "hints", "wiring", "lambda_time", "metrics"},
     "callback_api": {"client", "errors", "http_events"},
     "client": {
         "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "wiring",

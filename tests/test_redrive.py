@@ -24,7 +24,7 @@ from durable_fn import (
 from durable_fn.core.current import current_scope
 from durable_fn.errors import CallbackError, CallError, ExecutionCancelled, ExecutionTimedOut, StepError
 from tests.effects import EFFECTS
-from tests.worlds import World
+from tests.worlds import World, child_of
 
 BROKEN: set[str] = set()
 TOKENS: list[str] = []
@@ -571,7 +571,7 @@ def test_a_call_that_failed_is_made_anew(world: World, front: str) -> None:
 def test_a_call_takes_what_its_execution_gave_when_redriven_itself(world: World, front: str, named: str | None) -> None:
     BROKEN.add("kid")
     id = world.run(calls if front == "def" else a_calls, named, None, kid)
-    assert again(world, named or f"{id}/kid") == ["kid"]
+    assert again(world, named or child_of(world.client, id, "kid")) == ["kid"]
     assert again(world, id) == []
     assert world.client.result(id) == "kid"
 
@@ -591,7 +591,7 @@ def test_a_call_waits_for_its_execution_that_was_redriven(world: World, named: s
     BROKEN.add("kid")
     id = world.run(caller, named, None, waits)
     BROKEN.clear()
-    child = named or f"{id}/kid"
+    child = named or child_of(world.client, id, "kid")
     world.client.redrive(child)
     world.client.redrive(id)
     world.advance(20)
@@ -612,7 +612,7 @@ def test_a_call_ended_while_its_caller_was_over(world: World) -> None:
 
     id = world.run(caller, None, None, waits)
     world.client.terminate(id)
-    world.client.signal(f"{id}/kid", "go", 7)
+    world.client.signal(child_of(world.client, id, "kid"), "go", 7)
     world.advance(1)
     world.client.redrive(id)
     world.advance(1)
@@ -633,7 +633,7 @@ def test_a_call_that_timed_out_is_asked_again(world: World) -> None:
     assert world.client.describe(id).status == "FAILED"
     world.client.redrive(id)
     world.advance(1)
-    world.client.signal(f"{id}/kid", "go", 7)
+    world.client.signal(child_of(world.client, id, "kid"), "go", 7)
     world.advance(1)
     assert world.client.result(id) == 7
 
@@ -659,7 +659,7 @@ def test_the_parent_of_a_terminated_child_is_told_or_it_is_not_terminated(world:
 
     store.deliver = deliver  # type: ignore[method-assign]
     try:
-        world.client.terminate(f"{id}/kid")
+        world.client.terminate(child_of(world.client, id, "kid"))
     finally:
         del store.deliver
     assert not delivered, "no request of its own"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,16 @@ from typer.testing import CliRunner
 
 from durable_fn import DurableClient, DurableContext, RetryPolicy, durable, step
 from durable_fn.cli.app import app
-from durable_fn.cli.screens import STATUS_STYLE, visible
+from durable_fn.cli.screens import STATUS_STYLE, history_table, visible
 from durable_fn.core.hint import Hint
 from durable_fn.ports import Backend
+from durable_fn.types import HistoryEvent
 from durable_fn.wiring import sqlite, using
 
-HOSTILE = "a[/]b[red]c[link=x] \x1b]52;c;eA==\x1b\\ \x1b[8mhid\x07den \x9b2J \r \u202eevil\u2066 \u200b \u2028 \U000e0041 Ü ✔ \\"
+HOSTILE = (
+    "a[/]b[red]c[link=x] \x1b]52;c;eA==\x1b\\ \x1b[8mhid\x07den \x9b2J \r \u202eevil\u2066 "
+    "\u200b \u2028 \x7f \U000e0041 Ü ✔ \\"
+)
 SHOWN = visible(HOSTILE)
 
 
@@ -105,6 +111,62 @@ def test_each_status(journal: Any) -> None:
         assert shown("history", id, "--backend", url)
     assert "CANCELLED" in shown("list", "--backend", url)
     assert {"RUNNING", "TIMED_OUT"} <= STATUS_STYLE.keys()
+
+
+def test_what_another_version_or_hand_put_there_is_text(journal: Any) -> None:
+    """Fields of which this version knows the words may hold any."""
+    backend, _, url = journal
+    start(journal, "x", "wait")
+    store = backend.store.store
+    store.database._db.execute("UPDATE executions SET fn = ?, status = ?", (HOSTILE, HOSTILE))
+    for command in (["list"], ["describe", "x"]):
+        assert SHOWN.split(" ")[1] in shown(*command, "--backend", url)
+        shown(*command, "--backend", url, "--json")
+    backend.store.store.close()
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]], ids=["screen", "json"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "--name", HOSTILE],
+        ["describe", HOSTILE],
+        ["history", HOSTILE],
+        ["list", "--status", HOSTILE],
+        ["list", "--backend", HOSTILE],
+        ["demo", HOSTILE],
+        ["demo", "--scene", HOSTILE],
+        ["demo", "--set", HOSTILE],
+        ["init", "/dev/null/" + HOSTILE.replace("\0", "")],
+    ],
+)
+def test_what_somebody_typed_or_pasted_is_text(journal: Any, words: list[str], more: list[str]) -> None:
+    backend = [] if "--backend" in words or words[0] in ("demo", "init") else ["--backend", journal[2]]
+    shown(*words, *backend, *more, code=0 if words[:2] == ["list", "--name"] else 1)
+
+
+@pytest.mark.parametrize("words", [[HOSTILE], ["list", f"--{HOSTILE}"], ["list", "--limit", HOSTILE]])
+def test_what_is_no_command_is_text(words: list[str]) -> None:
+    shown(*words, code=2)
+
+
+def test_each_field_of_an_entry_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"error_type": HOSTILE, "message": HOSTILE, "data": None, "traceback": HOSTILE}
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    event: Any = HistoryEvent(
+        id=HOSTILE,
+        name=HOSTILE,
+        kind=HOSTILE,
+        status=HOSTILE,
+        attempt=1,
+        at=now,
+        result=HOSTILE,
+        error=error,
+        due=now,  # type: ignore[arg-type]
+    )
+    Console(width=400).print(history_table([event, replace(event, error=None)]))
+    said = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in said)
 
 
 def test_what_is_made_visible() -> None:

@@ -28,6 +28,12 @@ class World(Protocol):
     def advance(self, duration: Duration) -> None: ...
 
 
+def child_of(client: DurableClient, id: str, operation: str) -> str:
+    """The id of the execution that this operation of that one started: its last part cannot be known."""
+    (found,) = [one.id for one in client.list() if one.id.startswith(f"{id}/{operation}~")]
+    return found
+
+
 class Outcome:
     """What a test compares."""
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import logging
+import secrets
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ..core.inbox import Entry
+from ..core.header import PACKED, Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ..core.inbox import Entry, plain_digest
 from ..core.journal import Segment
 from ..core.parts import class_name
 from ..core.retention import Edition
@@ -31,11 +33,41 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("durable_fn")
 
-_MARK: Final = "\x02"
 _COMPRESS_AT: Final = 4096
 _LINE: Final = 10_000  # what a value's line in a segment, or its key, may add to it; an item has 400 KB
 _MOST: Final = 64 * 1024 * 1024
 _LARGEST_UNPACKED: Final = 256 * 1024 * 1024  # what a stored text may grow to: it is hostile until it is read
+
+
+class Place(NamedTuple):
+    """Where a text stands. What is encrypted can be read at its own place only."""
+
+    id: str
+    run: str
+    field: str
+    """The item's key below the run, or the header's field."""
+
+    @property
+    def context(self) -> str:
+        """For the codec. An id has no line breaks."""
+        return "\n".join(self)
+
+
+def _segment_at(key: Key, seq: int) -> Place:
+    return Place(key.id, key.run, f"log/{key.gen}/{seq}")
+
+
+def _entry_at(key: Key, name: str) -> Place:
+    return Place(key.id, key.run, f"inbox/{name}")
+
+
+def _chunk_at(key: Key, edition: str, part: int) -> Place:
+    return Place(key.id, key.run, f"copy/{key.gen}/{edition}/{part}")
+
+
+def _field_at(key: Key, name: str) -> Place:
+    """Each generation has an input and an end of its own; the rest is one execution's."""
+    return Place(key.id, key.run, f"{name}/{key.gen}" if name in ("input", "result", "error") else name)
 
 
 class Packing:
@@ -56,7 +88,7 @@ class Packing:
             return True
         return size <= _MOST and len(zlib.compress(text.encode(), 6)) * 4 // 3 + 200 <= self.room
 
-    def pack(self, text: str, id: str, run: str) -> str:
+    def pack(self, text: str, at: Place) -> str:
         marked = _looks_packed(text)
         if self.codec is None and len(text) * 4 <= _COMPRESS_AT and not marked:
             return text
@@ -70,31 +102,32 @@ class Packing:
             if len(small) * 3 < len(raw) * 2 or (len(raw) > most and len(small) < len(raw)):
                 data, how = small, "z"
         if self.codec is not None:
-            data, how = self.codec.encode(data, id), how + "c"
+            data, how = self.codec.encode(data, at.context), how + "c"
         if not how and len(raw) <= self.item:
             return text
-        packed = f"{_MARK}{how}:{base64.b64encode(data).decode()}"
-        return packed if len(packed) <= self.item else self._away(data, how, id, run)
+        packed = f"{PACKED}{how}:{base64.b64encode(data).decode()}"
+        return packed if len(packed) <= self.item else self._away(data, how, at)
 
-    def _away(self, data: bytes, how: str, id: str, run: str) -> str:
+    def _away(self, data: bytes, how: str, at: Place) -> str:
         if self.blobs is None:
             raise PayloadTooLarge(
-                f"a value of execution {id!r} is {len(data):,} bytes after compression; an item takes {self.room:,}. Set "
+                f"a value of execution {at.id!r} is {len(data):,} bytes after compression; an item takes {self.room:,}. Set "
                 "DURABLE_FN_BUCKET, or store it elsewhere and return its key",
                 size=len(data),
                 limit=self.room,
             )
-        key = f"{blob_prefix(id, run)}{hashlib.sha256(data).hexdigest()}"
+        key = f"{blob_prefix(at.id, at.run)}{hashlib.sha256(data).hexdigest()}"
         try:
             self.blobs.put(key, data)
         except Exception as error:
             raise BlobRefused(
                 f"a value of {len(data):,} bytes could not be put into the blob store: {error}"
             ) from error
-        return f"{_MARK}{how}b:{key}"
+        return f"{PACKED}{how}b:{key}"
 
-    def unpack(self, text: str, id: str) -> str:
-        if not text.startswith(_MARK):
+    def unpack(self, text: str, at: Place) -> str:
+        id = at.id
+        if not text.startswith(PACKED):
             if _looks_packed(text):
                 raise ValueError(f"a stored value of execution {id!r} is damaged: it begins with {text[:1]!r}")
             return text
@@ -107,10 +140,16 @@ class Packing:
                 raise RuntimeError(
                     f"execution {id!r} was stored through a codec, and none is configured; see durable_fn.configure(codec=...)"
                 )
-            data = self.codec.decode(data, id)
+            data = self.codec.decode(data, at.context)
         if "z" in how:
             data = _inflated(data, id)
         return data.decode()
+
+    def renew(self, text: str | None, id: str) -> None:
+        """Puts the blob that a stored text names there again, so that a lifecycle rule counts from now."""
+        how, _, key = (text or "")[1:].partition(":")
+        if text is not None and text.startswith(PACKED) and "b" in how and self.blobs is not None:
+            self.blobs.put(key, self._blob(key, id))
 
     def _blob(self, key: str, id: str) -> bytes:
         """The key tells what must be there."""
@@ -166,13 +205,16 @@ class PackedStore:
 
     # -- in --------------------------------------------------------------------------------------------------------
 
-    def _in(self, text: str | None, header: Header) -> Any:
-        return text if text is None or header.foreign else self.packing.pack(text, header.id, header.run)
+    def _in(self, text: str | None, header: Header, at: Place) -> Any:
+        return text if text is None or header.foreign else self.packing.pack(text, at)
+
+    def _field(self, name: str, text: str | None, header: Header) -> Any:
+        return self._in(text, header, _field_at(header.key, name))
 
     def _reason(self, error: str, header: Header) -> str:
         """Why an execution is held or ended. The codec may be what is broken, and it has to be held or ended all the same."""
         try:
-            return self._in(error, header)  # type: ignore[no-any-return]
+            return self._field("error", error, header)  # type: ignore[no-any-return]
         except Exception as failed:
             return self._unstorable(error, header, failed)
 
@@ -182,17 +224,32 @@ class PackedStore:
         return json.dumps({"type": class_name(JournalDamaged), "message": text})
 
     def _segment(self, segment: Segment, header: Header) -> Segment:
-        return segment._replace(body=self._in(segment.body, header))
+        return segment._replace(body=self._in(segment.body, header, _segment_at(header.key, segment.seq)))
 
     def _entry(self, entry: Entry, header: Header) -> Entry:
-        return entry._replace(body=self._in(entry.body, header))
+        body = self._in(entry.body, header, _entry_at(header.key, entry.key))
+        return entry._replace(body=body, digest=self._keyed(entry.digest, header))
+
+    def _keyed(self, digest: str, header: Header) -> str:
+        """Nobody finds out by trying what an encrypted entry says. Where the secret cannot be read it is like no other one."""
+        if not self.encrypts or header.foreign:
+            return digest
+        try:
+            secret = self.unsealed(header).proof_secret
+        except JournalDamaged:
+            return secrets.token_hex(16)
+        return hmac.new(secret.encode(), f"entry {digest}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def _note(self, note: Note | None, header: Header) -> Note | None:
         """For another execution, which is of the same format."""
         if note is None or header.foreign:
             return note
-        body = self.packing.pack(note.entry.body, note.waiting.id, note.waiting.run)
-        return note._replace(entry=note.entry._replace(body=body))
+        body = self.packing.pack(note.entry.body, _entry_at(note.waiting, note.entry.key))
+        return note._replace(entry=self._hidden(note.entry)._replace(body=body))
+
+    def _hidden(self, entry: Entry) -> Entry:
+        """The secret of who waits is not known here; whoever reads the entry knows its digest by what it says."""
+        return entry._replace(digest=secrets.token_hex(16)) if self.encrypts else entry
 
     def _last_word(self, note: Note | None, header: Header) -> Note | None:
         """What is told of an end from outside."""
@@ -202,10 +259,10 @@ class PackedStore:
             assert note is not None
             kind, _, error = note.entry.body.partition(" ")
             body = f"{kind} {self._unstorable(error, header, failed)}"
-            return note._replace(entry=note.entry._replace(body=body))
+            return note._replace(entry=self._hidden(note.entry)._replace(body=body))
 
     def _ending(self, ending: Ending, header: Header) -> Ending:
-        packed = {name: self._in(getattr(ending, name), header) for name in ("result", "error", "custom")}
+        packed = {name: self._field(name, getattr(ending, name), header) for name in ("result", "error", "custom")}
         return ending._replace(**packed)
 
     # -- out -------------------------------------------------------------------------------------------------------
@@ -228,30 +285,36 @@ class PackedStore:
             return header
         packed: dict[str, Any] = {
             name: value
-            for name in ("input", "result", "error", "custom")
-            if (value := getattr(header, name)) is not None and value.startswith(_MARK)
+            for name in ("secret", "input", "result", "error", "custom")
+            if (value := getattr(header, name)) is not None and value.startswith(PACKED)
         }
         if not packed:
             return header
         opened: dict[str, Any] = {
-            name: self._unpacked(value, header.id, f"its {name}") for name, value in packed.items()
+            name: self._unpacked(value, _field_at(header.key, name), f"its {name}") for name, value in packed.items()
         }
         return replace(header, **opened)
 
-    def _unpacked(self, text: str, id: str, what: str) -> str:
-        if text[:1] != _MARK:
+    def _out_of_inbox(self, key: Key, entry: Entry) -> Entry:
+        body = self._unpacked(entry.body, _entry_at(key, entry.key), f"the inbox entry {entry.key!r}")
+        read = entry._replace(body=body)
+        return read._replace(digest=plain_digest(read)) if self.encrypts else read
+
+    def _unpacked(self, text: str, at: Place, what: str) -> str:
+        if text[:1] != PACKED:
             return text
         try:
-            return self.packing.unpack(text, id)
+            return self.packing.unpack(text, at)
         except Exception as error:
             raise JournalDamaged(
-                f"execution {id!r} cannot be read: {what} cannot be unpacked: {type(error).__name__}: {error}"
+                f"execution {at.id!r} cannot be read: {what} cannot be unpacked: {type(error).__name__}: {error}"
             ) from error
 
     # -- the port --------------------------------------------------------------------------------------------------
 
     def create(self, header: Header) -> Header | Refusal:
-        return self._out(self.store.create(replace(header, input=self._in(header.input, header))))  # type: ignore[no-any-return]
+        stored = {name: self._field(name, getattr(header, name), header) for name in ("secret", "input")}
+        return self._out(self.store.create(replace(header, **stored)))  # type: ignore[no-any-return]
 
     def get(self, id: str) -> Header | None:
         header = self.store.get(id)
@@ -264,15 +327,15 @@ class PackedStore:
         loaded = self.store.load(key)
         if loaded is None:
             return None
-        id, open = key.id, self._unpacked
+        open, edition = self._unpacked, loaded.header.edition
         tail = [
-            s if s.body[:1] != _MARK else s._replace(body=open(s.body, id, f"segment {s.seq}")) for s in loaded.tail
+            s if s.body[:1] != PACKED else s._replace(body=open(s.body, _segment_at(key, s.seq), f"segment {s.seq}"))
+            for s in loaded.tail
         ]
-        inbox = {
-            name: entry._replace(body=open(entry.body, id, f"the inbox entry {name!r}"))
-            for name, entry in loaded.inbox.items()
-        }
-        copied = [open(chunk, id, "a copy of its log") for chunk in loaded.copied]
+        inbox = {name: self._out_of_inbox(key, entry) for name, entry in loaded.inbox.items()}
+        copied = [
+            open(chunk, _chunk_at(key, edition, part), "a copy of its log") for part, chunk in enumerate(loaded.copied)
+        ]
         return Loaded(self._opened(loaded.header), tail, inbox, copied, loaded.horizon)
 
     def append(self, header: Header, segment: Segment) -> bool:
@@ -283,7 +346,8 @@ class PackedStore:
 
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
         packed = parking._replace(
-            error=parking.error and self._reason(parking.error, header), custom=self._in(parking.custom, header)
+            error=parking.error and self._reason(parking.error, header),
+            custom=self._field("custom", parking.custom, header),
         )
         return self._out(self.store.suspend(header, writer, packed))  # type: ignore[no-any-return]
 
@@ -299,7 +363,7 @@ class PackedStore:
 
     def entry(self, key: Key, name: str) -> Entry | None:
         found = self.store.entry(key, name)
-        return None if found is None else found._replace(body=self._unpacked(found.body, key.id, f"{name!r}"))
+        return None if found is None else self._out_of_inbox(key, found)
 
     def expire(self, header: Header, writer: str, entry: Entry, seen: int | None = None) -> Header | Refusal:
         return self._out(self.store.expire(header, writer, self._entry(entry, header), seen))  # type: ignore[no-any-return]
@@ -324,16 +388,27 @@ class PackedStore:
         self.store.leave(header, [self._entry(entry, header) for entry in entries])
 
     def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
-        """What lies in blobs is put there again, so that a lifecycle rule counts from now."""
-        packed = replace(header, input=self._in(header.input, header))
-        entries = [self._entry(entry, header) for entry in entries]
-        self.store.keep(packed, edition, [self._in(chunk, header) for chunk in chunks], entries)
+        """The copy is encoded anew, for its own place. What stays where it is keeps its text; a blob of it is put again."""
+        there = None if self.packing.blobs is None else self.store.load(header.key)
+        if there is None:
+            stored = replace(header, input=self._field("input", header.input, header))
+        else:
+            stored, kept = there.header, {entry.key for entry in entries}
+            bodies = [entry.body for entry in there.inbox.values() if entry.key in kept]
+            for text in (there.header.input, *bodies):
+                self.packing.renew(text, header.id)
+        key, name = header.key, edition.name
+        packed = [self._in(chunk, header, _chunk_at(key, name, part)) for part, chunk in enumerate(chunks)]
+        self.store.keep(stored, edition, packed, entries)
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         return self._out(self.store.revive(header, self._segment(segment, header), now))  # type: ignore[no-any-return]
 
     def renew(self, header: Header, writer: str, renewal: Renewal) -> Header | Refusal:
-        packed = renewal._replace(input=self._in(renewal.input, header), segment=self._segment(renewal.segment, header))
+        next = replace(header, gen=header.gen + 1)
+        packed = renewal._replace(
+            input=self._field("input", renewal.input, next), segment=self._segment(renewal.segment, next)
+        )
         return self._out(self.store.renew(header, writer, packed))  # type: ignore[no-any-return]
 
     def executions(
@@ -346,6 +421,11 @@ class PackedStore:
 
     def head(self, id: str) -> Header | None:
         return self.store.head(id)
+
+    def unsealed(self, header: Header) -> Header:
+        """Of a header of any format: where the secret stands is the same in each."""
+        secret = self._unpacked(header.secret, _field_at(header.key, "secret"), "its secret")
+        return replace(header, secret=secret)
 
     def tail(self, header: Header) -> int:
         return self.store.tail(header)

@@ -17,7 +17,7 @@ from ..errors import DurableError
 from . import screens
 from .demo import Demo, demo_directory
 from .demos import script as scripts
-from .timeline import Report, as_json
+from .timeline import Report
 
 if TYPE_CHECKING:
     from .stage import Stage
@@ -64,7 +64,7 @@ def demo(
         run = _ask(lambda: Demo(script, given, directory, changes=_changes(set_ or []), speed=speed, screen=screen))
         report = _ask(lambda: _played(run, screen))
         if json:
-            typer.echo(as_json(report))
+            _echo(report.to_json())
         else:
             stage.show_report(Console(highlight=False), report)
             _say_where(Console(highlight=False), run, report, keep)
@@ -193,7 +193,7 @@ def _status(status: str | None) -> Any:
 
 
 def _echo(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2, default=str))
+    typer.echo(screens.as_json(data))
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -54,6 +54,11 @@ def shorten(value: Any, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+def as_json(data: Any) -> str:
+    """For machines, and for people who look at it: nothing in it but printable ASCII and line breaks."""
+    return json.dumps(data, indent=2, default=str).replace("\x7f", "\\u007f")
+
+
 # -- executions ----------------------------------------------------------------------------------------------------
 
 
@@ -63,7 +68,7 @@ def executions_table(rows: Iterable[ExecutionInfo]) -> Table:
         wide = column in ("execution", "function")
         table.add_column(column, overflow="fold", no_wrap=not wide, justify="right" if column == "turns" else "left")
     for row in rows:
-        status = Text(row.status, style=STATUS_STYLE.get(row.status, ""))
+        status = plain(row.status, STATUS_STYLE.get(row.status, ""))
         times = _time(row.started_at), _time(row.next_due_at)
         table.add_row(plain(row.id), plain(row.name), status, *times, str(row.invocations))
     return table
@@ -80,7 +85,7 @@ def execution_panel(row: ExecutionInfo) -> Panel:
         "error": f"{row.error['error_type']}: {row.error['message']}" if row.error else "",
     }
     body = Text("\n").join(plain(f"{name:<9} {value}") for name, value in facts.items() if value not in ("", None))
-    title = Text.assemble(plain(row.id), ": ", (row.status, STATUS_STYLE.get(row.status, "")))
+    title = Text.assemble(plain(row.id), ": ", plain(row.status, STATUS_STYLE.get(row.status, "")))
     return Panel(body, title=title, expand=False)
 
 
@@ -91,7 +96,7 @@ def history_table(events: list[HistoryEvent]) -> Table:
         table.add_column(column, justify="right" if column in ("after", "attempt") else "left", overflow="fold")
     for event in events:
         after = (event.at - events[0].at).total_seconds()
-        table.add_row(f"{after:.3f} s", plain(event.id), event.kind, str(event.attempt), _outcome(event))
+        table.add_row(f"{after:.3f} s", plain(event.id), plain(event.kind), str(event.attempt), _outcome(event))
     return table
 
 

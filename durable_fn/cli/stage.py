@@ -131,7 +131,7 @@ def show_report(console: Console, report: Report) -> None:
         for count in counts:
             right = report.right(count)
             mark = Text(f"{count.effects:,} {'✔' if right else '✘'}", style="green" if right else "red")
-            table.add_row(name, count.what, f"{count.calls:,}", mark)
+            table.add_row(plain(name), plain(count.what), f"{count.calls:,}", mark)
     console.print()
     console.print(Group(table, _panel(report)))
 

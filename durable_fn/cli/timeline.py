@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -73,10 +72,6 @@ class Report:
             "effects": {name: [vars(count) for count in counts] for name, counts in self.effects.items()},
             "directory": str(self.directory),
         }
-
-
-def as_json(report: Report) -> str:
-    return json.dumps(report.to_json(), indent=2, default=str)
 
 
 def details_of(event: HistoryEvent, speed: float) -> dict[str, Any] | None:

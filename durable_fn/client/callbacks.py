@@ -18,6 +18,13 @@ class Callbacks:
     def __init__(self, executions: Executions) -> None:
         self._executions = executions
 
+    @classmethod
+    def from_env(cls) -> Callbacks:
+        """As `DurableClient.from_env`."""
+        from ..wiring import backend
+
+        return cls(Executions(backend()))
+
     def settle(self, token: str, body: str) -> None:
         """The log, which knows the timeout, is read only where there is one, or where an outcome is there already."""
         header, found = self._found(token)
@@ -38,6 +45,10 @@ class Callbacks:
         raise CallbackError(
             "the callback timed out before" if late else "the callback was completed before, with another outcome"
         )
+
+    def check(self, token: str) -> None:
+        """Whether somebody was given it. The header alone is read."""
+        self._found(token)
 
     def beat(self, token: str) -> None:
         """The first one reads the log; the others find what they need in the one before."""
@@ -76,7 +87,7 @@ class Callbacks:
         """What a token stands for. One error for all that is wrong with it: it tells a guesser nothing."""
         found = parse(token)
         header = self._executions.store.head(found.id) if found is not None else None
-        if found is None or header is None or header.run != found.run or not is_genuine(found, header.secret):
+        if found is None or header is None or header.run != found.run or not self._proves(found, header):
             raise CallbackError(
                 "unknown callback token: it was changed on its way, or its execution is gone; take it again from where it was "
                 "handed out"
@@ -87,6 +98,9 @@ class Callbacks:
         if header.gen != found.gen:
             raise CallbackError("the execution went on as a new generation, and the callback is closed")
         return header, found
+
+    def _proves(self, token: Token, header: Header) -> bool:
+        return is_genuine(token, self._executions.store.unsealed(header).proof_secret)
 
     def _place(self, header: Header, token: Token) -> Place:
         loaded = self._executions.store.load(header.key)

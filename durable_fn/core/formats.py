@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-JOURNAL: Final = 1
+JOURNAL: Final = 2
 """Of an execution: the lines of its log, its inbox entries and its values. Its header carries it."""
 UNNUMBERED: Final = 0
 """Of an execution whose header carries no number, and of a SQLite file whose header carries none: older than the first."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
+from ..errors import JournalDamaged
 from ..types import ExecutionStatus
 from .formats import JOURNAL
 from .inbox import Entry
@@ -17,6 +18,8 @@ from .journal import Segment
 from .pauses import HELD_MS, pause_ms
 from .retention import Edition, removal
 
+PACKED: Final = "\x02"
+"""What the text of a value begins with that was compressed, encrypted or put elsewhere."""
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
 PURGED: Final = cast("ExecutionStatus", "PURGED")
@@ -42,7 +45,8 @@ class Header:
     the time that the last message is for; behind `due` after a sweep, which moves only the time of the next look. `tries`: how
     often it was woken, or given back after an outage, without any progress since. `doubtful`: 1 where an owner's last
     write may still be under way: of one that gave it back after an outage, or that died before one that could not go on.
-    `format`: the number of what its journal is written in (formats.py).
+    `format`: the number of what its journal is written in (formats.py). `input_hash`: of what was sent, keyed with the secret.
+    `sent`: the same without a key, while somebody starts it; it is never stored.
     """
 
     id: str
@@ -79,6 +83,7 @@ class Header:
     tries: int = 0
     doubtful: int = 0
     format: int = JOURNAL
+    sent: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self.horizon = self.horizon or self.ttl
@@ -86,6 +91,21 @@ class Header:
     @property
     def key(self) -> Key:
         return Key(self.id, self.run, self.gen)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its secret is as it was stored through a codec."""
+        return self.secret.startswith(PACKED)
+
+    @property
+    def proof_secret(self) -> str:
+        """The secret, for proofs and digests. Raises JournalDamaged where it is sealed: what is made with it then would be
+        worth nothing."""
+        if self.sealed:
+            raise JournalDamaged(
+                f"the secret of execution {self.id!r} cannot be read: it was stored through a codec; configure the same one here"
+            )
+        return self.secret
 
     @property
     def live(self) -> bool:

@@ -58,6 +58,12 @@ def short(name: str) -> str:
     return hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
 
 
+def plain_digest(entry: Entry) -> str:
+    """The digest of what was sent, as `entry` and `settled` make it."""
+    body = arrived(entry.body)[1] if entry.key.startswith("callback/") else entry.body
+    return hashlib.sha256(body.encode()).hexdigest()[:32]
+
+
 def slot(id: str, again: int) -> str:
     """`short`, for what is asked for the first time or `again`."""
     return short(f"{id}\0{again}" if again else id)

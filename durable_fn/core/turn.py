@@ -393,7 +393,7 @@ class Turn:
 
 def derived(header: Header, purpose: str) -> bytes:
     text = f"{header.run}\x00{header.gen}\x00{purpose}"
-    return hashlib.blake2b(text.encode(), key=header.secret.encode(), digest_size=16).digest()
+    return hashlib.blake2b(text.encode(), key=header.proof_secret.encode(), digest_size=16).digest()
 
 
 def seed_of(header: Header) -> str:

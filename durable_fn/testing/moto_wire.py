@@ -7,6 +7,7 @@ capacity it would consume, and SQS lives on the clock it is given.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import json
@@ -233,10 +234,17 @@ def item_bytes(item: dict[str, Any]) -> int:
     return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
 
 
+def _base64(data: bytes) -> str:
+    """As the wire has bytes. moto keeps them as they are, or in base64."""
+    return base64.b64encode(data).decode()
+
+
 def _value_bytes(value: dict[str, Any]) -> int:
     kind, content = next(iter(value.items()))
     if kind == "S":
         return len(content.encode())
+    if kind == "B":
+        return len(content if isinstance(content, bytes) else base64.b64decode(content))
     if kind == "N":
         return len(content.lstrip("-0.").replace(".", "")) // 2 + 2
     return 1
@@ -263,7 +271,7 @@ def _items(action: str, body: dict[str, Any]) -> list[dict[str, Any] | None]:
             found.append(None)
             continue
         item = table.items.get(DynamoType(key["pk"]), {}).get(DynamoType(key["sk"]))
-        found.append(None if item is None else json.loads(json.dumps(item.to_json()["Attributes"])))
+        found.append(None if item is None else json.loads(json.dumps(item.to_json()["Attributes"], default=_base64)))
     return found
 
 

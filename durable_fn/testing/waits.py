@@ -58,7 +58,7 @@ def open_callbacks(loaded: Loaded) -> dict[str, str]:
         waits = record.kind == CALLBACK and not known and header.live
         begun = record.begun
         if waits and begun is not None and key not in loaded.inbox:
-            token = make_token(*header.key, operation, header.secret, limited=bool(begun.due or begun.value))
+            token = make_token(*header.key, operation, header.proof_secret, limited=bool(begun.due or begun.value))
             name, own = operation_name(record.id), operation_key(record.id)
             found[name] = token
             if own is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin
 
 from ..core.values import parameter_annotation
 from ..errors import SerializationError
+from ..types import Message
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction
@@ -47,8 +48,15 @@ def of_base64(function: DurableFunction[Any, Any], text: object, what: str) -> t
 
 
 def takes_bytes(function: DurableFunction[Any, Any]) -> bool:
-    """Whether the handler's event is annotated as bytes, which travel as base64 text."""
-    return parameter_annotation(function.__wrapped__, 0) is bytes
+    """Whether the handler's event, or the body of its message, is annotated as bytes, which travel as base64 text."""
+    annotation = parameter_annotation(function.__wrapped__, 0)
+    return bytes in ((annotation,) if get_origin(annotation) is not Message else get_args(annotation))
+
+
+def takes_message(function: DurableFunction[Any, Any]) -> bool:
+    """Whether the handler wants the attributes beside the body."""
+    annotation = parameter_annotation(function.__wrapped__, 0)
+    return annotation is Message or get_origin(annotation) is Message
 
 
 def parsed(text: str, what: str) -> Any:

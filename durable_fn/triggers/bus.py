@@ -23,12 +23,20 @@ def event_bridge(function: DurableFunction[Any, Any], backend: Backend, event: A
     """Answers as to a direct caller, for an on-success destination."""
     check_annotations(function, terms_of(backend))
     if function.envelope:
-        incoming = Incoming(_payload(function, event), event["id"], shared=True)
+        incoming = Incoming(_readings(function, event), event["id"], shared=True)
     else:
         identity = {key: event[key] for key in ("source", "detail-type", "detail")}
         incoming = Incoming((event,), event["id"], shared=True, identity=identity)
     wanted = wanted_header(function, backend, incoming)
     return answer(function, *run_now(function, backend, context, incoming, wanted))
+
+
+def _readings(function: DurableFunction[Any, Any], event: dict[str, Any]) -> tuple[Any, ...]:
+    from .attributes import messages
+    from .bodies import takes_message
+
+    readings = _payload(function, event)
+    return messages(readings, {}) if takes_message(function) else readings
 
 
 def _payload(function: DurableFunction[Any, Any], event: dict[str, Any]) -> tuple[Any, ...]:

@@ -7,6 +7,9 @@
 
 With the payload envelope OPTIONS (204), HEAD and a load balancer's health check (200) are answered, and start nothing.
 
+Of an execution that did not succeed the answer has the error's type. What the error says is for those who run the function,
+unless DURABLE_FN_HTTP_ERRORS=messages.
+
 What is wrong with the journal itself is raised: Lambda counts it as an error, and the gateway answers 502.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
@@ -47,6 +51,7 @@ Lambda for 15 minutes."""
 _RESERVE_MS: Final = 2000
 """Left of the invocation's time when waiting ends, for the answer."""
 _MOST_FIELDS: Final = 1000
+ERRORS: Final = "DURABLE_FN_HTTP_ERRORS"
 _METHODS: Final = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
 
@@ -67,6 +72,7 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
     check_annotations(function, terms_of(backend))
     arrived = backend.clock.now()
     request = HttpEvent(event)
+    tells = _tells_messages()
     if function.envelope and (asked := _asked(request)) is not None:
         return asked
     wishes = preferences(request.headers.get("prefer", ""))
@@ -87,7 +93,7 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
         applied = f"wait={max(0, until - arrived) // 1000}"
         if wishes.respond_async and started[0].live:
             applied = f"respond-async, {applied}"
-    return _answer(function, request, started, applied)
+    return _answer(function, request, started, applied, tells=tells)
 
 
 # -- the request ---------------------------------------------------------------------------------------------------
@@ -215,7 +221,17 @@ def _asked(request: HttpEvent) -> dict[str, Any] | None:
     return None
 
 
-def _answer(function: DurableFunction[Any, Any], request: HttpEvent, started: Started, applied: str | None) -> Any:
+def _tells_messages() -> bool:
+    """Raises RuntimeError for a value that means nothing."""
+    given = os.environ.get(ERRORS, "")
+    if given not in ("", "messages"):
+        raise RuntimeError(f"{ERRORS} must be 'messages' or not set, got {given!r}")
+    return given == "messages"
+
+
+def _answer(
+    function: DurableFunction[Any, Any], request: HttpEvent, started: Started, applied: str | None, *, tells: bool
+) -> Any:
     header, _ = started
     if header.foreign and not header.live:
         message = "the execution of this id was run by another version, and its result cannot be read: use another id"
@@ -230,7 +246,7 @@ def _answer(function: DurableFunction[Any, Any], request: HttpEvent, started: St
     content: dict[str, Any] = {"execution_id": header.id, "status": header.status}
     if not header.live and header.error is not None:
         failure = failures.decode(header.error)
-        content["error"] = {"error_type": failure.error_type, "message": failure.message}
+        content["error"] = {"error_type": failure.error_type, **({"message": failure.message} if tells else {})}
     return _reply(request, _STATUS.get(header.status, 202), content, more)
 
 

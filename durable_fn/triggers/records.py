@@ -14,7 +14,8 @@ from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
-from .bodies import of_base64, of_text, takes_bytes
+from .attributes import messages, of_notification, of_sqs
+from .bodies import of_base64, of_text, takes_bytes, takes_message
 from .incoming import Incoming, run_later, run_now, wanted_header
 from .problems import told
 
@@ -120,9 +121,21 @@ def _incoming(function: DurableFunction[Any, Any], record: Any, source: str, *, 
     else:
         readings, id, identity = _dynamodb(function, record)
     if function.envelope:
+        if takes_message(function):
+            readings = messages(readings, _attributes(record, source))
         return Incoming(readings, id, shared=True)
     whole = [record] if bare else {"Records": [record]}
     return Incoming((whole,), id, shared=True, identity={"source": source, "record": identity})
+
+
+def _attributes(record: dict[str, Any], source: str) -> dict[str, str]:
+    if source == "aws:sns":
+        return of_notification(record.get("Sns"))
+    if source != "aws:sqs":
+        return {}
+    from .wrapped import notification
+
+    return {**of_notification(notification(record.get("body"))), **of_sqs(record)}
 
 
 def _sqs(function: DurableFunction[Any, Any], record: dict[str, Any]) -> tuple[tuple[Any, ...], str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import SerializationError
 from . import is_test_event
 from .bodies import of_text, parsed
 
@@ -22,6 +23,15 @@ def content(function: DurableFunction[Any, Any], body: dict[str, Any]) -> tuple[
         return (body["detail"],)
     record = _s3_record(body)
     return () if record is None else (record,)
+
+
+def notification(body: object) -> dict[str, Any] | None:
+    """The topic's message that lies in a queue."""
+    try:
+        message = parsed(body, "the body of the message") if isinstance(body, str) else None
+    except (ValueError, SerializationError):
+        return None
+    return message if isinstance(message, dict) and _is_notification(message) else None
 
 
 def is_test(body: str) -> bool:

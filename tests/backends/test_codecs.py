@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from durable_fn import wiring
 from durable_fn.backends.packed import PackedStore
 from durable_fn.backends.sqlite import SQLiteBlobs, SQLiteStore
 from durable_fn.codecs import AesGcm, KmsAesGcm
@@ -121,3 +123,17 @@ def test_keys_rotate() -> None:
     assert new.decode(old.encode(b"a", "x"), "x") == b"a"
     with pytest.raises(ValueError, match="another key, or it was changed"):
         old.decode(new.encode(b"a", "x"), "x")
+
+
+def test_without_cryptography_it_is_said_at_once_and_how_to_add_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not within the first execution, which would be held."""
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(RuntimeError, match=r"durable-fn\[crypto\].* deploy/requirements.txt"):
+        KmsAesGcm("alias/journal")
+    with pytest.raises(RuntimeError, match="cryptography"):
+        AesGcm(b"k" * 32)
+    monkeypatch.setenv("DURABLE_FN_KMS_KEY", "alias/journal")
+    monkeypatch.setenv("DURABLE_FN_TABLE", "journal")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    with pytest.raises(RuntimeError, match="cryptography"):
+        wiring.from_environment()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,12 @@ from typing import Any
 import botocore.endpoint
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
+from hypothesis import given
+from hypothesis import strategies as st
 from moto.core.models import botocore_stubber
 
 from durable_fn.backends.aws.dynamodb import DynamoStore
+from durable_fn.backends.aws.items import stored, told
 from durable_fn.core.header import Ending, Header, Lease, Note, Parking, Renewal
 from durable_fn.core.inbox import Entry
 from durable_fn.core.journal import Segment
@@ -294,3 +298,15 @@ def test_a_role_without_rights_is_told_which(cloud: LocalCloud) -> None:
     denied = answers(400, "AccessDeniedException")
     with network(denied), pytest.raises(RuntimeError, match=r"no right to call GetItem on the DynamoDB table"):
         cloud.store.get("x")
+
+
+@given(st.one_of(st.text(), st.binary().map(lambda data: f"\x02zc:{base64.b64encode(data).decode()}")))
+def test_what_is_packed_stands_as_bytes_and_comes_back_as_it_was(value: str) -> None:
+    assert told(stored(value)) == value
+
+
+@pytest.mark.parametrize(
+    "value", ["\x02c:####", "\x02c:QQ", "\x02c:QR==", "\x02cb:durable-fn/a", "\x02\u00e9:QQ==", "\x02"]
+)
+def test_what_only_looks_packed_stands_as_it_is(value: str) -> None:
+    assert stored(value) == {"S": value}

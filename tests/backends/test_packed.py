@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from durable_fn import AsyncDurableContext, DurableContext, durable
-from durable_fn.backends.packed import PackedStore, Packing
+from durable_fn.backends.packed import PackedStore, Packing, Place
 from durable_fn.backends.sqlite import SQLiteBlobs, SQLiteStore
 from durable_fn.codecs import AesGcm
 from durable_fn.core.journal import Segment
@@ -25,6 +25,7 @@ from durable_fn.testing.cloud import LocalCloud
 from .contract import StoreContract
 
 KEY = bytes(range(32))
+PLACE = Place("id", "run", "f")
 
 
 def noise(size: int) -> str:
@@ -87,19 +88,19 @@ class TestPackedDynamoDB(StoreContract):
 @example("\x02:" + noise(9000), True)
 def test_any_text_comes_back(text: str, encrypted: bool) -> None:
     packing = Packing(2000, AesGcm(KEY) if encrypted else None, Memory())
-    packed = packing.pack(text, "id", "run")
-    assert packing.unpack(packed, "id") == text
+    packed = packing.pack(text, PLACE)
+    assert packing.unpack(packed, PLACE) == text
     assert len(packed.encode()) <= packing.item
 
 
 def test_small_values_stay_readable() -> None:
-    assert Packing(380_000, None, None).pack('{"a":1}', "id", "run") == '{"a":1}'
+    assert Packing(380_000, None, None).pack('{"a":1}', PLACE) == '{"a":1}'
 
 
 def test_large_values_are_compressed_before_anything_else() -> None:
     blobs = Memory()
     packing = Packing(380_000, None, blobs)
-    packed = packing.pack("x" * 1_000_000, "id", "run")
+    packed = packing.pack("x" * 1_000_000, PLACE)
     assert packed.startswith("\x02z:")
     assert len(packed) < 3000
     assert blobs.kept == {}
@@ -111,7 +112,7 @@ def test_without_a_bucket_the_limit_is_told() -> None:
     assert not packing.fits(text)
     assert packing.fits("x" * 5_000_000)
     with pytest.raises(PayloadTooLarge, match=r"an item takes 380,000. Set DURABLE_FN_BUCKET") as caught:
-        packing.pack(text, "id", "run")
+        packing.pack(text, PLACE)
     assert caught.value.size > caught.value.limit
 
 
@@ -122,14 +123,14 @@ def test_without_a_bucket_the_limit_is_told() -> None:
 )  # fmt: skip
 def test_what_cannot_be_unpacked(text: str, why: str) -> None:
     with pytest.raises((ValueError, RuntimeError), match=why):
-        Packing(380_000, None, None).unpack(text, "id")
+        Packing(380_000, None, None).unpack(text, PLACE)
 
 
 @pytest.mark.parametrize("text", ["a" * 5000, '{"total":"1.10"}' * 400, "\x02z:not packed"])
 def test_a_damaged_value_is_never_another_one(text: str) -> None:
     """Cut at any place, with something behind it, or with any bit of it turned."""
     packing = Packing(100_000, None, None)
-    packed = packing.pack(text, "x", "r")
+    packed = packing.pack(text, PLACE)
     assert packed.startswith("\x02z:")
     raw = packed.encode()
     changed = [raw[:length] for length in range(1, len(raw))] + [raw + b"=", raw + b"AAAA", raw + raw[3:]]
@@ -142,7 +143,7 @@ def test_a_damaged_value_is_never_another_one(text: str) -> None:
 
 def _unpacked(packing: Packing, data: bytes) -> str | None:
     try:
-        return packing.unpack(data.decode(), "x")
+        return packing.unpack(data.decode(), PLACE)
     except (ValueError, RuntimeError):
         return None
 
@@ -156,31 +157,31 @@ def test_a_stream_that_goes_on_behind_its_end() -> None:
         (b"text", "is damaged"),
     ):
         with pytest.raises(ValueError, match=why):
-            packing.unpack(f"\x02z:{base64.b64encode(data).decode()}", "x")
+            packing.unpack(f"\x02z:{base64.b64encode(data).decode()}", PLACE)
 
 
 def test_a_blob_that_is_not_what_was_put_there() -> None:
     blobs = Memory()
     packing = Packing(1000, None, blobs)
-    packed = packing.pack(noise(50_000), "x", "r")
+    packed = packing.pack(noise(50_000), PLACE)
     blobs.kept = {key: data[:-1] + b"!" for key, data in blobs.kept.items()}
     with pytest.raises(ValueError, match="is not what was put there"):
-        packing.unpack(packed, "x")
+        packing.unpack(packed, PLACE)
 
 
 def test_a_bomb_is_not_inflated() -> None:
     bomb = base64.b64encode(zlib.compress(b"\0" * (300 * 1024 * 1024), 9)).decode()
     with pytest.raises(ValueError, match="larger than"):
-        Packing(380_000, None, None).unpack(f"\x02z:{bomb}", "id")
+        Packing(380_000, None, None).unpack(f"\x02z:{bomb}", PLACE)
 
 
 def test_values_cannot_be_swapped_between_executions() -> None:
     packing = Packing(380_000, AesGcm(KEY), None)
-    packed = packing.pack("secret", "mine", "run")
+    packed = packing.pack("secret", Place("mine", "run", "f"))
     with pytest.raises(ValueError, match="cannot be decrypted: another key, or it was changed"):
-        packing.unpack(packed, "yours")
+        packing.unpack(packed, Place("yours", "run", "f"))
     rotated = Packing(380_000, AesGcm(bytes(32), old_keys=(KEY,)), None)
-    assert rotated.unpack(packed, "mine") == "secret"
+    assert rotated.unpack(packed, Place("mine", "run", "f")) == "secret"
     with pytest.raises(ValueError, match=r"16, 24, or 32|128, 192, or 256"):
         AesGcm(b"short")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, RetryPolicy, current_step, durable, step
+from durable_fn.codecs import KmsAesGcm
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.moto_wire import Request
 
@@ -115,6 +117,27 @@ def test_a_straight_run_by_the_client(cloud: LocalCloud, front: str) -> None:
     assert actions(cloud.requests) == {"PutItem": 11, "UpdateItem": 2, "SendMessage": 1}, "N + 3 writes and 1 message"
     assert sum(request.units for request in cloud.requests) == 13
     assert sum(request.index_units for request in cloud.requests) == 2
+
+
+class Kms:
+    """What KMS answers, in KMS's own size: moto's wrapped keys have half of it."""
+
+    def generate_data_key(self, **_: Any) -> dict[str, bytes]:
+        key = secrets.token_bytes(32)
+        return {"Plaintext": key, "CiphertextBlob": secrets.token_bytes(152) + key}
+
+    def decrypt(self, *, CiphertextBlob: bytes, **_: Any) -> dict[str, bytes]:
+        return {"Plaintext": CiphertextBlob[-32:]}
+
+
+@fronts
+def test_encryption_by_kms_costs_no_units(front: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A header carries the wrapped data key three times: of its secret, its input and its result."""
+    function = straight if front == "def" else a_straight
+    monkeypatch.setattr("durable_fn.wiring._codec", KmsAesGcm("alias/journal", client=Kms()))
+    with LocalCloud() as cloud:
+        direct(cloud, function, 10)
+        assert [request.units for request in cloud.requests] == [1] * 12
 
 
 @fronts

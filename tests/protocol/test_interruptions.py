@@ -22,6 +22,7 @@ from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.types import Semantics
 from tests.effects import EFFECTS, effect
+from tests.worlds import child_of
 
 ONCE = RetryPolicy(max_attempts=1)
 
@@ -273,7 +274,8 @@ def test_a_child_whose_parent_died_before_it_was_recorded_is_cancelled_too() -> 
             runner.run_until_idle()
         runner.cancel("x")
         runner.advance(3600)
-        assert (execution.status, runner.client.describe("x/kid").status) == ("CANCELLED", "CANCELLED")
+        child = child_of(runner.client, "x", "kid")
+        assert (execution.status, runner.client.describe(child).status) == ("CANCELLED", "CANCELLED")
 
 
 @durable(name="caller")

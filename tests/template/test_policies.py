@@ -10,7 +10,7 @@ import pytest
 from durable_fn.testing.permissions import Permission
 from handlers_demo.order_fulfilment import systems
 from tests.template import policies
-from tests.template.cloudformation import ROOT, load
+from tests.template.cloudformation import ROOT, TEMPLATE, load
 from tests.template.performances import FAMILIES, play
 from tests.template.policies import Grant
 from tests.template.stage import FUNCTIONS, staged
@@ -90,6 +90,24 @@ def test_the_scheduler_may_do_what_it_does(performed: set[Permission]) -> None:
 
 def test_a_client_may_do_what_it_does(performed: set[Permission]) -> None:
     hold(policies.of_managed(staged(), "ClientAccess"), by(performed, "client"))
+
+
+def test_the_key_is_for_who_checks_tokens_or_inputs_and_for_nobody_else() -> None:
+    """Sealed secrets prove nothing without it; the sweeper and the scheduler prove nothing."""
+    text = TEMPLATE.read_text()
+    head, parameter, tail = text.partition("  KmsKeyArn:\n    Type: String\n    Default: ")
+    assert parameter
+    template = staged(f"{head}{parameter}the-key{tail.removeprefix(chr(34) * 2)}")
+    rights = {("kms:Decrypt", "the-key"), ("kms:GenerateDataKey", "the-key")}
+    for name in (*FUNCTIONS, "Callbacks", "Sweeper", "Scheduler"):
+        given = {
+            (g.action, g.resource) for g in policies.of_role(template, f"{name}Role") if g.action.startswith("kms:")
+        }
+        assert given == (set() if name in ("Sweeper", "Scheduler") else rights), name
+    assert rights <= {(g.action, g.resource) for g in policies.of_managed(template, "ClientAccess")}
+    for name, properties in template.of_type("AWS::Serverless::Function").items():
+        variables = properties.get("Environment", {}).get("Variables", {})
+        assert variables.get("DURABLE_FN_KMS_KEY") == (None if name == "Sweeper" else "the-key"), name
 
 
 def test_no_role_is_left_out() -> None:

@@ -59,11 +59,41 @@ def test_a_suspended_one_is_accepted(world: World, front: str, shape: str) -> No
     assert world.client.result(body["execution_id"]) == "a"
 
 
-def test_a_failed_one_tells_its_error_without_a_traceback(world: World, front: str, shape: str) -> None:
+@pytest.mark.parametrize("tells", [False, True], ids=["types", "messages"])
+def test_a_failed_one_tells_the_type_of_its_error_and_what_it_says_where_that_is_asked_for(
+    world: World, front: str, shape: str, tells: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tells:
+        monkeypatch.setenv("DURABLE_FN_HTTP_ERRORS", "messages")
     answer = world.invoke(orders(front), request(shape, {"sku": "a", "amount": 13}))
     status, body = content(answer)
     assert (status, body["status"]) == (500, "FAILED")
-    assert body["error"] == {"error_type": "LookupError", "message": "no thirteenth"}
+    assert body["error"] == {"error_type": "LookupError", **({"message": "no thirteenth"} if tells else {})}
+    assert world.client.describe(body["execution_id"]).status == "FAILED"
+    assert ("thirteenth" in str(answer)) is tells
+
+
+def test_errors_are_told_as_the_variable_says_or_not_at_all(
+    sqlite_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DURABLE_FN_HTTP_ERRORS", "all")
+    with pytest.raises(RuntimeError, match="DURABLE_FN_HTTP_ERRORS must be 'messages' or not set, got 'all'"):
+        sqlite_world.invoke(orders("sync"), request(body={"sku": "a"}))
+
+
+@pytest.mark.parametrize(
+    "prefer", [{}, {"prefer": "respond-async"}, {"prefer": "wait=5"}], ids=["now", "later", "patiently"]
+)
+def test_of_an_id_that_another_function_has_nothing_is_told(front: str, prefer: dict[str, str]) -> None:
+    hidden, mine = (orders(front, name=name, execution_id="sku") for name in ("hidden", "orders"))
+    with LocalCloud() as cloud:
+        cloud.invoke(hidden, request(body={"sku": "a"}))
+        answer = cloud.invoke(mine, request(body={"sku": "a"}, **prefer))
+        own = cloud.invoke(hidden, request(body={"sku": "a", "amount": 2}))
+    assert content(answer)[0] == 409
+    assert answer == own, "as where the id is in use for other work of its own"
+    assert "hidden" not in str(answer)
+    assert "durable-execution-id" not in str(answer)
 
 
 @pytest.mark.parametrize(

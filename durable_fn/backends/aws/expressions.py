@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from .items import Item, inline, number, text
+from .items import Item, inline, number, stored
 
 _RESERVED: Final = ("#status", "#error", "#result", "#input", "#ttl")
 """Fields that are written with a # in expressions, because DynamoDB keeps these words for itself."""
@@ -56,7 +56,7 @@ class Change:
 
     def text(self, field: str, value: str | None) -> Change:
         """Left alone where there is none."""
-        return self if value is None else self.set(field, text(value))
+        return self if value is None else self.set(field, stored(value))
 
     def value(self, field: str, value: str | None) -> Change:
         """An input, a result or an error; removed where there is none. A large one has to be put into an item of its own."""

@@ -6,7 +6,8 @@
     I#run#key               inbox entry: w, d (digest of what was sent), b
     V#run#gen#input#hash    an input, result or error too large for the header (which has the hash there)
 
-Beside each b stands c, a checksum: what was cut off or changed must not be taken for what the code did.
+What was compressed or encrypted stands as bytes (B), everything else as text (S). Beside each b stands c, a checksum: what was
+cut off or changed must not be taken for what the code did.
 
 `run` stands in every key, so that what an earlier start of the same id left behind is never taken for this one's. The
 partition " function" (no execution id begins with a blank) holds one row per function: where its messages go.
@@ -14,12 +15,15 @@ partition " function" (no execution id begins with a blank) holds one row per fu
 
 from __future__ import annotations
 
+import base64
+import binascii
+import contextlib
 import hashlib
 import zlib
 from typing import Any, Final, TypeAlias, cast
 
 from ...core.formats import UNNUMBERED
-from ...core.header import Header, Key
+from ...core.header import PACKED, Header, Key
 from ...core.inbox import Entry
 from ...core.journal import Segment
 from ...core.retention import Edition
@@ -49,6 +53,25 @@ def text(value: str) -> dict[str, Any]:
     return {"S": value}
 
 
+def stored(value: str) -> dict[str, Any]:
+    """What users put in. Packed in base64 it would be a third larger, and a header more than one write unit."""
+    if value.startswith(PACKED):
+        how, colon, content = value[1:].partition(":")
+        with contextlib.suppress(binascii.Error, ValueError):
+            data = base64.b64decode(content, validate=True)
+            if colon and how.isascii() and base64.b64encode(data).decode() == content:
+                return {"B": f"{how}:".encode() + data}
+    return text(value)
+
+
+def told(attribute: dict[str, Any]) -> str:
+    """As it was given to `stored`."""
+    if "B" not in attribute:
+        return cast(str, attribute["S"])
+    how, _, data = bytes(attribute["B"]).partition(b":")
+    return f"{PACKED}{how.decode()}:{base64.b64encode(data).decode()}"
+
+
 def number(value: int) -> dict[str, Any]:
     return {"N": str(value)}
 
@@ -65,7 +88,7 @@ def is_large(value: str | None) -> bool:
 def inline(value: str) -> dict[str, Any]:
     """As the header shows it: a large one by the hash that its item is called by. A stale owner puts its value before its
     header's update is refused, and it must not be taken for the one that stands."""
-    return {"L": [text(_hash(value))]} if is_large(value) else text(value)
+    return {"L": [text(_hash(value))]} if is_large(value) else stored(value)
 
 
 def _hash(value: str) -> str:
@@ -102,7 +125,7 @@ def from_header(header: Header, shards: int) -> Item:
     for name in _TEXT:
         value = getattr(header, name)
         if value:
-            item[name] = text(value)
+            item[name] = stored(value)
     for name in _NUMBERS:
         value = getattr(header, name)
         if value is not None and (value or name not in _ZERO):
@@ -133,7 +156,7 @@ def _header(item: Item) -> Header:
     fields: dict[str, Any] = {"id": item["pk"]["S"]}
     for name in _TEXT:
         if name in item:
-            fields[name] = item[name]["S"]
+            fields[name] = told(item[name])
     for name in _NUMBERS:
         if name in item:
             fields[name] = int(item[name]["N"])
@@ -141,7 +164,7 @@ def _header(item: Item) -> Header:
     large = large_values(item)
     for name in VALUES:
         if name in item and name not in large:
-            fields[name] = item[name]["S"]
+            fields[name] = told(item[name])
     fields["cancel"] = "cancel" in item and bool(item["cancel"].get("BOOL"))
     return Header(**fields)
 
@@ -162,7 +185,7 @@ def from_segment(header: Header, segment: Segment) -> Item:
 
 
 def _checked(body: str) -> Item:
-    return {"b": text(body), "c": number(zlib.crc32(body.encode()))}
+    return {"b": stored(body), "c": number(zlib.crc32(body.encode()))}
 
 
 def from_chunk(header: Header, edition: Edition, part: int, chunk: str) -> Item:
@@ -204,7 +227,7 @@ def horizon_of(item: Item) -> int:
 
 def body_of(item: Item) -> str:
     """Raises ValueError for one that is not what was written."""
-    body = cast(str, item["b"]["S"])
+    body = told(item["b"])
     if "c" in item and int(item["c"]["N"]) != zlib.crc32(body.encode()):
         raise ValueError(f"its text was changed or cut off ({len(body)} characters are there)")
     return body

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...core.formats import SCHEMA, UNNUMBERED
 from ...core.header import Header
 
-COLUMNS: Final = tuple(field.name for field in fields(Header))
+COLUMNS: Final = tuple(field.name for field in fields(Header) if field.compare)
 _TABLES: Final = (
     f"CREATE TABLE executions ({', '.join(COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID",
     "CREATE INDEX due_index ON executions (due) WHERE due IS NOT NULL",

@@ -46,7 +46,9 @@ class Promise:
         header = op.turn.header
         self.operation, self.key = callback_place(op.turn.journal, header.gen, op.id)
         limited = due is not None or heartbeat_ms is not None
-        self.token = tokens.make(header.id, header.run, header.gen, self.operation, header.secret, limited=limited)
+        self.token = tokens.make(
+            header.id, header.run, header.gen, self.operation, header.proof_secret, limited=limited
+        )
 
     @property
     def record(self) -> Record:

@@ -2,7 +2,7 @@
 
 Written to the log: that the other one exists, after its header does; its outcome, when the handler takes it; that it could not
 be started. The other one's end and its entry in this execution's inbox are one transaction. Its id is derived, so a replay finds
-the one it made.
+the one it made, and from the secret too, so nobody else does.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _TOO_DEEP = "durable_fn.errors.CallTooDeep"
 _REFUSALS = (ExecutionConflict, PayloadTooLarge, UnknownFunction, CallTooDeep)
 """Nothing was started, and nothing will be by trying again."""
 _LONGEST_ID = 400
+_OWN_DIGITS = 16
 
 
 class Target:
@@ -176,10 +177,12 @@ def _key(op: Op, child: str) -> str:
 
 def derived_id(op: Op, again: int = 0) -> str:
     """The same on every replay, another in every generation, and another when it is tried `again` after a redrive. Readable as
-    long as it is short."""
+    long as it is short. Its last part is made with the secret: nobody outside can start, signal or ask for an execution of
+    this id before it is there."""
     header = op.turn.header
     suffix = f"{op.id}" if header.gen == 1 else f"{op.id}@{header.gen}"
-    id = f"{header.id}/{suffix}" + (f"!{again + 1}" if again else "")
+    own = op.turn.derive(f"child {op.id} {again}").hex()[:_OWN_DIGITS]
+    id = f"{header.id}/{suffix}" + (f"!{again + 1}" if again else "") + f"~{own}"
     if len(id.encode()) <= _LONGEST_ID:
         return id
     return f"{header.id[:80]}/{hashlib.sha256(id.encode()).hexdigest()[:32]}"
