@@ -21,7 +21,7 @@ from .containers import Listed, Mapped, Row, Several
 from .models import Model, Root
 from .records import DataRecord, Field, NamedRow, TypedMapping
 from .scalars import Choice, Exactly, Foreign, Nothing, Secret, Untyped, is_scalar, scalar
-from .unions import Later, Loose, union
+from .unions import AtLeast, Later, Loose, union
 
 _LOOSE: Final = (Any, object, inspect.Parameter.empty, dict, list, tuple, set, frozenset, Generic)
 _BUILT_IN_FACTORIES: Final = frozenset({list, dict, set, frozenset, tuple, str, int, float, bool, bytes, bytearray})
@@ -59,6 +59,10 @@ class _Factory:
             return Untyped()
         if is_scalar(annotation):
             return scalar(annotation, lax)
+        if type(annotation).__name__ == "PydanticRecursiveRef":
+            return self._model_again(annotation)
+        if annotation is typing.Self and annotation in env:
+            return self.form(*env[annotation])
         if is_unresolved(annotation):
             raise NotStorable(f"the name {annotation!r} in it cannot be resolved")
         special = self._special(annotation, env)
@@ -74,7 +78,7 @@ class _Factory:
     def _special(self, annotation: Any, env: Env) -> Form | None:
         origin, args = get_origin(annotation), get_args(annotation)
         if origin in (Union, types.UnionType):
-            return union([self.form(arg, env) for arg in args])
+            return self._union(args, env)
         if origin is Annotated:
             return self._annotated(annotation, args[0], args[1:], env)
         if origin is Literal:
@@ -89,7 +93,7 @@ class _Factory:
             typing.Final,
         ):
             return self.form(args[0], env)
-        alias = annotation if hasattr(annotation, "__value__") else origin if hasattr(origin, "__value__") else None
+        alias = origin if hasattr(origin, "__value__") else annotation if hasattr(annotation, "__value__") else None
         if alias is not None:
             return self._alias(annotation, alias, args, env)
         if hasattr(annotation, "__supertype__"):
@@ -105,14 +109,17 @@ class _Factory:
         if variable in env:
             return self.form(*env[variable])
         if variable.__bound__ is not None:
-            return self.form(variable.__bound__, env)
+            return AtLeast(self.form(variable.__bound__, env))
         if variable.__constraints__:
-            return union([self.form(one, env) for one in variable.__constraints__])
+            return self._union(variable.__constraints__, env)
         return Untyped()
+
+    def _union(self, args: tuple[Any, ...], env: Env) -> Form:
+        return union([(self.form(arg, env), _full_name(arg)) for arg in args])
 
     def _alias(self, annotation: Any, alias: Any, args: tuple[Any, ...], env: Env) -> Form:
         """`type X = ...`, which may hold itself."""
-        inner = {p: (arg, env) for p, arg in zip(alias.__type_params__, args, strict=False)}
+        inner = _bound(alias.__type_params__, args, env)
         return self._once(annotation, self.form, alias_value(alias), inner)
 
     def _annotated(self, whole: Any, inner: Any, metadata: tuple[Any, ...], env: Env) -> Form:
@@ -126,16 +133,19 @@ class _Factory:
     # -- classes ---------------------------------------------------------------------------------------------------
 
     def _generic(self, annotation: Any, cls: Any, args: tuple[Any, ...], env: Env) -> Form | None:
+        own = {v: env[v] for v in annotation.__parameters__ if v in env} if args else {}
         if issubclass(cls, Enum):
+            if not cls.__members__:
+                raise NotStorable(f"{name_of(cls)} has no members; name the Enum")
             return Choice(cls, raw=self._raw_enums)
         if is_typed_dict(cls):
-            return self._once(annotation, self._typed_dict, cls, args, env)
+            return self._once(annotation, self._typed_dict, cls, args, own)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            return self._once(annotation, self._named_tuple, cls, args, env)
+            return self._once(annotation, self._named_tuple, cls, args, own)
         if _is_model(cls):
             return self._once(annotation, self._model, cls)
         if dataclasses.is_dataclass(cls):
-            return self._once(annotation, self._dataclass, cls, args, env)
+            return self._once(annotation, self._dataclass, cls, args, own)
         if hasattr(cls, "get_secret_value") and hasattr(cls, "__get_pydantic_core_schema__"):
             return self._secret(annotation, cls, args, env)
         if cls.__module__.startswith("pydantic.") and cls.__name__ in _NAMED_ONLY:
@@ -146,6 +156,8 @@ class _Factory:
 
     def _container(self, annotation: Any, cls: Any, args: tuple[Any, ...], env: Env) -> Form | None:
         if cls is tuple and (len(args) != 2 or args[1] is not Ellipsis):
+            if any(getattr(arg, "__unpacked__", False) or get_origin(arg) is typing.Unpack for arg in args):
+                raise NotStorable(f"{name_of(annotation)} has a place for any number of items; use tuple[X, ...]")
             return Row([self.form(arg, env) for arg in args if arg != ()])
         if cls in _LISTED:
             return Listed(cls, self.form(args[0] if args else Any, env))
@@ -188,7 +200,7 @@ class _Factory:
         return form
 
     def _typed_dict(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner = _variables(cls, args, env)
+        inner = _inside(cls, args, env)
         form = TypedMapping(cls, name_of(cls))
         fields = []
         for name, (hint, required) in hints_of(cls).items():
@@ -198,13 +210,13 @@ class _Factory:
         return form
 
     def _named_tuple(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner, hints = _variables(cls, args, env), hints_of(cls)
+        inner, hints = _inside(cls, args, env), hints_of(cls)
         form = NamedRow(cls, name_of(cls))
         form.settle([self._part(name, hints[name][0] if name in hints else Any, inner) for name in cls._fields])
         return form
 
     def _dataclass(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner, hints = _variables(cls, args, env), hints_of(cls)
+        inner, hints = _inside(cls, args, env), hints_of(cls)
         known = getattr(cls, "__pydantic_fields__", {})
         form = DataRecord(cls, name_of(cls))
         fields = []
@@ -228,6 +240,8 @@ class _Factory:
         return form
 
     def _model(self, cls: Any) -> Form:
+        if cls.__module__ == "pydantic.main":
+            raise NotStorable("BaseModel has no fields; name the model")
         if cls.__pydantic_root_model__:
             root = Root(cls, name_of(cls))
             root.settle(self._model_part(cls, "root", cls.model_fields["root"]))
@@ -254,6 +268,14 @@ class _Factory:
         _look_at_model(form, cls)
         return form
 
+    def _model_again(self, ref: Any) -> Form:
+        """A generic model that holds itself, as pydantic refers to it: the one of that class that is under way."""
+        for key in reversed(self._under_way):
+            origin = key[0].__pydantic_generic_metadata__["origin"] if _is_model(key[0]) else None
+            if origin and ref.type_ref.startswith(f"{origin.__module__}.{origin.__qualname__}:{id(origin)}["):
+                return self._once(key[0], self._model, key[0])
+        raise NotStorable(f"the model that {ref.type_ref} stands for cannot be found")
+
     def _extra(self, cls: Any) -> Form | None:
         """Of keys that no field has, where the class says of what type they are."""
         for base in cls.__mro__:
@@ -267,7 +289,7 @@ class _Factory:
         """Of a field. One of a class that nobody knows may be written and read by the model."""
         annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
         try:
-            form = self.form(annotation, {})
+            form = self.form(annotation, {typing.Self: (cls, {})})
         except NotStorable as error:
             own = cls.__pydantic_decorators__
             if own.field_serializers or own.model_serializers or own.field_validators or own.model_validators:
@@ -318,18 +340,41 @@ class _NeedsItsModel(Exception):
     """A field that only its model's serializers and validators write and read."""
 
 
+def _full_name(annotation: Any) -> str:
+    """Tells classes of one name apart, wherever they stand among others."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return f"{annotation.__module__}.{annotation.__qualname__}"
+    return str(annotation)
+
+
 def _frozen(part: Any) -> Any:
     return tuple((key, _frozen(value)) for key, value in part.items()) if isinstance(part, Mapping) else (
         tuple(map(_frozen, part)) if isinstance(part, tuple) else part
     )  # fmt: skip
 
 
+def _inside(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
+    """What the names in a class's own annotations stand for."""
+    return {**_variables(cls, args, env), typing.Self: (cls[args] if args else cls, env)}
+
+
+def _bound(parameters: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
+    """What type variables stand for: of each an annotation, with no more than the variables in it need, so that a class that
+    holds itself is the same one there."""
+    found = {}
+    for parameter, arg in zip(parameters, args, strict=False):
+        if isinstance(arg, TypeVar) and arg in env:
+            found[parameter] = env[arg]
+        else:
+            found[parameter] = (arg, {v: env[v] for v in getattr(arg, "__parameters__", ()) if v in env})
+    return found
+
+
 def _variables(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
     """What the type variables of a class and of its bases stand for."""
     found: dict[Any, Any] = {}
     parameters = getattr(cls, "__parameters__", ()) or getattr(cls, "__type_params__", ())
-    for parameter, arg in zip(parameters, args, strict=False):
-        found[parameter] = (arg, env)
+    found |= _bound(parameters, args, env)
     for base in getattr(cls, "__orig_bases__", ()):
         origin = get_origin(base)
         if origin is not None and origin is not Generic and isinstance(origin, type):

@@ -35,6 +35,8 @@ class Model(Record):
         kind = type(value)
         if kind is not self.cls and not isinstance(value, self.cls) and kind is not self._origin:
             raise expected(self.label, value)
+        if kind is not self.cls and kind is not self._origin:
+            w.loose = True
         state = value.__dict__
         fields = self.write_fields(state, w)
         if kind is self.cls and not self._hidden and not self._slots and len(state) == len(self._names):
@@ -145,6 +147,8 @@ class Root(Form):
             raise expected(self.label, value)
         if value.__pydantic_private__:
             raise Unwritable("a root model with private attributes cannot be stored; use a model with a field")
+        if type(value) is not self.cls:
+            w.loose = True
         return self._form.write(value.__dict__["root"], w)
 
     def read(self, data: Json) -> Any:

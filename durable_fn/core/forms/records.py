@@ -170,6 +170,8 @@ class DataRecord(Record):
     def write(self, value: Any, w: Writing) -> Json:
         if not isinstance(value, self.cls):
             raise expected(self.label, value)
+        if type(value) is not self.cls:
+            w.loose = True
         state = value.__dict__ if self._has_dict else {}
         if not self._names <= state.keys():  # slots, or a field that has not been set
             found = {name: getattr(value, name, MISSING) for name in self._names}
@@ -245,6 +247,8 @@ class TypedMapping(Record):
         if not self._required <= value.keys():
             missing = next(name for name in self._by_key if name in self._required and name not in value)
             raise Unwritable(f"it is annotated as {self.label}, but has no key {missing!r}")
+        if type(value) is not dict:
+            w.loose = True
         done: dict[Any, Json] = {}
         key: Any = None
         try:
@@ -312,6 +316,8 @@ class NamedRow(Form):
             raise expected(self.label, value)
         if type(value) is self.cls and (state := getattr(value, "__dict__", None)):
             raise Unwritable(f"its attribute {min(state)!r} is no field, and would be lost")
+        if type(value) is not self.cls:
+            w.loose = True
         try:
             return write_row(value, w, self._items)
         except Unwritable as error:
