@@ -27,7 +27,7 @@ def _look(value: Any, depth: int) -> None:
     if callable(getattr(value, "get_secret_value", None)):
         raise Unwritable(
             "a secret would be sent as asterisks, because who gets it is not known here; call a function itself and not by its "
-            "name, send secret.get_secret_value() where a codec encrypts what is stored, or send a reference (the secret's name in a "
+            "name, send secret.get_secret_value() where a codec encrypts what is stored, or send a reference (its name in a "
             "secrets manager)"
         )
     if isinstance(value, Iterator) or inspect.isasyncgen(value):

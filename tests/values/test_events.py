@@ -360,6 +360,20 @@ def test_a_payload_that_does_not_fit_starts_nothing(front: str, payload: Any) ->
         assert list(runner.client.list()) == []
 
 
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        ({"a": {1: "one", "1": "another"}}, r"\['a'\]: its keys 1 and '1' are one"),
+        ([iter([1])], r"\[0\]: .* its items once"),
+    ],
+)
+def test_a_payload_sent_by_name_that_json_would_change(payload: Any, why: str) -> None:
+    with LocalRunner(durable(name="target")(lambda event, ctx: None)) as runner:
+        with pytest.raises(SerializationError, match=why):
+            runner.client.start("target", payload)
+        assert list(runner.client.list()) == []
+
+
 def test_a_payload_sent_by_name_that_does_not_fit_fails_with_what_was_wrong(front: str) -> None:
     with LocalRunner(noting(front, Order)) as runner:
         runner.client.start("notes", {"sku": 5}, id="x")

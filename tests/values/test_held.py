@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
 from durable_fn.testing import LocalRunner
-from tests.values.handlers import BODIES, FRONTS, SEEN
+from tests.values.handlers import BODIES, FRONTS, SEEN, returning
 
 
 class Wanted(BaseModel):
@@ -145,3 +145,29 @@ def test_the_event_as_it_was_validated(front: str) -> None:
 def _with_event(fn: Any, kind: Any) -> Any:
     fn.__annotations__["event"] = kind
     return fn
+
+
+class _One:
+    class Item(BaseModel):
+        n: int
+
+
+class _Two:
+    class Item(BaseModel):
+        n: int
+
+
+def test_members_of_one_name_in_another_order(front: str) -> None:
+    """Which one it was is told by the whole name, wherever it stands."""
+    made = [
+        returning(front, lambda: [_Two.Item(n=1), _One.Item(n=2)], list[kind])
+        for kind in (_One.Item | _Two.Item, _Two.Item | _One.Item)
+    ]
+    with LocalRunner(made[0]) as runner:
+        runner.start(None, "x")
+        runner.run_until_idle()
+        runner._functions["returns"] = made[1]
+        runner.advance(200)
+        assert runner.client.describe("x").status == "SUCCEEDED"
+    assert [[type(item) for item in seen] for seen in SEEN] == [[_Two.Item, _One.Item]] * len(SEEN)
+    assert len(SEEN) > 1

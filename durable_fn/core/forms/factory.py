@@ -115,7 +115,8 @@ class _Factory:
         return Untyped()
 
     def _union(self, args: tuple[Any, ...], env: Env) -> Form:
-        return union([(self.form(arg, env), _full_name(arg)) for arg in args])
+        some = [arg for arg in args if not _is_abstract(arg)] or args
+        return union([(self.form(arg, env), _full_name(arg)) for arg in some])
 
     def _alias(self, annotation: Any, alias: Any, args: tuple[Any, ...], env: Env) -> Form:
         """`type X = ...`, which may hold itself."""
@@ -134,6 +135,10 @@ class _Factory:
 
     def _generic(self, annotation: Any, cls: Any, args: tuple[Any, ...], env: Env) -> Form | None:
         own = {v: env[v] for v in annotation.__parameters__ if v in env} if args else {}
+        if _is_abstract(cls):
+            raise NotStorable(
+                f"{name_of(cls)} is abstract, so nothing can come back as one; name the classes that there are"
+            )
         if issubclass(cls, Enum):
             if not cls.__members__:
                 raise NotStorable(f"{name_of(cls)} has no members; name the Enum")
@@ -385,6 +390,10 @@ def _variables(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
 def _is_model(cls: Any) -> bool:
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and issubclass(cls, pydantic.BaseModel)
+
+
+def _is_abstract(cls: Any) -> bool:
+    return inspect.isabstract(cls) and (dataclasses.is_dataclass(cls) or _is_model(cls))
 
 
 def _takes(form: Form, default: Any) -> bool:

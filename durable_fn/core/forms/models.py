@@ -27,6 +27,7 @@ class Model(Record):
         super().settle(fields)
         self._extra = extra or Untyped()
         self._names = frozenset(f.name for f in fields)
+        self._known = self._names | {"__pydantic_extra__"}  # in `__dict__`, where the class has an annotation of it
         self._extras = self.cls.model_config.get("extra")
         self._private = dict(self.cls.__private_attributes__)
         self._slots = slots_of(self.cls) - self._names
@@ -57,7 +58,7 @@ class Model(Record):
             more["x"] = hidden
         if own and kind is not self.cls:
             more["origin"] = True
-        if own and (other := more_than_fields(value, self._names)):
+        if own and (other := more_than_fields(value, self._known)):
             raise Unwritable(f"its attribute {min(other)!r} is no field; declare it, or make it a private attribute")
         if extra:
             self._write_extra(fields, more, extra, w)
