@@ -31,7 +31,12 @@ def front(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def caught(front: str, make: Callable[[], Exception], raises: tuple[type[Exception], ...]) -> list[Exception]:
+def caught(
+    front: str,
+    make: Callable[[], Exception],
+    raises: tuple[type[Exception], ...],
+    then: Callable[[], Any] = lambda: None,
+) -> list[Exception]:
     """What the handler caught, in each invocation."""
     found: list[Exception] = []
 
@@ -45,7 +50,7 @@ def caught(front: str, make: Callable[[], Exception], raises: tuple[type[Excepti
             ctx.step(body)
         except Exception as error:
             found.append(error)
-        gc.collect()
+        then()
         ctx.sleep(100)
 
     @durable(name="fails")
@@ -54,7 +59,7 @@ def caught(front: str, make: Callable[[], Exception], raises: tuple[type[Excepti
             await ctx.step(body)
         except Exception as error:
             found.append(error)
-        gc.collect()
+        then()
         await ctx.sleep(100)
 
     with LocalRunner(plain if front == "def" else native) as runner:
@@ -257,7 +262,7 @@ class ApiError(Exception):
 
 def test_a_class_that_is_made_late_comes_back_as_the_one_that_was_named(front: str) -> None:
     """As boto's modelled errors, which another process does not have yet."""
-    found = caught(front, lambda: type("AlreadyThere", (ApiError,), {})("there"), (ValueError, ApiError))
+    found = caught(front, lambda: type("AlreadyThere", (ApiError,), {})("there"), (ValueError, ApiError), gc.collect)
     assert {(type(error), str(error)) for error in found} == {(ApiError, "there")}
 
 
