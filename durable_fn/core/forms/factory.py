@@ -19,12 +19,11 @@ from ..validation import adapter_of, lax
 from .base import Form, NotStorable, Unwritable, Writing, name_of
 from .containers import Listed, Mapped, Row, Several
 from .models import Model, Root
-from .records import DataRecord, Field, NamedRow, TypedMapping
+from .records import DataRecord, Field, NamedRow, TypedMapping, fixed
 from .scalars import Choice, Exactly, Foreign, Nothing, Secret, Untyped, is_scalar, scalar
 from .unions import AtLeast, Later, Loose, union
 
 _LOOSE: Final = (Any, object, inspect.Parameter.empty, dict, list, tuple, set, frozenset, Generic)
-_BUILT_IN_FACTORIES: Final = frozenset({list, dict, set, frozenset, tuple, str, int, float, bool, bytes, bytearray})
 _LISTED: Final = (list, tuple, set, frozenset, collections.deque)
 _ONCE: Final = (abc.Iterator, abc.AsyncIterator, abc.AsyncIterable)
 _ABSTRACT: Final = (abc.Iterable, abc.Collection, abc.Container, abc.Reversible, abc.Sequence, abc.MutableSequence, abc.Set,
@@ -184,7 +183,7 @@ class _Factory:
             return Mapped(cls, self.form(args[0] if args else Any, env), self.form(int, env))
         key, item = args or (Any, Any)
         factory = get_origin(item) or item
-        known = factory if factory in _BUILT_IN_FACTORIES else None
+        known = fixed(factory)
         return Mapped(cls, self.form(key, env), self.form(item, env), known)
 
     def _once(self, annotation: Any, make: Callable[..., Form], *args: Any) -> Form:
@@ -234,7 +233,7 @@ class _Factory:
                 Field(field.name, _key(field.name, ours), part, _default_of(field), bool(ours and ours.exclude))
             )
             factory: Any = field.default_factory
-            if factory is not dataclasses.MISSING and factory not in _BUILT_IN_FACTORIES:
+            if factory is not dataclasses.MISSING and fixed(factory) is None:
                 form.pure = False
         form.settle(fields)
         form.styled = form.styled or bool(known)
@@ -300,7 +299,7 @@ class _Factory:
             if own.field_serializers or own.model_serializers or own.field_validators or own.model_validators:
                 raise _NeedsItsModel from None
             raise NotStorable(f"at .{name}: {error}".replace(": at .", ".")) from None
-        if info.default_factory is not None and info.default_factory not in _BUILT_IN_FACTORIES:
+        if info.default_factory is not None and fixed(info.default_factory) is None:
             form.pure = False
         return Loose(form) if _decorated(cls) or not _takes(form, info.default) else form
 
@@ -417,8 +416,7 @@ def _default_of(field: Any) -> Callable[[], Any] | None:
     from dataclasses import MISSING
 
     if field.default_factory is not MISSING:
-        factory: Callable[[], Any] = field.default_factory
-        return factory
+        return fixed(field.default_factory)
     if field.default is MISSING:
         return None
     default = field.default
@@ -428,7 +426,9 @@ def _default_of(field: Any) -> Callable[[], Any] | None:
 
 
 def _default_of_info(info: Any) -> Callable[[], Any] | None:
-    return None if info.is_required() else lambda: info.get_default(call_default_factory=True, validated_data={})
+    if info.default_factory is not None:
+        return fixed(info.default_factory)
+    return None if info.is_required() else info.get_default
 
 
 def _pseudo_fields(cls: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .. import tagged
 from .base import TAG, Form, Json, Unreadable, Unwritable, Writing, expected
-from .records import Field, Record, more_than_fields, slots_of, taken_apart, write_attributes
+from .records import Field, Record, fixed, more_than_fields, slots_of, taken_apart, write_attributes
 from .scalars import Untyped
 
 _set: Final = object.__setattr__
@@ -62,7 +62,7 @@ class Model(Record):
             raise Unwritable(f"its attribute {min(other)!r} is no field; declare it, or make it a private attribute")
         if extra:
             self._write_extra(fields, more, extra, w)
-        if own and value.__pydantic_private__ and (private := self._write_private(value.__pydantic_private__, w)):
+        if value.__pydantic_private__ and (private := self._write_private(value.__pydantic_private__, own, w)):
             more["private"] = private
         return w.tag("model", fields, **more) if more else fields
 
@@ -86,12 +86,13 @@ class Model(Record):
         else:
             more["extra"] = [[key, part] for key, part in written.items()]
 
-    def _write_private(self, private: dict[str, Any], w: Writing) -> dict[str, Json]:
-        """One that is still its default, and cannot be stored, is made of the default again."""
+    def _write_private(self, private: dict[str, Any], own: bool, w: Writing) -> dict[str, Json]:
+        """One that is still its default, and cannot be stored, is made of it again. Of a subclass those of this class."""
         kept = {
             name: value
             for name, value in private.items()
-            if name not in self._private or value is not self._private[name].default or tagged.is_plain(value, 0)
+            if (own and name not in self._private)
+            or (name in self._private and (value is not self._private[name].default or tagged.is_plain(value, 0)))
         }
         return write_attributes(kept, w)
 
@@ -124,7 +125,11 @@ class Model(Record):
     def _read_private(self, recorded: dict[str, Json]) -> dict[str, Any]:
         private = {name: tagged.read(part) for name, part in recorded.items()}
         for name, attribute in self._private.items():
-            if name not in private and (value := attribute.get_default()) is not _undefined():
+            if name in private:
+                continue
+            if attribute.default_factory is not None and fixed(attribute.default_factory) is None:
+                raise Unreadable("it is not recorded, and has no default that is always the same").inside(f".{name}")
+            if (value := attribute.get_default()) is not _undefined():
                 private[name] = value
         return private
 

@@ -17,6 +17,15 @@ MISSING: Final = object()
 _set: Final = object.__setattr__
 
 
+_FACTORIES: Final = (list, dict, set, frozenset, tuple, str, int, float, bool, bytes, bytearray)
+
+
+def fixed(factory: Any) -> Callable[[], Any] | None:
+    """A factory that makes the same value each time, as far as anybody knows. Of any other, what is not recorded would be
+    another value in each invocation."""
+    return next((known for known in _FACTORIES if known is factory), None)
+
+
 class Field(NamedTuple):
     """`key`: in JSON. `default`: makes the value of one that is not recorded, because the class got it later; None: it has to be
     there. `hidden`: kept, and not shown to people and other programs."""
@@ -83,7 +92,7 @@ class Record(Form):
                 elif default is not None:
                     state[name] = default()
                 else:
-                    raise Unreadable("it is required, and not recorded")
+                    raise Unreadable("it is not recorded, and has no default that is always the same")
         except Exception as error:
             raise unreadable(error).inside(f".{name}") from error
         return state
