@@ -97,6 +97,10 @@ ASTERISKS: Final = "**********"
 _HIDES: Final = '{"$":"secret","v":'
 
 
+def holds_secrets(text: str) -> bool:
+    return _HIDES in text
+
+
 def masked(line: str) -> str:
     """A text with documents in it, without what their secrets are."""
     done, place = "", 0

@@ -49,6 +49,7 @@ def _keep_problems(error: Any) -> Any:
 
 def _make_problems(cls: Any, data: Any) -> Exception:
     error: Exception = cls.from_exception_data(data["title"], [_problem(cls, row) for row in data["rows"]])
+    error.args = ()
     return error
 
 

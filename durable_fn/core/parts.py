@@ -10,6 +10,8 @@ from .forms.base import TAG, Unwritable, Writing
 MOST: Final = 20_000
 _DEEPEST: Final = 3
 _ERROR: Final = "error"
+_TOLD: Final = "told"
+_LONGEST: Final = 4_000
 
 
 def part(value: Any, room: int, depth: int) -> Any:
@@ -25,7 +27,35 @@ def part(value: Any, room: int, depth: int) -> Any:
     return {TAG: _ERROR, "v": text} if len(text) <= room else None
 
 
+class Told(str):
+    """What could not be stored, in words: its text, and its repr."""
+
+    __slots__ = ("_repr",)
+    _repr: str
+
+    def __repr__(self) -> str:
+        return self._repr
+
+
+def argument(value: Any, room: int, depth: int) -> Any:
+    """One of `args`, or how it shows itself, so that the error's text stays the same and the others stay in their places."""
+    data = part(value, room, depth)
+    if data is not None or value is None:
+        return data
+    texts = []
+    for show in (str, repr):
+        try:
+            texts.append(show(value)[:_LONGEST].encode("utf-8", "replace").decode())
+        except Exception:
+            texts.append(f"({type(value).__name__})")
+    return {TAG: _TOLD, "v": texts}
+
+
 def part_again(data: Any) -> Any:
+    if type(data) is dict and data.get(TAG) == _TOLD:
+        told = Told(data["v"][0])
+        told._repr = data["v"][1]
+        return told
     if type(data) is not dict or data.get(TAG) != _ERROR:
         return tagged.read(data)
     return error_again(data["v"])

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from . import documents
 from .hidden import special
-from .parts import MOST, blank, class_name, part, part_again
+from .parts import MOST, argument, blank, class_name, part, part_again
 
 
 class Remains(NamedTuple):
@@ -37,7 +37,7 @@ def remains(
     known = [class_name(cls) for cls in candidates]
     state = _state(error, message, own, depth)
     for place, cls in enumerate(candidates):
-        for kept in (state, {"args": [message], "attributes": {}}, state | {"text": message}):
+        for kept in (state, state | {"text": message}, {"args": [message], "attributes": {}}):
             text = documents.dumps(kept)
             if _says(cls, text, message):
                 return Remains(tuple(known[place:]), text)
@@ -74,14 +74,13 @@ def _state(error: Exception, message: str, own: set[str], depth: int) -> dict[st
     if kind is not None:
         row["special"] = kind.kept(error)
         room -= len(documents.dumps(row["special"]))
-    args = [part(arg, room, depth) for arg in error.args] if kind is None else []
-    row["args"] = [message] if None in args and None not in error.args else args
+    row["args"] = [argument(arg, room, depth) for arg in error.args] if kind is None else []
     attributes: dict[str, Any] = {}
     for name, value in _attributes(error):
         if name in own or (kind is not None and name in kind.apart):
             continue
         data = part(value, room, depth)
-        if data is not None:
+        if data is not None or value is None:
             attributes[name] = data
             room -= len(documents.dumps(data))
     return row | {"attributes": attributes}
@@ -97,16 +96,20 @@ def _attributes(error: Exception) -> Iterator[tuple[str, Any]]:
                 and not name.startswith("__")
                 and name != "args"
             ):
-                value = _got(error, name)
-                if value is not None:
+                value = _got(member, error)
+                if value is not _UNSET and (value is not None or cls.__module__ != "builtins"):
                     yield name, value
 
 
-def _got(error: Exception, name: str) -> Any:
+def _got(member: Any, error: Exception) -> Any:
+    """Of a slot. A built-in class has None in those that were not set."""
     try:
-        return getattr(error, name)
-    except Exception:  # not set
-        return None
+        return member.__get__(error)
+    except Exception:
+        return _UNSET
+
+
+_UNSET: Final = object()
 
 
 # -- and made again ------------------------------------------------------------------------------------------------
@@ -144,6 +147,8 @@ def _speaking(cls: Any) -> Any:
 
 
 def check(cls: type[Exception]) -> None:
-    """Raises TypeError for a class of which nothing can be made again."""
+    """Raises TypeError for a class of which nothing can be made again, or that no handler could be given."""
+    if issubclass(cls, (StopIteration, StopAsyncIteration)):
+        raise TypeError("Python lets it end no coroutine")
     if special(cls) is None:
         blank(cls)

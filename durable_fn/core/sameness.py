@@ -60,6 +60,11 @@ def _float(stored: Any, back: Any) -> Difference | None:
     return None if float.__repr__(float(stored)) == float.__repr__(back) else Difference("", stored, back)
 
 
+def _complex(stored: Any, back: Any) -> Difference | None:
+    found = _float(stored.real, back.real) or _float(stored.imag, back.imag)
+    return found and Difference("", stored, back)
+
+
 def _decimal(stored: Any, back: Any) -> Difference | None:
     return None if Decimal.as_tuple(stored) == Decimal.as_tuple(back) else Difference("", stored, back)
 
@@ -228,9 +233,10 @@ def _closed(kind: Any) -> Callable[[Any, Any], Difference | None]:
 
 _EQUAL: Final = frozenset({str, int, bool, type(None), bytes})
 _COMPARED: Final[dict[type, Callable[[Any, Any], Difference | None]]] = {
-    type(None): _identity, bool: _identity, str: _by_base(str), int: _by_base(int), float: _float, bytes: _by_base(bytes),
-    bytearray: _by_base(bytearray), Decimal: _decimal, datetime: _moment, time: _moment, date: _by_base(date),
-    timedelta: _by_base(timedelta), UUID: _by_base(UUID), list: _items, tuple: _items, dict: _dict, set: _set, frozenset: _set,
+    type(None): _identity, bool: _identity, str: _by_base(str), int: _by_base(int), float: _float, complex: _complex,
+    bytes: _by_base(bytes), bytearray: _by_base(bytearray), Decimal: _decimal, datetime: _moment, time: _moment,
+    date: _by_base(date), timedelta: _by_base(timedelta), UUID: _by_base(UUID), list: _items, tuple: _items, dict: _dict,
+    set: _set, frozenset: _set,
 }  # fmt: skip
 
 

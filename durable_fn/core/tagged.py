@@ -171,38 +171,42 @@ def write_items(items: Iterable[Any], w: Writing, writer: Callable[[Any, Writing
 def _write_dict(value: dict[Any, Any], w: Writing) -> Json:
     """Of subclasses (OrderedDict, defaultdict) only the items and their order are kept."""
     w.deeper()
-    try:
-        if TAG not in value and all(type(key) is str for key in value):
-            done: Json = {key: write(item, w) for key, item in value.items()}
-        else:
-            done = w.tag("dict", [[_write_key(key, w), write(item, w)] for key, item in value.items()])
-    except Unwritable as error:
-        raise error.inside(_where(value, w)) from None
+    if TAG not in value and all(type(key) is str for key in value):
+        done: Json = {}
+        place = ""
+        try:
+            for place, item in value.items():
+                done[place] = write(item, w)
+        except Unwritable as error:
+            raise error.inside(_place(place)) from None
+    else:
+        done = w.tag("dict", [_write_pair(key, item, w) for key, item in value.items()])
     w.depth -= 1
     return done
 
 
-def _where(value: dict[Any, Any], w: Writing) -> str:
-    """The first item that cannot be written."""
-    for key, item in value.items():
-        try:
-            write(item, Writing(w.secrets))
-        except Unwritable:
-            return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
-    return ""
-
-
-def _write_key(key: Any, w: Writing) -> Json:
+def _write_pair(key: Any, item: Any, w: Writing) -> Json:
     try:
-        return write(key, w)
+        written = write(key, w)
     except Unwritable as error:
         raise error.inside(f" (key {key!r})") from None
+    try:
+        return [written, write(item, w)]
+    except Unwritable as error:
+        raise error.inside(_place(key)) from None
+
+
+def _place(key: Any) -> str:
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
 
 
 def _write_other(value: Any, kind: type, w: Writing) -> Json:
     """A subclass by its base, a secret, or nothing that can be stored."""
     if isinstance(value, Enum):
         raise Unwritable(f"the Enum member {value!s} would come back as a bare value; {_WAY_OUT}")
+    if callable(getattr(value, "get_secret_value", None)) and kind.__name__ in _SECRETS:
+        return write_secret(value.get_secret_value(), w, write)
+    w.loose = True
     for base in kind.__mro__:
         if base in _PLAIN_BASES:
             return write(_PLAIN_BASES[base](value), w)
@@ -214,8 +218,6 @@ def _write_other(value: Any, kind: type, w: Writing) -> Json:
         for container in (list, tuple, set, frozenset):
             if isinstance(value, container):
                 return write(container(value), w)
-    if callable(getattr(value, "get_secret_value", None)) and kind.__name__ in _SECRETS:
-        return write_secret(value.get_secret_value(), w, write)
     raise _refusal(value)
 
 

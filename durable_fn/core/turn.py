@@ -36,6 +36,9 @@ class Front(Protocol):
     def replays(self) -> bool:
         """Whether the handler has not come to the end of what is recorded."""
 
+    def commits_before_a_body(self) -> None:
+        """What is pending now is durable before anything happens outside."""
+
     def looked_at_time(self) -> None:
         """What the handler does next may depend on the time."""
 
@@ -104,7 +107,7 @@ class Turn:
         self.flying: list[Event] = []  # that are being written
         self.chosen: set[Event] = (
             set()
-        )  # pending ones that say who was first in a `def` handler, where others could have been
+        )  # pending ones that a death could make otherwise: who was first in a `def` handler, what was drawn
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.worked = False  # a body was run or a segment written, so yielding makes progress
@@ -204,6 +207,14 @@ class Turn:
         it is durable."""
         if self.front is None and scope.branch is not self.branch:
             self.chosen.add(event)
+
+    def drew(self, event: Event) -> None:
+        """Code of the user's had a part in what this entry says (a default that is drawn, a validator), and would say something
+        else the next time: nothing may follow from it before it is durable."""
+        if self.front is None:
+            self.chosen.add(event)
+        else:
+            self.front.commits_before_a_body()
 
     def give_back(self, branch: str) -> None:
         """The signals that a losing branch took and did nothing with, oldest first. They are unread when that is on its way to
@@ -356,9 +367,11 @@ class Turn:
         return held
 
     def keep_event(self, text: str) -> None:
-        """The event as it was validated. Rides along with the next commit or the suspension: a death before that leaves nothing
-        that followed from it."""
-        self.pending.append(Event(EVENT_ID, "event", 0, SUCCEEDED, 1, self.time(), 0, text))
+        """The event as it was validated, where that was not done before. It rides along with the next commit, and is durable
+        before anything happens outside."""
+        event = Event(EVENT_ID, "event", 0, SUCCEEDED, 1, self.time(), 0, text)
+        self.pending.append(event)
+        self.chosen.add(event)
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""

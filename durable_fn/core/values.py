@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from ..errors import SerializationError
 from . import documents, tagged
 from .annotations import UNTYPED, parameter_annotation, return_annotation
-from .forms.base import Form, NotStorable, Unwritable, Writing, name_of, shown
+from .forms.base import Form, NotStorable, Unreadable, Unwritable, Writing, name_of, shown
 from .terms import STRICT, Terms
 
 __all__ = [
@@ -142,7 +142,8 @@ class TypedAdapter:
         try:
             back = self.form.read(documents.data_of(text))
         except Exception as error:
-            raise SerializationError(f"{what} could not be read back: {_why(error)}. {_FIT}") from error
+            why, cause = self._why_unread(text, error)
+            raise SerializationError(f"{what} could not be read back: {why}. {_FIT}") from cause
         if not self._plain and terms.checks(text):
             self._check(value, text, back, what)
         return Kept(text, back)
@@ -185,7 +186,19 @@ class TypedAdapter:
         try:
             return self.form.read(documents.data_of(text))
         except Exception as error:
-            raise SerializationError(f"{what} does not fit its annotation: {_why(error)}") from error
+            why, cause = self._why_unread(text, error)
+            raise SerializationError(f"{what} does not fit its annotation: {why}") from cause
+
+    def _why_unread(self, text: str, error: Exception) -> tuple[str, Exception | None]:
+        """In words, and the error that says so: without the secrets in the text."""
+        if not documents.holds_secrets(text):
+            return _why(error), error
+        try:
+            self._read(documents.masked(text))
+        except Exception as same:
+            if isinstance(same, Unreadable | ValueError):
+                return _why(same), same
+        return f"a {type(error).__name__}, which is not shown because the value holds secrets", None
 
     def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
         try:
@@ -361,8 +374,9 @@ def plain(text: str) -> Any:
     return tagged.plain(text)
 
 
-def to_plain_json(value: object, what: str = "the payload") -> str:
-    """A payload for a target whose types are unknown here: JSON without tags, models and datetimes by pydantic's rules."""
+def to_plain_json(value: object, what: str = "the payload", *, is_shown: bool = False) -> str:
+    """A payload for a target whose types are unknown here: JSON without tags, models and datetimes by pydantic's rules.
+    `is_shown`: to people, from whom secrets are hidden."""
     if tagged.is_plain(value, 0):
         try:
             return documents.dumps(value)
@@ -372,10 +386,16 @@ def to_plain_json(value: object, what: str = "the payload") -> str:
             raise SerializationError(f"{what} cannot be stored: {error}") from None
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+    from . import sendable
+
     try:
+        if not is_shown:
+            sendable.check(value)
         jsonable = to_jsonable_python(value)  # not `to_json`: that writes a model's NaN as null, and any other as NaN
         text = json.dumps(jsonable, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
+    except Unwritable as error:
+        raise SerializationError(f"{what} cannot be sent: {error}") from None
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise SerializationError(f"{what} is not JSON: {_why_no_json(error)}") from error
     return text

@@ -190,7 +190,7 @@ class BaseContext:
         scope = self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.ended()
-        text = unmarked(to_plain_json(value, "the status"))
+        text = unmarked(to_plain_json(value, "the status", is_shown=True))
         if not is_replaying(self._turn):
             self._turn.check_size(text, "the status")
             self._turn.set_status(scope, text)

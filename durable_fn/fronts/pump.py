@@ -65,7 +65,9 @@ class Pump:
         self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
         self._on_time: Event | None = None  # the last line of a time that is on record
         self.decided: Event | None = None  # the last line by which another way may have been taken
-        self._noted = 0  # how much of what is pending has to be durable before a body
+        self._noted = (
+            self.commits.position
+        )  # how much of what is pending has to be durable before a body: also the event
         self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
         self.end = ExecutionEnd(self)
         self._stuck = False
@@ -91,7 +93,7 @@ class Pump:
         return self.line.replaying or not self._live
 
     def commits_before_a_body(self) -> None:
-        """Something was noted by which a replay takes its way."""
+        """Something was noted by which a replay takes its way, or which it would say otherwise."""
         self._noted = self.commits.position
 
     def looked_at_time(self) -> None:

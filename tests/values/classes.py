@@ -87,6 +87,48 @@ class Tree(BaseModel):
     children: list[Tree] = []
 
 
+class Rung(BaseModel):
+    n: int = 0
+
+
+class Higher(Rung):
+    more: str = ""
+
+
+@dataclasses.dataclass
+class Step:
+    n: float
+
+
+@dataclasses.dataclass
+class Longer(Step):
+    far: bool = True
+
+
+B = TypeVar("B", bound=Rung)
+LADDER = (
+    Shape(Rung, lambda rng: Rung(n=rng.randint(0, 3))),
+    Shape(Higher, lambda rng: Higher(n=1, more=rng.choice("ab"))),
+    Shape(Step, lambda rng: Step(rng.choice((0.0, 1.5)))),
+    Shape(Longer, lambda rng: Longer(2.0)),
+    Shape(B, lambda rng: Rung(n=rng.randint(0, 3))),
+)
+"""Classes and their bases, which take their values too."""
+
+
+class Branching(BaseModel, Generic[T]):
+    """Generic, and it holds itself."""
+
+    content: T
+    inside: list[Branching[T]] = []
+
+
+@dataclasses.dataclass
+class Linked(Generic[T]):
+    content: T
+    next: Linked[T] | None = None
+
+
 def _fixed(rng: random.Random, depth: int) -> Shape:
     inner = shape(rng, depth - 1)
     root: Any = RootModel[inner.annotation]
@@ -94,11 +136,16 @@ def _fixed(rng: random.Random, depth: int) -> Shape:
     def tree(rng: random.Random, left: int = 3) -> Tree:
         return Tree(name=untyped(rng, 1), children=[tree(rng, left - 1) for _ in range(rng.randint(0, left))])
 
+    def branching(rng: random.Random, cls: Any, left: int = 2) -> Any:
+        inside = [branching(rng, cls, left - 1) for _ in range(rng.randint(0, left))]
+        return cls.model_construct(content=inner.draw(rng), inside=inside)
+
     return rng.choice((
         Shape(Doubling, lambda rng: Doubling(n=rng.randint(0, 9))),
         Shape(Box[inner.annotation], lambda rng: Box[inner.annotation].model_construct(content=inner.draw(rng))),
         Shape(Box, lambda rng: Box.model_construct(content=untyped(rng))),
         Shape(Tree, tree),
+        Shape(Branching[inner.annotation], lambda rng: branching(rng, Branching[inner.annotation])),
         Shape(root, lambda rng: root.model_construct(inner.draw(rng))),
     ))  # fmt: skip
 
@@ -146,6 +193,7 @@ def _known(rng: random.Random, depth: int) -> Shape:
     return rng.choice((
         Shape(Counted, lambda rng: Counted(rng.randint(0, 9))),
         Shape(Holder[inner.annotation], lambda rng: Holder(inner.draw(rng))),
+        Shape(Linked[inner.annotation], lambda rng: Linked(inner.draw(rng), Linked(inner.draw(rng)))),
         Shape(Holder, lambda rng: Holder(untyped(rng))),
     ))  # fmt: skip
 

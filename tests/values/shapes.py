@@ -9,7 +9,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, NewType, Union
+from fractions import Fraction
+from ipaddress import IPv4Address
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, NamedTuple, NewType, Union, get_args, get_origin
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -76,6 +79,10 @@ SCALARS: tuple[Shape, ...] = (
     _of(Annotated[int, Field(ge=0)], 0, 7),
     _of(Annotated[str, AfterValidator(lambda text: text + "!")], *TEXTS),
     _of(Annotated[Decimal, PlainSerializer(float)], Decimal("1.10"), Decimal("0.1000000000000000055")),
+    _of(PurePosixPath, PurePosixPath("/a/b"), PurePosixPath("1")),
+    _of(IPv4Address, IPv4Address("1.2.3.4")),
+    _of(complex, 1j, complex(math.nan, -1.5), complex(math.inf)),
+    _of(Fraction, Fraction(1, 3), Fraction(-2)),
 )  # fmt: skip
 
 
@@ -162,6 +169,30 @@ def _union(rng: random.Random, depth: int) -> Shape:
     )
 
 
+def _alike(rng: random.Random, depth: int) -> Shape:
+    """A union of containers that only what is in them tells apart, where one may take what another one has."""
+    from tests.values.classes import LADDER
+
+    members = rng.sample((*SCALARS[:2], SCALARS[3], *LADDER), rng.randint(2, 4))
+    several: Callable[[Any], Any] = rng.choice((
+        lambda item: list[item],
+        lambda item: tuple[item, ...],
+        lambda item: dict[str, item],
+        lambda item: list[dict[str, item]],
+        lambda item: list[item | None],
+    ))  # fmt: skip
+
+    def draw(rng: random.Random) -> Any:
+        items = _several(rng.choice(members), list)(rng)
+        kind = get_origin(annotation)
+        if kind is list and get_origin(get_args(annotation)[0]) is dict:
+            return [{"a": item} for item in items]
+        return dict(zip("abc", items, strict=False)) if kind is dict else kind(items)
+
+    annotation = several(members[0].annotation)
+    return Shape(Union[tuple(several(member.annotation) for member in members)], draw)  # noqa: UP007
+
+
 def _any(rng: random.Random, depth: int) -> Shape:
     return Shape(rng.choice(LOOSE), lambda rng: untyped(rng, depth))
 
@@ -186,7 +217,23 @@ def _class(rng: random.Random, depth: int) -> Shape:
     return some_class(rng, depth)
 
 
-_MAKERS = (_scalar, _scalar, _scalar, _any, _json, _listed, _row, _set, _mapped, _union, _union, _class, _class, _class)
+_MAKERS = (
+    _scalar,
+    _scalar,
+    _scalar,
+    _any,
+    _json,
+    _listed,
+    _row,
+    _set,
+    _mapped,
+    _union,
+    _union,
+    _alike,
+    _class,
+    _class,
+    _class,
+)
 
 
 def shape(rng: random.Random, depth: int = 3) -> Shape:

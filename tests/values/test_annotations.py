@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
+import enum
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NotRequired
+from typing import TYPE_CHECKING, Any, NotRequired, TypeVar
 
 import pytest
 import typing_extensions
@@ -16,7 +19,7 @@ from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, dur
 from durable_fn.core.declared import steps_named
 from durable_fn.errors import SerializationError
 from durable_fn.testing import LocalRunner
-from tests.values.handlers import FRONTS, SEEN
+from tests.values.handlers import BODIES, FRONTS, SEEN, returning, seen
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForCheckers
@@ -191,6 +194,30 @@ def test_what_no_code_names_is_refused_before_its_body(front: str, operation: An
 
 
 # -- names that can be resolved --------------------------------------------------------------------------------------
+
+
+class Abstract(BaseModel, abc.ABC):
+    @abc.abstractmethod
+    def act(self) -> None: ...
+
+
+M = TypeVar("M", bound=BaseModel)
+NEVER: list[tuple[Any, str]] = [
+    (Abstract, "abstract"),
+    (list[Abstract], "abstract"),
+    (M, "BaseModel has no fields"),
+    (enum.Enum, "no members"),
+    (tuple[int, *tuple[str, ...]], "any number of items"),
+    (Iterator[int], "once"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "why"), NEVER, ids=lambda part: str(part)[:20])
+def test_what_can_never_work_is_refused_before_the_body(front: str, annotation: Any, why: str) -> None:
+    found = seen(returning(front, lambda: 1, annotation))
+    assert {type(error) for error in found} == {SerializationError}
+    assert re.search(why, str(found[0])), found[0]
+    assert BODIES == []
 
 
 def test_a_class_inside_a_function(front: str) -> None:

@@ -31,7 +31,12 @@ def front(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def caught(front: str, make: Callable[[], Exception], raises: tuple[type[Exception], ...]) -> list[Exception]:
+def caught(
+    front: str,
+    make: Callable[[], Exception],
+    raises: tuple[type[Exception], ...],
+    then: Callable[[], Any] = lambda: None,
+) -> list[Exception]:
     """What the handler caught, in each invocation."""
     found: list[Exception] = []
 
@@ -45,7 +50,7 @@ def caught(front: str, make: Callable[[], Exception], raises: tuple[type[Excepti
             ctx.step(body)
         except Exception as error:
             found.append(error)
-        gc.collect()
+        then()
         ctx.sleep(100)
 
     @durable(name="fails")
@@ -54,7 +59,7 @@ def caught(front: str, make: Callable[[], Exception], raises: tuple[type[Excepti
             await ctx.step(body)
         except Exception as error:
             found.append(error)
-        gc.collect()
+        then()
         await ctx.sleep(100)
 
     with LocalRunner(plain if front == "def" else native) as runner:
@@ -257,7 +262,7 @@ class ApiError(Exception):
 
 def test_a_class_that_is_made_late_comes_back_as_the_one_that_was_named(front: str) -> None:
     """As boto's modelled errors, which another process does not have yet."""
-    found = caught(front, lambda: type("AlreadyThere", (ApiError,), {})("there"), (ValueError, ApiError))
+    found = caught(front, lambda: type("AlreadyThere", (ApiError,), {})("there"), (ValueError, ApiError), gc.collect)
     assert {(type(error), str(error)) for error in found} == {(ApiError, "there")}
 
 
@@ -292,6 +297,41 @@ def test_a_text_that_needs_what_cannot_be_stored_is_kept(front: str) -> None:
         assert (type(error).__name__, str(error), error.code) == ("Needy", "of t", 7)
 
 
+class Absent(Exception):
+    """Attributes that are None are attributes."""
+
+    __slots__ = ("code", "never")
+
+    def __init__(self) -> None:
+        super().__init__("none of it")
+        self.code = None
+        self.response = None
+
+
+def test_attributes_that_are_none(front: str) -> None:
+    for error in caught(front, Absent, (Absent,)):
+        assert isinstance(error, Absent)
+        assert (error.code, error.response, hasattr(error, "never")) == (None, None, False)
+    for error in caught(front, lambda: subprocess.CalledProcessError(1, ["a"]), (subprocess.SubprocessError,)):
+        assert isinstance(error, subprocess.CalledProcessError)
+        assert (error.returncode, error.stdout, error.stderr) == (1, None, None)
+
+
+class Several(Exception):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.code = args[0]
+
+
+def test_an_argument_that_cannot_be_stored_is_told_in_its_place(front: str) -> None:
+    lock = threading.Lock()
+    for error in caught(front, lambda: Several("busy", lock, None), (Several,)):
+        assert type(error) is Several
+        assert error.args == ("busy", str(lock), None)
+        assert str(error) == f"('busy', {lock!r}, None)"
+        assert error.code == "busy"
+
+
 def test_an_error_that_nobody_named_is_a_step_error(front: str) -> None:
     for error in caught(front, lambda: ApiError("a"), (ValueError,)):
         assert isinstance(error, StepError)
@@ -307,5 +347,7 @@ def test_what_can_be_made_again_is_looked_at_when_it_is_named() -> None:
     step(lambda: None, raises=(NoInstance, KeywordsOnly, OwnNew, Frozen, ValidationError, ExceptionGroup))
     cls: Any = type("Odd", (Exception,), {"__slots__": (), "__module__": "elsewhere"})
     step(lambda: None, raises=(cls,))
+    with pytest.raises(TypeError, match="Python lets it end no coroutine"):
+        step(raises=(StopIteration,))
     with pytest.raises(TypeError, match=re.escape("raises must be a tuple of Exception classes")):
         step(lambda: None, raises=(BaseException,))  # type: ignore[arg-type]

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
+from durable_fn.core import values
 from durable_fn.testing import LocalRunner
-from tests.values.handlers import BODIES, FRONTS, SEEN
+from tests.values.handlers import BODIES, FRONTS, SEEN, returning
 
 
 class Wanted(BaseModel):
@@ -145,3 +146,22 @@ def test_the_event_as_it_was_validated(front: str) -> None:
 def _with_event(fn: Any, kind: Any) -> Any:
     fn.__annotations__["event"] = kind
     return fn
+
+
+_One: Any = create_model("Item", __module__="one", n=int)
+_Two: Any = create_model("Item", __module__="two", n=int)
+
+
+def test_members_of_one_name_in_another_order(front: str) -> None:
+    """Which one it was is told by the whole name, wherever it stands."""
+    made = [returning(front, lambda: [_Two(n=1), _One(n=2)], list[kind]) for kind in (_One | _Two, _Two | _One)]
+    values._adapters.clear()
+    with LocalRunner(made[0]) as runner:
+        runner.start(None, "x")
+        runner.run_until_idle()
+        values._adapters.clear()  # as in another process
+        runner._functions["returns"] = made[1]
+        runner.advance(200)
+        assert runner.client.describe("x").status == "SUCCEEDED"
+    assert [[type(item) for item in seen] for seen in SEEN] == [[_Two, _One]] * len(SEEN)
+    assert len(SEEN) > 1

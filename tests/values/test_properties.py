@@ -9,7 +9,7 @@ import pytest
 
 from tests.values import properties
 from tests.values.handlers import FRONTS
-from tests.worlds import World
+from tests.worlds import SqliteWorld, World
 
 SEEDS = range(300)
 front = pytest.mark.parametrize("front", FRONTS)
@@ -40,9 +40,10 @@ def test_data_from_outside_that_looks_like_a_tag(annotation: Any) -> None:
 
 
 @front
-@pytest.mark.parametrize("first", [0, 20, 40])
-def test_in_executions(world: World, front: str, first: int) -> None:
-    assert properties.come_back(world, front, range(first, first + 20), "x") == []
+def test_in_executions(world: World, front: str) -> None:
+    """Fewer where each request costs more."""
+    seeds = range(60) if isinstance(world, SqliteWorld) else range(60, 80)
+    assert properties.come_back(world, front, seeds, "x") == []
 
 
 @front

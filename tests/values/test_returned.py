@@ -7,13 +7,14 @@ import collections
 import dataclasses
 import enum
 import functools
+import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 import pytest
 from pydantic import (
@@ -30,7 +31,7 @@ from pydantic import (
     model_serializer,
 )
 from pydantic_core import core_schema
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, TypedDict
 
 from durable_fn.errors import SerializationError
 from tests.values.handlers import BODIES, FRONTS, returning, seen
@@ -92,6 +93,10 @@ class Left(BaseModel):
 
 class Right(BaseModel):
     n: int
+
+
+class Sub(Left):
+    more: int = 5
 
 
 class Numbered(enum.Enum):
@@ -182,6 +187,65 @@ def _cached() -> Cached:
 
 
 Nested = TypeAliasType("Nested", "dict[str, Nested] | list[Nested] | int | None")
+Deep = TypeAliasType("Deep", "list[Deep[T]] | T", type_params=(T,))
+
+
+@dataclasses.dataclass
+class Linked(Generic[T]):
+    content: T
+    next: Linked[T] | None = None
+
+
+class Branching(BaseModel, Generic[T]):
+    content: T
+    children: list[Branching[T]] = []
+
+
+class Selfish(BaseModel):
+    next: Self | None = None
+
+
+class Careful(BaseModel):
+    """It holds itself, where a validator may give anything."""
+
+    next: Careful | None = None
+
+    @field_validator("next")
+    @classmethod
+    def as_it_is(cls, value: Any) -> Any:
+        return value
+
+
+@dataclasses.dataclass
+class Prepared:
+    next: Prepared | None = None
+
+    def __post_init__(self) -> None:
+        pass
+
+
+class AnyMore(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, date] = Field(init=False)  # type: ignore[assignment]
+
+
+class Small(TypedDict):
+    n: float
+    inside: list[Small | Large]
+
+
+class Large(TypedDict):
+    n: int
+    inside: list[Small | Large]
+
+
+def _deep() -> Any:
+    """Both members take each level, and one says what it is."""
+    value: Any = {"n": 1, "inside": []}
+    for _ in range(60):
+        value = {"n": 1, "inside": [value]}
+    return value
+
 
 BACK: list[tuple[Any, Callable[[], Any]]] = [
     (Private, _private),
@@ -204,6 +268,19 @@ BACK: list[tuple[Any, Callable[[], Any]]] = [
     (Nested, lambda: {"a": [1, {"b": None}]}),
     (set[frozenset[int]], lambda: {frozenset({8, 0}), frozenset({0, 16}), frozenset({1})}),
     (Annotated[list[int], {"any": "metadata"}], lambda: [1]),
+    (list[float] | list[int], lambda: [1, 2]),
+    (dict[str, float] | dict[str, int] | None, lambda: {"a": 1}),
+    (list[Left] | list[Sub], lambda: [Sub(n=1)]),
+    (Linked[float] | Linked[int], lambda: Linked(1, Linked(2))),
+    (Linked, lambda: Linked(Decimal("1.0"), Linked((1, 2)))),
+    (Branching[int], lambda: Branching[int](content=1, children=[Branching[int](content=2)])),
+    (Deep[int], lambda: [1, [2, [3]]]),
+    (Selfish, lambda: Selfish(next=Selfish())),
+    (Careful, lambda: Careful(next=Careful())),
+    (Prepared, lambda: Prepared(Prepared())),
+    (AnyMore, lambda: AnyMore.model_validate({"a": date(2026, 1, 1)})),
+    (Small | Large, _deep),
+    (complex, lambda: complex(-1.5, math.inf)),
 ]
 
 
@@ -230,10 +307,6 @@ class Code(str):
 
 class Frozen(datetime):
     """As a library that freezes time has it."""
-
-
-class Sub(Left):
-    more: int = 5
 
 
 BASES: list[tuple[Any, Any, Any]] = [
@@ -330,6 +403,19 @@ class Checked(BaseModel):
         return n
 
 
+L = TypeVar("L", bound=Left)
+
+
+def _nested(levels: int) -> Any:
+    return object() if not levels else {"a": _nested(levels - 1)}
+
+
+def _circle() -> Any:
+    circle: dict[str, Any] = {}
+    circle["again"] = circle
+    return circle
+
+
 REFUSED: list[tuple[Any, Callable[[], Any], str]] = [
     (Twice, lambda: Twice(1), "another value"),
     (list[Twice], lambda: [Twice(1)], r"another value at \[0\]"),
@@ -349,6 +435,10 @@ REFUSED: list[tuple[Any, Callable[[], Any], str]] = [
     (dict[str, Any], lambda: {"a": {"b": [Left(n=1)]}}, r"\.a|\[.*'a'.*"),
     (Checked, lambda: Checked.model_construct(n=9), "KeyError"),
     (re.Pattern, lambda: re.compile("a", re.I), "another value"),
+    (Any, lambda: _nested(60), r"\.a: a value of class object"),
+    (dict[str, Any], _circle, "contains itself"),
+    (L, lambda: Sub(n=1), "no more than Left.*name its class"),
+    (list[L], lambda: [Sub(n=1)], r"\[0\].*no more than Left"),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, PrivateAttr, SecretBytes, SecretStr
@@ -162,6 +162,50 @@ def test_a_signal_that_does_not_fit_is_not_shown() -> None:
         assert execution.status == "SUCCEEDED"
         assert "hush" not in f"{execution.history} {SEEN} {[error.raw for error in SEEN]}"
     assert len({str(error) for error in SEEN}) == 1
+
+
+@pytest.mark.parametrize("later", [int, list[int], Literal["a"], dict[int, int], int | str], ids=str)
+@pytest.mark.usefixtures("codec")
+def test_why_it_cannot_be_read_now_does_not_tell_them(later: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(0)
+    with LocalRunner(returning("def", _noted, Login)) as runner:
+        runner.start(None, "x")
+        runner.run_until_idle()
+        runner._functions["returns"] = returning("def", _noted, later)
+        runner.advance(200)
+        info = runner.client.describe("x")
+        assert info.status == "SUSPENDED"
+        assert "held" in str(info.error)
+        assert "does not fit" in str(info.error)
+        assert "hush" not in f"{info} {runner.client.list()} {runner.client.history('x')} {caplog.text}"
+
+
+@pytest.mark.parametrize(
+    "payload", [Login(user="ann", password=SecretStr("hush")), {"a": [SecretStr("hush")]}], ids=str
+)
+@pytest.mark.parametrize("how", ["call", "send", "start", "signal"])
+def test_nobody_is_sent_asterisks(how: str, payload: Any) -> None:
+    @durable(name="knows nothing")
+    def target(event: Any, ctx: DurableContext) -> None:
+        SEEN.append(event)
+
+    @durable(name="sends")
+    def sends(event: Any, ctx: DurableContext) -> None:
+        getattr(ctx, how)("knows nothing", payload)
+
+    SEEN.clear()
+    with (
+        LocalRunner(sends, target) as runner,
+        pytest.raises(SerializationError, match=r"password|\['a'\]\[0\]") as caught,
+    ):
+        if how == "start":
+            runner.client.start("knows nothing", payload)
+        elif how == "signal":
+            runner.client.signal(runner.start(None).id, "go", payload)
+        else:
+            raise runner.run(None).error or AssertionError
+    assert "asterisks" in str(caught.value)
+    assert SEEN == []
 
 
 class Vault(BaseModel):

@@ -51,14 +51,25 @@ class NotStorable(Exception):
 
 
 class Writing:
-    """One document while it is written. `secrets`: whether they may be in it. `tagged`: whether it has a tag."""
+    """One document while it is written. `secrets`: whether they may be in it. `tagged`: whether it has a tag. `loose`: something
+    in it comes back as less than it is: a subclass as its base, an int as a float."""
 
-    __slots__ = ("depth", "secrets", "tagged")
+    __slots__ = ("depth", "loose", "secrets", "tagged", "tried")
 
     def __init__(self, secrets: bool) -> None:
         self.secrets = secrets
         self.tagged = False
+        self.loose = False
         self.depth = 0
+        self.tried: dict[tuple[int, int], Any] = {}
+        """What unions found for values of which more than one member was asked."""
+
+    def mark(self) -> tuple[bool, bool, int]:
+        return self.tagged, self.loose, self.depth
+
+    def rewind(self, mark: tuple[bool, bool, int]) -> None:
+        """As it was, before something was written that is not used."""
+        self.tagged, self.loose, self.depth = mark
 
     def tag(self, name: str, value: Json, **more: Json) -> Json:
         self.tagged = True
@@ -174,7 +185,12 @@ def unreadable(error: Exception) -> Unreadable:
     """Whatever went wrong with data of another shape, as one of these."""
     if isinstance(error, Unreadable):
         return error
-    text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+    problems = getattr(error, "errors", None)
+    if callable(problems):
+        row = problems(include_url=False, include_context=False)[0]
+        text = f"{row['msg']} (got {shown(row['input'])})"
+    else:
+        text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
     found = Unreadable(text.splitlines()[0] if text else type(error).__name__)
     found.__cause__ = error
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ class Listed(Form):
     def write(self, value: Any, w: Writing) -> Json:
         if not isinstance(value, self.cls) or (type(value) is not self.cls and hasattr(value, "_fields")):
             raise expected(self.label, value)
+        if type(value) is not self.cls:
+            w.loose = True
         done = write_all(sorted(value, key=repr) if self._sorted else value, w, self._item)
         if self.cls is collections.deque and value.maxlen is not None:
             return w.tag("deque", done, max=value.maxlen)
@@ -99,6 +102,8 @@ class Row(Form):
             raise expected(self.label, value)
         if len(value) != len(self._items):
             raise Unwritable(f"it is annotated as {self.label}, but has {len(value)} items")
+        if type(value) is not tuple:
+            w.loose = True
         return write_row(value, w, self._items)
 
     def read(self, data: Json) -> Any:
@@ -151,16 +156,22 @@ class Mapped(Form):
         self._key = key
         self._item = item
         self._factory = factory
-        self._texts = key.kinds == frozenset({"str"})
         self._ints = key.label == "int"
         self.plain = cls is dict and key.label == "str" and item.plain
         self.holds(key, item)
+
+    @functools.cached_property
+    def _texts(self) -> bool:
+        """Known when the form of its keys is, which may hold this very form."""
+        return self._key.kinds == frozenset({"str"})
 
     def write(self, value: Any, w: Writing) -> Json:
         if not isinstance(value, self.cls):
             raise expected(self.label, value)
         if self.cls is collections.defaultdict and value.default_factory is not self._factory:
             raise Unwritable(f"its default_factory would come back as {self._factory!r}; store a dict")
+        if type(value) is not self.cls:
+            w.loose = True
         item, place = self._item, None
         try:
             if self._texts:
@@ -190,13 +201,11 @@ class Mapped(Form):
         return w.tag("dict", pairs)
 
     def read(self, data: Json) -> Any:
-        if type(data) is not dict:
+        if type(data) is not dict or (TAG in data and data[TAG] != "dict"):
             raise other_data(self.label, data)
         read, done, place = self._item.read, {}, None
         try:
             if TAG in data:
-                if data[TAG] != "dict":
-                    raise other_data(self.label, data)
                 for place, part in data["v"]:
                     done[self._key.read(place)] = read(part)
             elif self._ints:

@@ -19,12 +19,11 @@ from ..validation import adapter_of, lax
 from .base import Form, NotStorable, Unwritable, Writing, name_of
 from .containers import Listed, Mapped, Row, Several
 from .models import Model, Root
-from .records import DataRecord, Field, NamedRow, TypedMapping
+from .records import DataRecord, Field, NamedRow, TypedMapping, fixed
 from .scalars import Choice, Exactly, Foreign, Nothing, Secret, Untyped, is_scalar, scalar
-from .unions import Later, Loose, union
+from .unions import AtLeast, Later, Loose, union
 
 _LOOSE: Final = (Any, object, inspect.Parameter.empty, dict, list, tuple, set, frozenset, Generic)
-_BUILT_IN_FACTORIES: Final = frozenset({list, dict, set, frozenset, tuple, str, int, float, bool, bytes, bytearray})
 _LISTED: Final = (list, tuple, set, frozenset, collections.deque)
 _ONCE: Final = (abc.Iterator, abc.AsyncIterator, abc.AsyncIterable)
 _ABSTRACT: Final = (abc.Iterable, abc.Collection, abc.Container, abc.Reversible, abc.Sequence, abc.MutableSequence, abc.Set,
@@ -59,6 +58,10 @@ class _Factory:
             return Untyped()
         if is_scalar(annotation):
             return scalar(annotation, lax)
+        if type(annotation).__name__ == "PydanticRecursiveRef":
+            return self._model_again(annotation)
+        if annotation is typing.Self and annotation in env:
+            return self.form(*env[annotation])
         if is_unresolved(annotation):
             raise NotStorable(f"the name {annotation!r} in it cannot be resolved")
         special = self._special(annotation, env)
@@ -74,7 +77,7 @@ class _Factory:
     def _special(self, annotation: Any, env: Env) -> Form | None:
         origin, args = get_origin(annotation), get_args(annotation)
         if origin in (Union, types.UnionType):
-            return union([self.form(arg, env) for arg in args])
+            return self._union(args, env)
         if origin is Annotated:
             return self._annotated(annotation, args[0], args[1:], env)
         if origin is Literal:
@@ -89,7 +92,7 @@ class _Factory:
             typing.Final,
         ):
             return self.form(args[0], env)
-        alias = annotation if hasattr(annotation, "__value__") else origin if hasattr(origin, "__value__") else None
+        alias = origin if hasattr(origin, "__value__") else annotation if hasattr(annotation, "__value__") else None
         if alias is not None:
             return self._alias(annotation, alias, args, env)
         if hasattr(annotation, "__supertype__"):
@@ -105,14 +108,18 @@ class _Factory:
         if variable in env:
             return self.form(*env[variable])
         if variable.__bound__ is not None:
-            return self.form(variable.__bound__, env)
+            return AtLeast(self.form(variable.__bound__, env))
         if variable.__constraints__:
-            return union([self.form(one, env) for one in variable.__constraints__])
+            return self._union(variable.__constraints__, env)
         return Untyped()
+
+    def _union(self, args: tuple[Any, ...], env: Env) -> Form:
+        some = [arg for arg in args if not _is_abstract(arg)] or args
+        return union([(self.form(arg, env), _full_name(arg)) for arg in some])
 
     def _alias(self, annotation: Any, alias: Any, args: tuple[Any, ...], env: Env) -> Form:
         """`type X = ...`, which may hold itself."""
-        inner = {p: (arg, env) for p, arg in zip(alias.__type_params__, args, strict=False)}
+        inner = _bound(alias.__type_params__, args, env)
         return self._once(annotation, self.form, alias_value(alias), inner)
 
     def _annotated(self, whole: Any, inner: Any, metadata: tuple[Any, ...], env: Env) -> Form:
@@ -126,16 +133,23 @@ class _Factory:
     # -- classes ---------------------------------------------------------------------------------------------------
 
     def _generic(self, annotation: Any, cls: Any, args: tuple[Any, ...], env: Env) -> Form | None:
+        own = {v: env[v] for v in annotation.__parameters__ if v in env} if args else {}
+        if _is_abstract(cls):
+            raise NotStorable(
+                f"{name_of(cls)} is abstract, so nothing can come back as one; name the classes that there are"
+            )
         if issubclass(cls, Enum):
+            if not cls.__members__:
+                raise NotStorable(f"{name_of(cls)} has no members; name the Enum")
             return Choice(cls, raw=self._raw_enums)
         if is_typed_dict(cls):
-            return self._once(annotation, self._typed_dict, cls, args, env)
+            return self._once(annotation, self._typed_dict, cls, args, own)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-            return self._once(annotation, self._named_tuple, cls, args, env)
+            return self._once(annotation, self._named_tuple, cls, args, own)
         if _is_model(cls):
             return self._once(annotation, self._model, cls)
         if dataclasses.is_dataclass(cls):
-            return self._once(annotation, self._dataclass, cls, args, env)
+            return self._once(annotation, self._dataclass, cls, args, own)
         if hasattr(cls, "get_secret_value") and hasattr(cls, "__get_pydantic_core_schema__"):
             return self._secret(annotation, cls, args, env)
         if cls.__module__.startswith("pydantic.") and cls.__name__ in _NAMED_ONLY:
@@ -146,6 +160,8 @@ class _Factory:
 
     def _container(self, annotation: Any, cls: Any, args: tuple[Any, ...], env: Env) -> Form | None:
         if cls is tuple and (len(args) != 2 or args[1] is not Ellipsis):
+            if any(getattr(arg, "__unpacked__", False) or get_origin(arg) is typing.Unpack for arg in args):
+                raise NotStorable(f"{name_of(annotation)} has a place for any number of items; use tuple[X, ...]")
             return Row([self.form(arg, env) for arg in args if arg != ()])
         if cls in _LISTED:
             return Listed(cls, self.form(args[0] if args else Any, env))
@@ -167,7 +183,7 @@ class _Factory:
             return Mapped(cls, self.form(args[0] if args else Any, env), self.form(int, env))
         key, item = args or (Any, Any)
         factory = get_origin(item) or item
-        known = factory if factory in _BUILT_IN_FACTORIES else None
+        known = fixed(factory)
         return Mapped(cls, self.form(key, env), self.form(item, env), known)
 
     def _once(self, annotation: Any, make: Callable[..., Form], *args: Any) -> Form:
@@ -188,7 +204,7 @@ class _Factory:
         return form
 
     def _typed_dict(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner = _variables(cls, args, env)
+        inner = _inside(cls, args, env)
         form = TypedMapping(cls, name_of(cls))
         fields = []
         for name, (hint, required) in hints_of(cls).items():
@@ -198,13 +214,13 @@ class _Factory:
         return form
 
     def _named_tuple(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner, hints = _variables(cls, args, env), hints_of(cls)
+        inner, hints = _inside(cls, args, env), hints_of(cls)
         form = NamedRow(cls, name_of(cls))
         form.settle([self._part(name, hints[name][0] if name in hints else Any, inner) for name in cls._fields])
         return form
 
     def _dataclass(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner, hints = _variables(cls, args, env), hints_of(cls)
+        inner, hints = _inside(cls, args, env), hints_of(cls)
         known = getattr(cls, "__pydantic_fields__", {})
         form = DataRecord(cls, name_of(cls))
         fields = []
@@ -217,7 +233,7 @@ class _Factory:
                 Field(field.name, _key(field.name, ours), part, _default_of(field), bool(ours and ours.exclude))
             )
             factory: Any = field.default_factory
-            if factory is not dataclasses.MISSING and factory not in _BUILT_IN_FACTORIES:
+            if factory is not dataclasses.MISSING and fixed(factory) is None:
                 form.pure = False
         form.settle(fields)
         form.styled = form.styled or bool(known)
@@ -228,6 +244,8 @@ class _Factory:
         return form
 
     def _model(self, cls: Any) -> Form:
+        if cls.__module__ == "pydantic.main":
+            raise NotStorable("BaseModel has no fields; name the model")
         if cls.__pydantic_root_model__:
             root = Root(cls, name_of(cls))
             root.settle(self._model_part(cls, "root", cls.model_fields["root"]))
@@ -254,6 +272,14 @@ class _Factory:
         _look_at_model(form, cls)
         return form
 
+    def _model_again(self, ref: Any) -> Form:
+        """A generic model that holds itself, as pydantic refers to it: the one of that class that is under way."""
+        for key in reversed(self._under_way):
+            origin = key[0].__pydantic_generic_metadata__["origin"] if _is_model(key[0]) else None
+            if origin and ref.type_ref.startswith(f"{origin.__module__}.{origin.__qualname__}:{id(origin)}["):
+                return self._once(key[0], self._model, key[0])
+        raise NotStorable(f"the model that {ref.type_ref} stands for cannot be found")
+
     def _extra(self, cls: Any) -> Form | None:
         """Of keys that no field has, where the class says of what type they are."""
         for base in cls.__mro__:
@@ -267,13 +293,13 @@ class _Factory:
         """Of a field. One of a class that nobody knows may be written and read by the model."""
         annotation = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
         try:
-            form = self.form(annotation, {})
+            form = self.form(annotation, {typing.Self: (cls, {})})
         except NotStorable as error:
             own = cls.__pydantic_decorators__
             if own.field_serializers or own.model_serializers or own.field_validators or own.model_validators:
                 raise _NeedsItsModel from None
             raise NotStorable(f"at .{name}: {error}".replace(": at .", ".")) from None
-        if info.default_factory is not None and info.default_factory not in _BUILT_IN_FACTORIES:
+        if info.default_factory is not None and fixed(info.default_factory) is None:
             form.pure = False
         return Loose(form) if _decorated(cls) or not _takes(form, info.default) else form
 
@@ -318,18 +344,41 @@ class _NeedsItsModel(Exception):
     """A field that only its model's serializers and validators write and read."""
 
 
+def _full_name(annotation: Any) -> str:
+    """Tells classes of one name apart, wherever they stand among others."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return f"{annotation.__module__}.{annotation.__qualname__}"
+    return str(annotation)
+
+
 def _frozen(part: Any) -> Any:
     return tuple((key, _frozen(value)) for key, value in part.items()) if isinstance(part, Mapping) else (
         tuple(map(_frozen, part)) if isinstance(part, tuple) else part
     )  # fmt: skip
 
 
+def _inside(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
+    """What the names in a class's own annotations stand for."""
+    return {**_variables(cls, args, env), typing.Self: (cls[args] if args else cls, env)}
+
+
+def _bound(parameters: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
+    """What type variables stand for: of each an annotation, with no more than the variables in it need, so that a class that
+    holds itself is the same one there."""
+    found = {}
+    for parameter, arg in zip(parameters, args, strict=False):
+        if isinstance(arg, TypeVar) and arg in env:
+            found[parameter] = env[arg]
+        else:
+            found[parameter] = (arg, {v: env[v] for v in getattr(arg, "__parameters__", ()) if v in env})
+    return found
+
+
 def _variables(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
     """What the type variables of a class and of its bases stand for."""
     found: dict[Any, Any] = {}
     parameters = getattr(cls, "__parameters__", ()) or getattr(cls, "__type_params__", ())
-    for parameter, arg in zip(parameters, args, strict=False):
-        found[parameter] = (arg, env)
+    found |= _bound(parameters, args, env)
     for base in getattr(cls, "__orig_bases__", ()):
         origin = get_origin(base)
         if origin is not None and origin is not Generic and isinstance(origin, type):
@@ -340,6 +389,10 @@ def _variables(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
 def _is_model(cls: Any) -> bool:
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and issubclass(cls, pydantic.BaseModel)
+
+
+def _is_abstract(cls: Any) -> bool:
+    return inspect.isabstract(cls) and (dataclasses.is_dataclass(cls) or _is_model(cls))
 
 
 def _takes(form: Form, default: Any) -> bool:
@@ -363,8 +416,7 @@ def _default_of(field: Any) -> Callable[[], Any] | None:
     from dataclasses import MISSING
 
     if field.default_factory is not MISSING:
-        factory: Callable[[], Any] = field.default_factory
-        return factory
+        return fixed(field.default_factory)
     if field.default is MISSING:
         return None
     default = field.default
@@ -374,7 +426,9 @@ def _default_of(field: Any) -> Callable[[], Any] | None:
 
 
 def _default_of_info(info: Any) -> Callable[[], Any] | None:
-    return None if info.is_required() else lambda: info.get_default(call_default_factory=True, validated_data={})
+    if info.default_factory is not None:
+        return fixed(info.default_factory)
+    return None if info.is_required() else info.get_default
 
 
 def _pseudo_fields(cls: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .. import tagged
 from .base import TAG, Form, Json, Unreadable, Unwritable, Writing, expected
-from .records import Field, Record, more_than_fields, slots_of, taken_apart, write_attributes
+from .records import Field, Record, fixed, more_than_fields, slots_of, taken_apart, write_attributes
 from .scalars import Untyped
 
 _set: Final = object.__setattr__
@@ -27,6 +27,7 @@ class Model(Record):
         super().settle(fields)
         self._extra = extra or Untyped()
         self._names = frozenset(f.name for f in fields)
+        self._known = self._names | {"__pydantic_extra__"}  # in `__dict__`, where the class has an annotation of it
         self._extras = self.cls.model_config.get("extra")
         self._private = dict(self.cls.__private_attributes__)
         self._slots = slots_of(self.cls) - self._names
@@ -35,6 +36,8 @@ class Model(Record):
         kind = type(value)
         if kind is not self.cls and not isinstance(value, self.cls) and kind is not self._origin:
             raise expected(self.label, value)
+        if kind is not self.cls and kind is not self._origin:
+            w.loose = True
         state = value.__dict__
         fields = self.write_fields(state, w)
         if kind is self.cls and not self._hidden and not self._slots and len(state) == len(self._names):
@@ -55,11 +58,11 @@ class Model(Record):
             more["x"] = hidden
         if own and kind is not self.cls:
             more["origin"] = True
-        if own and (other := more_than_fields(value, self._names)):
+        if own and (other := more_than_fields(value, self._known)):
             raise Unwritable(f"its attribute {min(other)!r} is no field; declare it, or make it a private attribute")
         if extra:
             self._write_extra(fields, more, extra, w)
-        if own and value.__pydantic_private__ and (private := self._write_private(value.__pydantic_private__, w)):
+        if value.__pydantic_private__ and (private := self._write_private(value.__pydantic_private__, own, w)):
             more["private"] = private
         return w.tag("model", fields, **more) if more else fields
 
@@ -83,12 +86,13 @@ class Model(Record):
         else:
             more["extra"] = [[key, part] for key, part in written.items()]
 
-    def _write_private(self, private: dict[str, Any], w: Writing) -> dict[str, Json]:
-        """One that is still its default, and cannot be stored, is made of the default again."""
+    def _write_private(self, private: dict[str, Any], own: bool, w: Writing) -> dict[str, Json]:
+        """One that is still its default, and cannot be stored, is made of it again. Of a subclass those of this class."""
         kept = {
             name: value
             for name, value in private.items()
-            if name not in self._private or value is not self._private[name].default or tagged.is_plain(value, 0)
+            if (own and name not in self._private)
+            or (name in self._private and (value is not self._private[name].default or tagged.is_plain(value, 0)))
         }
         return write_attributes(kept, w)
 
@@ -121,7 +125,11 @@ class Model(Record):
     def _read_private(self, recorded: dict[str, Json]) -> dict[str, Any]:
         private = {name: tagged.read(part) for name, part in recorded.items()}
         for name, attribute in self._private.items():
-            if name not in private and (value := attribute.get_default()) is not _undefined():
+            if name in private:
+                continue
+            if attribute.default_factory is not None and fixed(attribute.default_factory) is None:
+                raise Unreadable("it is not recorded, and has no default that is always the same").inside(f".{name}")
+            if (value := attribute.get_default()) is not _undefined():
                 private[name] = value
         return private
 
@@ -145,6 +153,8 @@ class Root(Form):
             raise expected(self.label, value)
         if value.__pydantic_private__:
             raise Unwritable("a root model with private attributes cannot be stored; use a model with a field")
+        if type(value) is not self.cls:
+            w.loose = True
         return self._form.write(value.__dict__["root"], w)
 
     def read(self, data: Json) -> Any:

@@ -17,6 +17,15 @@ MISSING: Final = object()
 _set: Final = object.__setattr__
 
 
+_FACTORIES: Final = (list, dict, set, frozenset, tuple, str, int, float, bool, bytes, bytearray)
+
+
+def fixed(factory: Any) -> Callable[[], Any] | None:
+    """A factory that makes the same value each time, as far as anybody knows. Of any other, what is not recorded would be
+    another value in each invocation."""
+    return next((known for known in _FACTORIES if known is factory), None)
+
+
 class Field(NamedTuple):
     """`key`: in JSON. `default`: makes the value of one that is not recorded, because the class got it later; None: it has to be
     there. `hidden`: kept, and not shown to people and other programs."""
@@ -83,7 +92,7 @@ class Record(Form):
                 elif default is not None:
                     state[name] = default()
                 else:
-                    raise Unreadable("it is required, and not recorded")
+                    raise Unreadable("it is not recorded, and has no default that is always the same")
         except Exception as error:
             raise unreadable(error).inside(f".{name}") from error
         return state
@@ -170,6 +179,8 @@ class DataRecord(Record):
     def write(self, value: Any, w: Writing) -> Json:
         if not isinstance(value, self.cls):
             raise expected(self.label, value)
+        if type(value) is not self.cls:
+            w.loose = True
         state = value.__dict__ if self._has_dict else {}
         if not self._names <= state.keys():  # slots, or a field that has not been set
             found = {name: getattr(value, name, MISSING) for name in self._names}
@@ -245,6 +256,8 @@ class TypedMapping(Record):
         if not self._required <= value.keys():
             missing = next(name for name in self._by_key if name in self._required and name not in value)
             raise Unwritable(f"it is annotated as {self.label}, but has no key {missing!r}")
+        if type(value) is not dict:
+            w.loose = True
         done: dict[Any, Json] = {}
         key: Any = None
         try:
@@ -312,6 +325,8 @@ class NamedRow(Form):
             raise expected(self.label, value)
         if type(value) is self.cls and (state := getattr(value, "__dict__", None)):
             raise Unwritable(f"its attribute {min(state)!r} is no field, and would be lost")
+        if type(value) is not self.cls:
+            w.loose = True
         try:
             return write_row(value, w, self._items)
         except Unwritable as error:

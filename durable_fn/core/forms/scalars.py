@@ -81,6 +81,7 @@ class Native(Form):
         if kind is bool and self.cls is int:
             return value
         if isinstance(value, self.cls):
+            w.loose = True
             return self._base(value)
         raise expected(self.label, value)
 
@@ -112,7 +113,7 @@ class Float(Form):
         if kind is bool:
             return value
         if kind is not float:
-            value = self._as_float(value)
+            value, w.loose = self._as_float(value), True
         return value if math.isfinite(value) else w.tag("float", float.__repr__(value))
 
     def _as_float(self, value: Any) -> float:
@@ -209,6 +210,8 @@ class Textual(Form):
 
     def write(self, value: Any, w: Writing) -> Json:
         if isinstance(value, self.cls):
+            if type(value) is not self.cls:
+                w.loose = True
             return self._write(value)
         raise expected(self.label, value)
 
@@ -262,6 +265,8 @@ class Choice(Form):
             if data.get(TAG) == "as":
                 return tagged.read(data["v"])
             data = tagged.read(data)
+        if type(data) not in (str, int, bool, float):
+            raise other_data(self.label, data)
         found = self._valued.get((type(data), data)) if self._by_value else self._named.get(data)
         if found is None and self._flags and type(data) is int:
             return self.cls(data)
@@ -336,6 +341,8 @@ class Secret(Form):
     def write(self, value: Any, w: Writing) -> Json:
         if not isinstance(value, self.cls):
             raise Unwritable(f"it is annotated as {self.label}, but is a {name_of(type(value))} (not shown)")
+        if type(value) is not self.cls:
+            w.loose = True
         try:
             return tagged.write_secret(value.get_secret_value(), w, self._inner.write)
         except Unwritable as error:

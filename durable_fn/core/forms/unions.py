@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 from .. import tagged
 from .base import (
@@ -54,14 +55,27 @@ class Maybe(Form):
         return kind is type(None) or self._form.fits(kind)
 
 
+class Found(NamedTuple):
+    """What a union made of a value. `member` None: none took it, and why the best one did not. `at_once`: by the first one."""
+
+    value: Any
+    member: Form | None
+    data: Json
+    tagged: bool
+    loose: bool
+    at_once: bool
+    why: str = ""
+    path: str = ""
+
+
 class Either(Form):
     """A union. The member is the one that has the value's own class, else the nearest of its bases. Where JSON alone does not
     tell which it was, its label is written too: `{"$": "as", "n": "Rejected", "v": {...}}`."""
 
-    def __init__(self, members: list[Form]) -> None:
-        self._members = members
+    def __init__(self, named: list[tuple[Form, str]]) -> None:
+        self._members = members = [member for member, _ in named]
         self.label = " | ".join(member.label for member in members)
-        self._named = _named(members)
+        self._named = _named(named)
         self._labels = {id(member): label for label, member in self._named.items()}
         self._candidates: dict[type, list[Form]] = {}
         self._fitting: dict[type, list[Form]] = {}
@@ -96,18 +110,40 @@ class Either(Form):
         return w.tag("as", data, n=self._labels[id(member)])
 
     def _written(self, value: Any, w: Writing) -> tuple[Form, Json]:
-        first: Unwritable | None = None
-        was_tagged, depth, kind = w.tagged, w.depth, type(value)
+        """By the member that it comes back from as it is, else by the first that takes it."""
+        place = (id(self), id(value))
+        found = w.tried.get(place) if w.tried else None
+        if found is None:
+            found = self._chosen(value, w)
+            if not found.at_once:
+                w.tried[place] = found  # members of other unions, which hold this one, will ask again
+        if found.member is None:
+            raise Unwritable(found.why, found.path) if found.why else expected(self.label, value)
+        w.tagged, w.loose = w.tagged or found.tagged, w.loose or found.loose
+        return found.member, found.data
+
+    def _chosen(self, value: Any, w: Writing) -> Found:
+        kind = type(value)
         candidates = self._candidates.get(kind) or self._candidates.setdefault(kind, self._ordered(kind))
         if self._choosy:
             candidates = [*(member for member in self._choosy if member.has(value)), *candidates]
-        for member in candidates:
+        mark, why, path = w.mark(), "", ""
+        loosely: Found | None = None
+        for n, member in enumerate(candidates):
+            w.tagged = w.loose = False
             try:
-                return member, member.write(value, w)
+                data = member.write(value, w)
             except Unwritable as error:
-                w.tagged, w.depth = was_tagged, depth
-                first = first or error
-        raise first or expected(self.label, value)
+                if not why:
+                    why, path = error.why, error.path
+            else:
+                found = Found(value, member, data, w.tagged, w.loose, n == 0 and not w.loose)
+                loosely = loosely or found
+                if not w.loose:
+                    w.rewind(mark)
+                    return found
+            w.rewind(mark)
+        return loosely or Found(value, None, None, False, False, False, why, path)
 
     def _ordered(self, kind: type) -> list[Form]:
         """Members for values of a class, the best first: those of this very class, of its nearest base, any other."""
@@ -148,28 +184,31 @@ class Either(Form):
         fitting = self._fitting.get(kind)
         if fitting is None:
             fitting = self._fitting[kind] = [member for member in self._members if member.fits(kind)]
-        return any(member.same(stored, back) for member in fitting)
+        return len(fitting) == 1 and fitting[0].same(stored, back)
 
     def fits(self, kind: type) -> bool:
         return any(member.fits(kind) for member in self._members)
 
 
-def _named(members: list[Form]) -> dict[str, Form]:
-    """By label; a second one of the same has a number."""
+def _named(members: list[tuple[Form, str]]) -> dict[str, Form]:
+    """By label; of several with the same, by the whole name. Where that does not tell them apart either, a second one has a
+    number."""
+    labels = Counter(member.label for member, _ in members)
     named: dict[str, Form] = {}
-    for member in members:
-        label, n = member.label, 2
+    for member, name in members:
+        label = first = member.label if labels[member.label] == 1 else name
+        n = 2
         while label in named:
-            label, n = f"{member.label}#{n}", n + 1
+            label, n = f"{first}#{n}", n + 1
         named[label] = member
     return named
 
 
-def union(members: list[Form]) -> Form:
-    rest = [member for member in members if not isinstance(member, Nothing)]
-    if len(rest) == len(members):
-        return Either(members) if len(members) > 1 else members[0]
-    return Maybe(Either(rest) if len(rest) > 1 else rest[0]) if rest else Nothing()
+def union(members: list[tuple[Form, str]]) -> Form:
+    """Of forms and the whole names of what they are the forms of."""
+    rest = [(member, name) for member, name in members if not isinstance(member, Nothing)]
+    some = Either(rest) if len(rest) > 1 else rest[0][0] if rest else Nothing()
+    return some if len(rest) == len(members) or not rest else Maybe(some)
 
 
 class Later(Form):
@@ -211,16 +250,20 @@ class Loose(Form):
     by its own type."""
 
     def __init__(self, form: Form) -> None:
-        self.label, self.kinds = form.label, form.kinds
+        self.label = form.label
         self._form = form
         self.holds(form)
 
+    @property
+    def kinds(self) -> frozenset[str]:  # type: ignore[override]
+        return self._form.kinds
+
     def write(self, value: Any, w: Writing) -> Json:
-        tagged_before, depth = w.tagged, w.depth
+        mark = w.mark()
         try:
             return self._form.write(value, w)
         except Unwritable as error:
-            w.tagged, w.depth = tagged_before, depth
+            w.rewind(mark)
             try:
                 return as_it_is(tagged.write(value, w), w)
             except Unwritable:
@@ -236,3 +279,22 @@ class Loose(Form):
 
     def fits(self, kind: type) -> bool:
         return self._form.fits(kind)
+
+
+class AtLeast(Loose):
+    """A type variable with a bound: what it stands for may be more, and then its own type decides."""
+
+    def write(self, value: Any, w: Writing) -> Json:
+        mark, w.loose = w.mark(), False
+        data = self._form.write(value, w)
+        if not w.loose:
+            w.loose = mark[1]
+            return data
+        w.rewind(mark)
+        try:
+            return as_it_is(tagged.write(value, w), w)
+        except Unwritable:
+            raise Unwritable(
+                f"it is {shown(value)}, and a type variable says no more than {self.label}, as which it would come back; name "
+                "its class"
+            ) from None

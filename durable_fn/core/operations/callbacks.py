@@ -22,7 +22,7 @@ from ..promises import callback_place, expiry
 from ..scope import Op, Scope
 from ..steps import StepPlan
 from ..values import Adapter
-from .reading import check_adapter, recorded, taken
+from .reading import check_adapter, recorded, taken, taken_down
 from .step import step
 
 _LONGEST_NAME: Final = 240
@@ -129,7 +129,8 @@ def _settle(promise: Promise, body: str) -> None:
     with turn.lock:
         if promise.record.outcome is None:
             status = SUCCEEDED if body[0] == SUCCESS else FAILED
-            turn.journal.remember(turn.record(promise.op, status, value=_outcome(promise, body)))
+            event = turn.record(promise.op, status, value=_outcome(promise, body))
+            turn.journal.remember(taken_down(turn, promise.adapter, event))
 
 
 def _recorded(promise: Promise) -> Event:

@@ -31,7 +31,7 @@ from ..promises import call_place
 from ..scope import Op
 from ..turn import Turn
 from ..values import Adapter
-from .reading import check_adapter, recorded, taken_result
+from .reading import check_adapter, recorded, taken_down, taken_result
 
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
 _CONFLICT = "durable_fn.errors.ExecutionConflict"
@@ -142,7 +142,8 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
                 return event, True
             yield Park(due, key)  # it came meanwhile; others may be first to go on
     status = SUCCEEDED if outcome[0] == SUCCESS else FAILED
-    return turn.record(op, status, value=_value(turn, target, child, outcome)), False
+    event = turn.record(op, status, value=_value(turn, target, child, outcome))
+    return taken_down(turn, target.adapter, event), False
 
 
 def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str]:

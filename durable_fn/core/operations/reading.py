@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import SerializationError
 from .. import documents
+from ..events import Event
 from ..scope import Op
 from ..turn import Turn
 from ..values import Adapter, no_codec, plain
@@ -31,6 +32,13 @@ def taken(turn: Turn, adapter: Adapter, json_text: str, what: str) -> str:
         return adapter.receive(json_text, what, turn.terms).text
     except SerializationError as error:
         return documents.refused("null" if adapter.secret else json_text, str(error))
+
+
+def taken_down(turn: Turn, adapter: Adapter, event: Event) -> Event:
+    """The entry that has it."""
+    if not adapter.pure:
+        turn.drew(event)
+    return event
 
 
 def taken_result(turn: Turn, adapter: Adapter, text: str, what: str) -> str:

@@ -16,7 +16,7 @@ from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..inbox import signal_prefix
 from ..scope import Op
 from ..values import Adapter
-from .reading import check_adapter, recorded, taken
+from .reading import check_adapter, recorded, taken, taken_down
 
 _LATE = (
     "no signal {name} came in time; one that comes later stays buffered for the next wait. Wait longer with timeout=, or catch "
@@ -42,6 +42,7 @@ def wait_for_signal(op: Op, name: str, adapter: Adapter, timeout_ms: int | None)
             version, there = turn.inbox.version, turn.inbox.take(prefix)
         if there is not None:
             event = turn.record(op, SUCCEEDED, value=f"{there.key}\t{taken(turn, adapter, there.body, what)}")
+            taken_down(turn, adapter, event)
             yield Settle(event)
             break
         if due is not None and turn.time() >= due:
