@@ -194,7 +194,7 @@ class TypedAdapter:
         if not documents.holds_secrets(text):
             return _why(error), error
         try:
-            self._read(documents.masked(text))
+            self.form.read(documents.data_of(documents.masked(text)))
         except Exception as same:
             if isinstance(same, Unreadable | ValueError):
                 return _why(same), same

@@ -300,7 +300,11 @@ def test_a_role_without_rights_is_told_which(cloud: LocalCloud) -> None:
         cloud.store.get("x")
 
 
-@given(st.one_of(st.text(), st.binary().map(lambda data: f"\x02zc:{base64.b64encode(data).decode()}")))
+@given(
+    st.one_of(
+        st.text(), st.binary(min_size=150, max_size=400).map(lambda data: f"\x02zc:{base64.b64encode(data).decode()}")
+    )
+)
 def test_what_is_packed_stands_as_bytes_and_comes_back_as_it_was(value: str) -> None:
     assert told(stored(value)) == value
 

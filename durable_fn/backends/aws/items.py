@@ -6,8 +6,8 @@
     I#run#key               inbox entry: w, d (digest of what was sent), b
     V#run#gen#input#hash    an input, result or error too large for the header (which has the hash there)
 
-What was compressed or encrypted stands as bytes (B), everything else as text (S). Beside each b stands c, a checksum: what was
-cut off or changed must not be taken for what the code did.
+What was compressed or encrypted, and is not short, stands as bytes (B), everything else as text (S). Beside each b stands c, a
+checksum: what was cut off or changed must not be taken for what the code did.
 
 `run` stands in every key, so that what an earlier start of the same id left behind is never taken for this one's. The
 partition " function" (no execution id begins with a blank) holds one row per function: where its messages go.
@@ -49,13 +49,19 @@ _ZERO: Final = frozenset(
 """Left out of the item while they say nothing."""
 
 
+_SHORT: Final = 256
+"""Characters. The secret of a header and a small input, encrypted with a key of one's own, are shorter; with a data key of KMS
+they are longer."""
+
+
 def text(value: str) -> dict[str, Any]:
     return {"S": value}
 
 
 def stored(value: str) -> dict[str, Any]:
-    """What users put in. Packed in base64 it would be a third larger, and a header more than one write unit."""
-    if value.startswith(PACKED):
+    """What users put in. Packed in base64 it would be a third larger, and a header more than one write unit. What is short stays
+    text, which every tool shows."""
+    if value.startswith(PACKED) and len(value) > _SHORT:
         how, colon, content = value[1:].partition(":")
         with contextlib.suppress(binascii.Error, ValueError):
             data = base64.b64decode(content, validate=True)
