@@ -8,20 +8,20 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from .core.annotations import note_names
 from .core.durations import milliseconds
 from .core.events import component
 from .core.retry import DEFAULT_RETRY, Retry, checked_retry
 from .core.steps import is_async
 from .types import Duration, LambdaContext
+from .values.annotations import note_names
 
 if TYPE_CHECKING:
     from typing_extensions import deprecated
 
-    from .core.values import Adapter
     from .fronts.aio import AsyncDurableContext
     from .fronts.sync import DurableContext
     from .hooks import Hooks
+    from .values.adapters import Adapter
 
 else:
 
@@ -86,19 +86,19 @@ class DurableFunction(Generic[E_contra, R_co]):
         signature, once it is needed, because annotations may name what is defined later."""
         if self._envelope is not None:
             return self._envelope
-        from .core.event_classes import takes_raw_events
+        from .values.event_classes import takes_raw_events
 
         return not takes_raw_events(self.__wrapped__)
 
     @functools.cached_property
     def event_adapter(self) -> Adapter:
-        from .core.values import parameter_adapter
+        from .values.adapters import parameter_adapter
 
         return parameter_adapter(self.__wrapped__, 0)
 
     @functools.cached_property
     def result_adapter(self) -> Adapter:
-        from .core.values import result_adapter
+        from .values.adapters import result_adapter
 
         return result_adapter(self.__wrapped__)
 

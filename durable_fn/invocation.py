@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .core import causes, failures
-from .core.documents import from_outside
 from .core.foreign import foreign
 from .core.header import Ending, Header, Lease, Refusal
 from .core.inbox import in_hand
@@ -40,6 +39,7 @@ from .ports import Backend, BlobRefused, Loaded
 from .settlement import Outcome, Settlement
 from .starting import check_annotations, check_same, read_input, terms_of
 from .types import ExecutionStatus, LambdaContext
+from .values.documents import from_outside
 
 if TYPE_CHECKING:
     from .handler import DurableFunction

@@ -12,11 +12,11 @@ from .core.effects import NOT_THERE, Launch
 from .core.foreign import require_own
 from .core.header import Header, Key, Note, Refusal
 from .core.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
-from .core.values import UNTYPED_ADAPTER
 from .errors import CallTooDeep, ExecutionConflict
 from .hints import send_hint
 from .ports import Backend
 from .starting import check_same, derived_run, digest, new_header
+from .values.adapters import UNTYPED_ADAPTER
 
 CALL_DEPTH: Final = "DURABLE_FN_CALL_DEPTH"
 _DEEPEST: Final = 100

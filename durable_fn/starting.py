@@ -8,18 +8,18 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from .core.documents import from_outside
 from .core.durations import aware
 from .core.foreign import require_own
 from .core.header import Header
 from .core.ids import checked_id, new_id
 from .core.inputs import Input, arrived
 from .core.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
-from .core.tagged import without_unset
-from .core.terms import STRICT, Terms
-from .core.values import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from .ports import Backend, JournalStore
+from .values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
+from .values.documents import from_outside
+from .values.tagged import without_unset
+from .values.terms import STRICT, Terms
 
 if TYPE_CHECKING:
     from .handler import DurableFunction

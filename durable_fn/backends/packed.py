@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
 from ..core.inbox import Entry
 from ..core.journal import Segment
-from ..core.parts import class_name
 from ..core.retention import Edition
 from ..errors import JournalDamaged, PayloadTooLarge
 from ..ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
 from ..types import ExecutionStatus
+from ..values.parts import class_name
 
 if TYPE_CHECKING:
     from ..hooks import Codec

@@ -126,7 +126,7 @@ class Demo:
         )
 
     def _result_type(self) -> Any:
-        from ..core.values import return_annotation
+        from ..values.adapters import return_annotation
 
         return return_annotation(self.script.handler.__wrapped__)
 

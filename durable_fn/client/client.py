@@ -14,13 +14,13 @@ from ..core.foreign import require_own
 from ..core.header import Header
 from ..core.history import whole_history
 from ..core.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
-from ..core.values import to_plain_json
 from ..errors import ExecutionConflict
 from ..handler import DurableFunction
 from ..launching import cancel as request_cancel
 from ..ports import Backend
 from ..starting import check_fits
 from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
+from ..values.adapters import to_plain_json
 from . import endings, reruns, starts, views
 from .callbacks import Callbacks
 from .executions import Executions, writer

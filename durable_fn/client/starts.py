@@ -9,13 +9,13 @@ from ..core.events import component
 from ..core.header import Header
 from ..core.ids import checked_id, new_id
 from ..core.inputs import Input, admitted, unseen
-from ..core.values import UNTYPED, adapter
 from ..errors import ExecutionConflict, UnknownFunction
 from ..handler import DurableFunction
 from ..hints import send_hint
 from ..ports import Backend
 from ..starting import check_annotations, check_same, execution_id, new_header, terms_of
 from ..types import Duration, IfExists
+from ..values.adapters import UNTYPED, adapter
 
 
 def start(

@@ -14,10 +14,10 @@ from ..core.durations import aware, moment
 from ..core.foreign import recorded_error, require_own
 from ..core.header import Header, outlined
 from ..core.journal import Journal
-from ..core.parts import class_name
-from ..core.values import UNTYPED, adapter, plain, result_of
 from ..errors import CallError, CallTimeout, DurableError, JournalDamaged
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
+from ..values.adapters import UNTYPED, adapter, plain, result_of
+from ..values.parts import class_name
 from .executions import Executions
 
 _log = logging.getLogger("durable_fn")

@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .annotations import closure_of, plain_function
+from ..values.annotations import closure_of, plain_function
 from .steps import is_step
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from .current import StepInfo
 
 if TYPE_CHECKING:
+    from ..values.adapters import Adapter
     from .events import Event
     from .fan import Fan
     from .inputs import Input
     from .journal import Record
     from .scope import Scope
     from .turn import Turn
-    from .values import Adapter
 
 T = TypeVar("T")
 

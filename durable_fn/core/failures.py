@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from ..errors import SerializationError
 from ..types import ErrorInfo
-from . import causes, tagged
-from .parts import class_name
-from .remade import Remains, remade, remains
+from ..values import tagged
+from ..values.parts import class_name
+from ..values.remade import Remains, remade, remains
+from . import causes
 
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..batch import BatchItem, BatchResult, Completion
 from ..types import CompletionReason, ItemStatus
+from ..values.adapters import Adapter
 from .journal import Record
 from .scope import Branch
-from .values import Adapter
 
 
 class Strand:

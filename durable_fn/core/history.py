@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from ..types import ErrorInfo, EventStatus, HistoryEvent
-from . import documents, failures
+from ..values import documents
+from ..values.adapters import plain
+from . import failures
 from .durations import aware
 from .events import (
     BEGUN,
@@ -30,7 +32,6 @@ from .journal import Segment
 from .kinds import BRANCH, KINDS, SLEEP
 from .rewind import rewound
 from .turn import seed_of
-from .values import plain
 
 _STATUS: Final[dict[str, EventStatus]] = {
     BEGUN: "STARTED",

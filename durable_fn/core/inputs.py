@@ -6,9 +6,9 @@ import json
 from typing import Any, NamedTuple
 
 from ..errors import SerializationError
-from . import documents, tagged
-from .terms import STRICT, Terms
-from .values import Adapter, to_plain_json
+from ..values import documents, tagged
+from ..values.adapters import Adapter, to_plain_json
+from ..values.terms import STRICT, Terms
 
 
 class Input(NamedTuple):

@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from ..batch import Completion
 from ..types import Duration
+from ..values.adapters import UNTYPED, Adapter, adapter, result_adapter, return_annotation, usable
 from .current import apart
 from .durations import milliseconds
 from .events import component
@@ -16,7 +17,6 @@ from .fan import Fan, Strand
 from .operations.calls import Target
 from .retry import Every, Retry, RetryPolicy, checked_retry
 from .steps import StepOptions, StepPlan, callable_name, is_async, plan_of
-from .values import UNTYPED, Adapter, adapter, result_adapter, return_annotation, usable
 
 Pace: TypeAlias = RetryPolicy | Callable[[Any, int], Duration | None]
 DEFAULT_EVERY = RetryPolicy(max_attempts=None, initial_delay=5, max_delay=300, jitter="none")

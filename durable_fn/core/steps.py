@@ -10,13 +10,13 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
 from ..types import Duration, Semantics
-from .annotations import note_names
+from ..values.annotations import note_names
 from .durations import milliseconds
 from .events import component, key_component
 from .retry import Retry, checked_retry
 
 if TYPE_CHECKING:
-    from .values import Adapter
+    from ..values.adapters import Adapter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,7 +77,7 @@ class StepPlan:
 def _adapter_of(fn: Callable[..., Any], options: StepOptions) -> Adapter:
     """Of its result. To resolve an annotation takes long: it is kept on the function, for the copies that are made of it with a
     key each."""
-    from .values import adapter, result_adapter, usable
+    from ..values.adapters import adapter, result_adapter, usable
 
     if options.result_type is not None:
         return usable(adapter, options.result_type)
@@ -300,7 +300,7 @@ def _checked(
 
 
 def _check_class(cls: type[Exception]) -> None:
-    from .remade import check
+    from ..values.remade import check
 
     try:
         check(cls)

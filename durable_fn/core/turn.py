@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
+from ..values.terms import STRICT, Terms
 from .events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
 from .header import Header
 from .inbox import CANCEL, Entry, Inbox, of_generation
@@ -17,7 +18,6 @@ from .kinds import NATIVE, SLEEP
 from .retention import keep_at
 from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
-from .terms import STRICT, Terms
 from .unread import unread
 from .walks import Walks
 

@@ -11,16 +11,16 @@ from uuid import UUID
 
 from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
-from ..core.documents import unmarked
 from ..core.events import component, key_component
 from ..core.operations import draws
-from ..core.parts import class_name
 from ..core.scope import Op, Scope
 from ..core.steps import StepPlan, callable_name, plan_of
 from ..core.turn import Turn
-from ..core.values import to_plain_json
 from ..errors import CompensationError, ExecutionCancelled, NonDeterminismError, StepError
 from ..types import LambdaContext
+from ..values.adapters import to_plain_json
+from ..values.documents import unmarked
+from ..values.parts import class_name
 
 
 class ReplaySilentLogger(FieldLogger):

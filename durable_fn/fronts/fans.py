@@ -20,8 +20,8 @@ from ..core.fan import Fan, Strand
 from ..core.operations.branches import branch_cancelled, strand_ended, strand_walked
 from ..core.operations.reading import recorded
 from ..core.scope import Branch, Doom, Op, Scope
-from ..core.values import UNTYPED_ADAPTER
 from ..errors import ExecutionCancelled
+from ..values.adapters import UNTYPED_ADAPTER
 from .loop import HandlerTask
 from .native import is_foreign, native
 

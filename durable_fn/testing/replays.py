@@ -9,17 +9,18 @@ from typing import Any, Final, TypeVar
 
 from ..backends.sqlite import PollingWakeups, SQLiteStore
 from ..clocks import VirtualClock
-from ..core import documents, failures
+from ..core import failures
 from ..core.durations import moment
 from ..core.header import Header
 from ..core.journal import Segment
-from ..core.terms import Terms
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
 from ..handler import DurableFunction
 from ..invocation import Invocation
 from ..ports import Backend, Loaded
 from ..types import HistoryEvent
+from ..values import documents
+from ..values.terms import Terms
 from .lambda_context import FakeLambdaContext
 
 R = TypeVar("R")

@@ -11,13 +11,13 @@ from ..client import DurableClient
 from ..clocks import VirtualClock
 from ..core.durations import aware, milliseconds, moment
 from ..core.header import Header
-from ..core.parts import class_name
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
 from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
 from ..ports import Backend
 from ..types import Duration, ErrorInfo, ExecutionStatus, HistoryEvent
+from ..values.parts import class_name
 from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext
 from .waits import jumps_to, open_callbacks

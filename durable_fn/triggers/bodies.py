@@ -6,8 +6,8 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..core.values import parameter_annotation
 from ..errors import SerializationError
+from ..values.adapters import parameter_annotation
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ..core import failures
 from ..core.foreign import recorded_error, require_own
 from ..core.header import Header
-from ..core.values import plain
 from ..errors import DurableError
 from ..invocation import Invocation
 from ..starting import arrived_event, check_annotations, execution_id, new_header, terms_of
+from ..values.adapters import plain
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction

@@ -21,13 +21,13 @@ from urllib.parse import parse_qs
 from ..core import failures
 from ..core.header import Header
 from ..core.ids import checked_id
-from ..core.values import plain
 from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from ..http_events import BadBody, HttpEvent
 from ..lambda_time import remaining_ms
 from ..ports import Backend
 from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
+from ..values.adapters import plain
 from .bodies import of_bytes, parsed, takes_bytes
 from .direct import answer
 from .incoming import Incoming, run_later, run_now, wanted_header

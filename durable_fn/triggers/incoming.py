@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..core.inputs import Input
-    from ..core.terms import Terms
     from ..handler import DurableFunction
+    from ..values.terms import Terms
 
     Started: TypeAlias = tuple[Header, BaseException | None]
     """How the execution stands, and what its handler raised in this invocation, if it did."""
@@ -48,7 +48,7 @@ def wanted_header(function: DurableFunction[Any, Any], backend: Backend, incomin
     input = _fitting(function, incoming.readings, terms_of(backend))
     id = execution_id(function, input, incoming.own_id)
     if incoming.identity is not None:
-        from ..core import documents
+        from ..values import documents
 
         input = input._replace(sent=documents.dumps(incoming.identity))
     return new_header(

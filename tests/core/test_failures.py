@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from durable_fn.core import failures
 from durable_fn.core.failures import Failure
-from durable_fn.core.remade import class_name
 from durable_fn.errors import SerializationError
+from durable_fn.values.remade import class_name
 
 
 class Declined(Exception):

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.emulator import ministack
-from durable_fn.core.values import return_annotation
 from durable_fn.testing.lambda_runtime import EventSource
 from durable_fn.types import HistoryEvent
+from durable_fn.values.adapters import return_annotation
 from durable_fn.wiring import using
 from handlers_demo.customer_onboarding.script import answers
 from handlers_demo.order_fulfilment.systems import SYSTEMS as COMPANIES

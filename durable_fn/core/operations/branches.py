@@ -15,6 +15,7 @@ from typing import Any, Final
 from ...batch import BatchResult
 from ...errors import BatchError
 from ...types import ItemStatus
+from ...values.adapters import UNTYPED_ADAPTER, Adapter
 from .. import causes, failures
 from ..dooms import doom_of
 from ..effects import Fork, Inside, Operation, Settle, Take
@@ -22,7 +23,6 @@ from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event, ancestors
 from ..fan import Fan, Strand
 from ..kinds import BRANCH, FANS
 from ..scope import Branch, Doom, Op
-from ..values import UNTYPED_ADAPTER, Adapter
 from .reading import check_adapter, recorded
 
 

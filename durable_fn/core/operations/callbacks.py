@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ...errors import CallbackFailed, CallbackTimeout
+from ...values.adapters import Adapter
 from .. import failures, tokens
 from ..effects import Expire, Operation, Park, Settle, Take
 from ..events import BEGUN, FAILED, SUCCEEDED, Event, component, escaped, key_part
@@ -21,7 +22,6 @@ from ..kinds import WAIT
 from ..promises import callback_place, expiry
 from ..scope import Op, Scope
 from ..steps import StepPlan
-from ..values import Adapter
 from .reading import check_adapter, recorded, taken
 from .step import step
 

@@ -20,17 +20,17 @@ from ...errors import (
     PayloadTooLarge,
     UnknownFunction,
 )
+from ...values.adapters import Adapter
+from ...values.parts import class_name
 from .. import failures
 from ..effects import NOT_THERE, Decide, Launch, Operation, Park, Settle, Tell
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..ids import checked_id
 from ..inbox import SUCCESS, TIMEOUT, short
 from ..inputs import Input, admitted, unseen
-from ..parts import class_name
 from ..promises import call_place
 from ..scope import Op
 from ..turn import Turn
-from ..values import Adapter
 from .reading import check_adapter, recorded, taken_result
 
 _TIMED_OUT = "durable_fn.errors.CallTimeout"

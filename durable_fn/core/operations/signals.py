@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import SignalTimeout
+from ...values.adapters import Adapter
 from .. import failures
 from ..effects import Decide, Operation, Park, Settle
 from ..events import BEGUN, FAILED, SUCCEEDED, Event
 from ..inbox import signal_prefix
 from ..scope import Op
-from ..values import Adapter
 from .reading import check_adapter, recorded, taken
 
 _LATE = (

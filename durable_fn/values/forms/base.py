@@ -103,7 +103,7 @@ class Form:
         raise NotImplementedError
 
     def same(self, stored: Any, back: Any) -> bool:
-        """Whether they are surely the same, told at little cost. False: somebody has to look, see `core/sameness.py`."""
+        """Whether they are surely the same, told at little cost. False: somebody has to look, see `values/sameness.py`."""
         return False
 
     def fits(self, kind: type) -> bool:

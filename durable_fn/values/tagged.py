@@ -1,8 +1,8 @@
 """Values without an annotation: JSON, with tags for the types that JSON does not have.
 
 A value made of None, bool, int, float, str, list and dict with str keys is plain JSON. Of anything else each part that JSON does
-not have is a tag, `{"$":"datetime","v":"..."}`, in a marked document (`core/documents.py`). A dict of the user's that looks like
-a tag is written as pairs. Subclasses of what is known here come back as their base. Nothing is ever imported or called by a
+not have is a tag, `{"$":"datetime","v":"..."}`, in a marked document (`values/documents.py`). A dict of the user's that looks
+like a tag is written as pairs. Subclasses of what is known here come back as their base. Nothing is ever imported or called by a
 stored name.
 """
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import SerializationError
+from .adapters import UNTYPED, Kept, UntypedAdapter
 from .annotations import parameter_annotation, plain_function
 from .terms import STRICT, Terms
-from .values import UNTYPED, Kept, UntypedAdapter
 
 _POWERTOOLS: Final = "aws_lambda_powertools.utilities.data_classes"
 _TYPED_DICTS: Final = "aws_lambda_typing"

@@ -2,7 +2,7 @@
 of its bases; without `__init__`, whose parameters nobody knows.
 
 Kept are `args`, what is in `__dict__` and in slots, and what a built-in class keeps of its own (`OSError.filename`); each by
-itself, so that one that cannot be stored takes no other with it. Classes that hide what they have: `core/hidden.py`.
+itself, so that one that cannot be stored takes no other with it. Classes that hide what they have: `values/hidden.py`.
 """
 
 from __future__ import annotations
