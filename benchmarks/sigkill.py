@@ -28,8 +28,8 @@ from typing import Any
 from durable_fn.cli.workers import WorkerProcess
 from durable_fn.client import DurableClient
 from durable_fn.clocks import ScaledClock
-from durable_fn.core.events import SUCCEEDED, is_fence, parse_body
-from durable_fn.core.header import Header
+from durable_fn.log.events import SUCCEEDED, is_fence, parse_body
+from durable_fn.log.header import Header
 from durable_fn.ports import Backend
 from durable_fn.wiring import BACKEND_VARIABLE, sqlite
 from handlers_demo.order_fulfilment.handler import handler

@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-from .core.durations import milliseconds
-from .core.events import component
 from .core.retry import DEFAULT_RETRY, Retry, checked_retry
 from .core.steps import is_async
+from .log.durations import milliseconds
+from .log.events import component
 from .types import Duration, LambdaContext
 from .values.annotations import note_names
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from .core.header import Header, Note
-from .core.hint import Hint
+from .log.header import Header, Note
+from .log.wake import Hint
 from .ports import Backend
 
 _log = logging.getLogger("durable_fn")

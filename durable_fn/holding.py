@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from .core import failures
-from .core.header import Header, Refusal, held
-from .core.retention import Edition, keep_at, next_horizon
 from .hints import wake
+from .log import failures
+from .log.header import Header, Refusal, held
+from .log.retention import Edition, keep_at, next_horizon
 from .ports import Backend
 
 _log = logging.getLogger("durable_fn")

@@ -12,15 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .core import causes, failures
-from .core.foreign import foreign
-from .core.header import Ending, Header, Lease, Refusal
-from .core.inbox import in_hand
-from .core.inputs import admitted
-from .core.journal import Journal, Segment
-from .core.pauses import OUTAGE_MS, pause_ms
-from .core.retention import OF_FUNCTION
-from .core.rewind import failed_operations, rewinding
 from .core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
 from .errors import (
     ExecutionCancelled,
@@ -35,6 +26,16 @@ from .fronts.session import Outage, Session, unstored
 from .hints import send_hint
 from .holding import hold, prolonged
 from .lambda_time import remaining_ms
+from .log import failures
+from .log import origins as causes
+from .log.foreign import foreign
+from .log.header import Ending, Header, Lease, Refusal
+from .log.inbox import in_hand
+from .log.inputs import admitted
+from .log.journal import Journal, Segment
+from .log.pauses import OUTAGE_MS, pause_ms
+from .log.redrive import failed_operations, rewinding
+from .log.retention import OF_FUNCTION
 from .ports import Backend, BlobRefused, Loaded
 from .settlement import Outcome, Settlement
 from .starting import check_annotations, check_same, read_input, terms_of

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from .core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from .core.hint import Hint
-from .core.inbox import Entry
-from .core.journal import Segment
-from .core.retention import Edition, unfolded
+from .log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from .log.inbox import Entry
+from .log.journal import Segment
+from .log.retention import Edition, unfolded
+from .log.wake import Hint
 from .types import ExecutionStatus
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .core.events import SUCCEEDED, beginning
-from .core.header import Ending, Header, Note, Parking, Refusal, Renewal
-from .core.journal import Segment
-from .core.kinds import SIGNAL
-from .core.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
 from .hints import send_told, wake
 from .holding import hold
+from .log.events import SUCCEEDED, beginning
+from .log.header import Ending, Header, Note, Parking, Refusal, Renewal
+from .log.journal import Segment
+from .log.kinds import SIGNAL
+from .log.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
 
 if TYPE_CHECKING:
     from .core.turn import Renewed

@@ -8,13 +8,13 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from .core.durations import aware
-from .core.foreign import require_own
-from .core.header import Header
-from .core.ids import checked_id, new_id
-from .core.inputs import Input, arrived
-from .core.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
 from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
+from .log.durations import aware
+from .log.foreign import require_own
+from .log.header import Header
+from .log.ids import checked_id, new_id
+from .log.inputs import Input, arrived
+from .log.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
 from .ports import Backend, JournalStore
 from .values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
 from .values.documents import from_outside

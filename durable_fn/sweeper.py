@@ -12,10 +12,10 @@ import random
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from .core.header import LIVE, Header
-from .core.hint import Hint
-from .core.pauses import SWEEP_MS, pause_ms
 from .lambda_time import remaining_ms
+from .log.header import LIVE, Header
+from .log.pauses import SWEEP_MS, pause_ms
+from .log.wake import Hint
 from .ports import Backend, Due
 
 _log = logging.getLogger("durable_fn")

@@ -6,7 +6,7 @@ from typing import Any
 
 from durable_fn.backends.packed import PackedStore
 from durable_fn.backends.sqlite import SQLiteStore
-from durable_fn.core.formats import JOURNAL
+from durable_fn.log.formats import JOURNAL
 from durable_fn.ports import Backend
 
 OLDER, NEWER = None, JOURNAL + 1

@@ -7,10 +7,10 @@ from typing import Any
 
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.clocks import VirtualClock
-from durable_fn.core.header import Header
-from durable_fn.core.hint import Hint
 from durable_fn.handler import DurableFunction
 from durable_fn.invocation import Invocation
+from durable_fn.log.header import Header
+from durable_fn.log.wake import Hint
 from durable_fn.ports import Backend
 from durable_fn.testing.lambda_context import FakeLambdaContext
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from durable_fn import DurableClient, DurableContext, RetryPolicy, durable, step
 from durable_fn.cli.app import app
 from durable_fn.cli.screens import STATUS_STYLE, visible
-from durable_fn.core.hint import Hint
+from durable_fn.log.wake import Hint
 from durable_fn.ports import Backend
 from durable_fn.wiring import sqlite, using
 

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ..core.inbox import Entry
-from ..core.journal import Segment
-from ..core.retention import Edition
 from ..errors import JournalDamaged, PayloadTooLarge
+from ..log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ..log.inbox import Entry
+from ..log.journal import Segment
+from ..log.retention import Edition
 from ..ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
 from ..types import ExecutionStatus
 from ..values.parts import class_name

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..client import DurableClient
 from ..clocks import ScaledClock
-from ..core.history import history
-from ..core.journal import Segment
+from ..log.history import history
+from ..log.journal import Segment
 from ..types import HistoryEvent
 from ..wiring import BACKEND_VARIABLE, sqlite, using
 from .demos import script as scripts

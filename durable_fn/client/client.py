@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from ..core import failures
-from ..core.durations import milliseconds
-from ..core.events import component
-from ..core.foreign import require_own
-from ..core.header import Header
-from ..core.history import whole_history
-from ..core.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
 from ..errors import ExecutionConflict
 from ..handler import DurableFunction
 from ..launching import cancel as request_cancel
+from ..log import failures
+from ..log.durations import milliseconds
+from ..log.events import component
+from ..log.foreign import require_own
+from ..log.header import Header
+from ..log.history import whole_history
+from ..log.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
 from ..ports import Backend
 from ..starting import check_fits
 from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists

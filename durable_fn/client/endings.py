@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..core import failures
-from ..core.events import fence
-from ..core.header import Ending, Header, Refusal
-from ..core.journal import Segment
 from ..errors import ExecutionConflict
 from ..hints import send_told
 from ..launching import note_of
+from ..log import failures
+from ..log.events import fence
+from ..log.header import Ending, Header, Refusal
+from ..log.journal import Segment
 from .executions import TRIES, Executions, writer
 
 

@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..core.durations import aware
-from ..core.foreign import require_own
-from ..core.header import Header, Refusal
-from ..core.ids import checked_id
-from ..core.inbox import Entry
-from ..core.retention import DAY_MS
 from ..errors import ExecutionConflict, ExecutionNotFound
 from ..hints import send_hint
+from ..log.durations import aware
+from ..log.foreign import require_own
+from ..log.header import Header, Refusal
+from ..log.ids import checked_id
+from ..log.inbox import Entry
+from ..log.retention import DAY_MS
 from ..ports import Backend, Loaded
 
 TRIES = 20

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from ..core.forks import Copy, copied, limit_of
-from ..core.header import Header, Refusal
-from ..core.ids import checked_id
-from ..core.ids import new_id as fresh_id
-from ..core.inbox import REDRIVE, entry, numbered
-from ..core.inputs import Input
-from ..core.journal import Segment
-from ..core.retention import OF_FUNCTION
-from ..core.rewind import rewinding
 from ..core.turn import seed_of
 from ..errors import ExecutionConflict
 from ..hints import send_hint
+from ..log.fork import Copy, copied, limit_of
+from ..log.header import Header, Refusal
+from ..log.ids import checked_id
+from ..log.ids import new_id as fresh_id
+from ..log.inbox import REDRIVE, entry, numbered
+from ..log.inputs import Input
+from ..log.journal import Segment
+from ..log.redrive import rewinding
+from ..log.retention import OF_FUNCTION
 from ..ports import Loaded
 from ..starting import new_header
 from .executions import TRIES, Executions, writer

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.durations import milliseconds
-from ..core.events import component
-from ..core.header import Header
-from ..core.ids import checked_id, new_id
-from ..core.inputs import Input, admitted, unseen
 from ..errors import ExecutionConflict, UnknownFunction
 from ..handler import DurableFunction
 from ..hints import send_hint
+from ..log.durations import milliseconds
+from ..log.events import component
+from ..log.header import Header
+from ..log.ids import checked_id, new_id
+from ..log.inputs import Input, admitted, unseen
 from ..ports import Backend
 from ..starting import check_annotations, check_same, execution_id, new_header, terms_of
 from ..types import Duration, IfExists

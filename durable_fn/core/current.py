@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .durations import aware
+from ..log.durations import aware
 
 if TYPE_CHECKING:
     from .scope import Scope

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from ..errors import ExecutionCancelled, ExecutionTimedOut
+from ..log.events import RAISED
+from ..log.journal import Record
 from .effects import Call, Decide, Effect, Expire, Launch, Operation, Park, Room, Settle
-from .events import RAISED
-from .journal import Record
 from .scope import Doom, Op
 
 _INTERRUPTED = (Call, Room, Park, Launch, Expire)

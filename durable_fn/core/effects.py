@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from .current import StepInfo
 
 if TYPE_CHECKING:
+    from ..log.events import Event
+    from ..log.inputs import Input
+    from ..log.journal import Record
     from ..values.adapters import Adapter
-    from .events import Event
     from .fan import Fan
-    from .inputs import Input
-    from .journal import Record
     from .scope import Scope
     from .turn import Turn
 

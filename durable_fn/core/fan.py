@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..batch import BatchItem, BatchResult, Completion
+from ..log.journal import Record
 from ..types import CompletionReason, ItemStatus
 from ..values.adapters import Adapter
-from .journal import Record
 from .scope import Branch
 
 

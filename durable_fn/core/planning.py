@@ -8,11 +8,11 @@ from typing import Any, Final, TypeAlias
 from weakref import WeakSet
 
 from ..batch import Completion
+from ..log.durations import milliseconds
+from ..log.events import component
 from ..types import Duration
 from ..values.adapters import UNTYPED, Adapter, adapter, result_adapter, return_annotation, usable
 from .current import apart
-from .durations import milliseconds
-from .events import component
 from .fan import Fan, Strand
 from .operations.calls import Target
 from .retry import Every, Retry, RetryPolicy, checked_retry

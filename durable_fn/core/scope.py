@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..errors import NonDeterminismError
-from .events import NO_PLACE, has_key, operation_name
-from .journal import Record
-from .trails import trail
+from ..log.events import NO_PLACE, has_key, operation_name
+from ..log.journal import Record
+from ..log.trails import trail
 
 if TYPE_CHECKING:
     from .turn import Turn

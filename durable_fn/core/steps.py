@@ -9,10 +9,10 @@ import types
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, overload
 
+from ..log.durations import milliseconds
+from ..log.events import component, key_component
 from ..types import Duration, Semantics
 from ..values.annotations import note_names
-from .durations import milliseconds
-from .events import component, key_component
 from .retry import Retry, checked_retry
 
 if TYPE_CHECKING:

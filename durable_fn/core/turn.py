@@ -9,16 +9,16 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
+from ..log.events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
+from ..log.header import Header
+from ..log.inbox import CANCEL, Entry, Inbox, of_generation
+from ..log.journal import Journal, Record, signal_key
+from ..log.kinds import NATIVE, SLEEP
+from ..log.retention import keep_at
+from ..log.unread import unread
 from ..values.terms import STRICT, Terms
-from .events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
-from .header import Header
-from .inbox import CANCEL, Entry, Inbox, of_generation
-from .journal import Journal, Record, signal_key
-from .kinds import NATIVE, SLEEP
-from .retention import keep_at
 from .retry import DEFAULT_RETRY, Retry
 from .scope import Branch, Doom, Op, Scope
-from .unread import unread
 from .walks import Walks
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .journal import Journal
+    from ..log.journal import Journal
     from .scope import Scope
 
 _MOST: Final = 1000

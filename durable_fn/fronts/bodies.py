@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.current import running_step
 from ..core.effects import Call, Effect, Expire, Launch, Room, Tell
-from ..core.events import is_keyed
-from ..core.failures import own_cancellation
 from ..errors import StepTimeout
+from ..log.events import is_keyed
+from ..log.failures import own_cancellation
 from .native import is_foreign
 from .session import MOST_HELPERS
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..core.effects import Decide
-from ..core.events import Event
+from ..log.events import Event
 from .loop import DurableLoop
 from .session import Session
 

@@ -11,12 +11,12 @@ from uuid import UUID
 
 from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
-from ..core.events import component, key_component
 from ..core.operations import draws
 from ..core.scope import Op, Scope
 from ..core.steps import StepPlan, callable_name, plan_of
 from ..core.turn import Turn
 from ..errors import CompensationError, ExecutionCancelled, NonDeterminismError, StepError
+from ..log.events import component, key_component
 from ..types import LambdaContext
 from ..values.adapters import to_plain_json
 from ..values.documents import unmarked

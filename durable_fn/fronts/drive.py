@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from ..core.causes import blame
 from ..core.current import current_scope, running_step
 from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
 from ..core.effects import (
@@ -26,13 +25,14 @@ from ..core.effects import (
     Settle,
     Tell,
 )
-from ..core.events import Event
-from ..core.failures import is_native_cancellation, is_stop, own_cancellation
-from ..core.kinds import SIGNAL
 from ..core.scope import Op
 from ..core.steps import callable_name
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
+from ..log.events import Event
+from ..log.failures import is_native_cancellation, is_stop, own_cancellation
+from ..log.kinds import SIGNAL
+from ..log.origins import blame
 from .session import RECORDED_END, Session
 
 T = TypeVar("T")

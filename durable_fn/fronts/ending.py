@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.dooms import error_of
 from ..core.effects import Decide
-from ..core.events import END_ID, SUCCEEDED, Event
-from ..core.kinds import END
 from ..core.scope import Doom
+from ..log.events import END_ID, SUCCEEDED, Event
+from ..log.kinds import END
 from .native import native
 
 if TYPE_CHECKING:

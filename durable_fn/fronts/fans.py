@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.current import current_scope
 from ..core.dooms import error_of
-from ..core.events import CANCELLED, FAILED, SUCCEEDED, Event
-from ..core.failures import own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.operations.branches import branch_cancelled, strand_ended, strand_walked
 from ..core.operations.reading import recorded
 from ..core.scope import Branch, Doom, Op, Scope
 from ..errors import ExecutionCancelled
+from ..log.events import CANCELLED, FAILED, SUCCEEDED, Event
+from ..log.failures import own_cancellation
 from ..values.adapters import UNTYPED_ADAPTER
 from .loop import HandlerTask
 from .native import is_foreign, native

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Final
 
 from ..core.current import StepInfo
-from ..core.durations import aware
-from ..core.events import NO_OPERATIONS, Event, parse
-from ..core.header import Header
-from ..core.history import shown
-from ..core.journal import Segment
-from ..core.kinds import STEP
 from ..core.turn import Turn
 from ..hooks import AttemptInfo, Caller, Hooks, InvocationInfo, tell, wrapped
+from ..log.durations import aware
+from ..log.events import NO_OPERATIONS, Event, parse
+from ..log.header import Header
+from ..log.history import shown
+from ..log.journal import Segment
+from ..log.kinds import STEP
 from .context import is_replaying
 
 _ENDED_HERE: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"})

@@ -12,7 +12,6 @@ import contextvars
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.causes import blame
 from ..core.current import current_scope
 from ..core.dooms import doom_text, error_of
 from ..core.effects import (
@@ -31,11 +30,12 @@ from ..core.effects import (
     Take,
     Tell,
 )
-from ..core.events import CANCELLED, SUCCEEDED, Event
-from ..core.journal import Record
-from ..core.kinds import CALL, CODE, FANS, WALKED
 from ..core.scope import Op
 from ..errors import ExecutionTimedOut
+from ..log.events import CANCELLED, SUCCEEDED, Event
+from ..log.journal import Record
+from ..log.kinds import CALL, CODE, FANS, WALKED
+from ..log.origins import blame
 from .loop import inline
 from .native import InContext, result_of
 

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from ..core.causes import blame
 from ..core.current import current_scope
 from ..core.effects import Decide
-from ..core.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
-from ..core.kinds import CONSEQUENCES, STUCK, TIMER
 from ..core.scope import Branch, Scope
 from ..core.turn import Suspension
 from ..errors import NonDeterminismError
+from ..log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
+from ..log.kinds import CONSEQUENCES, STUCK, TIMER
+from ..log.origins import blame
 from .agenda import Agenda, Timer
 from .bodies import Bodies
 from .commits import Commits

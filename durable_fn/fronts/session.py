@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..core import failures
 from ..core.effects import Decide, Launch
-from ..core.events import BEGUN, FAILED, SUCCEEDED, Event, body, fence, handover
-from ..core.header import Header, Refusal
-from ..core.inbox import NO_HEARTBEAT, entry
-from ..core.journal import Segment
-from ..core.kinds import STEP
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError, JournalDamaged, SerializationError
+from ..log import failures
+from ..log.events import BEGUN, FAILED, SUCCEEDED, Event, body, fence, handover
+from ..log.header import Header, Refusal
+from ..log.inbox import NO_HEARTBEAT, entry
+from ..log.journal import Segment
+from ..log.kinds import STEP
 from ..ports import Backend, BlobRefused
 
 if TYPE_CHECKING:

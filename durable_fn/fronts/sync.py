@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, 
 
 from ..core import lazily as ops
 from ..core.current import current_scope
-from ..core.durations import milliseconds, moment
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
 from ..core.retry import Retry, RetryPolicy
 from ..core.steps import StepPlan, callable_name, check_keywords, is_async, plan_of
+from ..log.durations import milliseconds, moment
 from ..types import Duration, LambdaContext
 from .context import BaseContext, BaseSaga, named
 from .drive import drive

@@ -15,12 +15,12 @@ from typing import Any
 
 from ..core.current import current_scope
 from ..core.dooms import error_of
-from ..core.failures import is_native_cancellation, own_cancellation
 from ..core.fan import Fan, Strand
 from ..core.operations.branches import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Doom, Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled
+from ..log.failures import is_native_cancellation, own_cancellation
 from .drive import Parked, plain, ready, wait_for
 from .session import Session
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from ..clocks import ScaledClock, SystemClock
-from ..core.header import Header
 from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
+from ..log.header import Header
 from ..ports import Backend
 from ..testing.lambda_context import FakeLambdaContext
 from ..wiring import BACKEND_VARIABLE, sqlite_from_url, using

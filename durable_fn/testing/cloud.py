@@ -26,9 +26,9 @@ from ..backends.aws.blobs import S3Blobs
 from ..backends.packed import PackedStore
 from ..client import DurableClient
 from ..clocks import VirtualClock
-from ..core.durations import aware, milliseconds, moment
-from ..core.header import Header
 from ..handler import DurableFunction
+from ..log.durations import aware, milliseconds, moment
+from ..log.header import Header
 from ..ports import Backend
 from ..types import Duration
 from ..wiring import extensions, using

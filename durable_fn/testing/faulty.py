@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ..core.hint import Hint
+from ..log.wake import Hint
 from ..ports import Backend, JournalStore, Wakeups
 
 

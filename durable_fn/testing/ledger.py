@@ -7,11 +7,11 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from ..core import failures
-from ..core.events import BEGUN, FAILED, RETRY, REWIND_ID, SUCCEEDED, Event, is_fence, parse_body
-from ..core.header import Header
-from ..core.journal import Segment
 from ..hooks import AttemptInfo, Hooks
+from ..log import failures
+from ..log.events import BEGUN, FAILED, RETRY, REWIND_ID, SUCCEEDED, Event, is_fence, parse_body
+from ..log.header import Header
+from ..log.journal import Segment
 
 _INTERRUPTED = "durable_fn.errors.StepInterrupted"
 

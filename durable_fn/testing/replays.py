@@ -9,14 +9,14 @@ from typing import Any, Final, TypeVar
 
 from ..backends.sqlite import PollingWakeups, SQLiteStore
 from ..clocks import VirtualClock
-from ..core import failures
-from ..core.durations import moment
-from ..core.header import Header
-from ..core.journal import Segment
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
 from ..handler import DurableFunction
 from ..invocation import Invocation
+from ..log import failures
+from ..log.durations import moment
+from ..log.header import Header
+from ..log.journal import Segment
 from ..ports import Backend, Loaded
 from ..types import HistoryEvent
 from ..values import documents

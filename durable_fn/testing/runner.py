@@ -9,12 +9,12 @@ from ..backends.packed import PackedStore
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..clocks import VirtualClock
-from ..core.durations import aware, milliseconds, moment
-from ..core.header import Header
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
 from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
+from ..log.durations import aware, milliseconds, moment
+from ..log.header import Header
 from ..ports import Backend
 from ..types import Duration, ErrorInfo, ExecutionStatus, HistoryEvent
 from ..values.parts import class_name

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core import failures
-from ..core.foreign import recorded_error, require_own
-from ..core.header import Header
 from ..errors import DurableError
 from ..invocation import Invocation
+from ..log import failures
+from ..log.foreign import recorded_error, require_own
+from ..log.header import Header
 from ..starting import arrived_event, check_annotations, execution_id, new_header, terms_of
 from ..values.adapters import plain
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.header import Header
-from ..core.ids import checked_id
 from ..errors import ExecutionConflict, SerializationError
 from ..invocation import Invocation
+from ..log.header import Header
+from ..log.ids import checked_id
 from ..ports import Backend
 from ..starting import arrived_event, check_same, execution_id, new_header, terms_of
 from ..types import LambdaContext
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from ..core.inputs import Input
     from ..handler import DurableFunction
+    from ..log.inputs import Input
     from ..values.terms import Terms
 
     Started: TypeAlias = tuple[Header, BaseException | None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..core.ids import new_id
+from ..log.ids import new_id
 from ..ports import Clock
 
 _MINUTE_MS = 60_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.header import Header
 from ..invocation import Invocation
+from ..log.header import Header
 from ..ports import Backend
 from ..types import LambdaContext
 

@@ -23,7 +23,7 @@ def special(cls: type) -> Special | None:
 
 
 def _keep_group(error: Any) -> Any:
-    from ..core import failures
+    from ..log import failures
 
     inner = [failures.encode(failures.capture(e, classes=(Exception,))) for e in error.exceptions]
     return {"message": error.message, "exceptions": inner}

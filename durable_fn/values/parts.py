@@ -19,7 +19,7 @@ def part(value: Any, room: int, depth: int) -> Any:
         return written(value, room)
     if depth == _DEEPEST:
         return None
-    from ..core import failures
+    from ..log import failures
 
     text = failures.encode(failures.capture(value, classes=(Exception,), depth=depth + 1))
     return {TAG: _ERROR, "v": text} if len(text) <= room else None
@@ -32,8 +32,8 @@ def part_again(data: Any) -> Any:
 
 
 def error_again(text: str) -> Exception:
-    from ..core import failures
     from ..errors import StepError
+    from ..log import failures
 
     failure = failures.decode(text)
     error = failures.rebuild(failure, (Exception,))

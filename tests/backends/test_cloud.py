@@ -13,8 +13,8 @@ import pytest
 
 from durable_fn import DurableContext, RetryPolicy, current_step, durable, step, sweeper
 from durable_fn.backends.aws.items import Item
-from durable_fn.core.hint import Hint, is_wake_message, parse_hint
 from durable_fn.errors import SerializationError
+from durable_fn.log.wake import Hint, is_wake_message, parse_hint
 from durable_fn.testing.cloud import REGION, LocalCloud, _client
 from durable_fn.testing.lambda_context import FakeLambdaContext
 

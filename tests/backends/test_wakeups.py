@@ -17,8 +17,8 @@ from durable_fn import DurableContext, durable
 from durable_fn.backends.aws import connect
 from durable_fn.backends.aws.queues import check_queue_url, queue_arn, told_queues
 from durable_fn.backends.aws.wakeups import SqsWakeups, schedule_name
-from durable_fn.core.hint import Hint
 from durable_fn.errors import UnknownFunction
+from durable_fn.log.wake import Hint
 from durable_fn.testing.cloud import REGION, LocalCloud, _client
 
 URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/nap"

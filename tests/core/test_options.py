@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_fn import Completion, RetryPolicy, durable, step
-from durable_fn.core.durations import aware, milliseconds, moment
-from durable_fn.core.events import (
+from durable_fn.core.fan import Fan
+from durable_fn.core.steps import plan_of
+from durable_fn.log.durations import aware, milliseconds, moment
+from durable_fn.log.events import (
     Event,
     body,
     component,
@@ -23,11 +25,9 @@ from durable_fn.core.events import (
     parse,
     parse_body,
 )
-from durable_fn.core.fan import Fan
-from durable_fn.core.hint import Hint, parse_hint
-from durable_fn.core.ids import checked_id, new_id
-from durable_fn.core.journal import Journal, Segment
-from durable_fn.core.steps import plan_of
+from durable_fn.log.ids import checked_id, new_id
+from durable_fn.log.journal import Journal, Segment
+from durable_fn.log.wake import Hint, parse_hint
 
 # -- RetryPolicy ---------------------------------------------------------------------------------------------------
 

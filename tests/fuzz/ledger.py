@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_fn.core.current import StepInfo
-from durable_fn.core.events import (
+from durable_fn.log.events import (
     BEGUN,
     FAILED,
     RETURNED,
@@ -19,10 +19,10 @@ from durable_fn.core.events import (
     operation_name,
     parse_body,
 )  # fmt: skip
-from durable_fn.core.header import Header
-from durable_fn.core.history import _last_sleeps
-from durable_fn.core.inbox import Entry, signal_prefix
-from durable_fn.core.journal import Segment
+from durable_fn.log.header import Header
+from durable_fn.log.history import _last_sleeps
+from durable_fn.log.inbox import Entry, signal_prefix
+from durable_fn.log.journal import Segment
 
 SIGNAL = "signal/"
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from durable_fn import DurableClient
-from durable_fn.core.events import is_fence
-from durable_fn.core.header import Header
-from durable_fn.core.hint import Hint
+from durable_fn.log.events import is_fence
+from durable_fn.log.header import Header
+from durable_fn.log.wake import Hint
 from durable_fn.testing.lambda_runtime import Environment, LambdaFunction
 from durable_fn.wiring import sqlite
 

@@ -36,7 +36,7 @@ TESTS: Final = [
     ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
-HEADER = "core/header.py"
+HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
 INVOCATION, SETTLEMENT, SESSION, STEP = "invocation.py", "settlement.py", "fronts/session.py", "core/operations/step.py"
@@ -104,8 +104,8 @@ MUTATIONS: Final = [
     Mutation("patched does not look at native tasks behind it", "core/scope.py",
              "            return not journal.has_uncalled()\n", "            return not journal.has_from(self.path, self.operations)\n"),
     Mutation("a key that comes or goes runs a body twice", "fronts/mismatches.py", "        self._check_twins()\n", ""),
-    Mutation("a stuck handler stays stuck", "core/cuts.py", "event.id in (END_ID, STUCK_ID)", "event.id == END_ID"),
-    Mutation("tasks keep what a cancellation made them do", "core/cuts.py", "unwound = _unwound(log, cuts) | _ended(log, cuts)", "unwound = _unwound(log, cuts)"),
+    Mutation("a stuck handler stays stuck", "log/consequences.py", "event.id in (END_ID, STUCK_ID)", "event.id == END_ID"),
+    Mutation("tasks keep what a cancellation made them do", "log/consequences.py", "unwound = _unwound(log, cuts) | _ended(log, cuts)", "unwound = _unwound(log, cuts)"),
     Mutation("wait_for takes a task's number", "fronts/loop.py", "return frame.f_locals.get(\"fut\") is coro", "return False and coro"),
     Mutation("a branch is walked again and again for what is known inside", "fronts/threads.py",
              "ends = strand.branch.doomed and not parked.told", "ends = strand.branch.doomed"),
@@ -237,8 +237,8 @@ MUTATIONS: Final = [
              "keep_at(min([self.log_horizon, *(e.horizon for e in self.inbox.entries.values() if e.horizon)]))", "keep_at(self.log_horizon)"),
     Mutation("a copy has a counted name", SETTLEMENT, "edition = Edition(secrets.token_hex(4), ", 'edition = Edition("copy", '),
     Mutation("a copy does not stand for the log", "backends/aws/reading.py", "if segment.seq >= header.copied]", "if True]"),
-    Mutation("what the log names does not count", "core/inbox.py", "    return len(entries) + sum(key not in entries for key in used)", "    return len(entries)"),
-    Mutation("an older generation's entries are read", "core/inbox.py", "return kind not in _OF_A_GENERATION or rest", "return True or rest"),
+    Mutation("what the log names does not count", "log/inbox.py", "    return len(entries) + sum(key not in entries for key in used)", "    return len(entries)"),
+    Mutation("an older generation's entries are read", "log/inbox.py", "return kind not in _OF_A_GENERATION or rest", "return True or rest"),
     Mutation("a generation over a death forgets what it consumed", DYNAMO,
              "self.table.transact(transition.part, begin, *consumed)", "self.table.transact(transition.part, begin)"),
     Mutation("a stale owner deletes what others have not read", DYNAMO,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
-from durable_fn.core.header import Header, Refusal
+from durable_fn.log.header import Header, Refusal
 from durable_fn.testing.cloud import LocalCloud
 from tests.interposed import Bench
 

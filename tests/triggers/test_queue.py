@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
-from durable_fn.core.hint import Hint
+from durable_fn.log.wake import Hint
 from durable_fn.testing.cloud import LocalCloud, _client
 from tests.triggers.samples import SEEN, Order, echo, executions, orders, see, several
 from tests.worlds import World

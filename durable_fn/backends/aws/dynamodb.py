@@ -12,11 +12,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry
-from ...core.journal import Segment
-from ...core.retention import Edition, removal
 from ...errors import ExecutionNotFound, JournalDamaged
+from ...log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry
+from ...log.journal import Segment
+from ...log.retention import Edition, removal
 from ...ports import Due, Loaded
 from ...types import ExecutionStatus
 from . import transitions

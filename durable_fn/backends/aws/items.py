@@ -18,12 +18,12 @@ import hashlib
 import zlib
 from typing import Any, Final, TypeAlias, cast
 
-from ...core.formats import UNNUMBERED
-from ...core.header import Header, Key
-from ...core.inbox import Entry
-from ...core.journal import Segment
-from ...core.retention import Edition
 from ...errors import JournalDamaged, SerializationError
+from ...log.formats import UNNUMBERED
+from ...log.header import Header, Key
+from ...log.inbox import Entry
+from ...log.journal import Segment
+from ...log.retention import Edition
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 

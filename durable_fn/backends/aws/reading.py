@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...core.header import Header, Key
-from ...core.inbox import Entry, belongs
-from ...core.journal import Segment
 from ...errors import SerializationError
+from ...log.header import Header, Key
+from ...log.inbox import Entry, belongs
+from ...log.journal import Segment
 from ...ports import Loaded
 from .items import (
     HEADER,

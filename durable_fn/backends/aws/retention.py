@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-from ...core.header import Header, Key
-from ...core.inbox import Entry
-from ...core.retention import Edition
+from ...log.header import Header, Key
+from ...log.inbox import Entry
+from ...log.retention import Edition
 from .expressions import Change, Condition, expressed
 from .items import (
     HEADER,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ...core.hint import Hint
+from ...log.wake import Hint
 from .dynamodb import DynamoStore
 from .queues import Queues, queue_arn
 from .requests import code_of, explained, is_no_queue, request

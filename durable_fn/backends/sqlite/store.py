@@ -11,11 +11,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from ...core import header as transitions
-from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
-from ...core.journal import Segment
-from ...core.retention import Edition
+from ...log import header as transitions
+from ...log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
+from ...log.journal import Segment
+from ...log.retention import Edition
 from ...ports import Due, Loaded, blob_prefix
 from ...types import ExecutionStatus
 from . import rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.hint import Hint
 from ...errors import UnknownFunction
+from ...log.wake import Hint
 from .store import SQLiteStore
 
 

@@ -14,14 +14,15 @@ from typing import Any, Final
 
 from ...batch import BatchResult
 from ...errors import BatchError
+from ...log import failures
+from ...log import origins as causes
+from ...log.events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event, ancestors
+from ...log.kinds import BRANCH, FANS
 from ...types import ItemStatus
 from ...values.adapters import UNTYPED_ADAPTER, Adapter
-from .. import causes, failures
 from ..dooms import doom_of
 from ..effects import Fork, Inside, Operation, Settle, Take
-from ..events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event, ancestors
 from ..fan import Fan, Strand
-from ..kinds import BRANCH, FANS
 from ..scope import Branch, Doom, Op
 from .reading import check_adapter, recorded
 

@@ -20,15 +20,15 @@ from ...errors import (
     PayloadTooLarge,
     UnknownFunction,
 )
+from ...log import failures
+from ...log.events import BEGUN, FAILED, SUCCEEDED, Event
+from ...log.ids import checked_id
+from ...log.inbox import SUCCESS, TIMEOUT, short
+from ...log.inputs import Input, admitted, unseen
+from ...log.outcomes import call_place
 from ...values.adapters import Adapter
 from ...values.parts import class_name
-from .. import failures
 from ..effects import NOT_THERE, Decide, Launch, Operation, Park, Settle, Tell
-from ..events import BEGUN, FAILED, SUCCEEDED, Event
-from ..ids import checked_id
-from ..inbox import SUCCESS, TIMEOUT, short
-from ..inputs import Input, admitted, unseen
-from ..promises import call_place
 from ..scope import Op
 from ..turn import Turn
 from .reading import check_adapter, recorded, taken_result

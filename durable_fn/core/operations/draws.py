@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from ..durations import aware
+from ...log.durations import aware
 from ..scope import Scope
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ...errors import ExecutionTimedOut, PayloadTooLarge, SerializationError, StepError, StepInterrupted, StepTimeout
-from .. import failures
+from ...log import failures
+from ...log.events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..current import StepInfo
 from ..effects import COMMIT, Call, Operation, Room, Settle, until
-from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..retry import Retry, next_delay
 from ..scope import Op
 from ..steps import StepPlan

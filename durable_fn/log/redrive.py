@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from . import causes, failures
-from .causes import Cause
-from .cuts import begun_anew, consequences
+from . import failures
+from . import origins as causes
+from .consequences import begun_anew, consequences
 from .events import (
     BEGUN,
     END_ID,
@@ -36,6 +36,7 @@ from .events import (
 )
 from .journal import Segment
 from .kinds import CALL, CALLBACK, WAIT
+from .origins import Cause
 
 
 def rewinding(

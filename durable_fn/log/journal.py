@@ -152,7 +152,7 @@ class Journal:
         self.ends: dict[str, int] = {}
         log = segments if isinstance(segments, list) else list(segments)
         if any(segment.body.startswith(REWIND_ID) for segment in log):
-            from .rewind import rewound
+            from .redrive import rewound
 
             self.revived = True
             log, self.epochs, self.reopened, self.ends = rewound(log)

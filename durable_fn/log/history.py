@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
+from ..core.turn import seed_of
 from ..types import ErrorInfo, EventStatus, HistoryEvent
 from ..values import documents
 from ..values.adapters import plain
@@ -30,8 +31,7 @@ from .events import (
 from .header import Header
 from .journal import Segment
 from .kinds import BRANCH, KINDS, SLEEP
-from .rewind import rewound
-from .turn import seed_of
+from .redrive import rewound
 
 _STATUS: Final[dict[str, EventStatus]] = {
     BEGUN: "STARTED",

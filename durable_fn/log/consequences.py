@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from . import failures
-from .causes import Cause
 from .events import (
     BEGUN,
     CANCELLED,
@@ -29,6 +28,7 @@ from .events import (
     moves,
 )
 from .kinds import BRANCH, CALLBACK, CODE, FANS, KINDS, WAIT
+from .origins import Cause
 from .trails import Trails
 
 

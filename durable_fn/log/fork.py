@@ -16,8 +16,8 @@ from .header import Header
 from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_hand, slot
 from .journal import Journal, Record, Seed, Segment
 from .kinds import CALL, CALLBACK, STEP
-from .promises import outcome_key
-from .rewind import rewinding, rewound
+from .outcomes import outcome_key
+from .redrive import rewinding, rewound
 
 _ANSWERS: Final = {CALLBACK: frozenset({SUCCESS, FAILURE}), CALL: frozenset({SUCCESS})}
 """Outcomes that go along. A timeout, or another execution's failure, came after the fork point, and is what a fork is made to

@@ -10,7 +10,7 @@ from ..errors import BatchError
 from .trails import trail
 
 if TYPE_CHECKING:
-    from .turn import Turn
+    from ..core.turn import Turn
 
 MARK: Final = "_durable_fn_cause"
 

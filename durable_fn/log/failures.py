@@ -13,12 +13,12 @@ from ..types import ErrorInfo
 from ..values import tagged
 from ..values.parts import class_name
 from ..values.remade import Remains, remade, remains
-from . import causes
+from . import origins as causes
 
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000
 _DATA: Final = 20_000
-_PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("core/").removesuffix("core\\")
+_PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("log/").removesuffix("log\\")
 
 
 @dataclass(frozen=True, slots=True)
