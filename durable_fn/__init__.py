@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .core.current import current_step as current_step
     from .core.retry import Retry as Retry
     from .core.retry import RetryPolicy as RetryPolicy
-    from .core.steps import step as step
+    from .core.step_options import step as step
     from .errors import BatchError as BatchError
     from .errors import CallbackTimeout as CallbackTimeout
     from .errors import CallError as CallError
@@ -68,7 +68,7 @@ _HOME = {
     "current_context": ".fronts.running",
     "current_step": ".core.current",
     "durable": ".handler",
-    "step": ".core.steps",
+    "step": ".core.step_options",
 }
 
 __all__ = [

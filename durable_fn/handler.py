@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from .core.retry import DEFAULT_RETRY, Retry, checked_retry
-from .core.steps import is_async
+from .core.step_options import is_async
 from .log.durations import milliseconds
 from .log.events import component
 from .types import Duration, LambdaContext
@@ -107,7 +107,7 @@ class DurableFunction(Generic[E_contra, R_co]):
         """Of what its annotations, and those of the steps that its code names, have to say: what it is of. Raises
         SerializationError for one that cannot work."""
         from .core.declared import steps_named
-        from .core.steps import plan_of
+        from .core.step_options import plan_of
 
         own = [
             (self.event_adapter, f"the event of {self.name!r}"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..values.annotations import closure_of, plain_function
-from .steps import is_step
+from .step_options import is_step
 
 
 def steps_named(handler: Callable[..., Any]) -> list[Callable[..., Any]]:

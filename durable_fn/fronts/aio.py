@@ -11,7 +11,7 @@ from ..core import lazily as ops
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
 from ..core.retry import Retry, RetryPolicy
-from ..core.steps import StepPlan, callable_name, check_keywords, plan_of
+from ..core.step_options import StepPlan, callable_name, check_keywords, plan_of
 from ..log.durations import milliseconds, moment
 from ..types import Duration, LambdaContext
 from .context import BaseContext, BaseSaga, Undo, named

@@ -13,7 +13,7 @@ from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
 from ..core.operations import draws
 from ..core.scope import Op, Scope
-from ..core.steps import StepPlan, callable_name, plan_of
+from ..core.step_options import StepPlan, callable_name, plan_of
 from ..core.turn import Turn
 from ..errors import CompensationError, ExecutionCancelled, NonDeterminismError, StepError
 from ..log.events import component, key_component

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
+from ..core.cancellation import error_of, raised_at, replayed_at, strikes_before
 from ..core.current import current_scope, running_step
-from ..core.dooms import error_of, raised_at, replayed_at, strikes_before
 from ..core.effects import (
     Call,
     Commit,
@@ -26,7 +26,7 @@ from ..core.effects import (
     Tell,
 )
 from ..core.scope import Op
-from ..core.steps import callable_name
+from ..core.step_options import callable_name
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
 from ..log.events import Event

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..core.dooms import error_of
+from ..core.cancellation import error_of
 from ..core.effects import Decide
 from ..core.scope import Doom
 from ..log.events import END_ID, SUCCEEDED, Event

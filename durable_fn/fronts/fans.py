@@ -12,10 +12,10 @@ import collections.abc
 import contextvars
 from typing import TYPE_CHECKING, Any
 
+from ..core.cancellation import error_of
 from ..core.current import current_scope
-from ..core.dooms import error_of
 from ..core.fan import Fan, Strand
-from ..core.operations.branches import branch_cancelled, strand_ended, strand_walked
+from ..core.operations.fans import branch_cancelled, strand_ended, strand_walked
 from ..core.operations.reading import recorded
 from ..core.scope import Branch, Doom, Op, Scope
 from ..errors import ExecutionCancelled

@@ -12,8 +12,8 @@ import contextvars
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
+from ..core.cancellation import doom_text, error_of
 from ..core.current import current_scope
-from ..core.dooms import doom_text, error_of
 from ..core.effects import (
     Call,
     Commit,

@@ -13,7 +13,7 @@ from ..core.current import current_scope
 from ..core.operations.sleep import sleep as sleep_operation
 from ..core.operations.step import step as step_operation
 from ..core.retry import Retry, RetryPolicy
-from ..core.steps import StepPlan, callable_name, check_keywords, is_async, plan_of
+from ..core.step_options import StepPlan, callable_name, check_keywords, is_async, plan_of
 from ..log.durations import milliseconds, moment
 from ..types import Duration, LambdaContext
 from .context import BaseContext, BaseSaga, named

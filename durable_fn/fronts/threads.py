@@ -13,10 +13,10 @@ import heapq
 import threading
 from typing import Any
 
+from ..core.cancellation import error_of
 from ..core.current import current_scope
-from ..core.dooms import error_of
 from ..core.fan import Fan, Strand
-from ..core.operations.branches import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
+from ..core.operations.fans import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
 from ..core.scope import Doom, Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled

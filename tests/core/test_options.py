@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from durable_fn import Completion, RetryPolicy, durable, step
 from durable_fn.core.fan import Fan
-from durable_fn.core.steps import plan_of
+from durable_fn.core.step_options import plan_of
 from durable_fn.log.durations import aware, milliseconds, moment
 from durable_fn.log.events import (
     Event,

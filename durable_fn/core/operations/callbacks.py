@@ -21,7 +21,7 @@ from ...log.outcomes import callback_place, expiry
 from ...values.adapters import Adapter
 from ..effects import Expire, Operation, Park, Settle, Take
 from ..scope import Op, Scope
-from ..steps import StepPlan
+from ..step_options import StepPlan
 from .reading import check_adapter, recorded, taken
 from .step import step
 

@@ -18,13 +18,13 @@ from ..current import apart
 from ..effects import Operation, Settle, Take
 from ..retry import RetryPolicy, asked
 from ..scope import Op, Scope
-from ..steps import StepPlan
+from ..step_options import StepPlan
 from .callbacks import part
 from .sleep import sleep
 from .step import step
 
 if TYPE_CHECKING:
-    from ..planning import Pace
+    from ..arguments import Pace
 
 _log = logging.getLogger("durable_fn")
 

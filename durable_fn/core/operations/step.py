@@ -16,7 +16,7 @@ from ..current import StepInfo
 from ..effects import COMMIT, Call, Operation, Room, Settle, until
 from ..retry import Retry, next_delay
 from ..scope import Op
-from ..steps import StepPlan
+from ..step_options import StepPlan
 from .reading import check_adapter, recorded
 
 _INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None, own=True)

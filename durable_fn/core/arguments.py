@@ -16,7 +16,7 @@ from .current import apart
 from .fan import Fan, Strand
 from .operations.calls import Target
 from .retry import Every, Retry, RetryPolicy, checked_retry
-from .steps import StepOptions, StepPlan, callable_name, is_async, plan_of
+from .step_options import StepOptions, StepPlan, callable_name, is_async, plan_of
 
 Pace: TypeAlias = RetryPolicy | Callable[[Any, int], Duration | None]
 DEFAULT_EVERY = RetryPolicy(max_attempts=None, initial_delay=5, max_delay=300, jitter="none")
