@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from .backends.ports import Backend, BlobRefused, Loaded
 from .core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
 from .errors import (
     ExecutionCancelled,
@@ -36,7 +37,6 @@ from .log.journal import Journal, Segment
 from .log.pauses import OUTAGE_MS, pause_ms
 from .log.redrive import failed_operations, rewinding
 from .log.retention import OF_FUNCTION
-from .ports import Backend, BlobRefused, Loaded
 from .settlement import Outcome, Settlement
 from .starting import check_annotations, check_same, read_input, terms_of
 from .types import ExecutionStatus, LambdaContext

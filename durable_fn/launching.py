@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from .backends.ports import Backend
 from .core.effects import NOT_THERE, Launch
 from .errors import CallTooDeep, ExecutionConflict
 from .hints import send_hint
 from .log.foreign import require_own
 from .log.header import Header, Key, Note, Refusal
 from .log.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
-from .ports import Backend
 from .starting import check_same, derived_run, digest, new_header
 from .values.adapters import UNTYPED_ADAPTER
 

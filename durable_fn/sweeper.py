@@ -12,11 +12,11 @@ import random
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from .backends.ports import Backend, Due
 from .lambda_time import remaining_ms
 from .log.header import LIVE, Header
 from .log.pauses import SWEEP_MS, pause_ms
 from .log.wake import Hint
-from .ports import Backend, Due
 
 _log = logging.getLogger("durable_fn")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from durable_fn.backends.clocks import VirtualClock
+from durable_fn.backends.ports import Backend
 from durable_fn.backends.sqlite import SQLiteStore
-from durable_fn.clocks import VirtualClock
 from durable_fn.handler import DurableFunction
 from durable_fn.invocation import Invocation
 from durable_fn.log.header import Header
 from durable_fn.log.wake import Hint
-from durable_fn.ports import Backend
 from durable_fn.testing.lambda_context import FakeLambdaContext
 
 START = 1_767_225_600_000

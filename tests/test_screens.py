@@ -10,10 +10,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from durable_fn import DurableClient, DurableContext, RetryPolicy, durable, step
+from durable_fn.backends.ports import Backend
 from durable_fn.cli.app import app
 from durable_fn.cli.screens import STATUS_STYLE, visible
 from durable_fn.log.wake import Hint
-from durable_fn.ports import Backend
 from durable_fn.wiring import sqlite, using
 
 HOSTILE = "a[/]b[red]c[link=x] \x1b]52;c;eA==\x1b\\ \x1b[8mhid\x07den \x9b2J \r \u202eevil\u2066 \u200b \u2028 \U000e0041 Ü ✔ \\"

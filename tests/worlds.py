@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from durable_fn import DurableClient, DurableFunction
+from durable_fn.backends.ports import Backend
 from durable_fn.log.failures import decode
 from durable_fn.log.header import Header
-from durable_fn.ports import Backend
 from durable_fn.testing import LocalRunner
 from durable_fn.types import Duration, HistoryEvent
 

@@ -22,9 +22,9 @@ from ..log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Ren
 from ..log.inbox import Entry
 from ..log.journal import Segment
 from ..log.retention import Edition
-from ..ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
 from ..types import ExecutionStatus
 from ..values.parts import class_name
+from .ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
 
 if TYPE_CHECKING:
     from ..hooks import Codec

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..backends.clocks import ScaledClock
 from ..client import DurableClient
-from ..clocks import ScaledClock
 from ..log.history import history
 from ..log.journal import Segment
 from ..types import HistoryEvent

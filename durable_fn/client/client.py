@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict
 from ..handler import DurableFunction
 from ..launching import cancel as request_cancel
@@ -17,7 +18,6 @@ from ..log.foreign import require_own
 from ..log.header import Header
 from ..log.history import whole_history
 from ..log.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
-from ..ports import Backend
 from ..starting import check_fits
 from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 from ..values.adapters import to_plain_json

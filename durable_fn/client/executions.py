@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..backends.ports import Backend, Loaded
 from ..errors import ExecutionConflict, ExecutionNotFound
 from ..hints import send_hint
 from ..log.durations import aware
@@ -14,7 +15,6 @@ from ..log.header import Header, Refusal
 from ..log.ids import checked_id
 from ..log.inbox import Entry
 from ..log.retention import DAY_MS
-from ..ports import Backend, Loaded
 
 TRIES = 20
 """Of what another writer can be in the way of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..backends.ports import Loaded
 from ..core.turn import seed_of
 from ..errors import ExecutionConflict
 from ..hints import send_hint
@@ -14,7 +15,6 @@ from ..log.inputs import Input
 from ..log.journal import Segment
 from ..log.redrive import rewinding
 from ..log.retention import OF_FUNCTION
-from ..ports import Loaded
 from ..starting import new_header
 from .executions import TRIES, Executions, writer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict, UnknownFunction
 from ..handler import DurableFunction
 from ..hints import send_hint
@@ -12,7 +13,6 @@ from ..log.events import component
 from ..log.header import Header
 from ..log.ids import checked_id, new_id
 from ..log.inputs import Input, admitted, unseen
-from ..ports import Backend
 from ..starting import check_annotations, check_same, execution_id, new_header, terms_of
 from ..types import Duration, IfExists
 from ..values.adapters import UNTYPED, adapter

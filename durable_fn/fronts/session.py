@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from ..backends.ports import Backend, BlobRefused
 from ..core.effects import Decide, Launch
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError, JournalDamaged, SerializationError
@@ -17,7 +18,6 @@ from ..log.header import Header, Refusal
 from ..log.inbox import NO_HEARTBEAT, entry
 from ..log.journal import Segment
 from ..log.kinds import STEP
-from ..ports import Backend, BlobRefused
 
 if TYPE_CHECKING:
     from ..hooks import Hooks

@@ -18,12 +18,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from ..clocks import ScaledClock, SystemClock
+from ..backends.clocks import ScaledClock, SystemClock
+from ..backends.ports import Backend
 from ..fronts.session import Outage
 from ..handler import DurableFunction
 from ..invocation import Invocation
 from ..log.header import Header
-from ..ports import Backend
 from ..testing.lambda_context import FakeLambdaContext
 from ..wiring import BACKEND_VARIABLE, sqlite_from_url, using
 

@@ -23,13 +23,13 @@ from moto.sqs.models import sqs_backends
 from .. import sweeper
 from ..backends.aws import DynamoStore, SqsWakeups
 from ..backends.aws.blobs import S3Blobs
+from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
+from ..backends.ports import Backend
 from ..client import DurableClient
-from ..clocks import VirtualClock
 from ..handler import DurableFunction
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
-from ..ports import Backend
 from ..types import Duration
 from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from ..backends.ports import Backend, JournalStore, Wakeups
 from ..log.wake import Hint
-from ..ports import Backend, JournalStore, Wakeups
 
 
 class LostReply(ConnectionError):

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from ..backends.clocks import VirtualClock
+from ..backends.ports import Backend, Loaded
 from ..backends.sqlite import PollingWakeups, SQLiteStore
-from ..clocks import VirtualClock
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
 from ..handler import DurableFunction
@@ -17,7 +18,6 @@ from ..log import failures
 from ..log.durations import moment
 from ..log.header import Header
 from ..log.journal import Segment
-from ..ports import Backend, Loaded
 from ..types import HistoryEvent
 from ..values import documents
 from ..values.terms import Terms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..backends.ports import JournalStore, Loaded
 from ..errors import JournalDamaged
 from ..log.events import operation_key, operation_name
 from ..log.header import Header
@@ -10,7 +11,6 @@ from ..log.journal import Journal, Record
 from ..log.kinds import CALLBACK, OUTSIDE
 from ..log.outcomes import callback_place, expiry, outcome_key
 from ..log.tokens import make as make_token
-from ..ports import JournalStore, Loaded
 
 
 def waits_outside(loaded: Loaded) -> bool:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
+    from ..backends.ports import Backend
     from ..handler import DurableFunction
-    from ..ports import Backend
     from ..types import LambdaContext
 
     Trigger: TypeAlias = Callable[[DurableFunction[Any, Any], Backend, Any, LambdaContext], Any]

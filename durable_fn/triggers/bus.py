@@ -10,8 +10,8 @@ from .direct import answer
 from .incoming import Incoming, run_now, wanted_header
 
 if TYPE_CHECKING:
+    from ..backends.ports import Backend
     from ..handler import DurableFunction
-    from ..ports import Backend
     from ..types import LambdaContext
 
 

@@ -13,8 +13,8 @@ from ..starting import arrived_event, check_annotations, execution_id, new_heade
 from ..values.adapters import plain
 
 if TYPE_CHECKING:
+    from ..backends.ports import Backend
     from ..handler import DurableFunction
-    from ..ports import Backend
     from ..types import LambdaContext
 
 

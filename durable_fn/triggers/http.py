@@ -18,13 +18,13 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from ..http_events import BadBody, HttpEvent
 from ..lambda_time import remaining_ms
 from ..log import failures
 from ..log.header import Header
 from ..log.ids import checked_id
-from ..ports import Backend
 from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
 from ..values.adapters import plain

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict, SerializationError
 from ..invocation import Invocation
 from ..log.header import Header
 from ..log.ids import checked_id
-from ..ports import Backend
 from ..starting import arrived_event, check_same, execution_id, new_header, terms_of
 from ..types import LambdaContext
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..backends.ports import Clock
 from ..log.ids import new_id
-from ..ports import Clock
 
 _MINUTE_MS = 60_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ..backends.ports import Backend
 from ..invocation import Invocation
 from ..log.header import Header
-from ..ports import Backend
 from ..types import LambdaContext
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..backends.ports import Backend
 from ..fronts.session import Outage
 from ..invocation import WAIT_IN_PLACE_MS, Invocation
 from ..lambda_time import remaining_ms
 from ..log.header import Header, Refusal
 from ..log.wake import Hint, is_wake_message, parse_hint
-from ..ports import Backend
 from ..types import LambdaContext
 
 if TYPE_CHECKING:

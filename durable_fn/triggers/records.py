@@ -6,12 +6,12 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict, SerializationError
 from ..invocation import is_reported
 from ..lambda_time import remaining_ms
 from ..log.foreign import recorded_error
 from ..log.header import Header
-from ..ports import Backend
 from ..starting import check_annotations, terms_of
 from ..types import LambdaContext
 from .bodies import of_base64, of_text, takes_bytes

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from durable_fn.backends.ports import JournalStore
 from durable_fn.log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from durable_fn.log.inbox import Entry
 from durable_fn.log.journal import Segment
 from durable_fn.log.retention import Edition, folded
-from durable_fn.ports import JournalStore
 
 NOW = 1_767_225_600_000
 LARGE = '"' + "x" * 50_000 + '"'

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
 from durable_fn.backends.packed import PackedStore
+from durable_fn.backends.ports import Backend, BlobRefused
 from durable_fn.codecs import AesGcm
 from durable_fn.core.effects import Decide
 from durable_fn.core.turn import Turn
@@ -27,7 +28,6 @@ from durable_fn.log.events import body as events_body
 from durable_fn.log.header import Header, Lease
 from durable_fn.log.inbox import Entry
 from durable_fn.log.journal import Journal
-from durable_fn.ports import Backend, BlobRefused
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.types import ExecutionInfo
 from tests.interposed import START, Bench

@@ -149,7 +149,7 @@ def test_a_direct_invocation_loads_no_other_trigger() -> None:
         "@durable\n"
         "def f(event, ctx: DurableContext): return event\n"
         "with using(sqlite(':memory:')) as backend:\n"
-        "    from durable_fn.clocks import SystemClock\n"
+        "    from durable_fn.backends.clocks import SystemClock\n"
         "    assert f({'a': 1}, FakeLambdaContext(SystemClock()))['result'] == {'a': 1}\n"
         "print(*(name for name in sys.modules if name.startswith('durable_fn.triggers.') or 'powertools' in name))\n"
         "print('durable_fn.http_events' in sys.modules, 'jmespath' in sys.modules)"

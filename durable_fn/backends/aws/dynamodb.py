@@ -17,8 +17,8 @@ from ...log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Re
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry
 from ...log.journal import Segment
 from ...log.retention import Edition, removal
-from ...ports import Due, Loaded
 from ...types import ExecutionStatus
+from ..ports import Due, Loaded
 from . import transitions
 from .items import (
     FUNCTIONS,

@@ -6,7 +6,7 @@ from ...errors import SerializationError
 from ...log.header import Header, Key
 from ...log.inbox import Entry, belongs
 from ...log.journal import Segment
-from ...ports import Loaded
+from ..ports import Loaded
 from .items import (
     HEADER,
     Item,

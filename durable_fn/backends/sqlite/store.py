@@ -16,8 +16,8 @@ from ...log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Re
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
 from ...log.journal import Segment
 from ...log.retention import Edition
-from ...ports import Due, Loaded, blob_prefix
 from ...types import ExecutionStatus
+from ..ports import Due, Loaded, blob_prefix
 from . import rows
 from .database import Database
 

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from .log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from .log.inbox import Entry
-from .log.journal import Segment
-from .log.retention import Edition, unfolded
-from .log.wake import Hint
-from .types import ExecutionStatus
+from ..log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from ..log.inbox import Entry
+from ..log.journal import Segment
+from ..log.retention import Edition, unfolded
+from ..log.wake import Hint
+from ..types import ExecutionStatus
 
 if TYPE_CHECKING:
-    from .hooks import Hooks
+    from ..hooks import Hooks
 
 
 class Clock(Protocol):
