@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .fronts.aio import AsyncCallback as AsyncCallback
     from .fronts.aio import AsyncDurableContext as AsyncDurableContext
     from .fronts.aio import AsyncSaga as AsyncSaga
-    from .fronts.running import current_context as current_context
     from .fronts.sync import Callback as Callback
     from .fronts.sync import DurableContext as DurableContext
     from .fronts.sync import Saga as Saga
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from .handler import durable as durable
     from .hooks import Codec as Codec
     from .hooks import Hooks as Hooks
+    from .runtime.running import current_context as current_context
     from .wiring import configure as configure
 
 __version__ = "0.1.0"
@@ -65,7 +65,7 @@ _HOME = {
     "StepError": ".errors",
     "StepInfo": ".core.current",
     "configure": ".wiring",
-    "current_context": ".fronts.running",
+    "current_context": ".runtime.running",
     "current_step": ".core.current",
     "durable": ".handler",
     "step": ".core.step_options",

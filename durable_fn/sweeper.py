@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from .backends.ports import Backend, Due
-from .lambda_time import remaining_ms
 from .log.header import LIVE, Header
 from .log.pauses import SWEEP_MS, pause_ms
 from .log.wake import Hint
+from .runtime.lambda_time import remaining_ms
 
 _log = logging.getLogger("durable_fn")
 

@@ -9,9 +9,9 @@ from durable_fn.backends.clocks import VirtualClock
 from durable_fn.backends.ports import Backend
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.handler import DurableFunction
-from durable_fn.invocation import Invocation
 from durable_fn.log.header import Header
 from durable_fn.log.wake import Hint
+from durable_fn.runtime.invocation import Invocation
 from durable_fn.testing.lambda_context import FakeLambdaContext
 
 START = 1_767_225_600_000
@@ -86,7 +86,7 @@ class Bench:
 
     def start(self, event: Any = None, id: str = "x") -> Header:
         """A client's start."""
-        from durable_fn.starting import new_header
+        from durable_fn.runtime.executions import new_header
 
         header = new_header(self.backend, id, self.function.name, "null" if event is None else event, retention_ms=1000)
         created = self.sqlite.create(header)

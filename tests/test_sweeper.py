@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from durable_fn import DurableContext, durable, sweeper
 from durable_fn.log.header import Header
-from durable_fn.starting import new_header
+from durable_fn.runtime.executions import new_header
 from durable_fn.testing.cloud import TABLE, LocalCloud, _client
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.wiring import using

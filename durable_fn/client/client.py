@@ -10,7 +10,6 @@ from typing import Any, TypeVar, overload
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict
 from ..handler import DurableFunction
-from ..launching import cancel as request_cancel
 from ..log import failures
 from ..log.durations import milliseconds
 from ..log.events import component
@@ -18,7 +17,8 @@ from ..log.foreign import require_own
 from ..log.header import Header
 from ..log.history import whole_history
 from ..log.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
-from ..starting import check_fits
+from ..runtime.calls import cancel as request_cancel
+from ..runtime.executions import check_fits
 from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 from ..values.adapters import to_plain_json
 from . import endings, reruns, starts, views

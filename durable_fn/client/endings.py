@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import ExecutionConflict
-from ..hints import send_told
-from ..launching import note_of
 from ..log import failures
 from ..log.events import fence
 from ..log.header import Ending, Header, Refusal
 from ..log.journal import Segment
+from ..runtime.calls import note_of
+from ..runtime.wakes import send_told
 from .executions import TRIES, Executions, writer
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from ..backends.ports import Backend, Loaded
 from ..errors import ExecutionConflict, ExecutionNotFound
-from ..hints import send_hint
 from ..log.durations import aware
 from ..log.foreign import require_own
 from ..log.header import Header, Refusal
 from ..log.ids import checked_id
 from ..log.inbox import Entry
 from ..log.retention import DAY_MS
+from ..runtime.wakes import send_hint
 
 TRIES = 20
 """Of what another writer can be in the way of."""

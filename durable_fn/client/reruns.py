@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..backends.ports import Loaded
 from ..core.turn import seed_of
 from ..errors import ExecutionConflict
-from ..hints import send_hint
 from ..log.fork import Copy, copied, limit_of
 from ..log.header import Header, Refusal
 from ..log.ids import checked_id
@@ -15,7 +14,8 @@ from ..log.inputs import Input
 from ..log.journal import Segment
 from ..log.redrive import rewinding
 from ..log.retention import OF_FUNCTION
-from ..starting import new_header
+from ..runtime.executions import new_header
+from ..runtime.wakes import send_hint
 from .executions import TRIES, Executions, writer
 
 

@@ -7,13 +7,13 @@ from typing import Any
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict, UnknownFunction
 from ..handler import DurableFunction
-from ..hints import send_hint
 from ..log.durations import milliseconds
 from ..log.events import component
 from ..log.header import Header
 from ..log.ids import checked_id, new_id
 from ..log.inputs import Input, admitted, unseen
-from ..starting import check_annotations, check_same, execution_id, new_header, terms_of
+from ..runtime.executions import check_annotations, check_same, execution_id, new_header, terms_of
+from ..runtime.wakes import send_hint
 from ..types import Duration, IfExists
 from ..values.adapters import UNTYPED, adapter
 

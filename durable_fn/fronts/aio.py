@@ -13,14 +13,14 @@ from ..core.operations.step import step as step_operation
 from ..core.retry import Retry, RetryPolicy
 from ..core.step_options import StepPlan, callable_name, check_keywords, plan_of
 from ..log.durations import milliseconds, moment
+from ..runtime.context import BaseContext, BaseSaga, Undo, named
+from ..runtime.session import Session
 from ..types import Duration, LambdaContext
-from .context import BaseContext, BaseSaga, Undo, named
 from .loop import inline
 from .native import in_full
 from .operation import drive
 from .pump import Pump
 from .runs import execute
-from .session import Session
 
 if TYPE_CHECKING:
     from ..batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4

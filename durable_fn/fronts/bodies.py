@@ -16,8 +16,8 @@ from ..core.effects import Call, Effect, Expire, Launch, Room, Tell
 from ..errors import StepTimeout
 from ..log.events import is_keyed
 from ..log.failures import own_cancellation
+from ..runtime.session import MOST_HELPERS
 from .native import is_foreign
-from .session import MOST_HELPERS
 
 if TYPE_CHECKING:
     from .operation import RunningOperation
@@ -198,7 +198,7 @@ class Bodies:
                 if call.is_async and call.timeout is None:  # most: without two coroutines on the way
                     return await call.fn(*call.args, **call.kwargs), None
                 return await self._in_time(operation, call)
-            from .hooking import attempt
+            from ..runtime.hooking import attempt
 
             with attempt(self._session.hooks, call.info):
                 value, stop = await self._in_time(operation, call)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from ..core.effects import Decide
 from ..log.events import Event
+from ..runtime.session import Session
 from .loop import DurableLoop
-from .session import Session
 
 if TYPE_CHECKING:
     from .line import Line

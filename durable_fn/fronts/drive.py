@@ -33,7 +33,7 @@ from ..log.events import Event
 from ..log.failures import is_native_cancellation, is_stop, own_cancellation
 from ..log.kinds import SIGNAL
 from ..log.origins import blame
-from .session import RECORDED_END, Session
+from ..runtime.session import RECORDED_END, Session
 
 T = TypeVar("T")
 
@@ -201,7 +201,7 @@ def _attempt(session: Session, call: Call) -> Any:
     running_step.set(call.info)
     if not session.hooks:
         return _body(call)
-    from .hooking import attempt
+    from ..runtime.hooking import attempt
 
     with attempt(session.hooks, call.info):
         return _body(call)

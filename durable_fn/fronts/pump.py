@@ -22,6 +22,7 @@ from ..errors import NonDeterminismError
 from ..log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
 from ..log.kinds import CONSEQUENCES, STUCK, TIMER
 from ..log.origins import blame
+from ..runtime.session import LEAST_TIME, RECORDED_END, Session
 from .agenda import Agenda, Timer
 from .bodies import Bodies
 from .commits import Commits
@@ -33,7 +34,6 @@ from .mismatches import Mismatches
 from .native import BranchCoroutine
 from .operation import RunningOperation
 from .places import warn_of_foreign
-from .session import LEAST_TIME, RECORDED_END, Session
 from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
 
 

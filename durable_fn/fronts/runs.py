@@ -10,10 +10,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ..runtime.session import Session
 from .loop import DurableLoop, HandlerTask
 from .places import waiting_places
 from .pump import Pump
-from .session import Session
 from .stuck import MOST_ROUNDS
 
 Handler = Callable[[Pump], Any]

@@ -15,10 +15,10 @@ from ..core.operations.step import step as step_operation
 from ..core.retry import Retry, RetryPolicy
 from ..core.step_options import StepPlan, callable_name, check_keywords, is_async, plan_of
 from ..log.durations import milliseconds, moment
+from ..runtime.context import BaseContext, BaseSaga, named
+from ..runtime.session import Session
 from ..types import Duration, LambdaContext
-from .context import BaseContext, BaseSaga, named
 from .drive import drive
-from .session import Session
 
 if TYPE_CHECKING:
     from ..batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4

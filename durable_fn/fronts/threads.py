@@ -21,8 +21,8 @@ from ..core.scope import Doom, Op
 from ..core.turn import Suspension
 from ..errors import ExecutionCancelled
 from ..log.failures import is_native_cancellation, own_cancellation
+from ..runtime.session import Session
 from .drive import Parked, plain, ready, wait_for
-from .session import Session
 
 
 def run_fan(session: Session, op: Op, fan: Fan) -> None:

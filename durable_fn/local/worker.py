@@ -20,10 +20,10 @@ from typing import Any, Final
 
 from ..backends.clocks import ScaledClock, SystemClock
 from ..backends.ports import Backend
-from ..fronts.session import Outage
 from ..handler import DurableFunction
-from ..invocation import Invocation
 from ..log.header import Header
+from ..runtime.invocation import Invocation
+from ..runtime.session import Outage
 from ..testing.lambda_context import FakeLambdaContext
 from ..wiring import BACKEND_VARIABLE, sqlite_from_url, using
 

@@ -13,11 +13,11 @@ from ..backends.sqlite import PollingWakeups, SQLiteStore
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
 from ..handler import DurableFunction
-from ..invocation import Invocation
 from ..log import failures
 from ..log.durations import moment
 from ..log.header import Header
 from ..log.journal import Segment
+from ..runtime.invocation import Invocation
 from ..types import HistoryEvent
 from ..values import documents
 from ..values.terms import Terms

@@ -11,11 +11,11 @@ from ..backends.ports import Backend
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
-from ..fronts.session import Outage
 from ..handler import DurableFunction
-from ..invocation import Invocation
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
+from ..runtime.invocation import Invocation
+from ..runtime.session import Outage
 from ..types import Duration, ErrorInfo, ExecutionStatus, HistoryEvent
 from ..values.parts import class_name
 from ..wiring import extensions, using

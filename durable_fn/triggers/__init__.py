@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..fronts.session import Outage
-from ..lambda_time import remaining_ms
+from ..runtime.lambda_time import remaining_ms
+from ..runtime.session import Outage
 from ..wiring import backend as configured_backend
 
 if TYPE_CHECKING:

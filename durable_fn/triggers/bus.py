@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..starting import check_annotations, terms_of
+from ..runtime.executions import check_annotations, terms_of
 from .direct import answer
 from .incoming import Incoming, run_now, wanted_header
 

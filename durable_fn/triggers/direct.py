@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DurableError
-from ..invocation import Invocation
 from ..log import failures
 from ..log.foreign import recorded_error, require_own
 from ..log.header import Header
-from ..starting import arrived_event, check_annotations, execution_id, new_header, terms_of
+from ..runtime.executions import arrived_event, check_annotations, execution_id, new_header, terms_of
+from ..runtime.invocation import Invocation
 from ..values.adapters import plain
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from urllib.parse import parse_qs
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from ..http_events import BadBody, HttpEvent
-from ..lambda_time import remaining_ms
 from ..log import failures
 from ..log.header import Header
 from ..log.ids import checked_id
-from ..starting import check_annotations, terms_of
+from ..runtime.executions import check_annotations, terms_of
+from ..runtime.lambda_time import remaining_ms
 from ..types import LambdaContext
 from ..values.adapters import plain
 from .bodies import of_bytes, parsed, takes_bytes

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict, SerializationError
-from ..invocation import Invocation
 from ..log.header import Header
 from ..log.ids import checked_id
-from ..starting import arrived_event, check_same, execution_id, new_header, terms_of
+from ..runtime.executions import arrived_event, check_same, execution_id, new_header, terms_of
+from ..runtime.invocation import Invocation
 from ..types import LambdaContext
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run_now(
 
 def run_later(function: DurableFunction[Any, Any], backend: Backend, incoming: Incoming, wanted: Header) -> Started:
     """Writes it down and sends its first message; an id in use attaches. Raises ExecutionConflict."""
-    from ..hints import send_hint
+    from ..runtime.wakes import send_hint
 
     def create(header: Header) -> Header:
         reply = backend.store.create(header)

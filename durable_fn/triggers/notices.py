@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..backends.ports import Backend
-from ..fronts.session import Outage
-from ..lambda_time import remaining_ms
+from ..runtime.lambda_time import remaining_ms
+from ..runtime.session import Outage
 from ..types import LambdaContext
 from .direct import answer
 from .records import accept, report

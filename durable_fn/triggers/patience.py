@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ..backends.ports import Backend
-from ..invocation import Invocation
 from ..log.header import Header
+from ..runtime.invocation import Invocation
 from ..types import LambdaContext
 
 if TYPE_CHECKING:

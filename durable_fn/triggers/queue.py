@@ -10,11 +10,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ..backends.ports import Backend
-from ..fronts.session import Outage
-from ..invocation import WAIT_IN_PLACE_MS, Invocation
-from ..lambda_time import remaining_ms
 from ..log.header import Header, Refusal
 from ..log.wake import Hint, is_wake_message, parse_hint
+from ..runtime.invocation import WAIT_IN_PLACE_MS, Invocation
+from ..runtime.lambda_time import remaining_ms
+from ..runtime.session import Outage
 from ..types import LambdaContext
 
 if TYPE_CHECKING:

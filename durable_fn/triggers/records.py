@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict, SerializationError
-from ..invocation import is_reported
-from ..lambda_time import remaining_ms
 from ..log.foreign import recorded_error
 from ..log.header import Header
-from ..starting import check_annotations, terms_of
+from ..runtime.executions import check_annotations, terms_of
+from ..runtime.invocation import is_reported
+from ..runtime.lambda_time import remaining_ms
 from ..types import LambdaContext
 from .bodies import of_base64, of_text, takes_bytes
 from .incoming import Incoming, run_later, run_now, wanted_header

@@ -22,12 +22,12 @@ from durable_fn.codecs import AesGcm
 from durable_fn.core.effects import Decide
 from durable_fn.core.turn import Turn
 from durable_fn.errors import SerializationError
-from durable_fn.fronts.session import Session
 from durable_fn.log.events import Event, is_fence
 from durable_fn.log.events import body as events_body
 from durable_fn.log.header import Header, Lease
 from durable_fn.log.inbox import Entry
 from durable_fn.log.journal import Journal
+from durable_fn.runtime.session import Session
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.types import ExecutionInfo
 from tests.interposed import START, Bench

@@ -39,7 +39,12 @@ TESTS: Final = [
 HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
-INVOCATION, SETTLEMENT, SESSION, STEP = "invocation.py", "settlement.py", "fronts/session.py", "core/operations/step.py"
+INVOCATION, SETTLEMENT, SESSION, STEP = (
+    "runtime/invocation.py",
+    "runtime/outcome.py",
+    "runtime/session.py",
+    "core/operations/step.py",
+)
 
 
 class Mutation(NamedTuple):
@@ -83,7 +88,7 @@ MUTATIONS: Final = [
     Mutation("a child ends by what a suspension unwinds (def)", "fronts/drive.py",
              "if branch.leaving and closed is not None:", "if False:"),
     Mutation("a branch ends by what a suspension unwinds (def)", "fronts/threads.py", "branch.leaving or error is", "error is"),
-    Mutation("a saga is not undone where the turn ends beside it", "fronts/context.py",
+    Mutation("a saga is not undone where the turn ends beside it", "runtime/context.py",
              "        if error is None or ", "        if error is None or self._context._turn.closed is not None or "),
     Mutation("compensations end with what cancels them", "fronts/aio.py", "await in_full(self._run(undo))", "await self._run(undo)"),
     Mutation("a child that kept a cancellation loses it on a replay", "fronts/operation.py",
@@ -170,10 +175,10 @@ MUTATIONS: Final = [
              "self.table.put_new(from_header(header, self.shards))", "self.table.put(from_header(header, self.shards))"),
     Mutation("an unconditional start (SQLite)", SQLITE, 'return old if old.run == header.run else Refusal("held", old)', "return header"),
     Mutation("a start that somebody took over runs all the same", INVOCATION, " and reply.own == self.writer:", ":"),
-    Mutation("the input is not compared", "starting.py", "if there.input_hash == wanted.input_hash:", "if True:"),
-    Mutation("the function is not compared", "starting.py", "if there.fn != wanted.fn:", "if False:"),
-    Mutation("a hint for every turn", "hints.py", "if already == header.due and header.due > now:", "if False:"),
-    Mutation("once per due time without reading the clock", "hints.py", "if already == header.due and header.due > now:", "if already == header.due:"),
+    Mutation("the input is not compared", "runtime/executions.py", "if there.input_hash == wanted.input_hash:", "if True:"),
+    Mutation("the function is not compared", "runtime/executions.py", "if there.fn != wanted.fn:", "if False:"),
+    Mutation("a hint for every turn", "runtime/wakes.py", "if already == header.due and header.due > now:", "if False:"),
+    Mutation("once per due time without reading the clock", "runtime/wakes.py", "if already == header.due and header.due > now:", "if already == header.due:"),
     Mutation("the hint is sent before the state", SETTLEMENT,
              "        reply = self._store.suspend(turn.header, turn.writer, parking)\n",
              "        self._backend.wakeups.send(Hint(turn.header.id, turn.header.run, turn.header.fn, outcome.due or 0), 0)\n"
@@ -195,12 +200,12 @@ MUTATIONS: Final = [
     Mutation("an outage counts as a death", INVOCATION, "session.fence(dead=dead)", "session.fence()"),
     Mutation("an outage does not back off", INVOCATION, "pause_ms(OUTAGE_MS, header.tries)", "OUTAGE_MS"),
     Mutation("a bucket that refuses is an outage", SESSION, "        except BlobRefused:\n            raise  # nothing", "        except ZeroDivisionError:\n            raise  # nothing"),
-    Mutation("a lease lasts as long as the emulator says", "lambda_time.py", "own if isinstance(own, int) else MOST_MS)", "int(left))"),
+    Mutation("a lease lasts as long as the emulator says", "runtime/lambda_time.py", "own if isinstance(own, int) else MOST_MS)", "int(left))"),
     Mutation("a forged message is passed on", "triggers/queue.py", "not header.live or not _is_awaited(header, hint)", "not header.live"),
-    Mutation("calls have no limit", "launching.py", "    if depth <= limit:", "    if True:"),
-    Mutation("a circle of calls is not seen", "launching.py", "            _check_circle(backend, there)\n", "            pass\n"),
+    Mutation("calls have no limit", "runtime/calls.py", "    if depth <= limit:", "    if True:"),
+    Mutation("a circle of calls is not seen", "runtime/calls.py", "            _check_circle(backend, there)\n", "            pass\n"),
     Mutation("an unknown function is started", "client/starts.py", "        if backend.store.head(wanted.id) is None:\n            raise\n", "        pass\n"),
-    Mutation("an unknown function is called", "launching.py", "    backend.wakeups.check(asked.fn, given=asked.retention_ms is not None)\n", ""),
+    Mutation("an unknown function is called", "runtime/calls.py", "    backend.wakeups.check(asked.fn, given=asked.retention_ms is not None)\n", ""),
     Mutation("a replaced queue is not looked for", "backends/aws/wakeups.py", "now = self._queues.elsewhere(fn, queue) if is_no_queue(error.__cause__) else None", "now = None"),
     Mutation("a heartbeat is one entry more", DYNAMO, "for put, instead in ((over(item), True), (new(item), False)):", "for put, instead in (({'Item': item}, False),):"),
     Mutation("the sweeper trusts a stale index", TRANSITIONS,
@@ -254,7 +259,7 @@ MUTATIONS: Final = [
     Mutation("a stale owner's value stands", "backends/aws/items.py", "return hashlib.sha256(value.encode()).hexdigest()[:24]", 'return "value"'),
     Mutation("a yield waits for the inbox", SETTLEMENT, "seen = turn.seen if due > self._backend.clock.now() else None", "seen = turn.seen"),
     Mutation("a message runs any function's code", TRANSITIONS, "if lease.fn is not None:", "if False:"),
-    Mutation("a cancellation that meets a new generation is dropped", "launching.py", '        elif reply.reason == "unknown":\n            continue', '        elif reply.reason == "unknown":\n            return reply'),
+    Mutation("a cancellation that meets a new generation is dropped", "runtime/calls.py", '        elif reply.reason == "unknown":\n            continue', '        elif reply.reason == "unknown":\n            return reply'),
     Mutation("an at-most-once body begins with too little time", STEP, "            yield Room(plan.timeout)\n", ""),
     Mutation("a deadline is seen in waits only", "core/turn.py", "        if self.branch.doom is None and self.late:\n", "        if False:\n"),
 ]  # fmt: skip

@@ -10,18 +10,18 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .hints import send_told, wake
+from ..log.events import SUCCEEDED, beginning
+from ..log.header import Ending, Header, Note, Parking, Refusal, Renewal
+from ..log.journal import Segment
+from ..log.kinds import SIGNAL
+from ..log.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
 from .holding import hold
-from .log.events import SUCCEEDED, beginning
-from .log.header import Ending, Header, Note, Parking, Refusal, Renewal
-from .log.journal import Segment
-from .log.kinds import SIGNAL
-from .log.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
+from .wakes import send_told, wake
 
 if TYPE_CHECKING:
-    from .core.turn import Renewed
-    from .fronts.session import Session
-    from .handler import DurableFunction
+    from ..core.turn import Renewed
+    from ..handler import DurableFunction
+    from .session import Session
 
 _log = logging.getLogger("durable_fn")
 
@@ -181,7 +181,7 @@ def _note(header: Header, writer: str, ending: Ending) -> Note | None:
     """For the execution that waits for this one's end."""
     if header.parent is None:
         return None
-    from .launching import note_of
+    from .calls import note_of
 
     ended = replace(header, status=ending.status, result=ending.result, error=ending.error)
     return note_of(ended, writer, ending.finished)

@@ -8,21 +8,21 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from .backends.ports import Backend, JournalStore
-from .errors import ExecutionConflict, PayloadTooLarge, SerializationError
-from .log.durations import aware
-from .log.foreign import require_own
-from .log.header import Header
-from .log.ids import checked_id, new_id
-from .log.inputs import Input, arrived
-from .log.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
-from .values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
-from .values.documents import from_outside
-from .values.tagged import without_unset
-from .values.terms import STRICT, Terms
+from ..backends.ports import Backend, JournalStore
+from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
+from ..log.durations import aware
+from ..log.foreign import require_own
+from ..log.header import Header
+from ..log.ids import checked_id, new_id
+from ..log.inputs import Input, arrived
+from ..log.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
+from ..values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
+from ..values.documents import from_outside
+from ..values.tagged import without_unset
+from ..values.terms import STRICT, Terms
 
 if TYPE_CHECKING:
-    from .handler import DurableFunction
+    from ..handler import DurableFunction
 
 
 CHECK_VARIABLE: Final = "DURABLE_FN_CHECK_VALUES_UP_TO"

@@ -404,12 +404,12 @@ class Session:
 
     def launch(self, launch: Launch) -> str | None:
         """Another execution, once. Its outcome if it ended before and tells nobody."""
-        from ..launching import launch as start
+        from .calls import launch as start
 
         return self._asked(lambda: start(self.backend, self.turn.header, launch))
 
     def tell(self, id: str, reason: str) -> None:
-        from ..launching import cancel_own
+        from .calls import cancel_own
 
         self._asked(lambda: cancel_own(self.backend, self.turn.header, id, reason, self.turn.writer))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ..core.current import current_scope
 
 if TYPE_CHECKING:
-    from .aio import AsyncDurableContext
-    from .sync import DurableContext
+    from ..fronts.aio import AsyncDurableContext
+    from ..fronts.sync import DurableContext
 
 C = TypeVar("C", "DurableContext", "AsyncDurableContext")
 

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from .backends.ports import Backend
-from .core.effects import NOT_THERE, Launch
-from .errors import CallTooDeep, ExecutionConflict
-from .hints import send_hint
-from .log.foreign import require_own
-from .log.header import Header, Key, Note, Refusal
-from .log.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
-from .starting import check_same, derived_run, digest, new_header
-from .values.adapters import UNTYPED_ADAPTER
+from ..backends.ports import Backend
+from ..core.effects import NOT_THERE, Launch
+from ..errors import CallTooDeep, ExecutionConflict
+from ..log.foreign import require_own
+from ..log.header import Header, Key, Note, Refusal
+from ..log.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
+from ..values.adapters import UNTYPED_ADAPTER
+from .executions import check_same, derived_run, digest, new_header
+from .wakes import send_hint
 
 CALL_DEPTH: Final = "DURABLE_FN_CALL_DEPTH"
 _DEEPEST: Final = 100

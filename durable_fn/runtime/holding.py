@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from .backends.ports import Backend
-from .hints import wake
-from .log import failures
-from .log.header import Header, Refusal, held
-from .log.retention import Edition, keep_at, next_horizon
+from ..backends.ports import Backend
+from ..log import failures
+from ..log.header import Header, Refusal, held
+from ..log.retention import Edition, keep_at, next_horizon
+from .wakes import wake
 
 _log = logging.getLogger("durable_fn")
 

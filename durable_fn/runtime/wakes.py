@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from .backends.ports import Backend
-from .log.header import Header, Note
-from .log.wake import Hint
+from ..backends.ports import Backend
+from ..log.header import Header, Note
+from ..log.wake import Hint
 
 _log = logging.getLogger("durable_fn")
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .backends.ports import Backend, BlobRefused, Loaded
-from .core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
-from .errors import (
+from ..backends.ports import Backend, BlobRefused, Loaded
+from ..core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
+from ..errors import (
     ExecutionCancelled,
     ExecutionTimedOut,
     FormatError,
@@ -23,28 +23,28 @@ from .errors import (
     RecordFailed,
     SerializationError,
 )
-from .fronts.session import Outage, Session, unstored
-from .hints import send_hint
+from ..log import failures
+from ..log import origins as causes
+from ..log.foreign import foreign
+from ..log.header import Ending, Header, Lease, Refusal
+from ..log.inbox import in_hand
+from ..log.inputs import admitted
+from ..log.journal import Journal, Segment
+from ..log.pauses import OUTAGE_MS, pause_ms
+from ..log.redrive import failed_operations, rewinding
+from ..log.retention import OF_FUNCTION
+from ..types import ExecutionStatus, LambdaContext
+from ..values.documents import from_outside
+from .executions import check_annotations, check_same, read_input, terms_of
 from .holding import hold, prolonged
 from .lambda_time import remaining_ms
-from .log import failures
-from .log import origins as causes
-from .log.foreign import foreign
-from .log.header import Ending, Header, Lease, Refusal
-from .log.inbox import in_hand
-from .log.inputs import admitted
-from .log.journal import Journal, Segment
-from .log.pauses import OUTAGE_MS, pause_ms
-from .log.redrive import failed_operations, rewinding
-from .log.retention import OF_FUNCTION
-from .settlement import Outcome, Settlement
-from .starting import check_annotations, check_same, read_input, terms_of
-from .types import ExecutionStatus, LambdaContext
-from .values.documents import from_outside
+from .outcome import Outcome, Settlement
+from .session import Outage, Session, unstored
+from .wakes import send_hint
 
 if TYPE_CHECKING:
-    from .handler import DurableFunction
-    from .hooks import InvocationInfo
+    from ..handler import DurableFunction
+    from ..hooks import InvocationInfo
 
 _log = logging.getLogger("durable_fn")
 
@@ -177,8 +177,8 @@ class Invocation:
             send_hint(self.backend, reply, now)
 
     def _hooked(self, header: Header, lease: Lease) -> Header:
-        from .fronts import hooking
-        from .hooks import wrapped
+        from ..hooks import wrapped
+        from . import hooking
 
         request_id = str(getattr(self.context, "aws_request_id", ""))
         self.info = info = hooking.invocation_info(header, lease.now, request_id)
@@ -200,7 +200,7 @@ class Invocation:
             turn = self._readable(loaded, self._turn)
             self.header = turn.header
             if self.info is not None:
-                from .fronts.hooking import TurnProgress
+                from .hooking import TurnProgress
 
                 self.info.follow(TurnProgress(turn, loaded.segments, header.prev_lease != 0))
             session = Session(turn, self.backend, lease.end, self.remaining_ms(), self.hooks)
@@ -270,9 +270,9 @@ class Invocation:
         self.raised = None
         run: Callable[..., Any]
         if function.is_async:
-            from .fronts.aio import run
+            from ..fronts.aio import run
         else:
-            from .fronts.sync import run
+            from ..fronts.sync import run
         try:
             event = self._event(turn, header)
             value = run(session, function.__wrapped__, event, self.context)
