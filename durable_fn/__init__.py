@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from .fronts.aio import AsyncCallback as AsyncCallback
     from .fronts.aio import AsyncDurableContext as AsyncDurableContext
     from .fronts.aio import AsyncSaga as AsyncSaga
-    from .fronts.sync import Callback as Callback
-    from .fronts.sync import DurableContext as DurableContext
-    from .fronts.sync import Saga as Saga
     from .handler import DurableFunction as DurableFunction
     from .handler import durable as durable
     from .hooks import Codec as Codec
     from .hooks import Hooks as Hooks
     from .runtime.running import current_context as current_context
+    from .runtime.threads.context import Callback as Callback
+    from .runtime.threads.context import DurableContext as DurableContext
+    from .runtime.threads.context import Saga as Saga
     from .wiring import configure as configure
 
 __version__ = "0.1.0"
@@ -48,19 +48,19 @@ _HOME = {
     "BatchItem": ".batch",
     "BatchResult": ".batch",
     "CallError": ".errors",
-    "Callback": ".fronts.sync",
+    "Callback": ".runtime.threads.context",
     "CallbackTimeout": ".errors",
     "Codec": ".hooks",
     "Completion": ".batch",
     "DurableClient": ".client",
-    "DurableContext": ".fronts.sync",
+    "DurableContext": ".runtime.threads.context",
     "DurableError": ".errors",
     "DurableFunction": ".handler",
     "ExecutionCancelled": ".errors",
     "Hooks": ".hooks",
     "Retry": ".core.retry",
     "RetryPolicy": ".core.retry",
-    "Saga": ".fronts.sync",
+    "Saga": ".runtime.threads.context",
     "SignalTimeout": ".errors",
     "StepError": ".errors",
     "StepInfo": ".core.current",

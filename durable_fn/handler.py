@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from typing_extensions import deprecated
 
     from .fronts.aio import AsyncDurableContext
-    from .fronts.sync import DurableContext
     from .hooks import Hooks
+    from .runtime.threads.context import DurableContext
     from .values.adapters import Adapter
 
 else:

@@ -272,7 +272,7 @@ class Invocation:
         if function.is_async:
             from ..fronts.aio import run
         else:
-            from ..fronts.sync import run
+            from .threads.context import run
         try:
             event = self._event(turn, header)
             value = run(session, function.__wrapped__, event, self.context)

@@ -8,7 +8,7 @@ from ..core.current import current_scope
 
 if TYPE_CHECKING:
     from ..fronts.aio import AsyncDurableContext
-    from ..fronts.sync import DurableContext
+    from .threads.context import DurableContext
 
 C = TypeVar("C", "DurableContext", "AsyncDurableContext")
 

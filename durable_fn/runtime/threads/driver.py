@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from ..core.cancellation import error_of, raised_at, replayed_at, strikes_before
-from ..core.current import current_scope, running_step
-from ..core.effects import (
+from ...core.cancellation import error_of, raised_at, replayed_at, strikes_before
+from ...core.current import current_scope, running_step
+from ...core.effects import (
     Call,
     Commit,
     Decide,
@@ -25,15 +25,15 @@ from ..core.effects import (
     Settle,
     Tell,
 )
-from ..core.scope import Op
-from ..core.step_options import callable_name
-from ..core.turn import Suspension
-from ..errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
-from ..log.events import Event
-from ..log.failures import is_native_cancellation, is_stop, own_cancellation
-from ..log.kinds import SIGNAL
-from ..log.origins import blame
-from ..runtime.session import RECORDED_END, Session
+from ...core.scope import Op
+from ...core.step_options import callable_name
+from ...core.turn import Suspension
+from ...errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
+from ...log.events import Event
+from ...log.failures import is_native_cancellation, is_stop, own_cancellation
+from ...log.kinds import SIGNAL
+from ...log.origins import blame
+from ..session import RECORDED_END, Session
 
 T = TypeVar("T")
 
@@ -114,7 +114,7 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
     if isinstance(effect, Inside):
         return _inside(op, effect)
     if isinstance(effect, Fork):
-        from .threads import run_fan
+        from .fan import run_fan
 
         return run_fan(session, op, effect.fan)
     if isinstance(effect, Decide):
@@ -201,7 +201,7 @@ def _attempt(session: Session, call: Call) -> Any:
     running_step.set(call.info)
     if not session.hooks:
         return _body(call)
-    from ..runtime.hooking import attempt
+    from ..hooking import attempt
 
     with attempt(session.hooks, call.info):
         return _body(call)

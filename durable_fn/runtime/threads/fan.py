@@ -13,16 +13,16 @@ import heapq
 import threading
 from typing import Any
 
-from ..core.cancellation import error_of
-from ..core.current import current_scope
-from ..core.fan import Fan, Strand
-from ..core.operations.fans import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
-from ..core.scope import Doom, Op
-from ..core.turn import Suspension
-from ..errors import ExecutionCancelled
-from ..log.failures import is_native_cancellation, own_cancellation
-from ..runtime.session import Session
-from .drive import Parked, plain, ready, wait_for
+from ...core.cancellation import error_of
+from ...core.current import current_scope
+from ...core.fan import Fan, Strand
+from ...core.operations.fans import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
+from ...core.scope import Doom, Op
+from ...core.turn import Suspension
+from ...errors import ExecutionCancelled
+from ...log.failures import is_native_cancellation, own_cancellation
+from ..session import Session
+from .driver import Parked, plain, ready, wait_for
 
 
 def run_fan(session: Session, op: Op, fan: Fan) -> None:
