@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from .errors import ExecutionCancelled as ExecutionCancelled
     from .errors import SignalTimeout as SignalTimeout
     from .errors import StepError as StepError
-    from .fronts.aio import AsyncCallback as AsyncCallback
-    from .fronts.aio import AsyncDurableContext as AsyncDurableContext
-    from .fronts.aio import AsyncSaga as AsyncSaga
     from .handler import DurableFunction as DurableFunction
     from .handler import durable as durable
     from .hooks import Codec as Codec
     from .hooks import Hooks as Hooks
+    from .runtime.aio.context import AsyncCallback as AsyncCallback
+    from .runtime.aio.context import AsyncDurableContext as AsyncDurableContext
+    from .runtime.aio.context import AsyncSaga as AsyncSaga
     from .runtime.running import current_context as current_context
     from .runtime.threads.context import Callback as Callback
     from .runtime.threads.context import DurableContext as DurableContext
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "AsyncCallback": ".fronts.aio",
-    "AsyncDurableContext": ".fronts.aio",
-    "AsyncSaga": ".fronts.aio",
+    "AsyncCallback": ".runtime.aio.context",
+    "AsyncDurableContext": ".runtime.aio.context",
+    "AsyncSaga": ".runtime.aio.context",
     "BatchError": ".errors",
     "BatchItem": ".batch",
     "BatchResult": ".batch",

@@ -18,8 +18,8 @@ from .values.annotations import note_names
 if TYPE_CHECKING:
     from typing_extensions import deprecated
 
-    from .fronts.aio import AsyncDurableContext
     from .hooks import Hooks
+    from .runtime.aio.context import AsyncDurableContext
     from .runtime.threads.context import DurableContext
     from .values.adapters import Adapter
 

@@ -270,7 +270,7 @@ class Invocation:
         self.raised = None
         run: Callable[..., Any]
         if function.is_async:
-            from ..fronts.aio import run
+            from .aio.context import run
         else:
             from .threads.context import run
         try:

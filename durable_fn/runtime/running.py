@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from ..core.current import current_scope
 
 if TYPE_CHECKING:
-    from ..fronts.aio import AsyncDurableContext
+    from .aio.context import AsyncDurableContext
     from .threads.context import DurableContext
 
 C = TypeVar("C", "DurableContext", "AsyncDurableContext")

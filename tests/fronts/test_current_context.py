@@ -260,5 +260,5 @@ def test_asking_for_it_loads_neither_front() -> None:
         "boto3",
         "pydantic",
         "durable_fn.runtime.threads.context",
-        "durable_fn.fronts.aio",
+        "durable_fn.runtime.aio.context",
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
-from ..core.scope import KEY_CHANGED
-from ..errors import NonDeterminismError
-from ..log.events import Event, branch_of, has_key, is_keyed, operation_name
-from ..log.journal import Record
-from ..log.kinds import CALLED, EFFECTIVE, TIMER
+from ...core.scope import KEY_CHANGED
+from ...errors import NonDeterminismError
+from ...log.events import Event, branch_of, has_key, is_keyed, operation_name
+from ...log.journal import Record
+from ...log.kinds import CALLED, EFFECTIVE, TIMER
 from .places import waiting_places
 
 if TYPE_CHECKING:

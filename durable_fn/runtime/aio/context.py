@@ -7,27 +7,27 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
-from ..core import lazily as ops
-from ..core.operations.sleep import sleep as sleep_operation
-from ..core.operations.step import step as step_operation
-from ..core.retry import Retry, RetryPolicy
-from ..core.step_options import StepPlan, callable_name, check_keywords, plan_of
-from ..log.durations import milliseconds, moment
-from ..runtime.context import BaseContext, BaseSaga, Undo, named
-from ..runtime.session import Session
-from ..types import Duration, LambdaContext
+from ...core import lazily as ops
+from ...core.operations.sleep import sleep as sleep_operation
+from ...core.operations.step import step as step_operation
+from ...core.retry import Retry, RetryPolicy
+from ...core.step_options import StepPlan, callable_name, check_keywords, plan_of
+from ...log.durations import milliseconds, moment
+from ...types import Duration, LambdaContext
+from ..context import BaseContext, BaseSaga, Undo, named
+from ..session import Session
 from .loop import inline
 from .native import in_full
 from .operation import drive
 from .pump import Pump
-from .runs import execute
+from .run import execute
 
 if TYPE_CHECKING:
-    from ..batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4
-    from ..core.effects import Operation
-    from ..core.operations.callbacks import Promise
-    from ..core.scope import Op
-    from ..handler import DurableFunction
+    from ...batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4
+    from ...core.effects import Operation
+    from ...core.operations.callbacks import Promise
+    from ...core.scope import Op
+    from ...handler import DurableFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")

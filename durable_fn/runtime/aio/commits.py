@@ -9,9 +9,9 @@ import collections
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from ..core.effects import Decide
-from ..log.events import Event
-from ..runtime.session import Session
+from ...core.effects import Decide
+from ...log.events import Event
+from ..session import Session
 from .loop import DurableLoop
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from ..core.turn import Turn
+from ...core.turn import Turn
 from .loop import HandlerTask
 
 _log = logging.getLogger("durable_fn")
-_NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpartition("places")[0])
+_NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpartition("aio")[0])
 
 
 def waiting_places(turn: Turn, loop: asyncio.AbstractEventLoop) -> set[str]:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
-from ..core.scope import Branch
+from ...core.scope import Branch
 
 _log = logging.getLogger("durable_fn")
 

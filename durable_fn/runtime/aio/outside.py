@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.scope import Scope
-from ..log.durations import LONGEST
-from ..log.events import SUCCEEDED, Event
-from ..log.kinds import THREAD
+from ...core.scope import Scope
+from ...log.durations import LONGEST
+from ...log.events import SUCCEEDED, Event
+from ...log.kinds import THREAD
 from .agenda import Timer
 
 if TYPE_CHECKING:

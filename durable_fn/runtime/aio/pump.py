@@ -14,20 +14,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from ..core.current import current_scope
-from ..core.effects import Decide
-from ..core.scope import Branch, Scope
-from ..core.turn import Suspension
-from ..errors import NonDeterminismError
-from ..log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
-from ..log.kinds import CONSEQUENCES, STUCK, TIMER
-from ..log.origins import blame
-from ..runtime.session import LEAST_TIME, RECORDED_END, Session
+from ...core.current import current_scope
+from ...core.effects import Decide
+from ...core.scope import Branch, Scope
+from ...core.turn import Suspension
+from ...errors import NonDeterminismError
+from ...log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
+from ...log.kinds import CONSEQUENCES, STUCK, TIMER
+from ...log.origins import blame
+from ..session import LEAST_TIME, RECORDED_END, Session
 from .agenda import Agenda, Timer
 from .bodies import Bodies
 from .commits import Commits
 from .ending import ExecutionEnd
-from .forgotten import Forgotten
 from .line import Line
 from .loop import DurableLoop, HandlerTask
 from .mismatches import Mismatches
@@ -35,6 +34,7 @@ from .native import BranchCoroutine
 from .operation import RunningOperation
 from .places import warn_of_foreign
 from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
+from .unawaited import Forgotten
 
 
 class Target(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import heapq
 
-from ..log.events import Event
-from ..log.journal import Journal
-from ..log.kinds import STEP
+from ...log.events import Event
+from ...log.journal import Journal
+from ...log.kinds import STEP
 
 
 class Line:

@@ -18,11 +18,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
 
-from ..core.current import current_scope
+from ...core.current import current_scope
 from .native import is_asyncio
 
 if TYPE_CHECKING:
-    from ..core.scope import Scope
+    from ...core.scope import Scope
     from .pump import Pump
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ..core.turn import Turn
+from ...core.turn import Turn
 from .places import waiting_places
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..core.cancellation import error_of
-from ..core.effects import Decide
-from ..core.scope import Doom
-from ..log.events import END_ID, SUCCEEDED, Event
-from ..log.kinds import END
+from ...core.cancellation import error_of
+from ...core.effects import Decide
+from ...core.scope import Doom
+from ...log.events import END_ID, SUCCEEDED, Event
+from ...log.kinds import END
 from .native import native
 
 if TYPE_CHECKING:

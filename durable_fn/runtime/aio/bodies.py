@@ -11,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..core.current import running_step
-from ..core.effects import Call, Effect, Expire, Launch, Room, Tell
-from ..errors import StepTimeout
-from ..log.events import is_keyed
-from ..log.failures import own_cancellation
-from ..runtime.session import MOST_HELPERS
+from ...core.current import running_step
+from ...core.effects import Call, Effect, Expire, Launch, Room, Tell
+from ...errors import StepTimeout
+from ...log.events import is_keyed
+from ...log.failures import own_cancellation
+from ..session import MOST_HELPERS
 from .native import is_foreign
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Bodies:
                 if call.is_async and call.timeout is None:  # most: without two coroutines on the way
                     return await call.fn(*call.args, **call.kwargs), None
                 return await self._in_time(operation, call)
-            from ..runtime.hooking import attempt
+            from ..hooking import attempt
 
             with attempt(self._session.hooks, call.info):
                 value, stop = await self._in_time(operation, call)

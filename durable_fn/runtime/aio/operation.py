@@ -12,9 +12,9 @@ import contextvars
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.cancellation import doom_text, error_of
-from ..core.current import current_scope
-from ..core.effects import (
+from ...core.cancellation import doom_text, error_of
+from ...core.current import current_scope
+from ...core.effects import (
     Call,
     Commit,
     Decide,
@@ -30,12 +30,12 @@ from ..core.effects import (
     Take,
     Tell,
 )
-from ..core.scope import Op
-from ..errors import ExecutionTimedOut
-from ..log.events import CANCELLED, SUCCEEDED, Event
-from ..log.journal import Record
-from ..log.kinds import CALL, CODE, FANS, WALKED
-from ..log.origins import blame
+from ...core.scope import Op
+from ...errors import ExecutionTimedOut
+from ...log.events import CANCELLED, SUCCEEDED, Event
+from ...log.journal import Record
+from ...log.kinds import CALL, CODE, FANS, WALKED
+from ...log.origins import blame
 from .loop import inline
 from .native import InContext, result_of
 
@@ -332,7 +332,7 @@ async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
     if isinstance(effect, Inside):
         return await _inside(effect)
     if isinstance(effect, Fork):
-        from .fans import run_fan
+        from .fan import run_fan
 
         return await run_fan(pump, op, effect.fan)
     assert isinstance(effect, Settle | Take)

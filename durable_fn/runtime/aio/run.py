@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..runtime.session import Session
+from ..session import Session
 from .loop import DurableLoop, HandlerTask
 from .places import waiting_places
 from .pump import Pump

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 from typing import Any
 
-from ..errors import ExecutionCancelled
+from ...errors import ExecutionCancelled
 
 
 class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):

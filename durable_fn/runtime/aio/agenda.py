@@ -9,8 +9,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..log.events import Event
-from ..log.inbox import Inbox
+from ...log.events import Event
+from ...log.inbox import Inbox
 
 if TYPE_CHECKING:
     from .operation import RunningOperation
