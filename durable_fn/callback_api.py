@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from .client import DurableClient
 from .errors import CallbackError, PayloadTooLarge, SerializationError
-from .http_events import BadBody, HttpEvent
+from .triggers.http_events import BadBody, HttpEvent
 
 _log = logging.getLogger("durable_fn")
 

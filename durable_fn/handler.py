@@ -73,7 +73,7 @@ class DurableFunction(Generic[E_contra, R_co]):
 
     def __call__(self, event: Any, context: Any, /) -> Any:
         """One Lambda invocation."""
-        from .triggers import handle
+        from .triggers.dispatch import handle
 
         return handle(self, event, context)
 

@@ -20,7 +20,6 @@ from urllib.parse import parse_qs
 
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
-from ..http_events import BadBody, HttpEvent
 from ..log import failures
 from ..log.header import Header
 from ..log.ids import checked_id
@@ -30,9 +29,10 @@ from ..types import LambdaContext
 from ..values.adapters import plain
 from .bodies import of_bytes, parsed, takes_bytes
 from .direct import answer
+from .http_events import BadBody, HttpEvent
 from .incoming import Incoming, run_later, run_now, wanted_header
+from .messages import problems
 from .preferences import Preferences, preferences
-from .problems import problems
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction
@@ -78,7 +78,7 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
         _log.info("a request for durable function %r was refused: %s", function.name, refused)
         return _reply(request, refused.status, {"error": refused.error})
     if started[0].live and wishes.wait and applied is None:
-        from .patience import wait
+        from .waiting import wait
 
         seconds = min(wishes.wait, _LONGEST_WAIT_S)
         left = remaining_ms(context) - _RESERVE_MS

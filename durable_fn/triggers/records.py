@@ -16,7 +16,7 @@ from ..runtime.lambda_time import remaining_ms
 from ..types import LambdaContext
 from .bodies import of_base64, of_text, takes_bytes
 from .incoming import Incoming, run_later, run_now, wanted_header
-from .problems import told
+from .messages import told
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import is_test_event
 from .bodies import of_text, parsed
+from .dispatch import is_test_event
 
 if TYPE_CHECKING:
     from ..handler import DurableFunction

@@ -152,7 +152,7 @@ def test_a_direct_invocation_loads_no_other_trigger() -> None:
         "    from durable_fn.backends.clocks import SystemClock\n"
         "    assert f({'a': 1}, FakeLambdaContext(SystemClock()))['result'] == {'a': 1}\n"
         "print(*(name for name in sys.modules if name.startswith('durable_fn.triggers.') or 'powertools' in name))\n"
-        "print('durable_fn.http_events' in sys.modules, 'jmespath' in sys.modules)"
+        "print('durable_fn.triggers.http_events' in sys.modules, 'jmespath' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["durable_fn.triggers.direct", "False False"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities import data_classes
 
-from durable_fn.http_events import HttpEvent
+from durable_fn.triggers.http_events import HttpEvent
 from durable_fn.triggers.images import plain_item
 from tests.triggers.samples import SEEN, echo, sample
 from tests.worlds import World
