@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .errors import ExecutionCancelled as ExecutionCancelled
     from .errors import SignalTimeout as SignalTimeout
     from .errors import StepError as StepError
-    from .handler import DurableFunction as DurableFunction
-    from .handler import durable as durable
+    from .function import DurableFunction as DurableFunction
+    from .function import durable as durable
     from .hooks import Codec as Codec
     from .hooks import Hooks as Hooks
     from .runtime.aio.context import AsyncCallback as AsyncCallback
@@ -55,7 +55,7 @@ _HOME = {
     "DurableClient": ".client",
     "DurableContext": ".runtime.threads.context",
     "DurableError": ".errors",
-    "DurableFunction": ".handler",
+    "DurableFunction": ".function",
     "ExecutionCancelled": ".errors",
     "Hooks": ".hooks",
     "Retry": ".core.retry",
@@ -67,7 +67,7 @@ _HOME = {
     "configure": ".wiring",
     "current_context": ".runtime.running",
     "current_step": ".core.current",
-    "durable": ".handler",
+    "durable": ".function",
     "step": ".core.step_options",
 }
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict
-from ..handler import DurableFunction
+from ..function import DurableFunction
 from ..log import failures
 from ..log.durations import milliseconds
 from ..log.events import component

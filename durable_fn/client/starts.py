@@ -6,7 +6,7 @@ from typing import Any
 
 from ..backends.ports import Backend
 from ..errors import ExecutionConflict, UnknownFunction
-from ..handler import DurableFunction
+from ..function import DurableFunction
 from ..log.durations import milliseconds
 from ..log.events import component
 from ..log.header import Header

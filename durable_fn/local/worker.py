@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ..backends.clocks import ScaledClock, SystemClock
 from ..backends.ports import Backend
-from ..handler import DurableFunction
+from ..function import DurableFunction
 from ..log.header import Header
 from ..runtime.invocation import Invocation
 from ..runtime.session import Outage

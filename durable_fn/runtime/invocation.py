@@ -43,7 +43,7 @@ from .session import Outage, Session, unstored
 from .wakes import send_hint
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..function import DurableFunction
     from ..hooks import InvocationInfo
 
 _log = logging.getLogger("durable_fn")

@@ -20,7 +20,7 @@ from .wakes import send_told, wake
 
 if TYPE_CHECKING:
     from ..core.turn import Renewed
-    from ..handler import DurableFunction
+    from ..function import DurableFunction
     from .session import Session
 
 _log = logging.getLogger("durable_fn")

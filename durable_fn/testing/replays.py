@@ -12,7 +12,7 @@ from ..backends.ports import Backend, Loaded
 from ..backends.sqlite import PollingWakeups, SQLiteStore
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
-from ..handler import DurableFunction
+from ..function import DurableFunction
 from ..log import failures
 from ..log.durations import moment
 from ..log.header import Header

@@ -11,7 +11,7 @@ from ..backends.ports import Backend
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
-from ..handler import DurableFunction
+from ..function import DurableFunction
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
 from ..runtime.invocation import Invocation

@@ -14,7 +14,7 @@ from ..values.adapters import plain
 
 if TYPE_CHECKING:
     from ..backends.ports import Backend
-    from ..handler import DurableFunction
+    from ..function import DurableFunction
     from ..types import LambdaContext
 
 

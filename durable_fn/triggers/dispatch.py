@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ..backends.ports import Backend
-    from ..handler import DurableFunction
+    from ..function import DurableFunction
     from ..types import LambdaContext
 
     Trigger: TypeAlias = Callable[[DurableFunction[Any, Any], Backend, Any, LambdaContext], Any]

@@ -9,7 +9,7 @@ from .bodies import of_text, parsed
 from .dispatch import is_test_event
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..function import DurableFunction
 
 
 def content(function: DurableFunction[Any, Any], body: dict[str, Any]) -> tuple[Any, ...]:

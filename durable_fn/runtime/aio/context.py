@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...core.effects import Operation
     from ...core.operations.callbacks import Promise
     from ...core.scope import Op
-    from ...handler import DurableFunction
+    from ...function import DurableFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")
