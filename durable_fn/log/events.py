@@ -103,11 +103,15 @@ def parse(line: str) -> Event:
     """The event of a line. Raises ValueError for a line that this version did not write."""
     try:
         id, kind, position, status, attempt, at, due, value = line.split("\t", _FIELDS - 1)
-        tasks, colon, count = position.rpartition(":")
-        place, asked = (NO_PLACE, f"{tasks}:{int(count)}") if colon else (int(position), "")
+        place, asked = (NO_PLACE, _asked(position)) if ":" in position else (int(position), "")
         return Event(id, kind, place, status, int(attempt), int(at), int(due) if due else 0, value, asked)
     except ValueError:
         raise ValueError(f"a journal line that this version did not write: {line[:80]!r}") from None
+
+
+def _asked(text: str) -> str:
+    tasks, _, count = text.rpartition(":")
+    return f"{tasks}:{int(count)}"
 
 
 def body(events: list[Event]) -> str:

@@ -70,8 +70,11 @@ class Record:
             self.asked = event.asked
 
     def add(self, event: Event) -> None:
-        self.aside = False
-        if event.status == BEGUN:
+        if self.aside:
+            self.aside = False
+        if event.status == SUCCEEDED and event.kind != CALLBACK:
+            self.done = event
+        elif event.status == BEGUN:
             self.begun = event
         elif event.status == RETRY:
             self.retry = event
@@ -151,7 +154,7 @@ class Journal:
         self.reopened: dict[str, int] = {}
         self.ends: dict[str, int] = {}
         log = segments if isinstance(segments, list) else list(segments)
-        if any(segment.body.startswith(REWIND_ID) for segment in log):
+        if [segment for segment in log if segment.body.startswith(REWIND_ID)]:
             from .redrive import rewound
 
             self.revived = True
@@ -352,8 +355,7 @@ def _index(below: dict[str, list[Record]], record: Record) -> None:
 
 def scope_of(id: str) -> str:
     """The path that an operation's id begins with."""
-    head, slash, _ = id.rpartition("/")
-    return head + slash
+    return id[: id.rfind("/") + 1]
 
 
 def signal_key(event: Event) -> str:

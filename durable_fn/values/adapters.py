@@ -189,7 +189,9 @@ class TypedAdapter:
 
     def _read(self, text: str) -> Any:
         value = documents.loads(text)
-        return self.form.read(documents.taken_apart(text, value).value if documents.is_marked(text) else value)
+        if text.startswith(documents.BEGIN):
+            value = documents.taken_apart(text, value).value
+        return self.form.read(value)
 
     def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
         try:

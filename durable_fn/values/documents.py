@@ -20,7 +20,7 @@ WRITTEN: Final = 1
 OUTSIDE: Final = 0
 REFUSED: Final = -1
 
-_BEGIN: Final = f'{{"{MARK}":'
+BEGIN: Final = f'{{"{MARK}":'
 
 
 class Document(NamedTuple):
@@ -42,27 +42,27 @@ def with_shown(text: str, shown: str) -> str:
     """The document with another text for people and other programs."""
     document = parse(text)
     value = text if document.kind is None else dumps(document.value)
-    return f'{_BEGIN}{WRITTEN},"shown":{shown},"v":{value}}}'
+    return f'{BEGIN}{WRITTEN},"shown":{shown},"v":{value}}}'
 
 
 def outside(json_text: str) -> str:
-    return f'{_BEGIN}{OUTSIDE},"v":{json_text}}}'
+    return f'{BEGIN}{OUTSIDE},"v":{json_text}}}'
 
 
 def unmarked(json_text: str) -> str:
     """JSON for people, which is taken for no document."""
-    return outside(json_text) if json_text.startswith(_BEGIN) else json_text
+    return outside(json_text) if json_text.startswith(BEGIN) else json_text
 
 
 def refused(json_text: str, why: str) -> str:
-    return f'{_BEGIN}{REFUSED},"why":{encode_basestring(why)},"v":{json_text}}}'
+    return f'{BEGIN}{REFUSED},"why":{encode_basestring(why)},"v":{json_text}}}'
 
 
 def is_refused(text: str) -> bool:
     return text.startswith(_REFUSAL)
 
 
-_REFUSAL: Final = f"{_BEGIN}{REFUSED},"
+_REFUSAL: Final = f"{BEGIN}{REFUSED},"
 
 
 def from_outside(text: str) -> str | None:
@@ -70,17 +70,17 @@ def from_outside(text: str) -> str | None:
     return text[len(_OUTSIDE) : -1] if text.startswith(_OUTSIDE) else None
 
 
-_OUTSIDE: Final = f'{_BEGIN}{OUTSIDE},"v":'
+_OUTSIDE: Final = f'{BEGIN}{OUTSIDE},"v":'
 
 
 def parse(text: str) -> Document:
     """Raises ValueError for what is no such text."""
     value = loads(text)
-    return taken_apart(text, value) if text.startswith(_BEGIN) else Document(None, value, {})
+    return taken_apart(text, value) if text.startswith(BEGIN) else Document(None, value, {})
 
 
 def is_marked(text: str) -> bool:
-    return text.startswith(_BEGIN)
+    return text.startswith(BEGIN)
 
 
 def taken_apart(text: str, value: Any) -> Document:

@@ -123,15 +123,25 @@ def _frames(coroutine: Any) -> Iterator[FrameType]:
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `doom`, so that
     `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations. Where what the branch awaited
-    took the cancellation for itself, it arrives when the branch goes on."""
+    took the cancellation for itself, it arrives when the branch goes on.
 
-    def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any]) -> None:
+    `goes_on`: whether what the branch waits for is there at once, so that its task need not be left and entered again.
+    """
+
+    def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any], goes_on: Callable[[Any], bool]) -> None:
         self.inner = inner
+        self._goes_on = goes_on
         self.doom: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
         self._thrown: BaseException | None = None  # that the branch's own code may not have seen yet
 
     def send(self, value: Any) -> Any:
+        waited = self._step(value)
+        while self._goes_on(waited):  # a task that cancels itself leaves no line of what it waits for
+            waited = self.inner.send(None) if self._thrown is None else self._step(None)
+        return waited
+
+    def _step(self, value: Any) -> Any:
         if self._thrown is not None and self._was_eaten(self._thrown):
             return self.inner.throw(self._thrown.with_traceback(None))
         if self.doom is not None and not getattr(self.task, "_must_cancel", False):

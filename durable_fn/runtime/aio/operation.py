@@ -270,7 +270,7 @@ def _note_left(op: Op) -> None:
 def drive(pump: Pump, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
     """To be awaited once."""
     coroutine = _walk(pump, op, operation) if op.kind in CODE else _run(pump, op, operation)
-    pump.unawaited.called(operation, f"{op.kind} {op.id!r}", op.scope.branch, coroutine)
+    pump.unawaited.called(operation, op, op.scope.branch, coroutine)
     return coroutine
 
 

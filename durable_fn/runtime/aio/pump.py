@@ -79,6 +79,7 @@ class Pump:
         self._patience = Patience(loop, self._schedule)
         self._alarm: asyncio.TimerHandle | None = None
         self.threads = 0  # calls in other threads that the handler awaits
+        self._apart = contextvars.Context()  # for what runs inside the handler's task, and is none of it
         self.turn.front = self
         self.turn.at = max(self.turn.started, self.turn.journal.generation)
 
@@ -119,7 +120,7 @@ class Pump:
 
     def start(self, coroutine: Any, context: contextvars.Context, scope: Scope) -> HandlerTask[Any]:
         """A task of a branch's own, the handler's included."""
-        branch = BranchCoroutine(coroutine)
+        branch = BranchCoroutine(coroutine, self.goes_on)
         task: HandlerTask[Any] = HandlerTask(branch, scope=scope, loop=self.loop, context=context)
         branch.task = task
         return task
@@ -290,6 +291,19 @@ class Pump:
             if line.head is not event:
                 return True  # a decision that does not stand
         return self._hand_out(event)
+
+    def goes_on(self, waited: object) -> bool:
+        """A branch's task is about to wait. Where nothing else of the handler's can run and the next line of the log is what it
+        waits for, that is handed out here and now, and the task is not left: nothing could have come between."""
+        line = self.line
+        if not line.replaying or line.aside or self.ready or self._foreign or self.over or self.turn.closed is not None:
+            return False
+        head = line.events[line.cursor]
+        target = self.targets.get(head.id)
+        if target is not waited or not isinstance(target, RunningOperation):
+            return False
+        self._apart.run(self._hand_out, head)
+        return target.ended
 
     def _hand_out(self, event: Event) -> bool:
         line, turn = self.line, self.turn

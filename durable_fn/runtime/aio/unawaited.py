@@ -6,17 +6,15 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
-from ...core.scope import Branch
+from ...core.scope import Branch, Op
 
 _log = logging.getLogger("durable_fn")
 
 
-class _Call(NamedTuple):
-    what: str
-    branch: Branch
-    coroutine: Coroutine[Any, Any, Any]
+_Call: TypeAlias = tuple[Op | str, Branch, Coroutine[Any, Any, Any]]
+"""What was called, in which branch, and what has to be awaited."""
 
 
 class Forgotten:
@@ -25,30 +23,30 @@ class Forgotten:
     def __init__(self) -> None:
         self._calls: dict[object, _Call] = {}
 
-    def called(self, key: object, what: str, branch: Branch, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._calls[key] = _Call(what, branch, coroutine)
+    def called(self, key: object, what: Op | str, branch: Branch, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._calls[key] = what, branch, coroutine
 
     def begun(self, key: object) -> None:
         self._calls.pop(key, None)
 
     def ended(self, branch: Branch) -> None:
         """With an error or a cancellation: what it had called and not awaited yet does not matter any more."""
-        self._calls = {key: call for key, call in self._calls.items() if call.branch is not branch}
+        self._calls = {key: call for key, call in self._calls.items() if call[1] is not branch}
 
     def failed(self, loop: asyncio.AbstractEventLoop) -> None:
         """The handler raised: that error is the one to show."""
         left = self._left(loop)
         if left:
-            _log.warning("called and never awaited before the handler failed: %s", ", ".join(c.what for c in left))
+            _log.warning("called and never awaited before the handler failed: %s", ", ".join(map(_name, left)))
 
     def check(self, loop: asyncio.AbstractEventLoop) -> None:
         """The handler returned. Raises RuntimeError that names what was called and never awaited."""
         left = self._left(loop)
-        for call in left:
-            call.coroutine.close()  # the error says it; no warning on top
+        for _, _, coroutine in left:
+            coroutine.close()  # the error says it; no warning on top
         if left:
             raise RuntimeError(
-                f"the handler returned, but it never awaited {', '.join(c.what for c in left)}: it did not run. Write "
+                f"the handler returned, but it never awaited {', '.join(map(_name, left))}: it did not run. Write "
                 "`await ctx.step(...)`, or hand the coroutine to asyncio.gather or a TaskGroup and await that"
             )
 
@@ -58,5 +56,10 @@ class Forgotten:
         return [
             call
             for call in self._calls.values()
-            if id(call.coroutine) not in dropped and inspect.getcoroutinestate(call.coroutine) == inspect.CORO_CREATED
+            if id(call[2]) not in dropped and inspect.getcoroutinestate(call[2]) == inspect.CORO_CREATED
         ]
+
+
+def _name(call: _Call) -> str:
+    what = call[0]
+    return what if isinstance(what, str) else f"{what.kind} {what.id!r}"
