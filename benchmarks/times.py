@@ -17,7 +17,7 @@ from durable_fn.backends.clocks import SystemClock
 from durable_fn.backends.ports import Backend
 from durable_fn.backends.sqlite import PollingWakeups, SQLiteStore
 from durable_fn.client import DurableClient
-from durable_fn.function import DurableFunction
+from durable_fn.core.function import DurableFunction
 from durable_fn.log.header import Header
 from durable_fn.runtime.invocation import Invocation
 from durable_fn.testing.lambda_context import FakeLambdaContext

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .client import DurableClient as DurableClient
     from .core.current import StepInfo as StepInfo
     from .core.current import current_step as current_step
+    from .core.function import DurableFunction as DurableFunction
     from .core.retry import Retry as Retry
     from .core.retry import RetryPolicy as RetryPolicy
     from .core.step_options import step as step
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .errors import ExecutionCancelled as ExecutionCancelled
     from .errors import SignalTimeout as SignalTimeout
     from .errors import StepError as StepError
-    from .function import DurableFunction as DurableFunction
     from .function import durable as durable
     from .hooks import Codec as Codec
     from .hooks import Hooks as Hooks
@@ -55,7 +55,7 @@ _HOME = {
     "DurableClient": ".client",
     "DurableContext": ".runtime.threads.context",
     "DurableError": ".errors",
-    "DurableFunction": ".function",
+    "DurableFunction": ".core.function",
     "ExecutionCancelled": ".errors",
     "Hooks": ".hooks",
     "Retry": ".core.retry",

@@ -8,7 +8,7 @@ from typing import Any
 from durable_fn.backends.clocks import VirtualClock
 from durable_fn.backends.ports import Backend
 from durable_fn.backends.sqlite import SQLiteStore
-from durable_fn.function import DurableFunction
+from durable_fn.core.function import DurableFunction
 from durable_fn.log.header import Header
 from durable_fn.log.wake import Hint
 from durable_fn.runtime.invocation import Invocation

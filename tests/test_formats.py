@@ -10,9 +10,9 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableClient, DurableContext, DurableFunction, durable
 from durable_fn.codecs import AesGcm
 from durable_fn.errors import CallbackError, CallTimeout, ExecutionConflict, ExecutionNotFound, FormatError
+from durable_fn.log.events import Segment
 from durable_fn.log.formats import JOURNAL, UNNUMBERED
 from durable_fn.log.header import Header
-from durable_fn.log.journal import Segment
 from durable_fn.sweeper import sweep
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud

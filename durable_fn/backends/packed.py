@@ -18,9 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import JournalDamaged, PayloadTooLarge
+from ..log.events import Segment
 from ..log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
 from ..log.inbox import Entry
-from ..log.journal import Segment
 from ..log.retention import Edition
 from ..types import ExecutionStatus
 from ..values.parts import class_name

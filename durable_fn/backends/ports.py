@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from ..log.events import Segment
 from ..log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from ..log.inbox import Entry
-from ..log.journal import Segment
 from ..log.retention import Edition, unfolded
 from ..log.wake import Hint
 from ..types import ExecutionStatus

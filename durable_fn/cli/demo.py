@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..backends.clocks import ScaledClock
 from ..client import DurableClient
+from ..log.events import Segment
 from ..log.history import history
-from ..log.journal import Segment
 from ..types import HistoryEvent
 from ..wiring import BACKEND_VARIABLE, sqlite, using
 from .demos import script as scripts

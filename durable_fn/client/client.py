@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from ..backends.ports import Backend
+from ..core.function import DurableFunction
 from ..errors import ExecutionConflict
-from ..function import DurableFunction
 from ..log import failures
 from ..log.durations import milliseconds
 from ..log.events import component

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from ..errors import ExecutionConflict
 from ..log import failures
-from ..log.events import fence
+from ..log.events import Segment, fence
 from ..log.header import Ending, Header, Refusal
-from ..log.journal import Segment
 from ..runtime.calls import note_of
 from ..runtime.wakes import send_told
 from .executions import TRIES, Executions, writer

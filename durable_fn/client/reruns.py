@@ -5,13 +5,13 @@ from __future__ import annotations
 from ..backends.ports import Loaded
 from ..core.turn import seed_of
 from ..errors import ExecutionConflict
+from ..log.events import Segment
 from ..log.fork import Copy, copied, limit_of
 from ..log.header import Header, Refusal
 from ..log.ids import checked_id
 from ..log.ids import new_id as fresh_id
 from ..log.inbox import REDRIVE, entry, numbered
 from ..log.inputs import Input
-from ..log.journal import Segment
 from ..log.redrive import rewinding
 from ..log.retention import OF_FUNCTION
 from ..runtime.executions import new_header

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.ports import Backend
+from ..core.function import DurableFunction
 from ..errors import ExecutionConflict, UnknownFunction
-from ..function import DurableFunction
 from ..log.durations import milliseconds
 from ..log.events import component
 from ..log.header import Header

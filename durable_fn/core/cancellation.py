@@ -7,8 +7,9 @@ import json
 from ..errors import ExecutionCancelled, ExecutionTimedOut
 from ..log.events import RAISED
 from ..log.journal import Record
+from .cancel_scope import Doom
 from .effects import Call, Decide, Effect, Expire, Launch, Operation, Park, Room, Settle
-from .scope import Doom, Op
+from .scope import Op
 
 _INTERRUPTED = (Call, Room, Park, Launch, Expire)
 """Live effects before which it is raised. What has happened is committed first, and a fan ends its branches by itself first."""

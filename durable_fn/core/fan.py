@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..batch import BatchItem, BatchResult, Completion
+from ..errors import BatchError
 from ..log.journal import Record
 from ..types import CompletionReason, ItemStatus
 from ..values.adapters import Adapter
-from .scope import Branch
+from .cancel_scope import Branch
 
 
 class Strand:
@@ -111,4 +112,6 @@ class Fan:
         items: list[BatchItem[Any]] = [
             BatchItem(s.index, s.name, s.status or "CANCELLED", s.value, s.error) for s in self.strands
         ]
-        return BatchResult(items, self.reason or "ALL_COMPLETED", kind)
+        return BatchResult(
+            items, self.reason or "ALL_COMPLETED", kind, lambda text, batch: BatchError(text, batch=batch)
+        )

@@ -6,16 +6,14 @@ task asks: it takes no position, and its place is not compared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 from ..errors import NonDeterminismError
 from ..log.events import NO_PLACE, has_key, operation_name
 from ..log.journal import Record
 from ..log.trails import trail
-
-if TYPE_CHECKING:
-    from .turn import Turn
-
+from .cancel_scope import Branch
+from .turn import Turn
 
 KEY_CHANGED: Final = "the operation got a key, or lost it"
 """Why a mismatch."""
@@ -45,52 +43,6 @@ class Op:
         self.record = record
         self.number = number  # among the operations that its scope called
         self.begun = record is not None and record.begun is not None  # that it began is written, or about to be
-
-
-class Branch:
-    """What can be cancelled as one: the handler, or a branch of a fan. All scopes inside share it.
-
-    `doom` is raised at its next live operation, once; then `raised` is set and durable calls work again, for clean-up.
-    """
-
-    __slots__ = ("closed", "doom", "inner", "leaving", "raised", "shields")
-
-    def __init__(self) -> None:
-        self.doom: Doom | None = None
-        self.raised = False
-        self.shields = 0  # compensations that run: a cancellation waits for them
-        self.inner: set[Branch] = set()  # branches of a fan that runs inside
-        self.closed: BaseException | None = None  # what every further durable call raises until it is walked again
-        self.leaving = False  # its code unwinds, to be walked again
-
-    @property
-    def doomed(self) -> bool:
-        return self.doom is not None and not self.raised and not self.shields
-
-    @property
-    def sheltered(self) -> bool:
-        """Whether a shielded block runs in it, or in a branch inside."""
-        return self.shields > 0 or any(branch.sheltered for branch in self.inner)
-
-    def leave(self, closed: BaseException) -> BaseException:
-        """This is about to be raised in it, and ends its walk."""
-        if not isinstance(closed, Exception) and getattr(closed, "walked_again", True):
-            self.leaving = True
-        return closed
-
-    def condemn(self, doom: Doom) -> None:
-        """Also the branches inside. The first reason stays."""
-        if self.doom is None:
-            self.doom = doom
-        for branch in tuple(self.inner):
-            branch.condemn(Doom("cancelled", doom.reason) if doom.kind == "timed out" else doom)
-
-
-class Doom(NamedTuple):
-    """Why a branch is to end. `kind`: "cancelled", "timed out" or "lost"."""
-
-    kind: str
-    reason: str | None
 
 
 class Scope:
@@ -125,6 +77,10 @@ class Scope:
         self.drawn = 0  # random values
         self._names: dict[str, int] = {}
         self._keyed: dict[str, tuple[str, int]] = {}  # of a branch: kind by id, and how often it came
+
+    @classmethod
+    def of_handler(cls, turn: Turn) -> Scope:
+        return cls(turn, "", turn.started, turn.branch)
 
     def enter(self, kind: str, component: str, key: str | None = None, *, repeats: bool = False) -> Op:
         """The next operation of this scope. Raises NonDeterminismError if the journal holds another one here, ValueError for a

@@ -17,9 +17,9 @@ from ..log.kinds import NATIVE, SLEEP
 from ..log.retention import keep_at
 from ..log.unread import unread
 from ..values.terms import STRICT, Terms
+from .cancel_scope import Branch, Doom
 from .retry import DEFAULT_RETRY, Retry
-from .scope import Branch, Doom, Op, Scope
-from .walks import Walks
+from .walks import Place, Walks
 
 if TYPE_CHECKING:
     from ..batch import BatchResult
@@ -41,6 +41,22 @@ class Front(Protocol):
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""
+
+
+class Called(Protocol):
+    """An operation: see `core/scope.py`."""
+
+    id: str
+    kind: str
+    position: int
+    asked: str
+    begun: bool
+    number: int
+    record: Record | None
+
+    @property
+    def scope(self) -> Place:
+        """That called it."""
 
 
 class Suspension(BaseException):
@@ -112,7 +128,6 @@ class Turn:
         self.closed: BaseException | None = None  # what every further durable call raises
         self.branch = Branch()
         self.started = journal.origin or header.started  # journal time begins then
-        self.root = Scope(self, "", self.started, self.branch)
         self.walks = Walks(journal)
         self.at = max(self.started, journal.resumed)
         self.told = 0  # the latest time that the handler was told
@@ -129,7 +144,7 @@ class Turn:
         self.front: Front | None = None
         self.notice()
 
-    def replays(self, scope: Scope | None = None) -> bool:
+    def replays(self, scope: Place | None = None) -> bool:
         """Whether the code runs over what is recorded; in a `def` handler each scope does for itself."""
         if self.front is not None:
             return self.front.replays()
@@ -181,25 +196,25 @@ class Turn:
         """Inbox entries in hand and gone: what the header's count must be for a decision from absence."""
         return self.inbox.count + self.header.gone
 
-    def record(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
+    def record(self, op: Called, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """Adds an event to what the next commit writes."""
         event = self.draft(op, status, attempt, due=due, value=value)
         self.pending.append(event)
         self.recorded(op, event)
         return event
 
-    def draft(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
+    def draft(self, op: Called, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """An event that no commit writes by itself."""
         return Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value, op.asked)
 
-    def recorded(self, op: Op, event: Event) -> None:
+    def recorded(self, op: Called, event: Event) -> None:
         if event.status == BEGUN:
             op.begun = True
         op.scope.reached = max(op.scope.reached, op.number)
         if self.front is None and op.scope.branch is not self.branch:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
 
-    def choose(self, scope: Scope, event: Event) -> None:
+    def choose(self, scope: Place, event: Event) -> None:
         """What this entry says might have come otherwise, where branches run beside each other: nothing may follow from it before
         it is durable."""
         if self.front is None and scope.branch is not self.branch:
@@ -221,7 +236,7 @@ class Turn:
         for text in self.walks.untold():
             self.pending.append(Event(WALKED_ID, "walked", 0, SUCCEEDED, 1, self.time(), 0, text))
 
-    def set_status(self, scope: Scope, value: str) -> None:
+    def set_status(self, value: str) -> None:
         """Rides along with the next commit or the suspension."""
         self.custom, self.said = value, None
         self.pending.append(Event(STATUS_ID, "status", 0, SUCCEEDED, 1, self.time(), 0, value))
@@ -238,7 +253,7 @@ class Turn:
     def say_again(self) -> None:
         """The log is at its end: what led here was written, but what was said on the way may have been lost in a death."""
         if self.said is not None and self.said != self.custom:
-            self.set_status(self.root, self.said)
+            self.set_status(self.said)
         self.said = None
 
     def continue_as_new(self, payload: object) -> Renewed:
@@ -265,17 +280,17 @@ class Turn:
                 limit=self.max_body,
             )
 
-    def show(self, op: Op, event: Event) -> None:
+    def show(self, op: Called, event: Event) -> None:
         """The result in this event is about to reach the handler: journal time moves on."""
         op.scope.at = max(op.scope.at, event.at)
         self.at = max(self.at, event.at)
 
-    def pass_time(self, scope: Scope, at: int) -> None:
+    def pass_time(self, scope: Place, at: int) -> None:
         """What happened in a scope that is not walked again took until then."""
         scope.at = max(scope.at, at)
         self.at = max(self.at, at)
 
-    def deliver(self, op: Op, record: Record) -> Event:
+    def deliver(self, op: Called, record: Record) -> Event:
         """Hands out a recorded result."""
         event = record.done
         assert event is not None
@@ -381,7 +396,7 @@ class Turn:
         """16 bytes that are the same on every replay and that nobody else can guess."""
         return derived(self.header, purpose)
 
-    def draw(self, scope: Scope, purpose: str) -> bytes:
+    def draw(self, scope: Place, purpose: str) -> bytes:
         """16 bytes that are the same on every replay, and in forks as far as the place where it is drawn is behind them."""
         for seed in self.journal.seeds:
             if seed.covers(scope.path, scope.operations, scope.drawn):

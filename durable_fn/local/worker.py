@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ..backends.clocks import ScaledClock, SystemClock
 from ..backends.ports import Backend
-from ..function import DurableFunction
+from ..core.function import DurableFunction
 from ..log.header import Header
 from ..runtime.invocation import Invocation
 from ..runtime.session import Outage

@@ -15,7 +15,7 @@ in the table, and splitting it costs a tenth of parsing JSON.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from .kinds import BLANK, BRANCH, CALLBACK, FENCE, GENERATION, HANDOVER, MOVES
 
@@ -112,6 +112,14 @@ def parse(line: str) -> Event:
 def _asked(text: str) -> str:
     tasks, _, count = text.rpartition(":")
     return f"{tasks}:{int(count)}"
+
+
+class Segment(NamedTuple):
+    """A committed group of events, or a fence that a new owner wrote after a death."""
+
+    seq: int
+    writer: str
+    body: str
 
 
 def body(events: list[Event]) -> str:

@@ -8,9 +8,9 @@ import traceback
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import SerializationError
+from ..errors import SerializationError, StepError
 from ..types import ErrorInfo
-from ..values import tagged
+from ..values import parts, tagged
 from ..values.parts import class_name
 from ..values.remade import Remains, remade, remains
 from . import origins as causes
@@ -211,3 +211,17 @@ def info(failure: Failure, attempts: int | None = None) -> ErrorInfo:
     if failure.traceback:
         shown["traceback"] = failure.traceback
     return shown
+
+
+def _inner(error: Exception, depth: int) -> str:
+    return encode(capture(error, classes=(Exception,), depth=depth))
+
+
+def _again(text: str) -> Exception:
+    """An error that another one holds."""
+    failure = decode(text)
+    error = rebuild(failure, (Exception,))
+    return error or StepError(failure.message, error_type=failure.error_type, message=failure.message)
+
+
+parts.of_errors(parts.Errors(_inner, _again))

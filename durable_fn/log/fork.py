@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
-from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, body, fence, is_fence, parse_body
+from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, Segment, body, fence, is_fence, parse_body
 from .header import Header
 from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_hand, slot
-from .journal import Journal, Record, Seed, Segment
+from .journal import Journal, Record, Seed
 from .kinds import CALL, CALLBACK, STEP
 from .outcomes import outcome_key
 from .redrive import rewinding, rewound

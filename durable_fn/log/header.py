@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ..types import ExecutionStatus
+from .events import Segment
 from .formats import JOURNAL
 from .inbox import Entry
-from .journal import Segment
 from .pauses import HELD_MS, pause_ms
 from .retention import Edition, removal
 

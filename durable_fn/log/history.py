@@ -26,10 +26,10 @@ from .events import (
     SUCCEEDED,
     WALKED_ID,
     Event,
+    Segment,
     parse_body,
 )
 from .header import Header
-from .journal import Segment
 from .kinds import BRANCH, KINDS, SLEEP
 from .redrive import rewound
 

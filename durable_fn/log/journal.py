@@ -25,6 +25,7 @@ from .events import (
     SUCCEEDED,
     WALKED_ID,
     Event,
+    Segment,
     is_fence,
     is_outcome,
     moves,
@@ -34,14 +35,6 @@ from .events import (
 from .kinds import BLANK, BRANCH, CALLBACK, FENCE, OPTIONAL, SIGNAL
 
 _USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
-
-
-class Segment(NamedTuple):
-    """A committed group of events, or a fence that a new owner wrote after a death."""
-
-    seq: int
-    writer: str
-    body: str
 
 
 class Record:

@@ -4,15 +4,30 @@ made of them (`raise ... from`, an `except` block that raises, a batch, an excep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import BatchError
 from .trails import trail
 
-if TYPE_CHECKING:
-    from ..core.turn import Turn
-
 MARK: Final = "_durable_fn_cause"
+
+
+class Named(Protocol):
+    """The header of an execution."""
+
+    id: str
+
+
+class Raiser(Protocol):
+    """The turn in which an error is raised."""
+
+    writer: str
+    asked: dict[str, str]
+    tasks: dict[str, int]
+
+    @property
+    def header(self) -> Named:
+        """Of its execution."""
 
 
 class Cause(NamedTuple):
@@ -38,7 +53,7 @@ def read(rows: Any) -> tuple[Cause, ...]:
     return tuple(found)
 
 
-def blame(turn: Turn, error: BaseException, id: str) -> None:
+def blame(turn: Raiser, error: BaseException, id: str) -> None:
     """Notes that this operation raised it, unless one inside did. The note says in whose turn, because code may raise one and
     the same exception object again and again."""
     if not behind(turn, error):
@@ -47,12 +62,12 @@ def blame(turn: Turn, error: BaseException, id: str) -> None:
         error.__dict__[MARK] = (_whose(turn), Cause(id, tasks))
 
 
-def behind(turn: Turn, error: BaseException) -> tuple[Cause, ...]:
+def behind(turn: Raiser, error: BaseException) -> tuple[Cause, ...]:
     """The operations that an error comes from; none where it is the handler's own."""
     return tuple(dict.fromkeys(_behind(_whose(turn), error, set())))
 
 
-def _whose(turn: Turn) -> str:
+def _whose(turn: Raiser) -> str:
     return f"{turn.header.id}\0{turn.writer}"
 
 

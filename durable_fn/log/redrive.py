@@ -26,6 +26,7 @@ from .events import (
     REWIND_ID,
     SUCCEEDED,
     Event,
+    Segment,
     blank,
     body,
     fence,
@@ -34,7 +35,6 @@ from .events import (
     laid_aside,
     parse_body,
 )
-from .journal import Segment
 from .kinds import CALL, CALLBACK, WAIT
 from .origins import Cause
 

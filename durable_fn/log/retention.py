@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .journal import Segment
+from .events import Segment
 
 DAY_MS: Final = 86_400_000
 _WINDOW_MS: Final = 8 * DAY_MS

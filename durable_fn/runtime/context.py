@@ -44,7 +44,7 @@ def is_replaying(turn: Turn) -> bool:
     """Whether the code that asks was here before. If not, it is about to say something: that counts as said."""
     if running_step.get() is not None:
         return False  # no body runs on a replay
-    scope = current_scope.get()
+    scope: Scope | None = current_scope.get()
     if scope is None or scope.turn is not turn:
         return turn.replays()
     if turn.replays(scope):
@@ -187,13 +187,13 @@ class BaseContext:
 
     def _set_status(self, value: object) -> None:
         """Written only at the end of the journal: what is recorded was said before."""
-        scope = self._scope("set_status")
+        self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.ended()
         text = unmarked(to_plain_json(value, "the status"))
         if not is_replaying(self._turn):
             self._turn.check_size(text, "the status")
-            self._turn.set_status(scope, text)
+            self._turn.set_status(text)
         elif self._turn.front is not None:
             self._turn.said = text
 
@@ -209,7 +209,7 @@ class BaseContext:
 
     def _scope(self, method: str) -> Scope:
         """The scope of the running branch. Raises RuntimeError where a durable call has no place."""
-        scope = current_scope.get()
+        scope: Scope | None = current_scope.get()
         if scope is not None and scope.turn is self._turn:
             return scope
         info = running_step.get()

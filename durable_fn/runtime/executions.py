@@ -22,7 +22,7 @@ from ..values.tagged import without_unset
 from ..values.terms import STRICT, Terms
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
 
 
 CHECK_VARIABLE: Final = "DURABLE_FN_CHECK_VALUES_UP_TO"

@@ -12,10 +12,9 @@ from ..core.current import StepInfo
 from ..core.turn import Turn
 from ..hooks import AttemptInfo, Caller, Hooks, InvocationInfo, tell, wrapped
 from ..log.durations import aware
-from ..log.events import NO_OPERATIONS, Event, parse
+from ..log.events import NO_OPERATIONS, Event, Segment, parse
 from ..log.header import Header
 from ..log.history import shown
-from ..log.journal import Segment
 from ..log.kinds import STEP
 from .context import is_replaying
 

@@ -25,11 +25,12 @@ from ..errors import (
 )
 from ..log import failures
 from ..log import origins as causes
+from ..log.events import Segment
 from ..log.foreign import foreign
 from ..log.header import Ending, Header, Lease, Refusal
 from ..log.inbox import in_hand
 from ..log.inputs import admitted
-from ..log.journal import Journal, Segment
+from ..log.journal import Journal
 from ..log.pauses import OUTAGE_MS, pause_ms
 from ..log.redrive import failed_operations, rewinding
 from ..log.retention import OF_FUNCTION
@@ -43,7 +44,7 @@ from .session import Outage, Session, unstored
 from .wakes import send_hint
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from ..hooks import InvocationInfo
 
 _log = logging.getLogger("durable_fn")

@@ -10,17 +10,16 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..log.events import SUCCEEDED, beginning
+from ..log.events import SUCCEEDED, Segment, beginning
 from ..log.header import Ending, Header, Note, Parking, Refusal, Renewal
-from ..log.journal import Segment
 from ..log.kinds import SIGNAL
 from ..log.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
 from .holding import hold
 from .wakes import send_told, wake
 
 if TYPE_CHECKING:
+    from ..core.function import DurableFunction
     from ..core.turn import Renewed
-    from ..function import DurableFunction
     from .session import Session
 
 _log = logging.getLogger("durable_fn")

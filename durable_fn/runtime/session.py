@@ -13,10 +13,9 @@ from ..core.effects import Decide, Launch
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError, JournalDamaged, SerializationError
 from ..log import failures
-from ..log.events import BEGUN, FAILED, SUCCEEDED, Event, body, fence, handover
+from ..log.events import BEGUN, FAILED, SUCCEEDED, Event, Segment, body, fence, handover
 from ..log.header import Header, Refusal
 from ..log.inbox import NO_HEARTBEAT, entry
-from ..log.journal import Segment
 from ..log.kinds import STEP
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
 from ..backends.ports import Backend
 from ..client import DurableClient
-from ..function import DurableFunction
+from ..core.function import DurableFunction
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
 from ..types import Duration

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from ..hooks import AttemptInfo, Hooks
 from ..log import failures
-from ..log.events import BEGUN, FAILED, RETRY, REWIND_ID, SUCCEEDED, Event, is_fence, parse_body
+from ..log.events import BEGUN, FAILED, RETRY, REWIND_ID, SUCCEEDED, Event, Segment, is_fence, parse_body
 from ..log.header import Header
-from ..log.journal import Segment
 
 _INTERRUPTED = "durable_fn.errors.StepInterrupted"
 

@@ -10,13 +10,13 @@ from typing import Any, Final, TypeVar
 from ..backends.clocks import VirtualClock
 from ..backends.ports import Backend, Loaded
 from ..backends.sqlite import PollingWakeups, SQLiteStore
+from ..core.function import DurableFunction
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
-from ..function import DurableFunction
 from ..log import failures
 from ..log.durations import moment
+from ..log.events import Segment
 from ..log.header import Header
-from ..log.journal import Segment
 from ..runtime.invocation import Invocation
 from ..types import HistoryEvent
 from ..values import documents

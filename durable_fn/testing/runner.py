@@ -10,8 +10,8 @@ from ..backends.packed import PackedStore
 from ..backends.ports import Backend
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
+from ..core.function import DurableFunction
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
-from ..function import DurableFunction
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
 from ..runtime.invocation import Invocation

@@ -10,7 +10,7 @@ from ..errors import SerializationError
 from ..values.adapters import parameter_annotation
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
 
 
 def of_text(function: DurableFunction[Any, Any], text: object, what: str) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from .incoming import Incoming, run_now, wanted_header
 
 if TYPE_CHECKING:
     from ..backends.ports import Backend
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from ..types import LambdaContext
 
 

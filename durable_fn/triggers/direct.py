@@ -14,7 +14,7 @@ from ..values.adapters import plain
 
 if TYPE_CHECKING:
     from ..backends.ports import Backend
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from ..types import LambdaContext
 
 

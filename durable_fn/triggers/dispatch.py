@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.lambda_time import remaining_ms
 from ..runtime.session import Outage
 from ..wiring import backend as configured_backend
+from . import is_test_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
     from ..backends.ports import Backend
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from ..types import LambdaContext
 
     Trigger: TypeAlias = Callable[[DurableFunction[Any, Any], Backend, Any, LambdaContext], Any]
@@ -72,11 +73,6 @@ def _is_of_a_pipe(event: list[Any]) -> bool:
     """EventBridge Pipes hands over a bare list of records."""
     first = event[0] if event else None
     return isinstance(first, dict) and isinstance(first.get("eventSourceARN"), str)
-
-
-def is_test_event(event: Any) -> bool:
-    """What S3 sends where notifications are set up, to see whether it may."""
-    return isinstance(event, dict) and event.get("Event") == "s3:TestEvent" and event.get("Service") == "Amazon S3"
 
 
 def _nothing(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:

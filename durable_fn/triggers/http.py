@@ -35,7 +35,7 @@ from .messages import problems
 from .preferences import Preferences, preferences
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from .incoming import Started
 
 _log = logging.getLogger("durable_fn")

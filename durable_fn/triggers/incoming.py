@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from ..log.inputs import Input
     from ..values.terms import Terms
 

@@ -18,7 +18,7 @@ from ..runtime.session import Outage
 from ..types import LambdaContext
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
 
 _log = logging.getLogger("durable_fn")
 

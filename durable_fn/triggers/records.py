@@ -19,7 +19,7 @@ from .incoming import Incoming, run_later, run_now, wanted_header
 from .messages import told
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from .incoming import Started
 
 _log = logging.getLogger("durable_fn")

@@ -13,7 +13,7 @@ from .direct import answer
 from .records import accept, report
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
 
 
 def notices(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:

@@ -16,7 +16,7 @@ from .queue import batch
 from .records import accept, item_id, report
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
 
 
 def stream(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:

@@ -10,7 +10,7 @@ from ..runtime.invocation import Invocation
 from ..types import LambdaContext
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
     from .incoming import Started
 
 _FIRST_LOOK_MS: Final = 50

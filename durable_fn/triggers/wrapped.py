@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from . import is_test_event
 from .bodies import of_text, parsed
-from .dispatch import is_test_event
 
 if TYPE_CHECKING:
-    from ..function import DurableFunction
+    from ..core.function import DurableFunction
 
 
 def content(function: DurableFunction[Any, Any], body: dict[str, Any]) -> tuple[Any, ...]:

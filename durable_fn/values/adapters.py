@@ -284,6 +284,28 @@ def _loaded(json_text: str, what: str) -> Any:
         raise SerializationError(f"{what} is not JSON: {error}") from error
 
 
+class EventClassAdapter(UntypedAdapter):
+    """What is stored is the event as Lambda delivered it. A TypedDict says more about it than is checked here."""
+
+    def __init__(self, cls: type) -> None:
+        self._cls: Callable[[Any], Any] | None = None if issubclass(cls, dict) else cls
+
+    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
+        text = self.encode(value, what, terms)
+        return Kept(text, self.decode(text, what))
+
+    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
+        return super().encode(value if self._cls is None else getattr(value, "raw_event", value), what, terms)
+
+    def decode(self, text: str, what: str) -> Any:
+        value = super().decode(text, what)
+        if self._cls is None:
+            return value
+        if not isinstance(value, dict):
+            raise SerializationError(f"{what} is {type(value).__name__}, and its class reads an object")
+        return self._cls(value)
+
+
 UNTYPED_ADAPTER: Final = UntypedAdapter()
 _adapters: dict[Any, Adapter] = {}
 _LOOSE: Final = (Any, object, inspect.Signature.empty, dict, list, tuple, set, frozenset)
@@ -328,7 +350,7 @@ def _of(annotation: Any, what: str, fn: Any) -> Adapter:
 def _make(annotation: Any) -> Adapter:
     if _is_loose(annotation):
         return UNTYPED_ADAPTER
-    from .event_classes import EventClassAdapter, is_event_class
+    from .event_classes import is_event_class
 
     return EventClassAdapter(annotation) if is_event_class(annotation) else TypedAdapter(annotation)
 

@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import SerializationError
-from .adapters import UNTYPED, Kept, UntypedAdapter
-from .annotations import parameter_annotation, plain_function
-from .terms import STRICT, Terms
+from .annotations import UNTYPED, parameter_annotation, plain_function
 
 _POWERTOOLS: Final = "aws_lambda_powertools.utilities.data_classes"
 _TYPED_DICTS: Final = "aws_lambda_typing"
@@ -47,25 +45,3 @@ def is_event_class(annotation: Any) -> bool:
     return isinstance(annotation, type) and any(
         base.__module__.startswith((_POWERTOOLS, _TYPED_DICTS)) for base in annotation.__mro__
     )
-
-
-class EventClassAdapter(UntypedAdapter):
-    """What is stored is the event as Lambda delivered it. A TypedDict says more about it than is checked here."""
-
-    def __init__(self, cls: type) -> None:
-        self._cls: Callable[[Any], Any] | None = None if issubclass(cls, dict) else cls
-
-    def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
-        text = self.encode(value, what, terms)
-        return Kept(text, self.decode(text, what))
-
-    def encode(self, value: object, what: str, terms: Terms = STRICT) -> str:
-        return super().encode(value if self._cls is None else getattr(value, "raw_event", value), what, terms)
-
-    def decode(self, text: str, what: str) -> Any:
-        value = super().decode(text, what)
-        if self._cls is None:
-            return value
-        if not isinstance(value, dict):
-            raise SerializationError(f"{what} is {type(value).__name__}, and its class reads an object")
-        return self._cls(value)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Final, NamedTuple
 
 from . import tagged
-from .parts import MOST, blank, class_name, error_again, written
+from .parts import MOST, blank, class_name, error_again, error_kept, written
 
 
 class Special(NamedTuple):
@@ -23,10 +23,7 @@ def special(cls: type) -> Special | None:
 
 
 def _keep_group(error: Any) -> Any:
-    from ..log import failures
-
-    inner = [failures.encode(failures.capture(e, classes=(Exception,))) for e in error.exceptions]
-    return {"message": error.message, "exceptions": inner}
+    return {"message": error.message, "exceptions": [error_kept(inner) for inner in error.exceptions]}
 
 
 def _make_group(cls: Any, data: Any) -> Exception:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from . import documents, tagged
 from .forms.base import TAG, Unwritable, Writing
@@ -19,9 +20,7 @@ def part(value: Any, room: int, depth: int) -> Any:
         return written(value, room)
     if depth == _DEEPEST:
         return None
-    from ..log import failures
-
-    text = failures.encode(failures.capture(value, classes=(Exception,), depth=depth + 1))
+    text = _errors.keep(value, depth + 1)
     return {TAG: _ERROR, "v": text} if len(text) <= room else None
 
 
@@ -31,13 +30,28 @@ def part_again(data: Any) -> Any:
     return error_again(data["v"])
 
 
-def error_again(text: str) -> Exception:
-    from ..errors import StepError
-    from ..log import failures
+def error_kept(error: Exception) -> str:
+    """The text of an error that another one holds."""
+    return _errors.keep(error, 0)
 
-    failure = failures.decode(text)
-    error = failures.rebuild(failure, (Exception,))
-    return error or StepError(failure.message, error_type=failure.error_type, message=failure.message)
+
+def error_again(text: str) -> Exception:
+    return _errors.again(text)
+
+
+class Errors(NamedTuple):
+    """How a whole error becomes text and comes back. It is made of such parts, so it hands this in: see `log/failures.py`."""
+
+    keep: Callable[[Exception, int], str]
+    again: Callable[[str], Exception]
+
+
+_errors: Errors
+
+
+def of_errors(errors: Errors) -> None:
+    global _errors
+    _errors = errors
 
 
 def written(value: Any, room: int) -> Any:

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from durable_fn.backends.ports import JournalStore
+from durable_fn.log.events import Segment
 from durable_fn.log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
 from durable_fn.log.inbox import Entry
-from durable_fn.log.journal import Segment
 from durable_fn.log.retention import Edition, folded
 
 NOW = 1_767_225_600_000

@@ -15,9 +15,9 @@ from moto.core.models import botocore_stubber
 
 from durable_fn.backends.aws.dynamodb import DynamoStore
 from durable_fn.backends.ports import JournalStore
+from durable_fn.log.events import Segment
 from durable_fn.log.header import Ending, Header, Lease, Note, Parking, Renewal
 from durable_fn.log.inbox import Entry
-from durable_fn.log.journal import Segment
 from durable_fn.log.retention import Edition, folded
 from durable_fn.testing.cloud import LocalCloud, _client
 

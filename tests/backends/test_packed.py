@@ -18,7 +18,7 @@ from durable_fn.backends.ports import JournalStore
 from durable_fn.backends.sqlite import SQLiteBlobs, SQLiteStore
 from durable_fn.codecs import AesGcm
 from durable_fn.errors import PayloadTooLarge
-from durable_fn.log.journal import Segment
+from durable_fn.log.events import Segment
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from durable_fn.backends.sqlite import SQLiteStore
+from durable_fn.log.events import Segment
 from durable_fn.log.header import Header, Lease
-from durable_fn.log.journal import Segment
 from durable_fn.wiring import sqlite as sqlite_backend
 
 from .contract import NOW, StoreContract, accepted, header

@@ -16,6 +16,7 @@ from durable_fn.core.step_options import plan_of
 from durable_fn.log.durations import aware, milliseconds, moment
 from durable_fn.log.events import (
     Event,
+    Segment,
     body,
     component,
     has_key,
@@ -26,7 +27,7 @@ from durable_fn.log.events import (
     parse_body,
 )
 from durable_fn.log.ids import checked_id, new_id
-from durable_fn.log.journal import Journal, Segment
+from durable_fn.log.journal import Journal
 from durable_fn.log.wake import Hint, parse_hint
 
 # -- RetryPolicy ---------------------------------------------------------------------------------------------------

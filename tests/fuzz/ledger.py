@@ -13,6 +13,7 @@ from durable_fn.log.events import (
     RETURNED,
     SUCCEEDED,
     Event,
+    Segment,
     body,
     is_fence,
     moves,
@@ -22,7 +23,6 @@ from durable_fn.log.events import (
 from durable_fn.log.header import Header
 from durable_fn.log.history import _last_sleeps
 from durable_fn.log.inbox import Entry, signal_prefix
-from durable_fn.log.journal import Segment
 
 SIGNAL = "signal/"
 

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from durable_fn.backends.sqlite import SQLiteStore
+from durable_fn.log.events import Segment
 from durable_fn.log.header import Ending, Header, Lease, Refusal
-from durable_fn.log.journal import Segment
 from durable_fn.runtime.calls import note_of, parent_text
 
 NOW = 1_000_000

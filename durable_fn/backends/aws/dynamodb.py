@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ExecutionNotFound, JournalDamaged
+from ...log.events import Segment
 from ...log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry
-from ...log.journal import Segment
 from ...log.retention import Edition, removal
 from ...types import ExecutionStatus
 from ..ports import Due, Loaded

@@ -19,10 +19,10 @@ import zlib
 from typing import Any, Final, TypeAlias, cast
 
 from ...errors import JournalDamaged, SerializationError
+from ...log.events import Segment
 from ...log.formats import UNNUMBERED
 from ...log.header import Header, Key
 from ...log.inbox import Entry
-from ...log.journal import Segment
 from ...log.retention import Edition
 
 Item: TypeAlias = dict[str, dict[str, Any]]

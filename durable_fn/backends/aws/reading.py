@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ...errors import SerializationError
+from ...log.events import Segment
 from ...log.header import Header, Key
 from ...log.inbox import Entry, belongs
-from ...log.journal import Segment
 from ..ports import Loaded
 from .items import (
     HEADER,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from ...log.events import Segment
 from ...log.formats import UNNUMBERED
 from ...log.header import Header, Key
 from ...log.inbox import Entry
-from ...log.journal import Segment
 from .database import COLUMNS
 
 SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM executions"

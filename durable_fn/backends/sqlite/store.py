@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from ...log import header as transitions
+from ...log.events import Segment
 from ...log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
-from ...log.journal import Segment
 from ...log.retention import Edition
 from ...types import ExecutionStatus
 from ..ports import Due, Loaded, blob_prefix

@@ -20,10 +20,11 @@ from ...log.events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event, ancestors
 from ...log.kinds import BRANCH, FANS
 from ...types import ItemStatus
 from ...values.adapters import UNTYPED_ADAPTER, Adapter
+from ..cancel_scope import Branch, Doom
 from ..cancellation import doom_of
 from ..effects import Fork, Inside, Operation, Settle, Take
 from ..fan import Fan, Strand
-from ..scope import Branch, Doom, Op
+from ..scope import Op
 from .reading import check_adapter, recorded
 
 

@@ -25,9 +25,9 @@ from .run import execute
 if TYPE_CHECKING:
     from ...batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4
     from ...core.effects import Operation
+    from ...core.function import DurableFunction
     from ...core.operations.callbacks import Promise
     from ...core.scope import Op
-    from ...function import DurableFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")

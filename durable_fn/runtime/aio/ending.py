@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ...core.cancel_scope import Doom
 from ...core.cancellation import error_of
 from ...core.effects import Decide
-from ...core.scope import Doom
 from ...log.events import END_ID, SUCCEEDED, Event
 from ...log.kinds import END
 from .native import native

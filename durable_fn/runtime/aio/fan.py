@@ -12,12 +12,13 @@ import collections.abc
 import contextvars
 from typing import TYPE_CHECKING, Any
 
+from ...core.cancel_scope import Branch, Doom
 from ...core.cancellation import error_of
 from ...core.current import current_scope
 from ...core.fan import Fan, Strand
 from ...core.operations.fans import branch_cancelled, strand_ended, strand_walked
 from ...core.operations.reading import recorded
-from ...core.scope import Branch, Doom, Op, Scope
+from ...core.scope import Op, Scope
 from ...errors import ExecutionCancelled
 from ...log.events import CANCELLED, FAILED, SUCCEEDED, Event
 from ...log.failures import own_cancellation

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+from ...core.cancel_scope import Branch
 from ...core.current import current_scope
 from ...core.effects import Decide
-from ...core.scope import Branch, Scope
+from ...core.scope import Scope
 from ...core.turn import Suspension
 from ...errors import NonDeterminismError
 from ...log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
@@ -107,10 +108,11 @@ class Pump:
     def run(self, handler: Any) -> Any:
         """What the coroutine of the handler returns or raises, or what ends the turn."""
         context = contextvars.copy_context()
-        context.run(current_scope.set, self.turn.root)
+        root = Scope.of_handler(self.turn)
+        context.run(current_scope.set, root)
         self.loop.pump = self
         self._finished = self.loop.plain_future()
-        self.main = self.start(handler, context, self.turn.root)
+        self.main = self.start(handler, context, root)
         self.loop.run_until_complete(self._finished)
         if self.outcome is None:
             return self.main.result()

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeAlias
 
-from ...core.scope import Branch, Op
+from ...core.cancel_scope import Branch
+from ...core.scope import Op
 
 _log = logging.getLogger("durable_fn")
 

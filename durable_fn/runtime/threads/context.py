@@ -13,6 +13,7 @@ from ...core.current import current_scope
 from ...core.operations.sleep import sleep as sleep_operation
 from ...core.operations.step import step as step_operation
 from ...core.retry import Retry, RetryPolicy
+from ...core.scope import Scope
 from ...core.step_options import StepPlan, callable_name, check_keywords, is_async, plan_of
 from ...log.durations import milliseconds, moment
 from ...types import Duration, LambdaContext
@@ -23,9 +24,9 @@ from .driver import drive
 if TYPE_CHECKING:
     from ...batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4
     from ...core.effects import Operation
+    from ...core.function import DurableFunction
     from ...core.operations.callbacks import Promise
     from ...core.scope import Op
-    from ...function import DurableFunction
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -490,6 +491,6 @@ def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda
     """The handler's return value, or what it raised. Contextvars that it sets end with it: the next turn in this process is
     another execution's."""
     inside = contextvars.copy_context()
-    inside.run(current_scope.set, session.turn.root)
+    inside.run(current_scope.set, Scope.of_handler(session.turn))
     session.turn.sequential = True
     return inside.run(handler, event, DurableContext(session, lambda_context))

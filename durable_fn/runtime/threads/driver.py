@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -26,14 +25,13 @@ from ...core.effects import (
     Tell,
 )
 from ...core.scope import Op
-from ...core.step_options import callable_name
-from ...core.turn import Suspension
 from ...errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
 from ...log.events import Event
 from ...log.failures import is_native_cancellation, is_stop, own_cancellation
 from ...log.kinds import SIGNAL
 from ...log.origins import blame
 from ..session import RECORDED_END, Session
+from .waits import Parked, plain, ready, suspend, wait_for
 
 T = TypeVar("T")
 
@@ -100,7 +98,7 @@ _NEW: Final = (Commit, Decide, Expire, Launch, Settle, Tell)
 
 def _perform(session: Session, op: Op, effect: Effect) -> Any:
     if session.read_only and isinstance(effect, _NEW):
-        raise _suspend(session, RECORDED_END, None)
+        raise suspend(session, RECORDED_END, None)
     if isinstance(effect, Call):
         return _call(session, op, effect)
     if isinstance(effect, Room):
@@ -153,17 +151,6 @@ def _inside(op: Op, effect: Inside) -> Any:
             raise closed
 
 
-def plain(value: T, what: str, fn: Callable[..., Any]) -> T:
-    """What handler code returned. Raises TypeError for a coroutine: nobody here would run it."""
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError(
-            f"{what} {callable_name(fn)!r} returned a coroutine, which a plain def handler cannot run: make the handler "
-            f"`async def` (with AsyncDurableContext), or the {what} a plain function"
-        )
-    return value
-
-
 def _room(session: Session, op: Op, timeout: float | None) -> None:
     session.look_for_news()
     if not session.read_only:
@@ -172,7 +159,7 @@ def _room(session: Session, op: Op, timeout: float | None) -> None:
         raise _doom(op)
     session.look_at_lease()
     if session.must_yield(timeout):
-        raise _suspend(session, "too little Lambda time is left", session.clock.now())
+        raise suspend(session, "too little Lambda time is left", session.clock.now())
 
 
 def _call(session: Session, op: Op, call: Call) -> Any:
@@ -242,43 +229,3 @@ def _park(session: Session, op: Op, park: Park) -> None:
         branch.closed = Parked(park.due, (park.wake,) if park.wake else ())
         raise branch.closed
     wait_for(session, park.due, (park.wake,) if park.wake else ())
-
-
-def ready(session: Session, due: int | None, wake: str | None) -> bool:
-    if wake is not None and session.turn.inbox.waits_for(wake):
-        return True
-    return due is not None and due <= session.clock.now()
-
-
-def wait_for(session: Session, due: int | None, wakes: tuple[str, ...]) -> None:
-    """In place, or by suspending the execution. Also returns when its deadline is over."""
-    turn = session.turn
-    while not any(ready(session, due, wake) for wake in wakes or (None,)):
-        if turn.late and turn.branch.doom is None:
-            turn.notice()
-            return
-        next_due = min((time for time in (due, turn.next_deadline) if time is not None), default=None)
-        delay = None if next_due is None else next_due - session.clock.now()
-        if delay is None or not session.fits_in_place(delay):
-            raise _suspend(session, "waits for a time" if delay is not None else "waits for the outside", next_due)
-        session.clock.sleep(delay / 1000)
-
-
-def _suspend(session: Session, why: str, due: int | None) -> Suspension:
-    suspension = Suspension(why, due)
-    session.turn.closed = suspension
-    return suspension
-
-
-class Parked(Suspension):
-    """Unwinds a branch that waits; the rest of the handler goes on. `wakes`: inbox keys that end the wait; `told`: the branch is
-    to end, and what it waits for knows that already."""
-
-    def __init__(self, due: int | None, wakes: tuple[str, ...], *, told: bool = False) -> None:
-        super().__init__("the branch waits", due)
-        self.wakes = wakes
-        self.told = told
-
-    def forget(self) -> None:
-        """The frames that it unwound: of 10,000 branches that wait they would be most of the memory."""
-        self.__traceback__ = self.__context__ = None

@@ -13,16 +13,17 @@ import heapq
 import threading
 from typing import Any
 
+from ...core.cancel_scope import Doom
 from ...core.cancellation import error_of
 from ...core.current import current_scope
 from ...core.fan import Fan, Strand
 from ...core.operations.fans import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
-from ...core.scope import Doom, Op
+from ...core.scope import Op
 from ...core.turn import Suspension
 from ...errors import ExecutionCancelled
 from ...log.failures import is_native_cancellation, own_cancellation
 from ..session import Session
-from .driver import Parked, plain, ready, wait_for
+from .waits import Parked, plain, ready, wait_for
 
 
 def run_fan(session: Session, op: Op, fan: Fan) -> None:
