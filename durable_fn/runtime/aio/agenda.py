@@ -13,7 +13,7 @@ from ...log.events import Event
 from ...log.inbox import Inbox
 
 if TYPE_CHECKING:
-    from .operation import RunningOperation
+    from .waiting import Waiter
 
 
 class Timer(asyncio.TimerHandle):
@@ -60,8 +60,8 @@ class Agenda:
         self.fire = fire
         self._order = itertools.count(1)
         self._entries = itertools.count()
-        self._heap: list[tuple[int, int, int, RunningOperation | Timer]] = []  # by due time and order
-        self._waiters: dict[str, list[tuple[int, int, RunningOperation]]] = {}  # heaps, by order
+        self._heap: list[tuple[int, int, int, Waiter | Timer]] = []  # by due time and order
+        self._waiters: dict[str, list[tuple[int, int, Waiter]]] = {}  # heaps, by order
         self._fresh: list[str] = []  # inbox keys to look at
         self._present: list[tuple[int, str]] = []  # a heap: keys of which something is there, by their oldest waiter
         self._version = inbox.version
@@ -78,7 +78,7 @@ class Agenda:
         self.armed += 1
         self._push(timer.due, next(self._order), timer)
 
-    def park(self, operation: RunningOperation, due: int | None, wake: str | None) -> None:
+    def park(self, operation: Waiter, due: int | None, wake: str | None) -> None:
         """Until `unpark`. Who waits again for what he waited for has not lost his place."""
         if wake is None or operation.wake != wake:
             operation.wake, operation.order = wake, next(self._order)
@@ -91,10 +91,10 @@ class Agenda:
             heapq.heappush(self._waiters.setdefault(wake, []), (order, next(self._entries), operation))
             self._fresh.append(wake)
 
-    def _push(self, due: int, order: int, what: RunningOperation | Timer) -> None:
+    def _push(self, due: int, order: int, what: Waiter | Timer) -> None:
         heapq.heappush(self._heap, (due, order, next(self._entries), what))
 
-    def unpark(self, operation: RunningOperation) -> None:
+    def unpark(self, operation: Waiter) -> None:
         if operation.parked:
             operation.parked = 0
             self.waiting -= 1
@@ -102,7 +102,7 @@ class Agenda:
 
     # -- what comes ------------------------------------------------------------------------------------------------
 
-    def arrived(self) -> RunningOperation | None:
+    def arrived(self) -> Waiter | None:
         """Of the operations for which something is in the inbox, the one that has waited longest."""
         if self._inbox.version is not self._version:
             self._version = self._inbox.version
@@ -126,7 +126,7 @@ class Agenda:
         if first is not None and self._inbox.waits_for(wake):
             heapq.heappush(self._present, (first[0], wake))
 
-    def _first(self, wake: str) -> tuple[int, RunningOperation] | None:
+    def _first(self, wake: str) -> tuple[int, Waiter] | None:
         queue = self._waiters.get(wake)
         while queue:
             order, _, operation = queue[0]
@@ -146,11 +146,11 @@ class Agenda:
             heapq.heappop(self._heap)
         return None
 
-    def pop(self) -> RunningOperation | Timer:
+    def pop(self) -> Waiter | Timer:
         """Whose time `next_due` told."""
         return heapq.heappop(self._heap)[3]
 
-    def operations(self) -> list[RunningOperation]:
+    def operations(self) -> list[Waiter]:
         """Those that wait, in the order in which they began to."""
         queued = [(order, operation) for queue in self._waiters.values() for order, _, operation in queue]
         queued += [(order, what) for _, order, _, what in self._heap if not isinstance(what, Timer)]

@@ -9,42 +9,55 @@ import contextvars
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...core.current import running_step
 from ...core.effects import Call, Effect, Expire, Launch, Room, Tell
 from ...errors import StepTimeout
 from ...log.events import is_keyed
 from ...log.failures import own_cancellation
-from ..session import MOST_HELPERS
+from ..session import MOST_HELPERS, Session
 from .native import is_foreign
 
 if TYPE_CHECKING:
-    from .operation import RunningOperation
-    from .pump import Pump
+    from .commits import Commits
+    from .loop import DurableLoop
+    from .waiting import Waiter
 
 
 Request = Launch | Expire | Tell
 
 
+class Gatekeeper(Protocol):
+    """Who says when bodies may begin, and takes what they give: `pump.py`."""
+
+    session: Session
+    loop: DurableLoop
+    commits: Commits
+    over: bool
+
+    def stir(self, work: Callable[[], object]) -> None: ...
+    def die(self, death: BaseException) -> None: ...
+
+
 class Bodies:
     """Those of one turn. `yielding`: too little Lambda time is left for another one."""
 
-    def __init__(self, pump: Pump) -> None:
+    def __init__(self, pump: Gatekeeper) -> None:
         self._pump = pump
         self._session = pump.session
-        self._gate: list[tuple[RunningOperation, Effect]] = []
-        self._farewells: list[tuple[RunningOperation, Request]] = []  # requests of operations that were left
-        self.running: dict[RunningOperation, asyncio.Task[Any]] = {}
+        self._gate: list[tuple[Waiter, Effect]] = []
+        self._farewells: list[tuple[Waiter, Request]] = []  # requests of operations that were left
+        self.running: dict[Waiter, asyncio.Task[Any]] = {}
         self.leaving = 0  # operations that were left and still have something to tell
         self._after: list[Callable[[], None]] = []
-        self._unwinding: dict[asyncio.Task[Any], RunningOperation] = {}  # bodies whose operation was left
-        self._threaded: set[RunningOperation] = set()  # whose body is in a thread
+        self._unwinding: dict[asyncio.Task[Any], Waiter] = {}  # bodies whose operation was left
+        self._threaded: set[Waiter] = set()  # whose body is in a thread
         self._threads = 0  # in which bodies run that are waited for
         self.yielding = False
         self.starting = False  # a body runs up to where it waits
 
-    def queue(self, operation: RunningOperation, effect: Effect) -> None:
+    def queue(self, operation: Waiter, effect: Effect) -> None:
         if operation.gone:
             assert isinstance(effect, Request)
             self._farewells.append((operation, effect))
@@ -55,10 +68,10 @@ class Bodies:
     def waiting(self) -> bool:
         return bool(self._gate or self._farewells)
 
-    def waiting_operations(self) -> list[RunningOperation]:
+    def waiting_operations(self) -> list[Waiter]:
         return [operation for operation, _ in self._gate]
 
-    def operations(self) -> list[RunningOperation]:
+    def operations(self) -> list[Waiter]:
         """Those that wait at the gate, and those whose body runs."""
         return [*self.waiting_operations(), *self.running]
 
@@ -101,7 +114,7 @@ class Bodies:
         """Whether bodies run that may end in this round of the loop."""
         return bool(self.running)
 
-    def drop(self, operation: RunningOperation) -> None:
+    def drop(self, operation: Waiter) -> None:
         """The handler left this operation: its body unwinds in the background, and its result is dropped."""
         self._gate = [row for row in self._gate if row[0] is not operation]
         body = self.running.pop(operation, None)
@@ -122,7 +135,7 @@ class Bodies:
         if self._unwinding:
             return False
         gate, self._gate = self._gate, []
-        later: list[tuple[RunningOperation, Effect]] = []
+        later: list[tuple[Waiter, Effect]] = []
         began = False
         for place, (operation, effect) in enumerate(gate):
             if self._pump.over:
@@ -146,7 +159,7 @@ class Bodies:
             return True
         return self.yielding and isinstance(effect, Call | Room) and not (isinstance(effect, Call) and effect.begun)
 
-    def _begin(self, operation: RunningOperation, effect: Effect) -> bool:
+    def _begin(self, operation: Waiter, effect: Effect) -> bool:
         """False: not now."""
         if isinstance(effect, Request):
             return self._request(operation, effect)
@@ -160,7 +173,7 @@ class Bodies:
             self._start(operation, effect)
         return True
 
-    def _request(self, operation: RunningOperation, effect: Request) -> bool:
+    def _request(self, operation: Waiter, effect: Request) -> bool:
         if self._pump.commits.busy:
             return False
         session = self._session
@@ -176,7 +189,7 @@ class Bodies:
 
     # -- bodies ----------------------------------------------------------------------------------------------------
 
-    def _start(self, operation: RunningOperation, call: Call) -> None:
+    def _start(self, operation: Waiter, call: Call) -> None:
         assert operation.context is not None
         loop, self._session.turn.acted = self._pump.loop, True
         self.starting = True
@@ -190,7 +203,7 @@ class Bodies:
                 self._threaded.add(operation)
             body.add_done_callback(partial(self._ended, operation), context=loop.engine)
 
-    async def _attempt(self, operation: RunningOperation, call: Call) -> tuple[Any, BaseException | None]:
+    async def _attempt(self, operation: Waiter, call: Call) -> tuple[Any, BaseException | None]:
         """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
         running_step.set(call.info)
         try:
@@ -210,7 +223,7 @@ class Bodies:
         except BaseException as error:
             return None, error
 
-    async def _in_time(self, operation: RunningOperation, call: Call) -> tuple[Any, StopIteration | None]:
+    async def _in_time(self, operation: Waiter, call: Call) -> tuple[Any, StopIteration | None]:
         if call.timeout is None:
             return await self._run(operation, call)
         limit = asyncio.timeout(call.timeout)
@@ -225,7 +238,7 @@ class Bodies:
                 f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s"
             ) from None
 
-    async def _run(self, operation: RunningOperation, call: Call) -> tuple[Any, StopIteration | None]:
+    async def _run(self, operation: Waiter, call: Call) -> tuple[Any, StopIteration | None]:
         """What it returned, or the StopIteration that it raised: no coroutine can raise that."""
         if call.is_async:
             return await call.fn(*call.args, **call.kwargs), None
@@ -240,7 +253,7 @@ class Bodies:
         value = body.outcome()
         return (await value if inspect.iscoroutine(value) else value), None
 
-    async def _in_thread(self, operation: RunningOperation, body: _ThreadedBody) -> None:
+    async def _in_thread(self, operation: Waiter, body: _ThreadedBody) -> None:
         thread = self._pump.loop.in_thread(contextvars.copy_context().run, body.run)
         try:
             await asyncio.shield(thread)
@@ -250,16 +263,14 @@ class Bodies:
                 await asyncio.wait([thread])
             raise
 
-    def _ended(self, operation: RunningOperation, body: asyncio.Task[Any]) -> None:
+    def _ended(self, operation: Waiter, body: asyncio.Task[Any]) -> None:
         dropped = self.running.pop(operation, None) is None
         self._unwinding.pop(body, None)
         self._threaded.discard(operation)
         value, error = (None, asyncio.CancelledError()) if body.cancelled() else body.result()
         self._pump.stir(partial(self._take, operation, value, error, dropped=dropped))
 
-    def _take(
-        self, operation: RunningOperation, value: Any, error: BaseException | None, *, dropped: bool = False
-    ) -> None:
+    def _take(self, operation: Waiter, value: Any, error: BaseException | None, *, dropped: bool = False) -> None:
         """What a body gave. A native cancellation that nobody asked for is its own failure."""
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             self._pump.die(error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...core.effects import Decide
 from ...log.events import Event
@@ -16,16 +16,9 @@ from .loop import DurableLoop
 
 if TYPE_CHECKING:
     from .line import Line
-    from .operation import RunningOperation
+    from .waiting import Decider, Waiter
 
 T = TypeVar("T")
-
-
-class Decider(Protocol):
-    """Who decided something because nothing came."""
-
-    def resume(self, value: Any = None) -> None:
-        """False: something came meanwhile."""
 
 
 class _Decision(NamedTuple):
@@ -62,7 +55,7 @@ class Commits:
         self._planned = False
         self._decisions: collections.deque[_Decision] = collections.deque()
         self._undecided: set[str] = set()
-        self._waiting: list[tuple[int, RunningOperation]] = []  # until so much is durable
+        self._waiting: list[tuple[int, Waiter]] = []  # until so much is durable
 
     @property
     def position(self) -> int:
@@ -83,7 +76,7 @@ class Commits:
         """Whether a live entry of the line is durable."""
         return event.id not in self._undecided and self._line.position(event) <= self.written
 
-    def when_durable(self, operation: RunningOperation) -> None:
+    def when_durable(self, operation: Waiter) -> None:
         """Goes on when all that is pending now is durable."""
         self._waiting.append((self.position, operation))
 

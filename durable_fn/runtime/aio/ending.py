@@ -13,7 +13,7 @@ from ...log.kinds import END
 from .native import native
 
 if TYPE_CHECKING:
-    from .pump import Pump
+    from .mover import Mover
 
 
 class ExecutionEnd:
@@ -21,7 +21,7 @@ class ExecutionEnd:
 
     gone = False
 
-    def __init__(self, pump: Pump) -> None:
+    def __init__(self, pump: Mover) -> None:
         self._pump = pump
         self._turn = pump.turn
         self.came = END_ID in pump.line.known

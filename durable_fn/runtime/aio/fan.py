@@ -27,10 +27,10 @@ from .loop import HandlerTask
 from .native import is_foreign, native
 
 if TYPE_CHECKING:
-    from .pump import Pump
+    from .mover import Mover
 
 
-async def run_fan(pump: Pump, op: Op, fan: Fan) -> None:
+async def run_fan(pump: Mover, op: Op, fan: Fan) -> None:
     """Until every branch that began has ended. Raises a cancellation that came meanwhile."""
     await _Run(pump, op, fan).run()
 
@@ -38,7 +38,7 @@ async def run_fan(pump: Pump, op: Op, fan: Fan) -> None:
 class _Run:
     """One fan while it runs."""
 
-    def __init__(self, pump: Pump, op: Op, fan: Fan) -> None:
+    def __init__(self, pump: Mover, op: Op, fan: Fan) -> None:
         self.pump = pump
         self.op = op
         self.fan = fan

@@ -16,14 +16,14 @@ import zlib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import CodeType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, TypeVarTuple
 
 from ...core.current import current_scope
 from .native import is_asyncio
 
 if TYPE_CHECKING:
     from ...core.scope import Scope
-    from .pump import Pump
+    from ...core.turn import Turn
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -78,11 +78,24 @@ def _hash_of_gathered(future: Any) -> int:
 asyncio.tasks._GatheringFuture.__hash__ = _hash_of_gathered  # type: ignore[attr-defined]
 
 
+class Handled(Protocol):
+    """The turn that runs on a loop: `pump.py`."""
+
+    turn: Turn
+    over: bool
+
+    def wake(self, handle: asyncio.Handle) -> None: ...
+    def set_timer(
+        self, scope: Scope, when: float, callback: Callable[..., object], args: Any, context: contextvars.Context | None
+    ) -> asyncio.TimerHandle: ...
+    def call_in_thread(self, scope: Scope, inner: asyncio.Future[T]) -> asyncio.Future[T]: ...
+
+
 class DurableLoop(asyncio.SelectorEventLoop):
     """`pump`: of the turn that runs, or None between turns."""
 
     def __init__(self) -> None:
-        self.pump: Pump | None = None
+        self.pump: Handled | None = None
         self._starting: list[asyncio.Handle] | None = None  # the first step of a task that is being made
         self.threads = 0  # calls in executors that have not ended
         self.engine = contextvars.Context()  # in which everything runs that is ours
@@ -154,9 +167,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         assert self.pump is not None
         if self.pump.over:
             return super().call_at(super().time() + when - self.time(), callback, *args, context=context)
-        from .outside import set_timer
-
-        return set_timer(self.pump, scope, when, callback, args, context)
+        return self.pump.set_timer(scope, when, callback, args, context)
 
     def create_future(self) -> asyncio.Future[Any]:
         scope = self.scope_of(None)
@@ -182,9 +193,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done, context=self.engine)
         if scope is None or self.pump is None or self.pump.over:
             return future
-        from .outside import ThreadCall
-
-        return ThreadCall(self.pump, scope, future).future
+        return self.pump.call_in_thread(scope, future)
 
     def in_thread(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
         """A `def` body. As many as there are: how many begin at a time is up to who calls, and one that hangs takes no place

@@ -13,7 +13,12 @@ from ...log.kinds import CALLED, EFFECTIVE, TIMER
 from .places import waiting_places
 
 if TYPE_CHECKING:
-    from .pump import Pump
+    import asyncio
+
+    from ...core.turn import Turn
+    from .agenda import Agenda
+    from .bodies import Bodies
+    from .line import Line
 
 _SHOWN: Final = 3
 _CHANGED: Final = (
@@ -24,11 +29,21 @@ _CHANGED: Final = (
 class Mismatches:
     """Of one turn."""
 
-    def __init__(self, pump: Pump) -> None:
-        self._pump = pump
-        self._turn = pump.turn
-        self._line = pump.line
-        self._targets = pump.targets
+    def __init__(
+        self,
+        turn: Turn,
+        loop: asyncio.AbstractEventLoop,
+        line: Line,
+        targets: Container[str],
+        agenda: Agenda,
+        bodies: Bodies,
+    ) -> None:
+        self._turn = turn
+        self._loop = loop
+        self._line = line
+        self._targets = targets
+        self._agenda = agenda
+        self._bodies = bodies
         for record in self._turn.journal.records.values():
             set_only = record.kind == TIMER and record.done is None  # nothing followed from it
             if record.kind not in CALLED or set_only:
@@ -54,7 +69,7 @@ class Mismatches:
         """The handler rests at the end of the log, and a body is to begin. What is recorded there is asked for by now, and so is
         what may have had an effect: else that body could be its double. Raises NonDeterminismError."""
         self._check_twins()
-        if not self._pump.bodies.has_place:
+        if not self._bodies.has_place:
             return  # what has a key may come before all that is recorded
         for event in self._line.aside.values():
             if not self.is_asked(event):
@@ -74,7 +89,7 @@ class Mismatches:
             return
         waiting = {
             (op.kind, operation_name(op.id), op.scope.home.path, not has_key(op.id))
-            for op in (operation.op for operation in self._pump.bodies.waiting_operations())
+            for op in (operation.op for operation in self._bodies.waiting_operations())
         }
         for record in [journal.records[id] for id in left if journal.records[id].kind in EFFECTIVE]:
             row = (record.kind, operation_name(record.id), branch_of(record.id), has_key(record.id))
@@ -92,12 +107,11 @@ class Mismatches:
         return None
 
     def _waits_for(self) -> str:
-        pump = self._pump
-        waiting = [operation.op for operation in (*pump.bodies.operations(), *pump.agenda.operations())]
+        waiting = [operation.op for operation in (*self._bodies.operations(), *self._agenda.operations())]
         if waiting:
             names = ", ".join(f"{op.kind} {op.id!r}" for op in waiting[:_SHOWN])
             return names + (", ..." if len(waiting) > _SHOWN else "")
-        return "nothing: it waits at " + ", ".join(sorted(waiting_places(self._turn, pump.loop)))
+        return "nothing: it waits at " + ", ".join(sorted(waiting_places(self._turn, self._loop)))
 
     def of(self, event: Event, attempted: str, cause: str = _CHANGED) -> NonDeterminismError:
         return self._turn.mismatch(

@@ -40,7 +40,7 @@ from .loop import inline
 from .native import InContext, result_of
 
 if TYPE_CHECKING:
-    from .pump import Pump
+    from .mover import Mover
 
 _WAITS: Final = object()
 
@@ -59,7 +59,7 @@ class RunningOperation:
         "op", "operation", "order", "parked", "pump", "wake",
     )  # fmt: skip
 
-    def __init__(self, pump: Pump, op: Op, operation: Operation[Any]) -> None:
+    def __init__(self, pump: Mover, op: Op, operation: Operation[Any]) -> None:
         self.pump = pump
         self.op = op
         self.operation = operation
@@ -267,7 +267,7 @@ def _note_left(op: Op) -> None:
     op.turn.record(op, CANCELLED, value="" if from_above is None else doom_text(from_above))
 
 
-def drive(pump: Pump, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
+def drive(pump: Mover, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
     """To be awaited once."""
     coroutine = _walk(pump, op, operation) if op.kind in CODE else _run(pump, op, operation)
     pump.unawaited.called(operation, op, op.scope.branch, coroutine)
@@ -275,7 +275,7 @@ def drive(pump: Pump, op: Op, operation: Operation[Any]) -> collections.abc.Coro
 
 
 @inline
-async def _run(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
+async def _run(pump: Mover, op: Op, operation: Operation[Any]) -> Any:
     pump.unawaited.begun(operation)
     running = RunningOperation(pump, op, operation)
     running.begin()
@@ -299,7 +299,7 @@ class _Line:
 
 
 @inline
-async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
+async def _walk(pump: Mover, op: Op, operation: Operation[Any]) -> Any:
     pump.unawaited.begun(operation)
     if pump.turn.closed is not None:
         raise pump.turn.ended()
@@ -328,7 +328,7 @@ async def _walk(pump: Pump, op: Op, operation: Operation[Any]) -> Any:
         raise
 
 
-async def _walked(pump: Pump, op: Op, effect: Effect) -> Any:
+async def _walked(pump: Mover, op: Op, effect: Effect) -> Any:
     if isinstance(effect, Inside):
         return await _inside(effect)
     if isinstance(effect, Fork):

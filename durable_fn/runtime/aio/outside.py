@@ -15,11 +15,11 @@ from ...log.kinds import THREAD
 from .agenda import Timer
 
 if TYPE_CHECKING:
-    from .pump import Pump
+    from .mover import Mover
 
 
 def set_timer(
-    pump: Pump,
+    pump: Mover,
     scope: Scope,
     when: float,
     callback: Callable[..., object],
@@ -50,7 +50,7 @@ def set_timer(
 class ThreadCall:
     """A call in another thread: its place is recorded, its result is not."""
 
-    def __init__(self, pump: Pump, scope: Scope, inner: asyncio.Future[Any]) -> None:
+    def __init__(self, pump: Mover, scope: Scope, inner: asyncio.Future[Any]) -> None:
         scope.threads += 1
         self._pump = pump
         self._id = f"{scope.path}$x{scope.threads}"

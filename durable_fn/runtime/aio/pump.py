@@ -12,7 +12,7 @@ import collections
 import contextvars
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...core.cancel_scope import Branch
 from ...core.current import current_scope
@@ -37,12 +37,8 @@ from .places import warn_of_foreign
 from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
 from .unawaited import Forgotten
 
-
-class Target(Protocol):
-    """Who waits for a line."""
-
-    def hand(self, event: Event) -> bool | None:
-        """True: the handler goes on by it. False: nobody waits any more. None: not yet."""
+if TYPE_CHECKING:
+    from .waiting import Decider, Runnable, Target, Waiter
 
 
 class Pump:
@@ -55,10 +51,10 @@ class Pump:
         self.clock = session.clock
         self.line = Line(self.turn.journal)
         self.targets: dict[str, Target] = {}
-        self.ready: collections.deque[asyncio.Handle | RunningOperation] = collections.deque()
+        self.ready: collections.deque[Runnable] = collections.deque()
         self.agenda = Agenda(self.turn.inbox, self.ready.append)
         self.bodies = Bodies(self)
-        self.mismatches = Mismatches(self)
+        self.mismatches = Mismatches(self.turn, loop, self.line, self.targets, self.agenda, self.bodies)
         self.commits = Commits(session, loop, self.line, self.stir, self.bodies.may_share)
         self.unawaited = Forgotten()
         self.over = False
@@ -154,7 +150,7 @@ class Pump:
 
     # -- moving the handler ----------------------------------------------------------------------------------------
 
-    def wake(self, handle: asyncio.Handle | RunningOperation) -> None:
+    def wake(self, handle: Runnable) -> None:
         """A callback of the handler's can run."""
         self.ready.append(handle)
         if not self._pumping or self.bodies.starting:
@@ -237,6 +233,20 @@ class Pump:
         self.finish(None)
         return False
 
+    # -- what the loop asks ----------------------------------------------------------------------------------------
+
+    def set_timer(
+        self, scope: Scope, when: float, callback: Callable[..., object], args: Any, context: contextvars.Context | None
+    ) -> Timer:
+        from .outside import set_timer
+
+        return set_timer(self, scope, when, callback, args, context)
+
+    def call_in_thread(self, scope: Scope, inner: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        from .outside import ThreadCall
+
+        return ThreadCall(self, scope, inner).future
+
     # -- lines -----------------------------------------------------------------------------------------------------
 
     def enqueue(self, event: Event, target: Target, *, held: bool) -> None:
@@ -269,7 +279,7 @@ class Pump:
             self.turn.pending.append(event)
             self.line.append(event, self.commits.position, held=False)
 
-    def decide(self, decision: Decide, operation: RunningOperation | ExecutionEnd) -> None:
+    def decide(self, decision: Decide, operation: Decider) -> None:
         """A new line that is decided because something did not come: it is written on that condition."""
         self.targets[decision.event.id] = operation
         self.line.append(decision.event, self.commits.position, held=True)
@@ -386,7 +396,7 @@ class Pump:
         self._pass(due, self.agenda.pop())
         return True
 
-    def _pass(self, due: int, late: RunningOperation | Timer) -> None:
+    def _pass(self, due: int, late: Waiter | Timer) -> None:
         """Its time is over."""
         lines = len(self.line.events)
         if isinstance(late, Timer):
