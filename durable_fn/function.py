@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
@@ -25,6 +26,8 @@ else:
 E = TypeVar("E")
 R = TypeVar("R")
 L = TypeVar("L", bound=LambdaContext)
+
+_GENERIC_NAMES = ("handler", "lambda_handler")
 
 
 class _DurableDecorator(Protocol):
@@ -105,7 +108,7 @@ def durable(
     def decorate(fn: Callable[..., Any]) -> DurableFunction[Any, Any]:
         return DurableFunction(
             fn,
-            name=name,
+            name=_default_name(fn) if name is None else name,
             execution_id=execution_id,
             execution_timeout=execution_timeout,
             retention=retention,
@@ -123,3 +126,10 @@ def _invoke(function: DurableFunction[Any, Any], event: Any, context: Any) -> An
     from .triggers.dispatch import handle
 
     return handle(function, event, context)
+
+
+def _default_name(fn: Callable[..., Any]) -> str:
+    name = getattr(fn, "__name__", type(fn).__name__)
+    if name in _GENERIC_NAMES:
+        return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or name
+    return "lambda" if name == "<lambda>" else name

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..backends.ports import Loaded
-from ..core.turn import seed_of
 from ..errors import ExecutionConflict
+from ..log.draws import seed_of
 from ..log.events import Segment
 from ..log.fork import Copy, copied, limit_of
 from ..log.header import Header, Refusal

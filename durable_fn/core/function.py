@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 E_contra = TypeVar("E_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
-_GENERIC_NAMES = ("handler", "lambda_handler")
 _DEFAULT_RETENTION = 30 * 86_400
 
 
@@ -37,7 +35,7 @@ class DurableFunction(Generic[E_contra, R_co]):
         self,
         fn: Callable[..., Any],
         *,
-        name: str | None,
+        name: str,
         execution_id: str | Callable[[Any], str] | None,
         execution_timeout: Duration | None,
         retention: Duration | None,
@@ -47,7 +45,7 @@ class DurableFunction(Generic[E_contra, R_co]):
         invoke: Callable[[DurableFunction[Any, Any], Any, Any], Any],
     ) -> None:
         self.is_async = _checked_shape(fn)
-        self.name: str = name if name is not None else _default_name(fn)
+        self.name: str = name
         component(self.name)
         self.execution_id = _checked_rule(execution_id)
         self.retention_ms = milliseconds(_DEFAULT_RETENTION if retention is None else retention, "retention")
@@ -101,13 +99,6 @@ class DurableFunction(Generic[E_contra, R_co]):
             (self.result_adapter, f"the result of {self.name!r}"),
         ]
         return own + [(plan.adapter, plan.result_what) for plan in map(plan_of, steps_named(self.__wrapped__))]
-
-
-def _default_name(fn: Callable[..., Any]) -> str:
-    name = getattr(fn, "__name__", type(fn).__name__)
-    if name in _GENERIC_NAMES:
-        return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or name
-    return "lambda" if name == "<lambda>" else name
 
 
 def _checked_rule(rule: Any) -> str | Callable[[Any], str] | None:

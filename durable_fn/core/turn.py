@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
+from ..log.draws import derived, drawn, seed_of
 from ..log.events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
 from ..log.header import Header
 from ..log.inbox import CANCEL, Entry, Inbox, of_generation
@@ -404,20 +404,6 @@ class Turn:
         if self.seed is None:
             self.seed = seed_of(self.header)
         return drawn(self.seed, purpose)
-
-
-def derived(header: Header, purpose: str) -> bytes:
-    text = f"{header.run}\x00{header.gen}\x00{purpose}"
-    return hashlib.blake2b(text.encode(), key=header.secret.encode(), digest_size=16).digest()
-
-
-def seed_of(header: Header) -> str:
-    """What an execution draws with. A fork has it from another one, so it tells nothing of the secret that tokens are made of."""
-    return derived(header, "draws").hex()
-
-
-def drawn(seed: str, purpose: str) -> bytes:
-    return hashlib.blake2b(purpose.encode(), key=seed.encode(), digest_size=16).digest()
 
 
 STALL_LIMIT: Final = 5

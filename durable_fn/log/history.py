@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from ..core.turn import seed_of
 from ..types import ErrorInfo, EventStatus, HistoryEvent
 from ..values import documents
 from ..values.adapters import plain
 from . import failures
+from .draws import seed_of
 from .durations import aware
 from .events import (
     BEGUN,
