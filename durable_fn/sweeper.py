@@ -15,7 +15,7 @@ from typing import Any, Final
 from .backends.ports import Backend, Due
 from .log.header import LIVE, Header
 from .log.pauses import SWEEP_MS, pause_ms
-from .log.wake import Hint
+from .log.wake import Wake
 from .runtime.lambda_time import remaining_ms
 
 _log = logging.getLogger("durable_fn")
@@ -77,7 +77,7 @@ class _Sweep:
     backend: Backend
     until: int | None
     report: SweepReport = field(default_factory=SweepReport)
-    unsent: dict[str, list[tuple[Hint, Exception]]] = field(default_factory=dict)
+    unsent: dict[str, list[tuple[Wake, Exception]]] = field(default_factory=dict)
 
     def late(self) -> bool:
         return self.until is not None and self.backend.clock.now() >= self.until
@@ -92,7 +92,7 @@ class _Sweep:
                 return
             last = rows[-1]
 
-    def _claimed(self, row: Due) -> Hint | None:
+    def _claimed(self, row: Due) -> Wake | None:
         self.report.due += 1
         try:
             return self._claim(row)
@@ -101,7 +101,7 @@ class _Sweep:
             _log.exception("execution %r could not be swept", row.id)
             return None
 
-    def _claim(self, row: Due) -> Hint | None:
+    def _claim(self, row: Due) -> Wake | None:
         """Moves the time of the next look, so that the next sweep comes only after the message had its time."""
         store, now = self.backend.store, self.backend.clock.now()
         there = store.head(row.id)
@@ -114,14 +114,14 @@ class _Sweep:
             )
         reply = store.postpone(row.id, row.due, now, now + pause_ms(SWEEP_MS, there.tries))
         if isinstance(reply, Header):
-            return Hint(reply.id, reply.run, reply.fn, now)
+            return Wake(reply.id, reply.run, reply.fn, now)
         if reply.reason == "held":
             self.report.held += 1
         else:
             self.report.stale += 1
         return None
 
-    def _wake(self, hints: list[Hint]) -> None:
+    def _wake(self, hints: list[Wake]) -> None:
         failed = self.backend.wakeups.send_all(hints)
         self.report.sent += len(hints) - len(failed)
         self.report.failed += len(failed)

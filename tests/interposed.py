@@ -10,7 +10,7 @@ from durable_fn.backends.ports import Backend
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.core.function import DurableFunction
 from durable_fn.log.header import Header
-from durable_fn.log.wake import Hint
+from durable_fn.log.wake import Wake
 from durable_fn.runtime.invocation import Invocation
 from durable_fn.testing.lambda_context import FakeLambdaContext
 
@@ -51,18 +51,18 @@ class SentHints:
     """Wakeups that only remember."""
 
     def __init__(self) -> None:
-        self.sent: list[Hint] = []
+        self.sent: list[Wake] = []
 
     def serve(self, fn: str) -> None: ...
 
-    def forward(self, hint: Hint) -> None: ...
+    def forward(self, hint: Wake) -> None: ...
 
     def check(self, fn: str, *, given: bool) -> None: ...
 
-    def send(self, hint: Hint, now: int) -> None:
+    def send(self, hint: Wake, now: int) -> None:
         self.sent.append(hint)
 
-    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
+    def send_all(self, hints: list[Wake]) -> list[tuple[Wake, Exception]]:
         self.sent += hints
         return []
 

@@ -723,7 +723,7 @@ def test_a_branch_that_ended_too_late_is_decided_again(world: World) -> None:
         def slow(c: DurableContext) -> str:
             begun.set()
             scope = current_scope.get()
-            while BROKEN and scope is not None and scope.branch.doom is None:
+            while BROKEN and scope is not None and scope.cancel_scope.cancellation is None:
                 time.sleep(0.001)  # until the other has failed
             return "slow"
 

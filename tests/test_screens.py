@@ -13,7 +13,7 @@ from durable_fn import DurableClient, DurableContext, RetryPolicy, durable, step
 from durable_fn.backends.ports import Backend
 from durable_fn.cli.app import app
 from durable_fn.cli.screens import STATUS_STYLE, visible
-from durable_fn.log.wake import Hint
+from durable_fn.log.wake import Wake
 from durable_fn.wiring import sqlite, using
 
 HOSTILE = "a[/]b[red]c[link=x] \x1b]52;c;eA==\x1b\\ \x1b[8mhid\x07den \x9b2J \r \u202eevil\u2066 \u200b \u2028 \U000e0041 Ü ✔ \\"
@@ -61,7 +61,7 @@ def start(journal: Any, id: str, do: str) -> None:
 def wake(backend: Backend, id: str) -> None:
     header = backend.store.get(id)
     assert header is not None
-    body = Hint(id, header.run, header.fn, 0).body()
+    body = Wake(id, header.run, header.fn, 0).body()
     with using(backend):
         orders({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": body}]}, None)
 

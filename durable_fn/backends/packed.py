@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import JournalDamaged, PayloadTooLarge
 from ..log.events import Segment
-from ..log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ..log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
 from ..log.inbox import Entry
-from ..log.retention import Edition
+from ..log.retention import Snapshot
 from ..types import ExecutionStatus
 from ..values.parts import class_name
 from .ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
@@ -187,14 +187,14 @@ class PackedStore:
     def _entry(self, entry: Entry, header: Header) -> Entry:
         return entry._replace(body=self._in(entry.body, header))
 
-    def _note(self, note: Note | None, header: Header) -> Note | None:
+    def _note(self, note: ParentNotice | None, header: Header) -> ParentNotice | None:
         """For another execution, which is of the same format."""
         if note is None or header.foreign:
             return note
         body = self.packing.pack(note.entry.body, note.waiting.id, note.waiting.run)
         return note._replace(entry=note.entry._replace(body=body))
 
-    def _last_word(self, note: Note | None, header: Header) -> Note | None:
+    def _last_word(self, note: ParentNotice | None, header: Header) -> ParentNotice | None:
         """What is told of an end from outside."""
         try:
             return self._note(note, header)
@@ -287,7 +287,9 @@ class PackedStore:
         )
         return self._out(self.store.suspend(header, writer, packed))  # type: ignore[no-any-return]
 
-    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+    def complete(
+        self, header: Header, writer: str, ending: Ending, note: ParentNotice | None = None
+    ) -> Header | Refusal:
         packed = self._ending(ending, header), self._note(note, header)
         return self._out(self.store.complete(header, writer, *packed))  # type: ignore[no-any-return]
 
@@ -305,7 +307,7 @@ class PackedStore:
         return self._out(self.store.expire(header, writer, self._entry(entry, header), seen))  # type: ignore[no-any-return]
 
     def terminate(
-        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+        self, header: Header, ending: Ending, tombstone: Segment, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """Whatever the codec says: the reason gives way, and a fence is no secret."""
         error = ending.error and self._reason(ending.error, header)
@@ -323,7 +325,7 @@ class PackedStore:
     def leave(self, header: Header, entries: list[Entry]) -> None:
         self.store.leave(header, [self._entry(entry, header) for entry in entries])
 
-    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         """What lies in blobs is put there again, so that a lifecycle rule counts from now."""
         packed = replace(header, input=self._in(header.input, header))
         entries = [self._entry(entry, header) for entry in entries]

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from ..log.events import Segment
-from ..log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
+from ..log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal
 from ..log.inbox import Entry
-from ..log.retention import Edition, unfolded
-from ..log.wake import Hint
+from ..log.retention import Snapshot, unpacked_log
+from ..log.wake import Wake
 from ..types import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Loaded:
     @property
     def segments(self) -> list[Segment]:
         """The whole log."""
-        return unfolded(self.copied) + self.tail if self.copied else self.tail
+        return unpacked_log(self.copied) + self.tail if self.copied else self.tail
 
 
 class Due(NamedTuple):
@@ -110,7 +110,9 @@ class JournalStore(Protocol):
 
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal: ...
 
-    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+    def complete(
+        self, header: Header, writer: str, ending: Ending, note: ParentNotice | None = None
+    ) -> Header | Refusal:
         """With a note, its entry and the bump of the waiting execution are in the same transaction; if only they are refused
         (it has ended, or waits no longer), the completion is made alone. Refusal("moved"): somebody began to wait for it
         (`adopt`) since `header` was read."""
@@ -140,7 +142,7 @@ class JournalStore(Protocol):
         """Append, on the condition that the inbox holds `seen` entries. Refusal("moved"): it holds others."""
 
     def terminate(
-        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+        self, header: Header, ending: Ending, tombstone: Segment, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """Ends a live execution from outside. The segment at the end of its log fences the owner. Refusal("moved"): the log
         has grown. No value is read: in what is returned they are as in `head`."""
@@ -152,7 +154,7 @@ class JournalStore(Protocol):
     def leave(self, header: Header, entries: list[Entry]) -> None:
         """Puts entries into the inbox of an execution whose header is not written yet, so that nobody sees them before."""
 
-    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         """Writes what `edition` says under its own name, and stamps the header's input and these entries with its horizon. None
         of it is seen before a suspend makes it count, so a copy of a request that comes late changes nothing."""
 
@@ -224,15 +226,15 @@ class Wakeups(Protocol):
     def check(self, fn: str, *, given: bool) -> None:
         """Raises UnknownFunction where nobody would wake an execution of this function. `given`: it was named by its object."""
 
-    def forward(self, hint: Hint) -> None:
+    def forward(self, hint: Wake) -> None:
         """A message for another function came here: passes it to that function's queue. Raises RuntimeError if nobody
         knows it."""
 
-    def send(self, hint: Hint, now: int) -> None:
+    def send(self, hint: Wake, now: int) -> None:
         """Sends for `hint.due`; past or present: at once. Beyond what the transport can delay, an earlier message is
         sent, and whoever gets it calls `send` again."""
 
-    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
+    def send_all(self, hints: list[Wake]) -> list[tuple[Wake, Exception]]:
         """Sends all of them for now, together where that is cheaper. Those that could not be sent, and why."""
 
 

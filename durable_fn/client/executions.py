@@ -14,7 +14,7 @@ from ..log.header import Header, Refusal
 from ..log.ids import checked_id
 from ..log.inbox import Entry
 from ..log.retention import DAY_MS
-from ..runtime.wakes import send_hint
+from ..runtime.wakes import send_wake
 
 TRIES = 20
 """Of what another writer can be in the way of."""
@@ -74,7 +74,7 @@ class Executions:
 
     def _woken(self, reply: Header | Refusal, now: int) -> Header | Refusal:
         if isinstance(reply, Header):
-            send_hint(self.backend, replace(reply, due=now), now)
+            send_wake(self.backend, replace(reply, due=now), now)
         return reply
 
 

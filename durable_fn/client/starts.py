@@ -13,7 +13,7 @@ from ..log.header import Header
 from ..log.ids import checked_id, new_id
 from ..log.inputs import Input, admitted, unseen
 from ..runtime.executions import check_annotations, check_same, execution_id, new_header, terms_of
-from ..runtime.wakes import send_hint
+from ..runtime.wakes import send_wake
 from ..types import Duration, IfExists
 from ..values.adapters import UNTYPED, adapter
 
@@ -33,7 +33,7 @@ def start(
     _check_known(backend, wanted, given=function is not None)
     reply = backend.store.create(wanted)
     if isinstance(reply, Header):
-        send_hint(backend, reply, backend.clock.now())
+        send_wake(backend, reply, backend.clock.now())
         return reply.id
     assert reply.header is not None
     _attach(backend, reply.header, wanted, function, if_exists)

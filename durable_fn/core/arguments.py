@@ -13,7 +13,7 @@ from ..log.events import component
 from ..types import Duration
 from ..values.adapters import UNTYPED, Adapter, adapter, result_adapter, return_annotation, usable
 from .current import apart
-from .fan import Fan, Strand
+from .fan import Branch, Fan
 from .operations.calls import Target
 from .retry import Every, Retry, RetryPolicy, checked_retry
 from .step_options import StepOptions, StepPlan, callable_name, is_async, plan_of
@@ -54,8 +54,8 @@ def parallel_fan(
     for _, _, fn in named:
         if not callable(fn):
             raise TypeError(f"a branch must be a function of the context, got {_shown(fn)}")
-    strands = [Strand(i, name, part, fn, (ctx,), branch_adapter(fn)) for i, (name, part, fn) in enumerate(named)]
-    return _fan(strands, completion or Completion.all_successful(), max_concurrency)
+    made = [Branch(i, name, part, fn, (ctx,), branch_adapter(fn)) for i, (name, part, fn) in enumerate(named)]
+    return _fan(made, completion or Completion.all_successful(), max_concurrency)
 
 
 def map_fan(
@@ -71,15 +71,15 @@ def map_fan(
     listed = _listed(items, "ctx.map", _ITEMS)
     kind, name = branch_adapter(fn), callable_name(fn)
     if item_name is None:
-        strands = [Strand(i, name, str(i), fn, (ctx, item), kind) for i, item in enumerate(listed)]
+        branches = [Branch(i, name, str(i), fn, (ctx, item), kind) for i, item in enumerate(listed)]
     else:
         names = [apart(item_name, item) for item in listed]
         _check_unique(names)
-        strands = [
-            Strand(i, own, component(own), fn, (ctx, item), kind)
+        branches = [
+            Branch(i, own, component(own), fn, (ctx, item), kind)
             for i, (own, item) in enumerate(zip(names, listed, strict=True))
         ]
-    return _fan(strands, completion or Completion.all_successful(), max_concurrency)
+    return _fan(branches, completion or Completion.all_successful(), max_concurrency)
 
 
 def _check_unique(names: list[str]) -> None:
@@ -128,14 +128,14 @@ def _shown(value: object) -> str:
     return type(value).__name__
 
 
-def _fan(strands: list[Strand], completion: Completion, max_concurrency: int | None) -> Fan:
+def _fan(branches: list[Branch], completion: Completion, max_concurrency: int | None) -> Fan:
     if max_concurrency is not None and (not isinstance(max_concurrency, int) or max_concurrency < 1):
         raise ValueError(f"max_concurrency must be 1 or more, or None for no limit, got {max_concurrency!r}")
     if not isinstance(completion, Completion):
         raise TypeError(f"completion must be a Completion, not {_shown(completion)}; Completion.all_settled(), say")
-    if completion.min_successful is not None and completion.min_successful > len(strands):
-        raise ValueError(f"min_successful is {completion.min_successful}, but there are only {len(strands)} branches")
-    return Fan(strands, completion, max_concurrency)
+    if completion.min_successful is not None and completion.min_successful > len(branches):
+        raise ValueError(f"min_successful is {completion.min_successful}, but there are only {len(branches)} branches")
+    return Fan(branches, completion, max_concurrency)
 
 
 def race_fan(branches: Any, ctx: object) -> Fan:

@@ -7,43 +7,44 @@ import json
 from ..errors import ExecutionCancelled, ExecutionTimedOut
 from ..log.events import RAISED
 from ..log.journal import Record
-from .cancel_scope import Doom
-from .effects import Call, Decide, Effect, Expire, Launch, Operation, Park, Room, Settle
+from .cancel_scope import Cancellation
+from .effects import Call, CheckTime, Decide, Effect, Expire, Launch, Operation, Park, Settle
 from .scope import Op
 
-_INTERRUPTED = (Call, Room, Park, Launch, Expire)
+_INTERRUPTED = (Call, CheckTime, Park, Launch, Expire)
 """Live effects before which it is raised. What has happened is committed first, and a fan ends its branches by itself first."""
 
 Raised = ExecutionCancelled | ExecutionTimedOut
 
 
-def strikes_before(op: Op, effect: Effect) -> bool:
+def is_raised_before(op: Op, effect: Effect) -> bool:
     """Whether the operation is to end here instead of doing this."""
-    return op.scope.branch.doomed and isinstance(effect, _INTERRUPTED)
+    return op.scope.cancel_scope.cancel_pending and isinstance(effect, _INTERRUPTED)
 
 
-def doom_text(doom: Doom) -> str:
+def cancellation_text(cancellation: Cancellation) -> str:
     """As the log has it."""
-    return json.dumps([doom.kind, doom.reason], ensure_ascii=False)
+    return json.dumps([cancellation.kind, cancellation.reason], ensure_ascii=False)
 
 
-def error_of(doom: Doom) -> Raised:
-    if doom.kind == "timed out":
+def error_of(cancellation: Cancellation) -> Raised:
+    if cancellation.kind == "timed out":
         return ExecutionTimedOut("the execution's time is over (execution_timeout); it ends as TIMED_OUT")
-    if doom.kind == "lost":
-        return ExecutionCancelled("the fan that this branch belongs to is over", reason=doom.reason)
+    if cancellation.kind == "lost":
+        return ExecutionCancelled("the fan that this branch belongs to is over", reason=cancellation.reason)
     return ExecutionCancelled(
-        f"the execution was cancelled{f': {doom.reason}' if doom.reason else ''}", reason=doom.reason
+        f"the execution was cancelled{f': {cancellation.reason}' if cancellation.reason else ''}",
+        reason=cancellation.reason,
     )
 
 
-def raised_at(op: Op) -> Operation[None]:
+def raise_at(op: Op) -> Operation[None]:
     """Records it. That a deadline is over is decided from absence: nothing may have come that is not in hand."""
-    doom = op.scope.branch.doom
-    assert doom is not None
+    cancellation = op.scope.cancel_scope.cancellation
+    assert cancellation is not None
     op.turn.drop_pending(op.id)
-    value = doom_text(doom)
-    if doom.kind == "timed out":
+    value = cancellation_text(cancellation)
+    if cancellation.kind == "timed out":
         event = op.turn.draft(op, RAISED, value=value)
         while not (yield Decide(event, op.turn.inbox.version)):
             pass
@@ -51,24 +52,24 @@ def raised_at(op: Op) -> Operation[None]:
         event = op.turn.record(op, RAISED, value=value)
         yield Settle(event, durable=True)
     op.record = op.turn.journal.remember(event)
-    op.scope.branch.raised = True
+    op.scope.cancel_scope.raised = True
     op.turn.show(op, event)
 
 
-def replayed_at(op: Op) -> Raised:
+def raise_again_at(op: Op) -> Raised:
     """As it was raised the first time. What was recorded inside the operation is passed over."""
     record = op.record
     assert record is not None
     assert record.done is not None
     op.turn.journal.skip_below(f"{op.id}/")
     op.turn.deliver(op, record)
-    branch = op.scope.branch
-    branch.doom, branch.raised = doom_of(record), True
-    return error_of(branch.doom)
+    cancel_scope = op.scope.cancel_scope
+    cancel_scope.cancellation, cancel_scope.raised = cancellation_of(record), True
+    return error_of(cancel_scope.cancellation)
 
 
-def doom_of(record: Record) -> Doom:
+def cancellation_of(record: Record) -> Cancellation:
     """What was raised at an operation."""
     assert record.done is not None
     kind, reason = json.loads(record.done.value)
-    return Doom(kind, reason)
+    return Cancellation(kind, reason)

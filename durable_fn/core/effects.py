@@ -43,7 +43,7 @@ class Call:
         self.is_async = is_async
 
 
-class Room:
+class CheckTime:
     """Look, before anything of an attempt is written down, whether its body may run now."""
 
     __slots__ = ("timeout",)
@@ -191,5 +191,5 @@ def until(turn: Turn, due: int) -> Operation[None]:
         yield Park(due)
 
 
-Effect: TypeAlias = Call | Room | Commit | Settle | Park | Decide | Expire | Launch | Tell | Take | Inside | Fork
+Effect: TypeAlias = Call | CheckTime | Commit | Settle | Park | Decide | Expire | Launch | Tell | Take | Inside | Fork
 Operation: TypeAlias = Generator[Effect, Any, T]

@@ -12,7 +12,7 @@ from ..errors import NonDeterminismError
 from ..log.events import NO_PLACE, has_key, operation_name
 from ..log.journal import Record
 from ..log.trails import trail
-from .cancel_scope import Branch
+from .cancel_scope import CancelScope
 from .turn import Turn
 
 KEY_CHANGED: Final = "the operation got a key, or lost it"
@@ -50,8 +50,8 @@ class Scope:
     native task, the scope of the branch that it belongs to."""
 
     __slots__ = (
-        "_home", "_keyed", "_names", "at", "branch", "calls", "drawn", "left", "made", "operations", "parent", "path", "reached",
-        "tasks", "threads", "timers", "turn",
+        "_home", "_keyed", "_names", "at", "calls", "cancel_scope", "drawn", "left", "made", "operations", "parent",
+        "path", "reached", "tasks", "threads", "timers", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -59,14 +59,14 @@ class Scope:
         turn: Turn,
         path: str,
         at: int,
-        branch: Branch,
+        cancel_scope: CancelScope,
         home: Scope | None = None,
         parent: Scope | None = None,
     ) -> None:
         self.turn = turn
         self.path = path
         self._home = home
-        self.branch = branch
+        self.cancel_scope = cancel_scope
         self.parent = parent
         self.left = turn.journal.operations(path)  # recorded before this walk, and not called yet
         self.calls = 0  # operations that were called
@@ -80,16 +80,16 @@ class Scope:
 
     @classmethod
     def of_handler(cls, turn: Turn) -> Scope:
-        return cls(turn, "", turn.started, turn.branch)
+        return cls(turn, "", turn.started, turn.cancel_scope)
 
     def enter(self, kind: str, component: str, key: str | None = None, *, repeats: bool = False) -> Op:
         """The next operation of this scope. Raises NonDeterminismError if the journal holds another one here, ValueError for a
         key that its branch has had, unless the operation `repeats` what the code asks for again."""
         turn = self.turn
         if turn.closed is not None:
-            raise self.branch.leave(turn.ended())
-        if self.branch.closed is not None:
-            raise self.branch.leave(self.branch.closed)
+            raise self.cancel_scope.leave(turn.ended())
+        if self.cancel_scope.closed is not None:
+            raise self.cancel_scope.leave(self.cancel_scope.closed)
         self.calls += 1
         if key is not None:
             return self._enter_keyed(kind, component, key, repeats=repeats)
@@ -118,7 +118,7 @@ class Scope:
 
     def _enter_keyed(self, kind: str, component: str, key: str, *, repeats: bool) -> Op:
         turn, home = self.turn, self.home
-        id = home._claimed(kind, f"{home.path}{component}:{key}", repeats=repeats)
+        id = home._id_of_key(kind, f"{home.path}{component}:{key}", repeats=repeats)
         tasks = self.path[len(home.path) :]
         if tasks:
             turn.asked[id] = tasks
@@ -133,7 +133,7 @@ class Scope:
             self._check_twin(kind, id, NO_PLACE)
         return Op(self, kind, id, NO_PLACE, record, f"{tasks}:{self.drawn}", self.calls)
 
-    def _claimed(self, kind: str, id: str, *, repeats: bool) -> str:
+    def _id_of_key(self, kind: str, id: str, *, repeats: bool) -> str:
         before = self._keyed.get(id)
         if before is not None and not (repeats and before[0] == kind):
             raise ValueError(
@@ -172,15 +172,15 @@ class Scope:
         """The scope of the next native task that is started here."""
         self.tasks += 1
         self.turn.tasks[trail(self.path, self.turn.asked)] = self.tasks
-        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.branch, self.home)
+        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.cancel_scope, self.home)
 
     def inside(self, op: Op) -> Scope:
         """The scope of what an operation is made of: its operations are counted for themselves."""
-        return Scope(self.turn, f"{op.id}/", self.at, self.branch, parent=self)
+        return Scope(self.turn, f"{op.id}/", self.at, self.cancel_scope, parent=self)
 
     def fork(self, op: Op, component: str) -> Scope:
         """The scope of a branch, which can be cancelled by itself."""
-        return Scope(self.turn, f"{op.id}/{component}/", self.at, Branch(), parent=self)
+        return Scope(self.turn, f"{op.id}/{component}/", self.at, CancelScope(), parent=self)
 
     @property
     def live(self) -> bool:

@@ -17,7 +17,7 @@ from ..log.kinds import NATIVE, SLEEP
 from ..log.retention import keep_at
 from ..log.unread import unread
 from ..values.terms import STRICT, Terms
-from .cancel_scope import Branch, Doom
+from .cancel_scope import Cancellation, CancelScope
 from .retry import DEFAULT_RETRY, Retry
 from .walks import Place, Walks
 
@@ -126,11 +126,11 @@ class Turn:
         self.worked = False  # a body was run or a segment written, so yielding makes progress
         self.acted = False  # a body began, or another execution was written to
         self.closed: BaseException | None = None  # what every further durable call raises
-        self.branch = Branch()
+        self.cancel_scope = CancelScope()
         self.started = journal.origin or header.started  # journal time begins then
         self.walks = Walks(journal)
         self.at = max(self.started, journal.resumed)
-        self.told = 0  # the latest time that the handler was told
+        self.last_now = 0  # the latest time that the handler was told
         self.patches: dict[str, bool] = {}
         self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started, by its trail
@@ -154,19 +154,19 @@ class Turn:
         """A cancellation that is in hand, or a deadline that is over, is raised at the handler's next live operation."""
         if self.header.cancel:
             asked = self.inbox.last(CANCEL)
-            self.branch.condemn(Doom("cancelled", asked.body or None if asked is not None else None))
+            self.cancel_scope.cancel(Cancellation("cancelled", asked.body or None if asked is not None else None))
         elif self.late:
-            self.branch.condemn(Doom("timed out", None))
+            self.cancel_scope.cancel(Cancellation("timed out", None))
 
     def look_at_deadline(self) -> None:
-        if self.branch.doom is None and self.late:
+        if self.cancel_scope.cancellation is None and self.late:
             self.notice()
 
     @property
     def timed_out(self) -> bool:
         """Whether the execution's deadline was raised, whatever the handler made of it."""
-        doom = self.branch.doom
-        return doom is not None and doom.kind == "timed out" and self.branch.raised
+        cancellation = self.cancel_scope.cancellation
+        return cancellation is not None and cancellation.kind == "timed out" and self.cancel_scope.raised
 
     def closed_entries(self) -> tuple[str, ...]:
         """Keys of entries that no other generation reads."""
@@ -185,7 +185,7 @@ class Turn:
     @property
     def next_deadline(self) -> int | None:
         """Until it was raised."""
-        return None if self.branch.doom is not None else self.header.deadline
+        return None if self.cancel_scope.cancellation is not None else self.header.deadline
 
     @property
     def late(self) -> bool:
@@ -211,13 +211,13 @@ class Turn:
         if event.status == BEGUN:
             op.begun = True
         op.scope.reached = max(op.scope.reached, op.number)
-        if self.front is None and op.scope.branch is not self.branch:
+        if self.front is None and op.scope.cancel_scope is not self.cancel_scope:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
 
     def choose(self, scope: Place, event: Event) -> None:
         """What this entry says might have come otherwise, where branches run beside each other: nothing may follow from it before
         it is durable."""
-        if self.front is None and scope.branch is not self.branch:
+        if self.front is None and scope.cancel_scope is not self.cancel_scope:
             self.chosen.add(event)
 
     def give_back(self, branch: str) -> None:
@@ -313,7 +313,7 @@ class Turn:
         record = self.journal.records.get(end.id)
         if record is None:
             return False
-        return end.at > self.told or record.begun is None or end.at == record.begun.due
+        return end.at > self.last_now or record.begun is None or end.at == record.begun.due
 
     def mismatch(
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str

@@ -12,7 +12,7 @@ import json
 from typing import Final, Protocol
 
 from ..log.journal import Journal
-from .cancel_scope import Branch
+from .cancel_scope import CancelScope
 
 _MOST: Final = 1000
 """Scopes in one line."""
@@ -28,7 +28,7 @@ class Place(Protocol):
     reached: int
     operations: int
     drawn: int
-    branch: Branch
+    cancel_scope: CancelScope
 
     @property
     def parent(self) -> Place | None:
@@ -46,7 +46,7 @@ class Walks:
 
     def walked(self, scope: Place) -> bool:
         """Whether the code of this scope was here before. Code that unwinds, to be walked again, is not there yet."""
-        if scope.branch.leaving:
+        if scope.cancel_scope.leaving:
             return True
         around: Place | None = scope
         while around is not None:

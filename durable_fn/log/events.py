@@ -40,7 +40,7 @@ has to."""
 
 STATUS_ID: Final = "$status"
 """A line that `set_status` wrote: no operation."""
-REWIND_ID: Final = "$rewind"
+REDRIVE_ID: Final = "$rewind"
 """A line that a redrive wrote: what came before it is forgotten in part."""
 GENERATION_ID: Final = "$generation"
 """The line that a generation begins with."""
@@ -50,7 +50,7 @@ WALKED_ID: Final = "$walked"
 """How far code has gone that recorded nothing there: what it logged is not logged again. JSON: operations called, by scope."""
 EVENT_ID: Final = "$event"
 """The line that keeps the event as it was validated, where who started the execution could not do that."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REWIND_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID})
+NO_OPERATIONS: Final = frozenset({STATUS_ID, REDRIVE_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID})
 
 NO_PLACE: Final = -1
 """Position of what a replay finds by its id alone: operations with a key, and patches."""

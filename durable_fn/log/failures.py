@@ -13,7 +13,7 @@ from ..types import ErrorInfo
 from ..values import parts, tagged
 from ..values.parts import class_name
 from ..values.remade import Remains, remade, remains
-from . import origins as causes
+from . import origins
 
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000
@@ -32,7 +32,7 @@ class Failure:
     traceback: str
     data: Any
     state: str | None
-    causes: tuple[causes.Cause, ...] = ()
+    causes: tuple[origins.Cause, ...] = ()
     own: bool = False
     known: tuple[str, ...] = ()
     reported: bool = False
@@ -98,7 +98,7 @@ def capture(
 
 def _remains(error: Exception, classes: tuple[type[Exception], ...], depth: int) -> Remains | None:
     try:
-        return remains(error, classes, readable(_message(error)), {causes.MARK}, depth)
+        return remains(error, classes, readable(_message(error)), {origins.MARK}, depth)
     except Exception:
         return None
 
@@ -170,7 +170,7 @@ def decode(text: str) -> Failure:
         known = tuple(row.get("known", ()))
         if not all(isinstance(part, str) for part in (kind, message, trace, state or "", *known)):
             raise TypeError("a field is not text")
-        found, own = causes.read(row.get("causes")), row.get("own") is True
+        found, own = origins.read(row.get("causes")), row.get("own") is True
         reported = row.get("reported") is True
         return Failure(kind, message, trace, row.get("data"), state, found, own, known, reported)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -17,7 +17,7 @@ from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_h
 from .journal import Journal, Record, Seed
 from .kinds import CALL, CALLBACK, STEP
 from .outcomes import outcome_key
-from .redrive import rewinding, rewound
+from .redrive import after_redrives, redrive_line
 
 _ANSWERS: Final = {CALLBACK: frozenset({SUCCESS, FAILURE}), CALL: frozenset({SUCCESS})}
 """Outcomes that go along. A timeout, or another execution's failure, came after the fork point, and is what a fork is made to
@@ -39,7 +39,7 @@ def copied(
     """`seed`: of what the execution draws. Raises ValueError for an operation that is not recorded, and for a callback that is
     open though its token was handed out."""
     original = Journal(segments)
-    log = [*segments, Segment(len(segments), "", rewinding(segments, from_step, now))]
+    log = [*segments, Segment(len(segments), "", redrive_line(segments, from_step, now))]
     journal = Journal(log)
     open_ = [r for r in journal.records.values() if r.begun and not r.done and not r.outcome]
     anew, entries = _open(journal, header.gen, open_, inbox, from_step)
@@ -48,7 +48,7 @@ def copied(
         reach.reach(record)
     also = json.dumps([reach.positions, reach.draws])
     marker = Event(FORK_ID, "fork", 0, SUCCEEDED, 1, now, original.origin or header.started, f"{seed}\t{also}")
-    kept = [_without(segment, {record.id for record in anew}, now) for segment in rewound(log).segments[:-1]]
+    kept = [_without(segment, {record.id for record in anew}, now) for segment in after_redrives(log).segments[:-1]]
     kept.append(Segment(len(segments), "", marker.line()))
     entries += [entry for key, entry in inbox.items() if key.startswith(SIGNAL)]
     count = in_hand({entry.key: entry for entry in entries}, Journal(kept).used)

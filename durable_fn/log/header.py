@@ -15,7 +15,7 @@ from .events import Segment
 from .formats import JOURNAL
 from .inbox import Entry
 from .pauses import HELD_MS, pause_ms
-from .retention import Edition, removal
+from .retention import Snapshot, removal
 
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
@@ -147,7 +147,7 @@ class Parking(NamedTuple):
     strikes: int = 0
     custom: str | None = None
     timer: int | None = None
-    edition: Edition | None = None
+    edition: Snapshot | None = None
     doubtful: bool = False
 
 
@@ -163,7 +163,7 @@ class Ending(NamedTuple):
     retention: int = 0  # seconds; 0: as the header has it
 
 
-class Note(NamedTuple):
+class ParentNotice(NamedTuple):
     """What an execution that ends leaves in the inbox of the one that waits for it. `now`: that one is due then."""
 
     waiting: Key
@@ -235,12 +235,12 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
         doubtful=int(parking.doubtful),
         custom=parking.custom if parking.custom is not None else header.custom,
         timer=parking.timer,
-        **_of_edition(parking.edition),
+        **_of_snapshot(parking.edition),
     )
 
 
 def held(
-    header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, edition: Edition | None = None
+    header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, edition: Snapshot | None = None
 ) -> Parking:
     """What is written for an execution that this owner cannot go on with: another version, or other code, may. It is tried
     again later and later. `fenced`: whether the owner before can write nothing more; if it may, the next one has to see to it."""
@@ -249,7 +249,7 @@ def held(
     return Parking(due, due, None, reason, strikes, custom, edition=edition, doubtful=not fenced)
 
 
-def _of_edition(edition: Edition | None) -> dict[str, Any]:
+def _of_snapshot(edition: Snapshot | None) -> dict[str, Any]:
     if edition is None:
         return {}
     return {

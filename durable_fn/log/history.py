@@ -19,9 +19,9 @@ from .events import (
     FAILED,
     NO_OPERATIONS,
     RAISED,
+    REDRIVE_ID,
     RETRY,
     RETURNED,
-    REWIND_ID,
     STATUS_ID,
     SUCCEEDED,
     WALKED_ID,
@@ -31,7 +31,7 @@ from .events import (
 )
 from .header import Header
 from .kinds import BRANCH, KINDS, SLEEP
-from .redrive import rewound
+from .redrive import after_redrives
 
 _STATUS: Final[dict[str, EventStatus]] = {
     BEGUN: "STARTED",
@@ -70,7 +70,7 @@ def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEv
 
 
 def _lines(segments: Iterable[Segment]) -> list[Event]:
-    return [event for segment in rewound(list(segments)).segments for event in parse_body(segment.body)]
+    return [event for segment in after_redrives(list(segments)).segments for event in parse_body(segment.body)]
 
 
 def _aside(event: Event) -> bool:
@@ -85,7 +85,7 @@ def _origin(header: Header, segments: Iterable[Segment]) -> str:
     for event in _lines(segments):
         if not _aside(event):
             shown_before += 1
-        elif event.id not in (STATUS_ID, REWIND_ID, WALKED_ID):
+        elif event.id not in (STATUS_ID, REDRIVE_ID, WALKED_ID):
             asides.append([shown_before, documents.masked(event.line())])
     return json.dumps({"seed": seed_of(header), "asides": asides}, ensure_ascii=False, separators=(",", ":"))
 

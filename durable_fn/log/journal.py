@@ -18,9 +18,9 @@ from .events import (
     NO_OPERATIONS,
     NO_PLACE,
     RAISED,
+    REDRIVE_ID,
     RETRY,
     RETURNED,
-    REWIND_ID,
     STATUS_ID,
     SUCCEEDED,
     WALKED_ID,
@@ -143,15 +143,15 @@ class Journal:
         self.origin = 0  # of a fork: when the execution that it was copied from began
         self.seeds: list[Seed] = []  # and what that one drew with
         self.revived = False  # it had ended, and goes on
-        self.epochs: dict[str, str] = {}  # see `rewind.Rewound`
+        self.epochs: dict[str, str] = {}  # see `rewind.Redriven`
         self.reopened: dict[str, int] = {}
         self.ends: dict[str, int] = {}
         log = segments if isinstance(segments, list) else list(segments)
-        if [segment for segment in log if segment.body.startswith(REWIND_ID)]:
-            from .redrive import rewound
+        if [segment for segment in log if segment.body.startswith(REDRIVE_ID)]:
+            from .redrive import after_redrives
 
             self.revived = True
-            log, self.epochs, self.reopened, self.ends = rewound(log)
+            log, self.epochs, self.reopened, self.ends = after_redrives(log)
         for segment in log:
             self._add(segment)
         self._orders = itertools.count(len(self.deliveries))

@@ -53,16 +53,16 @@ def read(rows: Any) -> tuple[Cause, ...]:
     return tuple(found)
 
 
-def blame(turn: Raiser, error: BaseException, id: str) -> None:
+def mark(turn: Raiser, error: BaseException, id: str) -> None:
     """Notes that this operation raised it, unless one inside did. The note says in whose turn, because code may raise one and
     the same exception object again and again."""
-    if not behind(turn, error):
+    if not origins_of(turn, error):
         walked = trail(id, turn.asked)
         tasks = tuple((path, n) for path, n in turn.tasks.items() if walked.startswith(path))
         error.__dict__[MARK] = (_whose(turn), Cause(id, tasks))
 
 
-def behind(turn: Raiser, error: BaseException) -> tuple[Cause, ...]:
+def origins_of(turn: Raiser, error: BaseException) -> tuple[Cause, ...]:
     """The operations that an error comes from; none where it is the handler's own."""
     return tuple(dict.fromkeys(_behind(_whose(turn), error, set())))
 

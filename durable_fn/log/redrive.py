@@ -23,7 +23,7 @@ from .events import (
     GENERATION_ID,
     NO_OPERATIONS,
     RAISED,
-    REWIND_ID,
+    REDRIVE_ID,
     SUCCEEDED,
     Event,
     Segment,
@@ -39,12 +39,12 @@ from .kinds import CALL, CALLBACK, WAIT
 from .origins import Cause
 
 
-def rewinding(
-    segments: list[Segment], from_step: str | None, now: int, error: str | None = None, *, doomed: bool = False
+def redrive_line(
+    segments: list[Segment], from_step: str | None, now: int, error: str | None = None, *, cancelled: bool = False
 ) -> str:
     """The line. `error`: as the header has it; `doomed`: a cancellation or a timeout ended the execution. Raises ValueError for
     an operation that the log does not have."""
-    events = [event for segment in rewound(segments).segments for event in _events(segment)]
+    events = [event for segment in after_redrives(segments).segments for event in _events(segment)]
     if from_step is not None:
         ids = dict.fromkeys(event.id for event in events if event.id not in NO_OPERATIONS)
         if from_step not in ids:
@@ -52,7 +52,7 @@ def rewinding(
             raise ValueError(f"no operation {from_step!r} is recorded; there are {names or 'none'}")
         return _line(f"from\t{from_step}", now)
     found = [] if error is None else list(failures.decode(error).causes)
-    if doomed:
+    if cancelled:
         known = {cause.id for cause in found}
         raised = (e.id for e in events if e.status == RAISED and json.loads(e.value)[0] != "lost")
         found += [Cause(id) for id in raised if id not in known]
@@ -64,7 +64,7 @@ def rewinding(
 
 def failed_operations(segments: list[Segment]) -> tuple[Cause, ...]:
     """Those that a reported record may have failed by: its handler's code has not said."""
-    events = [event for segment in rewound(segments).segments for event in _events(segment)]
+    events = [event for segment in after_redrives(segments).segments for event in _events(segment)]
     return tuple(dict.fromkeys(Cause(e.id) for e in events if e.status == FAILED and e.id not in NO_OPERATIONS))
 
 
@@ -79,14 +79,14 @@ def _has_below(ids: Iterable[str], id: str) -> bool:
 
 
 def _line(value: str, now: int) -> str:
-    return Event(REWIND_ID, "rewind", 0, SUCCEEDED, 1, now, 0, value).line()
+    return Event(REDRIVE_ID, "rewind", 0, SUCCEEDED, 1, now, 0, value).line()
 
 
-def is_rewind(text: str) -> bool:
-    return text.startswith(f"{REWIND_ID}\t")
+def is_redrive(text: str) -> bool:
+    return text.startswith(f"{REDRIVE_ID}\t")
 
 
-class Rewound(NamedTuple):
+class Redriven(NamedTuple):
     """The log without what is forgotten. The sequence numbers stay: what is left of a segment may be a fence's worth.
 
     `epochs`: by operation, how the outcomes ended that were forgotten with it, a letter each; `reopened`: of callbacks whose
@@ -99,11 +99,11 @@ class Rewound(NamedTuple):
     ends: dict[str, int]
 
 
-def rewound(segments: list[Segment]) -> Rewound:
-    log = Rewound(segments, {}, {}, {})
+def after_redrives(segments: list[Segment]) -> Redriven:
+    log = Redriven(segments, {}, {}, {})
     place = 0
     while place < len(log.segments):
-        if is_rewind(log.segments[place].body):
+        if is_redrive(log.segments[place].body):
             line = parse_body(log.segments[place].body)[0]
             before, after = log.segments[:place], log.segments[place + 1 :]
             kept = _without(before, line, log)
@@ -116,7 +116,7 @@ def _events(segment: Segment) -> list[Event]:
     return [] if is_fence(segment.body) else parse_body(segment.body)
 
 
-def _without(segments: list[Segment], line: Event, log: Rewound) -> list[Segment]:
+def _without(segments: list[Segment], line: Event, log: Redriven) -> list[Segment]:
     """What stays before this line. Counts what was forgotten."""
     how, _, value = line.value.partition("\t")
     rows = [_events(segment) for segment in segments]
@@ -154,7 +154,7 @@ def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
     return set(range(first, len(events))), targets
 
 
-def _count(events: list[Event], gone: set[int], targets: set[str], log: Rewound) -> None:
+def _count(events: list[Event], gone: set[int], targets: set[str], log: Redriven) -> None:
     """Outcomes that came from outside and were forgotten: they are asked for anew, under another key."""
     begun = {event.id: event for event in events if event.status == BEGUN and event.kind == CALL}
     open_ = {event.id for place, event in enumerate(events) if event.status == BEGUN and place not in gone}

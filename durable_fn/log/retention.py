@@ -29,7 +29,7 @@ _BETWEEN: Final = "\x1d"  # between segments: no journal line and no packed text
 _CHUNK: Final = 350_000  # characters
 
 
-class Edition(NamedTuple):
+class Snapshot(NamedTuple):
     """A copy of the log up to, not including, segment `base`. `horizon`: epoch seconds."""
 
     name: str
@@ -64,7 +64,7 @@ def _seconds(ms: int) -> int:
     return -(-ms // 1000)
 
 
-def folded(segments: list[Segment]) -> list[str]:
+def packed_log(segments: list[Segment]) -> list[str]:
     """The log as few texts, numbers and writers with it: fences and redrives mean what they meant."""
     chunks: list[list[str]] = [[]]
     size = 0
@@ -78,7 +78,7 @@ def folded(segments: list[Segment]) -> list[str]:
     return [_BETWEEN.join(chunk) for chunk in chunks if chunk]
 
 
-def unfolded(chunks: list[str]) -> list[Segment]:
+def unpacked_log(chunks: list[str]) -> list[Segment]:
     """What `folded` was given. Raises ValueError for a text that it did not make."""
     segments = []
     for chunk in chunks:

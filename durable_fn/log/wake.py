@@ -17,7 +17,7 @@ _FIRST_KIND: Final = '{"durable_fn":1,"id":'
 _FIELDS: Final = ("durable_fn", "id", "run", "fn", "due")
 
 
-class Hint(NamedTuple):
+class Wake(NamedTuple):
     """A message that says: look at this execution, at `due` (epoch milliseconds) or later. It may be lost, late, early or
     doubled."""
 
@@ -52,7 +52,7 @@ def _json(data: dict[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False)
 
 
-def parse_hint(body: str) -> Hint | None:
+def parse_wake(body: str) -> Wake | None:
     """The hint in a wake message; None for one of another version, which says nothing here: the sweeper sends another one. Raises
     SerializationError for what is malformed: it ends in the dead-letter queue, where somebody can look at it."""
     try:
@@ -66,7 +66,7 @@ def parse_hint(body: str) -> Hint | None:
             raise ValueError("run and fn must be text")
         if len(data) != len(_FIELDS):
             raise ValueError(f"it has {len(data) - len(_FIELDS)} fields too many")
-        return Hint(checked_id(id), run, fn, due)
+        return Wake(checked_id(id), run, fn, due)
     except (TypeError, ValueError, KeyError, RecursionError) as error:
         raise SerializationError(
             f"not a wake message of durable_fn ({type(error).__name__}: {error}): {body[:200]!r}. A message that begins with "

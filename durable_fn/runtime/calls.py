@@ -12,11 +12,11 @@ from ..backends.ports import Backend
 from ..core.effects import NOT_THERE, Launch
 from ..errors import CallTooDeep, ExecutionConflict
 from ..log.foreign import require_own
-from ..log.header import Header, Key, Note, Refusal
+from ..log.header import Header, Key, ParentNotice, Refusal
 from ..log.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
 from ..values.adapters import UNTYPED_ADAPTER
 from .executions import check_same, derived_run, digest, new_header
-from .wakes import send_hint
+from .wakes import send_wake
 
 CALL_DEPTH: Final = "DURABLE_FN_CALL_DEPTH"
 _DEEPEST: Final = 100
@@ -53,7 +53,7 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
         backend, there, wanted, asked.adapter or UNTYPED_ADAPTER
     )  # this execution may have made it with another payload
     if there.status == "PENDING" and there.run == wanted.run:
-        send_hint(backend, there, backend.clock.now())
+        send_wake(backend, there, backend.clock.now())
     return None if wanted.parent is None else _awaited(backend, there, wanted.parent, own=there.run == wanted.run)
 
 
@@ -175,11 +175,11 @@ def parent_text(parent: Header, key: str, by: str) -> str:
     return json.dumps(told, ensure_ascii=False)
 
 
-def note_of(header: Header, writer: str, now: int) -> Note:
+def notice_of(header: Header, writer: str, now: int) -> ParentNotice:
     """What this end tells the execution that waits for it."""
     parent = json.loads(header.parent or "{}")
     waiting = Key(parent["id"], parent["run"], parent["gen"])
-    return Note(waiting, parent["fn"], entry(parent["key"], writer, outcome(header)), now)
+    return ParentNotice(waiting, parent["fn"], entry(parent["key"], writer, outcome(header)), now)
 
 
 def outcome(header: Header) -> str:
@@ -205,7 +205,7 @@ def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header
         now = backend.clock.now()
         reply = backend.store.deliver(header, entry(numbered(CANCEL, header.n, ""), writer, reason or ""), now)
         if isinstance(reply, Header):
-            send_hint(backend, reply, now)
+            send_wake(backend, reply, now)
         elif reply.reason == "unknown":
             continue  # it went on as the next generation meanwhile
         return reply

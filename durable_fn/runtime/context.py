@@ -103,13 +103,13 @@ class BaseSaga:
     @contextlib.contextmanager
     def _shield(self) -> Iterator[None]:
         """A cancellation that comes now waits until the compensation is done."""
-        turn, branch = self._context._turn, self._context._scope("saga").branch
-        branch.shields += 1
+        turn, cancel_scope = self._context._turn, self._context._scope("saga").cancel_scope
+        cancel_scope.shields += 1
         turn.shields += 1
         try:
             yield
         finally:
-            branch.shields -= 1
+            cancel_scope.shields -= 1
             turn.shields -= 1
             if turn.front is not None:
                 turn.front.unshielded()

@@ -7,7 +7,7 @@ import logging
 from ..backends.ports import Backend
 from ..log import failures
 from ..log.header import Header, Refusal, held
-from ..log.retention import Edition, keep_at, next_horizon
+from ..log.retention import Snapshot, keep_at, next_horizon
 from .wakes import wake
 
 _log = logging.getLogger("durable_fn")
@@ -21,7 +21,7 @@ def hold(
     *,
     fenced: bool,
     custom: str | None = None,
-    edition: Edition | None = None,
+    edition: Snapshot | None = None,
 ) -> Header:
     """Of an execution that cannot go on here, whatever the reason: it waits, shows why, and is tried again."""
     _log.error("%s", why)
@@ -34,7 +34,7 @@ def hold(
     return reply
 
 
-def prolonged(backend: Backend, header: Header) -> Edition | None:
+def prolonged(backend: Backend, header: Header) -> Snapshot | None:
     """What cannot be read cannot be copied: before it may be removed, each item of it is stamped anew, as it is. The new horizon
     is counted from the old one, so that a run that is cut short has done a part of it."""
     due = keep_at(header.horizon)
@@ -42,4 +42,4 @@ def prolonged(backend: Backend, header: Header) -> Edition | None:
         return None
     horizon = next_horizon(due, header.started, header.retention * 1000)
     backend.store.prolong(header, horizon)
-    return Edition(header.edition, header.copied, horizon)
+    return Snapshot(header.edition, header.copied, horizon)

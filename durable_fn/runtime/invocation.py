@@ -23,8 +23,7 @@ from ..errors import (
     RecordFailed,
     SerializationError,
 )
-from ..log import failures
-from ..log import origins as causes
+from ..log import failures, origins
 from ..log.events import Segment
 from ..log.foreign import foreign
 from ..log.header import Ending, Header, Lease, Refusal
@@ -32,16 +31,16 @@ from ..log.inbox import in_hand
 from ..log.inputs import admitted
 from ..log.journal import Journal
 from ..log.pauses import OUTAGE_MS, pause_ms
-from ..log.redrive import failed_operations, rewinding
+from ..log.redrive import failed_operations, redrive_line
 from ..log.retention import OF_FUNCTION
 from ..types import ExecutionStatus, LambdaContext
 from ..values.documents import from_outside
 from .executions import check_annotations, check_same, read_input, terms_of
 from .holding import hold, prolonged
 from .lambda_time import remaining_ms
-from .outcome import Outcome, Settlement
+from .outcome import Outcome, OutcomeWriter
 from .session import Outage, Session, unstored
-from .wakes import send_hint
+from .wakes import send_wake
 
 if TYPE_CHECKING:
     from ..core.function import DurableFunction
@@ -115,7 +114,7 @@ class Invocation:
             return None
         failure = failures.decode(loaded.header.error or failures.NOTHING)
         causes = failure.causes or failed_operations(loaded.segments)
-        line = rewinding(loaded.segments, None, now, failures.encode(replace(failure, causes=causes)))
+        line = redrive_line(loaded.segments, None, now, failures.encode(replace(failure, causes=causes)))
         reply = store.revive(loaded.header, Segment(len(loaded.segments), self.writer, line), now)
         taken = self.resume(there.id) if isinstance(reply, Header) else None
         return taken if isinstance(taken, Header) else None
@@ -175,7 +174,7 @@ class Invocation:
             _log.warning("execution %r goes on when its lease is over: it could not be given back: %s", header.id, also)
             return
         if isinstance(reply, Header):
-            send_hint(self.backend, reply, now)
+            send_wake(self.backend, reply, now)
 
     def _hooked(self, header: Header, lease: Lease) -> Header:
         from ..hooks import wrapped
@@ -206,7 +205,7 @@ class Invocation:
                 self.info.follow(TurnProgress(turn, loaded.segments, header.prev_lease != 0))
             session = Session(turn, self.backend, lease.end, self.remaining_ms(), self.hooks)
             session.read_only, session.always_suspend = self.read_only, self.always_suspend
-            settlement = Settlement(session, self.function)
+            settlement = OutcomeWriter(session, self.function)
             try:
                 if not self._fenced:
                     if dead and turn.journal.fences >= STALL_LIMIT:
@@ -353,7 +352,7 @@ class Invocation:
         cancelled = isinstance(error, ExecutionCancelled)
         did_something = turn.worked or turn.pending or turn.journal.records
         reported = reported or (self.of_record and not cancelled and not did_something)
-        failure = failures.encode(replace(told, causes=causes.behind(turn, error), reported=reported))
+        failure = failures.encode(replace(told, causes=origins.origins_of(turn, error), reported=reported))
         return Outcome(
             self._ending(turn, "TIMED_OUT" if turn.timed_out else "CANCELLED" if cancelled else "FAILED", error=failure)
         )
@@ -371,7 +370,7 @@ class Invocation:
 
     # -- how it stands ---------------------------------------------------------------------------------------------
 
-    def _settle(self, settlement: Settlement, turn: Turn, outcome: Outcome) -> Header:
+    def _settle(self, settlement: OutcomeWriter, turn: Turn, outcome: Outcome) -> Header:
         try:
             if outcome.renewal is not None:
                 return self._renew(settlement, turn, outcome.renewal)
@@ -380,7 +379,7 @@ class Invocation:
             turn.closed = None
             return settlement.settle(self._raised(turn, unstored(self.function.name, refused)))
 
-    def _renew(self, settlement: Settlement, turn: Turn, renewed: Renewed) -> Header:
+    def _renew(self, settlement: OutcomeWriter, turn: Turn, renewed: Renewed) -> Header:
         """With a payload that the next generation could not read the execution fails."""
         function, what = self.function, f"the payload for {self.function.name!r}"
         try:

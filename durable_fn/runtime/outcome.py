@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..log.events import SUCCEEDED, Segment, beginning
-from ..log.header import Ending, Header, Note, Parking, Refusal, Renewal
+from ..log.header import Ending, Header, ParentNotice, Parking, Refusal, Renewal
 from ..log.kinds import SIGNAL
-from ..log.retention import SPARE_MS, Edition, first_horizon, folded, keep_at, next_horizon
+from ..log.retention import SPARE_MS, Snapshot, first_horizon, keep_at, next_horizon, packed_log
 from .holding import hold
 from .wakes import send_told, wake
 
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     renewal: Renewed | None = None
 
 
-class Settlement:
+class OutcomeWriter:
     """Of one turn. Every method returns the header as it then stands."""
 
     def __init__(self, session: Session, function: DurableFunction[Any, Any]) -> None:
@@ -94,9 +94,9 @@ class Settlement:
             now,
             None if limit is None else now + limit,
             horizon,
-            uncancelled=turn.branch.raised,
+            uncancelled=turn.cancel_scope.raised,
         )
-        self._stamp(Edition("", 0, horizon), [])
+        self._stamp(Snapshot("", 0, horizon), [])
         if any(event.kind == SIGNAL and event.status == SUCCEEDED for event in turn.pending):
             self._session.write(
                 self._session.take()
@@ -150,23 +150,23 @@ class Settlement:
             return refusal.header
         return self.make_way(f"could not {what}: {refusal.reason}")
 
-    def _keep(self) -> Edition | None:
+    def _keep(self) -> Snapshot | None:
         """An execution that lives long writes its log anew before it is removed, large items of few; what came late from
         outside, with the stamp of an older horizon, is stamped by itself."""
         turn, header, now = self._turn, self._turn.header, self._backend.clock.now()
         if keep_at(turn.log_horizon) > now:
             if turn.keep_at() <= now:
-                self._stamp(Edition("", 0, header.horizon), [])
+                self._stamp(Snapshot("", 0, header.horizon), [])
             return None
         loaded = self._store.load(header.key)
         if loaded is None:
             return None
         horizon = next_horizon(now, header.started, header.retention * 1000)
-        edition = Edition(secrets.token_hex(4), turn.journal.next_seq, horizon)
-        self._stamp(edition, folded([s for s in loaded.segments if s.seq < edition.base]))
+        edition = Snapshot(secrets.token_hex(4), turn.journal.next_seq, horizon)
+        self._stamp(edition, packed_log([s for s in loaded.segments if s.seq < edition.base]))
         return edition
 
-    def _stamp(self, edition: Edition, chunks: list[str]) -> None:
+    def _stamp(self, edition: Snapshot, chunks: list[str]) -> None:
         """The entries that would not last until the edition's horizon, and the copy."""
         turn, now = self._turn, self._backend.clock.now()
         due = edition.horizon if chunks else now // 1000 + SPARE_MS // 1000
@@ -176,11 +176,11 @@ class Settlement:
             turn.inbox.stamp(entries, edition.horizon)
 
 
-def _note(header: Header, writer: str, ending: Ending) -> Note | None:
+def _note(header: Header, writer: str, ending: Ending) -> ParentNotice | None:
     """For the execution that waits for this one's end."""
     if header.parent is None:
         return None
-    from .calls import note_of
+    from .calls import notice_of
 
     ended = replace(header, status=ending.status, result=ending.result, error=ending.error)
-    return note_of(ended, writer, ending.finished)
+    return notice_of(ended, writer, ending.finished)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 
 from ..backends.ports import Backend
-from ..log.header import Header, Note
-from ..log.wake import Hint
+from ..log.header import Header, ParentNotice
+from ..log.wake import Wake
 
 _log = logging.getLogger("durable_fn")
 
 
-def send_hint(backend: Backend, header: Header, now: int) -> None:
+def send_wake(backend: Backend, header: Header, now: int) -> None:
     """For the header's due time."""
-    send(backend, Hint(header.id, header.run, header.fn, header.due or now), now)
+    send(backend, Wake(header.id, header.run, header.fn, header.due or now), now)
 
 
 def wake(backend: Backend, header: Header, already: int | None) -> None:
@@ -23,15 +23,15 @@ def wake(backend: Backend, header: Header, already: int | None) -> None:
     now = backend.clock.now()
     if already == header.due and header.due > now:
         return
-    send_hint(backend, header, now)
+    send_wake(backend, header, now)
 
 
-def send_told(backend: Backend, note: Note, now: int) -> None:
+def send_told(backend: Backend, note: ParentNotice, now: int) -> None:
     """For the execution that an end was told to."""
-    send(backend, Hint(note.waiting.id, note.waiting.run, note.fn, note.now), now)
+    send(backend, Wake(note.waiting.id, note.waiting.run, note.fn, note.now), now)
 
 
-def send(backend: Backend, hint: Hint, now: int) -> None:
+def send(backend: Backend, hint: Wake, now: int) -> None:
     """A hint may be lost, so failing to send one is no error: the sweeper finds the execution by its due time."""
     try:
         backend.wakeups.send(hint, now)

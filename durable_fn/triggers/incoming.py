@@ -88,13 +88,13 @@ def run_now(
 
 def run_later(function: DurableFunction[Any, Any], backend: Backend, incoming: Incoming, wanted: Header) -> Started:
     """Writes it down and sends its first message; an id in use attaches. Raises ExecutionConflict."""
-    from ..runtime.wakes import send_hint
+    from ..runtime.wakes import send_wake
 
     def create(header: Header) -> Header:
         reply = backend.store.create(header)
         if isinstance(reply, Header):
             if reply.status == "PENDING":
-                send_hint(backend, reply, backend.clock.now())
+                send_wake(backend, reply, backend.clock.now())
             return reply
         assert reply.header is not None
         check_same(backend, reply.header, header, function.event_adapter)

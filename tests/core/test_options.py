@@ -28,7 +28,7 @@ from durable_fn.log.events import (
 )
 from durable_fn.log.ids import checked_id, new_id
 from durable_fn.log.journal import Journal
-from durable_fn.log.wake import Hint, parse_hint
+from durable_fn.log.wake import Wake, parse_wake
 
 # -- RetryPolicy ---------------------------------------------------------------------------------------------------
 
@@ -241,8 +241,8 @@ def test_hints_come_back(id: str, run: str, fn: str, due: int) -> None:
         (run + fn).encode()
     except ValueError:
         return
-    hint = Hint(id, run, fn, due)
-    assert parse_hint(hint.body()) == hint
+    hint = Wake(id, run, fn, due)
+    assert parse_wake(hint.body()) == hint
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def notification(message: Any) -> dict[str, Any]:
     return {"Type": "Notification", "MessageId": "n", "TopicArn": "arn:aws:sns:eu-central-1:1:t", "Message": text}
 
 
-class Note(BaseModel):
+class ParentNotice(BaseModel):
     TopicArn: str
 
 
@@ -54,7 +54,7 @@ def test_it_is_validated(sqlite_world: World, front: str) -> None:
 
 def test_a_handler_that_takes_the_wrapping_gets_it(sqlite_world: World) -> None:
     @durable(name="notes")
-    def notes(event: Note, ctx: DurableContext) -> str:
+    def notes(event: ParentNotice, ctx: DurableContext) -> str:
         SEEN.append(event.TopicArn)
         return event.TopicArn
 

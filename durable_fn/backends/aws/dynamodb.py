@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ExecutionNotFound, JournalDamaged
 from ...log.events import Segment
-from ...log.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
+from ...log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry
-from ...log.retention import Edition, removal
+from ...log.retention import Snapshot, removal
 from ...types import ExecutionStatus
 from ..ports import Due, Loaded
 from . import transitions
@@ -92,7 +92,9 @@ class DynamoStore:
         self._values.put(header, error=parking.error)
         return self._make(transitions.suspend(header, writer, parking))
 
-    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+    def complete(
+        self, header: Header, writer: str, ending: Ending, note: ParentNotice | None = None
+    ) -> Header | Refusal:
         self._put_values(header, ending)
         transition = transitions.complete(header, writer, ending)
         return self._make(transition) if note is None else self._make_and_tell(transition, header, note)
@@ -121,7 +123,7 @@ class DynamoStore:
             return transition.refused(failure.items[0])
         return to_header(reply["Attributes"])
 
-    def _make_and_tell(self, transition: Transition, header: Header, note: Note) -> Header | Refusal:
+    def _make_and_tell(self, transition: Transition, header: Header, note: ParentNotice) -> Header | Refusal:
         """And tells whoever waits for it; alone where only the telling is refused."""
         try:
             self.table.transact(transition.part, *_told(header, note))
@@ -240,7 +242,7 @@ class DynamoStore:
     # -- ends and new beginnings -----------------------------------------------------------------------------------
 
     def terminate(
-        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+        self, header: Header, ending: Ending, tombstone: Segment, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """Whoever owns it is fenced at its next append."""
         self._put_values(header, ending)
@@ -250,7 +252,7 @@ class DynamoStore:
         return self._make_with(segment, transitions.revive(header, now), header)
 
     def _make_with(
-        self, segment: Segment, transition: Transition, header: Header, note: Note | None = None
+        self, segment: Segment, transition: Transition, header: Header, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """[the sequence number is free]."""
         told = [] if note is None else _told(header, note)
@@ -296,7 +298,7 @@ class DynamoStore:
 
         return Retention(self.table)
 
-    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         self._retention.keep(header, edition, chunks, entries)
 
     def prolong(self, header: Header, horizon: int) -> None:
@@ -352,7 +354,7 @@ class DynamoStore:
         return [item["sk"]["S"] for item in self.table.partition(FUNCTIONS)]
 
 
-def _told(header: Header, note: Note) -> list[dict[str, dict[str, Any]]]:
+def _told(header: Header, note: ParentNotice) -> list[dict[str, dict[str, Any]]]:
     """The entry of who waits for this end, and its bump."""
     waiting = Header(
         note.waiting.id,

@@ -23,7 +23,7 @@ from ...log.events import Segment
 from ...log.formats import UNNUMBERED
 from ...log.header import Header, Key
 from ...log.inbox import Entry
-from ...log.retention import Edition
+from ...log.retention import Snapshot
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -165,7 +165,7 @@ def _checked(body: str) -> Item:
     return {"b": text(body), "c": number(zlib.crc32(body.encode()))}
 
 
-def from_chunk(header: Header, edition: Edition, part: int, chunk: str) -> Item:
+def from_chunk(header: Header, edition: Snapshot, part: int, chunk: str) -> Item:
     return {
         "pk": text(header.id),
         "sk": text(f"{edition_prefix(header.key, edition.name)}{part:04}"),

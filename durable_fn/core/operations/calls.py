@@ -129,10 +129,10 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
     turn, key = op.turn, _key(op, child)
     while outcome is None:
         version = turn.inbox.version
-        there, doomed = turn.inbox.get(key), op.scope.branch.doomed
-        if there is not None and not doomed:  # its end may be what this very cancellation led to
+        there, cancel_pending = turn.inbox.get(key), op.scope.cancel_scope.cancel_pending
+        if there is not None and not cancel_pending:  # its end may be what this very cancellation led to
             outcome = there.body
-        elif doomed or due is None or turn.time() < due:
+        elif cancel_pending or due is None or turn.time() < due:
             yield Park(due, key)
         else:
             event = turn.draft(op, FAILED, value=_value(turn, target, child, TIMEOUT))

@@ -15,7 +15,7 @@ from ..scope import Scope
 def now(scope: Scope) -> datetime:
     turn = scope.turn
     at = scope.at if turn.front is None else turn.at
-    turn.told = max(turn.told, at)
+    turn.last_now = max(turn.last_now, at)
     turn.look_at_time()
     return aware(at)
 

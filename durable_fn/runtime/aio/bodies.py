@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...core.current import running_step
-from ...core.effects import Call, Effect, Expire, Launch, Room, Tell
+from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Tell
 from ...errors import StepTimeout
 from ...log.events import is_keyed
 from ...log.failures import own_cancellation
@@ -157,17 +157,19 @@ class Bodies:
         it has begun."""
         if isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS:
             return True
-        return self.yielding and isinstance(effect, Call | Room) and not (isinstance(effect, Call) and effect.begun)
+        return (
+            self.yielding and isinstance(effect, Call | CheckTime) and not (isinstance(effect, Call) and effect.begun)
+        )
 
     def _begin(self, operation: Waiter, effect: Effect) -> bool:
         """False: not now."""
         if isinstance(effect, Request):
             return self._request(operation, effect)
-        assert isinstance(effect, Call | Room)
+        assert isinstance(effect, Call | CheckTime)
         if not self._session.admits(effect.timeout, begun=isinstance(effect, Call) and effect.begun):
             self.yielding = True  # without Lambda time enough none begins any more
             return False
-        if isinstance(effect, Room):
+        if isinstance(effect, CheckTime):
             operation.resume()
         else:
             self._start(operation, effect)

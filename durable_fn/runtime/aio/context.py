@@ -123,7 +123,7 @@ class AsyncDurableContext(BaseContext):
 
     def _watched(self, coroutine: Coroutine[object, None, T], what: str) -> Coroutine[object, None, T]:
         """Without `await` its value would be a coroutine, which is always true."""
-        self._pump.unawaited.called(coroutine, what, self._scope(what).branch, coroutine)
+        self._pump.unawaited.called(coroutine, what, self._scope(what).cancel_scope, coroutine)
         return coroutine
 
     @overload

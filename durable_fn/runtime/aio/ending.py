@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ...core.cancel_scope import Doom
+from ...core.cancel_scope import Cancellation
 from ...core.cancellation import error_of
 from ...core.effects import Decide
 from ...log.events import END_ID, SUCCEEDED, Event
@@ -40,14 +40,14 @@ class ExecutionEnd:
             return False
         turn = self._turn
         turn.look_at_deadline()
-        doom = turn.branch.doom
-        if doom is None:
+        cancellation = turn.cancel_scope.cancellation
+        if cancellation is None:
             return False
         self.came = True
         # With how many native tasks each scope had started: a redrive asks.
-        value = json.dumps([doom.kind, doom.reason, turn.tasks], ensure_ascii=False)
+        value = json.dumps([cancellation.kind, cancellation.reason, turn.tasks], ensure_ascii=False)
         event = Event(END_ID, END, -1, SUCCEEDED, 1, turn.time(), 0, value)
-        if doom.kind == "timed out":
+        if cancellation.kind == "timed out":
             self._pump.decide(Decide(event, turn.inbox.version), self)
         else:
             self._pump.new_line(event, self)
@@ -56,13 +56,13 @@ class ExecutionEnd:
     def resume(self, value: Any = None) -> None:
         """Something came at the last moment."""
         self.came = False
-        self._turn.branch.doom = None
+        self._turn.cancel_scope.cancellation = None
         self._turn.notice()
 
     def hand(self, event: Event) -> bool:
         """Its line: the handler's own task is cancelled."""
         kind, reason, _ = json.loads(event.value)
-        branch = self._turn.branch
-        branch.doom, branch.raised = Doom(kind, reason), True
-        self._pump.cancel_main(native(error_of(branch.doom)), END_ID)
+        cancel_scope = self._turn.cancel_scope
+        cancel_scope.cancellation, cancel_scope.raised = Cancellation(kind, reason), True
+        self._pump.cancel_main(native(error_of(cancel_scope.cancellation)), END_ID)
         return True

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...core.cancel_scope import Branch
+from ...core.cancel_scope import CancelScope
 from ...core.effects import Decide
 from ...core.scope import Scope
 from ...core.turn import Turn
@@ -19,7 +19,7 @@ from .commits import Commits
 from .line import Line
 from .loop import DurableLoop, HandlerTask
 from .mismatches import Mismatches
-from .unawaited import Forgotten
+from .unawaited import Unawaited
 from .waiting import Decider, Runnable, Target
 
 
@@ -35,10 +35,10 @@ class Mover(Protocol):
     bodies: Bodies
     mismatches: Mismatches
     commits: Commits
-    unawaited: Forgotten
+    unawaited: Unawaited
     over: bool
     decided: Event | None
-    held_back: dict[Branch, Callable[[], None]]
+    held_back: dict[CancelScope, Callable[[], None]]
     threads: int
 
     def commits_before_a_body(self) -> None: ...

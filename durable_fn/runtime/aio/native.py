@@ -131,7 +131,7 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any], goes_on: Callable[[Any], bool]) -> None:
         self.inner = inner
         self._goes_on = goes_on
-        self.doom: BaseException | None = None
+        self.cancellation: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
         self._thrown: BaseException | None = None  # that the branch's own code may not have seen yet
 
@@ -144,14 +144,14 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
     def _step(self, value: Any) -> Any:
         if self._thrown is not None and self._was_eaten(self._thrown):
             return self.inner.throw(self._thrown.with_traceback(None))
-        if self.doom is not None and not getattr(self.task, "_must_cancel", False):
+        if self.cancellation is not None and not getattr(self.task, "_must_cancel", False):
             return self.throw(asyncio.CancelledError())
         return self.inner.send(value)
 
     def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
         error = type if value is None else value
-        if self.doom is not None and isinstance(error, asyncio.CancelledError):
-            error, self.doom = self.doom, None
+        if self.cancellation is not None and isinstance(error, asyncio.CancelledError):
+            error, self.cancellation = self.cancellation, None
             self._thrown = error
             assert self.task is not None
             self.task.uncancel()
@@ -173,7 +173,7 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         return self.inner.__await__()
 
     def cancel(self, error: BaseException) -> None:
-        self.doom = error
+        self.cancellation = error
         assert self.task is not None
         self.task.cancel()
 

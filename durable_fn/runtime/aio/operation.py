@@ -12,10 +12,11 @@ import contextvars
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.cancellation import doom_text, error_of
+from ...core.cancellation import cancellation_text, error_of
 from ...core.current import current_scope
 from ...core.effects import (
     Call,
+    CheckTime,
     Commit,
     Decide,
     Effect,
@@ -25,7 +26,6 @@ from ...core.effects import (
     Launch,
     Operation,
     Park,
-    Room,
     Settle,
     Take,
     Tell,
@@ -35,7 +35,7 @@ from ...errors import ExecutionTimedOut
 from ...log.events import CANCELLED, SUCCEEDED, Event
 from ...log.journal import Record
 from ...log.kinds import CALL, CODE, FANS, WALKED
-from ...log.origins import blame
+from ...log.origins import mark
 from .loop import inline
 from .native import InContext, result_of
 
@@ -134,7 +134,7 @@ class RunningOperation:
 
     def _leave(self) -> None:
         """A native cancellation reached the handler's wait. Of one that came from above, the operation itself is told."""
-        branch, record = self.op.scope.branch, self.op.record
+        cancel_scope, record = self.op.scope.cancel_scope, self.op.record
         self.gone = True
         self._left += 1
         self.pump.agenda.unpark(self)
@@ -144,13 +144,13 @@ class RunningOperation:
             return
         if (
             self.op.kind == CALL
-            and branch.raised
-            and branch.doom is not None
+            and cancel_scope.raised
+            and cancel_scope.cancellation is not None
             and (record is None or not record.given_up)
         ):
             self._unwinds = True
             self.pump.bodies.leaving += 1
-            self.resume(error=error_of(branch.doom))
+            self.resume(error=error_of(cancel_scope.cancellation))
         else:
             self.operation.close()
             self._note()
@@ -196,7 +196,7 @@ class RunningOperation:
             if self._unwinds:
                 self._unwound()
             elif isinstance(failed, Exception):
-                blame(self.pump.turn, failed, self.op.id)
+                mark(self.pump.turn, failed, self.op.id)
                 self._end(None, failed)
             else:
                 self.pump.finish(failed)
@@ -253,7 +253,7 @@ _EFFECTS: Final[dict[type, Callable[[RunningOperation, Any], Any]]] = {
     Commit: RunningOperation._commit,
     Park: RunningOperation._park,
     Call: RunningOperation._at_the_gate,
-    Room: RunningOperation._at_the_gate,
+    CheckTime: RunningOperation._at_the_gate,
     Launch: RunningOperation._at_the_gate,
     Expire: RunningOperation._at_the_gate,
     Tell: RunningOperation._at_the_gate,
@@ -262,15 +262,15 @@ _EFFECTS: Final[dict[type, Callable[[RunningOperation, Any], Any]]] = {
 
 def _note_left(op: Op) -> None:
     """What cancelled it: what ended its branch, or the handler's own code."""
-    branch = op.scope.branch
-    from_above = branch.doom if branch.raised else None
-    op.turn.record(op, CANCELLED, value="" if from_above is None else doom_text(from_above))
+    cancel_scope = op.scope.cancel_scope
+    from_above = cancel_scope.cancellation if cancel_scope.raised else None
+    op.turn.record(op, CANCELLED, value="" if from_above is None else cancellation_text(from_above))
 
 
 def drive(pump: Mover, op: Op, operation: Operation[Any]) -> collections.abc.Coroutine[Any, Any, Any]:
     """To be awaited once."""
     coroutine = _walk(pump, op, operation) if op.kind in CODE else _run(pump, op, operation)
-    pump.unawaited.called(operation, op, op.scope.branch, coroutine)
+    pump.unawaited.called(operation, op, op.scope.cancel_scope, coroutine)
     return coroutine
 
 
@@ -318,7 +318,7 @@ async def _walk(pump: Mover, op: Op, operation: Operation[Any]) -> Any:
     except StopIteration as stop:
         return stop.value
     except Exception as error:
-        blame(op.turn, error, op.id)
+        mark(op.turn, error, op.id)
         raise
     except asyncio.CancelledError:
         if op.begun and not pump.over and (op.record is None or op.record.given_up is None):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...core.cancel_scope import Branch
+from ...core.cancel_scope import CancelScope
 from ...core.current import current_scope
 from ...core.effects import Decide
 from ...core.scope import Scope
@@ -22,7 +22,7 @@ from ...core.turn import Suspension
 from ...errors import NonDeterminismError
 from ...log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
 from ...log.kinds import CONSEQUENCES, STUCK, TIMER
-from ...log.origins import blame
+from ...log.origins import mark
 from ..session import LEAST_TIME, RECORDED_END, Session
 from .agenda import Agenda, Timer
 from .bodies import Bodies
@@ -35,7 +35,7 @@ from .native import BranchCoroutine
 from .operation import RunningOperation
 from .places import warn_of_foreign
 from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
-from .unawaited import Forgotten
+from .unawaited import Unawaited
 
 if TYPE_CHECKING:
     from .waiting import Decider, Runnable, Target, Waiter
@@ -56,10 +56,10 @@ class Pump:
         self.bodies = Bodies(self)
         self.mismatches = Mismatches(self.turn, loop, self.line, self.targets, self.agenda, self.bodies)
         self.commits = Commits(session, loop, self.line, self.stir, self.bodies.may_share)
-        self.unawaited = Forgotten()
+        self.unawaited = Unawaited()
         self.over = False
         self.outcome: BaseException | None = None
-        self.held_back: dict[Branch, Callable[[], None]] = {}  # cancellations that wait for a shielded block
+        self.held_back: dict[CancelScope, Callable[[], None]] = {}  # cancellations that wait for a shielded block
         self._on_time: Event | None = None  # the last line of a time that is on record
         self.decided: Event | None = None  # the last line by which another way may have been taken
         self._noted = 0  # how much of what is pending has to be durable before a body
@@ -382,7 +382,7 @@ class Pump:
         turn = self.turn
         if not self._live or turn.said is not None:
             self._goes_live()
-        if (turn.branch.doom is not None or turn.header.deadline is not None) and self.end.look():
+        if (turn.cancel_scope.cancellation is not None or turn.header.deadline is not None) and self.end.look():
             return True
         if self.agenda.empty:
             return False
@@ -416,7 +416,7 @@ class Pump:
 
     def cancel_main(self, error: BaseException, id: str) -> None:
         """`error` arrives in the handler's own task. `id`: of the line that says so."""
-        blame(self.turn, error, id)
+        mark(self.turn, error, id)
         self.cancel(self.main, error)
 
     @staticmethod

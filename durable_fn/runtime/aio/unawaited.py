@@ -8,31 +8,33 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeAlias
 
-from ...core.cancel_scope import Branch
+from ...core.cancel_scope import CancelScope
 from ...core.scope import Op
 
 _log = logging.getLogger("durable_fn")
 
 
-_Call: TypeAlias = tuple[Op | str, Branch, Coroutine[Any, Any, Any]]
+_Call: TypeAlias = tuple[Op | str, CancelScope, Coroutine[Any, Any, Any]]
 """What was called, in which branch, and what has to be awaited."""
 
 
-class Forgotten:
+class Unawaited:
     """The calls of a turn that have not begun yet."""
 
     def __init__(self) -> None:
         self._calls: dict[object, _Call] = {}
 
-    def called(self, key: object, what: Op | str, branch: Branch, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._calls[key] = what, branch, coroutine
+    def called(
+        self, key: object, what: Op | str, cancel_scope: CancelScope, coroutine: Coroutine[Any, Any, Any]
+    ) -> None:
+        self._calls[key] = what, cancel_scope, coroutine
 
     def begun(self, key: object) -> None:
         self._calls.pop(key, None)
 
-    def ended(self, branch: Branch) -> None:
+    def ended(self, cancel_scope: CancelScope) -> None:
         """With an error or a cancellation: what it had called and not awaited yet does not matter any more."""
-        self._calls = {key: call for key, call in self._calls.items() if call[1] is not branch}
+        self._calls = {key: call for key, call in self._calls.items() if call[1] is not cancel_scope}
 
     def failed(self, loop: asyncio.AbstractEventLoop) -> None:
         """The handler raised: that error is the one to show."""

@@ -302,7 +302,7 @@ class DurableContext(BaseContext):
         at once.
         """
         fan = ops.parallel_fan(branches, self, completion, max_concurrency)
-        self._sync_branches("branch", (strand.fn for strand in fan.strands))
+        self._sync_branches("branch", (branch.fn for branch in fan.branches))
         op = self._enter("parallel", "parallel", named(name, "parallel"))
         return self._drive(op, ops.fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
 
@@ -349,7 +349,7 @@ class DurableContext(BaseContext):
         """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
         sagas roll back; a step body that runs already runs to its end and its result is dropped."""
         fan = ops.race_fan(branches, self)
-        self._sync_branches("branch", (strand.fn for strand in fan.strands))
+        self._sync_branches("branch", (branch.fn for branch in fan.branches))
         op = self._enter("race", "race", named(name, "race"))
         return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))
 

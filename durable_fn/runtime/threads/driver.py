@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from ...core.cancellation import error_of, raised_at, replayed_at, strikes_before
+from ...core.cancellation import error_of, is_raised_before, raise_again_at, raise_at
 from ...core.current import current_scope, running_step
 from ...core.effects import (
     Call,
+    CheckTime,
     Commit,
     Decide,
     Effect,
@@ -20,7 +21,6 @@ from ...core.effects import (
     Launch,
     Operation,
     Park,
-    Room,
     Settle,
     Tell,
 )
@@ -29,7 +29,7 @@ from ...errors import ExecutionCancelled, ExecutionTimedOut, StepTimeout
 from ...log.events import Event
 from ...log.failures import is_native_cancellation, is_stop, own_cancellation
 from ...log.kinds import SIGNAL
-from ...log.origins import blame
+from ...log.origins import mark
 from ..session import RECORDED_END, Session
 from .waits import Parked, plain, ready, suspend, wait_for
 
@@ -40,12 +40,12 @@ def drive(session: Session, op: Op, operation: Operation[T]) -> T:
     """Performs an operation's effects. A replayed one has none, and ends at the first `send`."""
     if op.record is not None and op.record.raised:
         operation.close()
-        raised = replayed_at(op)
-        blame(op.turn, raised, op.id)
+        raised = raise_again_at(op)
+        mark(op.turn, raised, op.id)
         raise raised
     send: Callable[[Any], Effect] = operation.send
     value: Any = None
-    doom: BaseException | None = None
+    cancellation: BaseException | None = None
     while True:
         effect: Effect | None = None
         try:
@@ -54,33 +54,33 @@ def drive(session: Session, op: Op, operation: Operation[T]) -> T:
             result: T = stop.value
             return result
         except (ExecutionCancelled, ExecutionTimedOut) as error:
-            if error is doom:
-                _exhaust(session, op, raised_at(op))
-            blame(op.turn, error, op.id)
+            if error is cancellation:
+                _exhaust(session, op, raise_at(op))
+            mark(op.turn, error, op.id)
             raise
         except Exception as error:
             if not is_stop(value) or error.__cause__ is not value:
-                blame(op.turn, error, op.id)
+                mark(op.turn, error, op.id)
                 raise
         except BaseException as end:
-            raise op.scope.branch.leave(end) from end.__cause__
+            raise op.scope.cancel_scope.leave(end) from end.__cause__
         if effect is None:  # the operation raised it, and no generator can
-            blame(op.turn, value, op.id)
+            mark(op.turn, value, op.id)
             raise value
         try:
-            if doom is None and strikes_before(op, effect):
-                raise _doom(op)
+            if cancellation is None and is_raised_before(op, effect):
+                raise _cancellation(op)
             value, send = _perform(session, op, effect), operation.send
         except BaseException as error:
-            if op.scope.branch.doomed and isinstance(error, ExecutionCancelled | ExecutionTimedOut):
-                doom = error
+            if op.scope.cancel_scope.cancel_pending and isinstance(error, ExecutionCancelled | ExecutionTimedOut):
+                cancellation = error
             value, send = error, operation.throw
 
 
-def _doom(op: Op) -> BaseException:
-    doom = op.scope.branch.doom
-    assert doom is not None
-    return error_of(doom)
+def _cancellation(op: Op) -> BaseException:
+    cancellation = op.scope.cancel_scope.cancellation
+    assert cancellation is not None
+    return error_of(cancellation)
 
 
 def _exhaust(session: Session, op: Op, operation: Operation[None]) -> None:
@@ -101,8 +101,8 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
         raise suspend(session, RECORDED_END, None)
     if isinstance(effect, Call):
         return _call(session, op, effect)
-    if isinstance(effect, Room):
-        return _room(session, op, effect.timeout)
+    if isinstance(effect, CheckTime):
+        return _check_time(session, op, effect.timeout)
     if isinstance(effect, Settle):
         return _settle(session, op, effect)
     if isinstance(effect, Commit):
@@ -141,22 +141,22 @@ def _request(session: Session, effect: Expire | Launch | Tell) -> Any:
 
 def _inside(op: Op, effect: Inside) -> Any:
     """In a context of its own: a child whose result is recorded is not walked again, and sets nothing then."""
-    context, branch = contextvars.copy_context(), op.scope.branch
+    context, cancel_scope = contextvars.copy_context(), op.scope.cancel_scope
     context.run(current_scope.set, effect.scope)
     try:
         return plain(context.run(effect.fn, *effect.args, **effect.kwargs), "child", effect.fn)
     finally:
-        closed = branch.closed or op.turn.closed
-        if branch.leaving and closed is not None:  # whatever the code made of that: it is walked again
+        closed = cancel_scope.closed or op.turn.closed
+        if cancel_scope.leaving and closed is not None:  # whatever the code made of that: it is walked again
             raise closed
 
 
-def _room(session: Session, op: Op, timeout: float | None) -> None:
+def _check_time(session: Session, op: Op, timeout: float | None) -> None:
     session.look_for_news()
     if not session.read_only:
         session.turn.look_at_deadline()
-    if op.scope.branch.doomed:
-        raise _doom(op)
+    if op.scope.cancel_scope.cancel_pending:
+        raise _cancellation(op)
     session.look_at_lease()
     if session.must_yield(timeout):
         raise suspend(session, "too little Lambda time is left", session.clock.now())
@@ -167,7 +167,7 @@ def _call(session: Session, op: Op, call: Call) -> Any:
     if call.begun:
         session.look_at_lease()
     else:
-        _room(session, op, call.timeout)
+        _check_time(session, op, call.timeout)
     session.turn.act(begun=call.begun)
     began = session.activity.begin_body()
     try:
@@ -222,10 +222,10 @@ def _call_in_time(call: Call, timeout: float) -> Any:
 
 def _park(session: Session, op: Op, park: Park) -> None:
     """The handler itself waits in place if the time is near. A branch never does: it unwinds, and its thread is free."""
-    branch = op.scope.branch
+    cancel_scope = op.scope.cancel_scope
     if ready(session, park.due, park.wake):
         return
-    if branch is not session.turn.branch:
-        branch.closed = Parked(park.due, (park.wake,) if park.wake else ())
-        raise branch.closed
+    if cancel_scope is not session.turn.cancel_scope:
+        cancel_scope.closed = Parked(park.due, (park.wake,) if park.wake else ())
+        raise cancel_scope.closed
     wait_for(session, park.due, (park.wake,) if park.wake else ())

@@ -13,11 +13,11 @@ import heapq
 import threading
 from typing import Any
 
-from ...core.cancel_scope import Doom
+from ...core.cancel_scope import Cancellation
 from ...core.cancellation import error_of
 from ...core.current import current_scope
-from ...core.fan import Fan, Strand
-from ...core.operations.fans import branch_cancelled, inherit_doom, next_strand, strand_ended, strand_walked
+from ...core.fan import Branch, Fan
+from ...core.operations.fans import branch_cancelled, branch_ended, branch_walked, inherit_cancellation, next_branch
 from ...core.scope import Op
 from ...core.turn import Suspension
 from ...errors import ExecutionCancelled
@@ -28,10 +28,10 @@ from .waits import Parked, plain, ready, wait_for
 
 def run_fan(session: Session, op: Op, fan: Fan) -> None:
     """Until every branch has ended. Raises what ends the turn, or a cancellation that came meanwhile."""
-    _Run(session, op, fan).run()
+    _RunningFan(session, op, fan).run()
 
 
-class _Run:
+class _RunningFan:
     """One fan while it runs. Everything is guarded by `changed`."""
 
     def __init__(self, session: Session, op: Op, fan: Fan) -> None:
@@ -42,7 +42,7 @@ class _Run:
         self.changed = threading.Condition()
         self.running = 0
         self.watched = False  # a thread waits for the next due time
-        self.parked: dict[int, tuple[Strand, Parked]] = {}
+        self.parked: dict[int, tuple[Branch, Parked]] = {}
         self.dues: list[
             tuple[int, int]
         ] = []  # a heap of due times and indexes; some are of branches that went on already
@@ -50,7 +50,7 @@ class _Run:
         self.awake: collections.deque[int] = collections.deque()  # parked branches that can go on
         self.version = session.turn.inbox.version
         self.told = False  # the branches know that the fan is over
-        self.doom: Doom | None = None  # that reached them from above
+        self.cancellation: Cancellation | None = None  # that reached them from above
         self.fatal: BaseException | None = None
         self.context = contextvars.copy_context()
 
@@ -60,18 +60,18 @@ class _Run:
                 self._coordinate()
         finally:
             self._finish()
-        if self.op.scope.branch.doomed and not self.fan.over:
-            doom = self.op.scope.branch.doom
-            assert doom is not None
-            raise error_of(doom)
+        if self.op.scope.cancel_scope.cancel_pending and not self.fan.over:
+            cancellation = self.op.scope.cancel_scope.cancellation
+            assert cancellation is not None
+            raise error_of(cancellation)
 
     def _coordinate(self) -> None:
         while self.fatal is None:
             self._cancel_losers()
-            strand = self._next()
-            if strand is not None:
+            branch = self._next()
+            if branch is not None:
                 self._invite()
-                self._run_unlocked(strand)
+                self._run_unlocked(branch)
             elif self.running:
                 watched, self.watched = self.watched, True
                 with self.session.activity.rest():
@@ -92,9 +92,9 @@ class _Run:
             with self.session.activity.rest():
                 while self.running:
                     self.changed.wait()
-            for strand in self.fan.strands:
-                if strand.branch is not None:
-                    self.op.scope.branch.inner.discard(strand.branch)
+            for branch in self.fan.branches:
+                if branch.cancel_scope is not None:
+                    self.op.scope.cancel_scope.inner.discard(branch.cancel_scope)
         if self.fatal is not None:
             raise self.fatal
 
@@ -105,14 +105,16 @@ class _Run:
         if not self.fan.over or self.told:
             return
         self.told = True
-        for strand in self.fan.strands:
-            if strand.started and strand.status is None and strand.branch is not None:
-                strand.branch.condemn(Doom("lost", f"the fan is over: {self.fan.reason}"))
-        self._wake_doomed()
+        for branch in self.fan.branches:
+            if branch.started and branch.status is None and branch.cancel_scope is not None:
+                branch.cancel_scope.cancel(Cancellation("lost", f"the fan is over: {self.fan.reason}"))
+        self._wake_cancelled()
 
-    def _wake_doomed(self) -> None:
+    def _wake_cancelled(self) -> None:
         self.awake.extend(
-            i for i, (strand, _) in self.parked.items() if strand.branch is not None and strand.branch.doomed
+            i
+            for i, (branch, _) in self.parked.items()
+            if branch.cancel_scope is not None and branch.cancel_scope.cancel_pending
         )
 
     def _look_around(self) -> None:
@@ -125,60 +127,60 @@ class _Run:
             self.version = inbox.version
             for wake in [wake for wake in self.wakes if inbox.waits_for(wake)]:
                 self.awake.extend(sorted(self.wakes[wake]))
-        if self.op.scope.branch.doom is not self.doom:
-            self.doom = self.op.scope.branch.doom
-            self._wake_doomed()
+        if self.op.scope.cancel_scope.cancellation is not self.cancellation:
+            self.cancellation = self.op.scope.cancel_scope.cancellation
+            self._wake_cancelled()
 
-    def _park(self, strand: Strand, parked: Parked) -> None:
+    def _park(self, branch: Branch, parked: Parked) -> None:
         parked.forget()
-        self.parked[strand.index] = (strand, parked)
+        self.parked[branch.index] = (branch, parked)
         if parked.due is not None:
-            heapq.heappush(self.dues, (parked.due, strand.index))
+            heapq.heappush(self.dues, (parked.due, branch.index))
         for wake in parked.wakes:
-            self.wakes.setdefault(wake, set()).add(strand.index)
-        if self._can_go_on(strand, parked):
-            self.awake.append(strand.index)  # it came while the branch unwound
+            self.wakes.setdefault(wake, set()).add(branch.index)
+        if self._can_go_on(branch, parked):
+            self.awake.append(branch.index)  # it came while the branch unwound
 
-    def _unpark(self, index: int) -> Strand | None:
+    def _unpark(self, index: int) -> Branch | None:
         if index not in self.parked:
             return None  # it went on for another reason
-        strand, parked = self.parked[index]
-        if not self._can_go_on(strand, parked):
+        branch, parked = self.parked[index]
+        if not self._can_go_on(branch, parked):
             return None
         del self.parked[index]
         for wake in parked.wakes:
             self.wakes[wake].discard(index)
             if not self.wakes[wake]:
                 del self.wakes[wake]
-        return strand
+        return branch
 
-    def _can_go_on(self, strand: Strand, parked: Parked) -> bool:
-        assert strand.branch is not None
-        ends = strand.branch.doomed and not parked.told
+    def _can_go_on(self, branch: Branch, parked: Parked) -> bool:
+        assert branch.cancel_scope is not None
+        ends = branch.cancel_scope.cancel_pending and not parked.told
         return ends or any(ready(self.session, parked.due, wake) for wake in parked.wakes or (None,))
 
-    def _next(self) -> Strand | None:
+    def _next(self) -> Branch | None:
         """A waiting branch that can go on, or a new one if the fan is not too wide."""
         if self.turn.closed is not None or self.fatal is not None:
             return None
         self._look_around()
         while self.awake:
-            strand = self._unpark(self.awake.popleft())
-            if strand is not None:
-                return self._begin(strand)
+            branch = self._unpark(self.awake.popleft())
+            if branch is not None:
+                return self._begin(branch)
         if self.running + len(self.parked) >= self.fan.width:
             return None
-        new = next_strand(self.op, self.fan)
+        new = next_branch(self.op, self.fan)
         return None if new is None else self._begin(new)
 
-    def _begin(self, strand: Strand) -> Strand:
-        strand.started = True
+    def _begin(self, branch: Branch) -> Branch:
+        branch.started = True
         self.running += 1
-        return strand
+        return branch
 
     def _invite(self) -> None:
         """A helper, if there is more to run than this thread runs now."""
-        if not self.awake and self.running + len(self.parked) >= min(self.fan.width, len(self.fan.strands)):
+        if not self.awake and self.running + len(self.parked) >= min(self.fan.width, len(self.fan.branches)):
             return
         if not self.session.activity.take_helper():
             return
@@ -192,10 +194,10 @@ class _Run:
         with self.changed:
             try:
                 while True:
-                    strand = self._next()
-                    if strand is not None:
+                    branch = self._next()
+                    if branch is not None:
                         self._invite()
-                        self._run_unlocked(strand)
+                        self._run_unlocked(branch)
                         self._cancel_losers()
                     elif not self._keep_watch():
                         break
@@ -238,10 +240,12 @@ class _Run:
 
     def _wait_together(self) -> None:
         due, wakes = self._first_due(), tuple(self.wakes)
-        branch = self.op.scope.branch
-        if branch is not self.turn.branch:
-            told = branch.doomed and branch.doom is self.doom  # those inside were woken by it
-            branch.closed = self.fatal = Parked(due, wakes, told=told)
+        cancel_scope = self.op.scope.cancel_scope
+        if cancel_scope is not self.turn.cancel_scope:
+            told = (
+                cancel_scope.cancel_pending and cancel_scope.cancellation is self.cancellation
+            )  # those inside were woken by it
+            cancel_scope.closed = self.fatal = Parked(due, wakes, told=told)
             return
         try:
             wait_for(self.session, due, wakes)
@@ -250,68 +254,68 @@ class _Run:
 
     # -- one branch ------------------------------------------------------------------------------------------------
 
-    def _run_unlocked(self, strand: Strand) -> None:
+    def _run_unlocked(self, branch: Branch) -> None:
         """Called with the lock held, which is let go while the branch runs."""
-        scope = self.op.scope.fork(self.op, strand.component)
-        if strand.branch is not None:
-            self.op.scope.branch.inner.discard(strand.branch)  # of the walk before
-        strand.branch = branch = scope.branch
-        if not strand.walk:
-            self.op.scope.branch.inner.add(branch)
-            inherit_doom(self.op, self.fan, branch)
+        scope = self.op.scope.fork(self.op, branch.component)
+        if branch.cancel_scope is not None:
+            self.op.scope.cancel_scope.inner.discard(branch.cancel_scope)  # of the walk before
+        branch.cancel_scope = cancel_scope = scope.cancel_scope
+        if not branch.walk:
+            self.op.scope.cancel_scope.inner.add(cancel_scope)
+            inherit_cancellation(self.op, self.fan, cancel_scope)
         self.changed.release()
         try:
-            outcome = self.context.copy().run(self._walk, scope, strand)
+            outcome = self.context.copy().run(self._walk, scope, branch)
         finally:
             self.changed.acquire()
             self.running -= 1
-        self._settle(strand, outcome)
+        self._settle(branch, outcome)
         self.changed.notify_all()
 
-    def _walk(self, scope: Any, strand: Strand) -> tuple[Any, BaseException | None]:
+    def _walk(self, scope: Any, branch: Branch) -> tuple[Any, BaseException | None]:
         current_scope.set(scope)
         try:
-            return plain(strand.fn(*strand.args), "branch", strand.fn), None
+            return plain(branch.fn(*branch.args), "branch", branch.fn), None
         except BaseException as error:
             return None, own_cancellation(error) if is_native_cancellation(error) else error
 
-    def _settle(self, strand: Strand, outcome: tuple[Any, BaseException | None]) -> None:
+    def _settle(self, branch: Branch, outcome: tuple[Any, BaseException | None]) -> None:
         value, error = outcome
-        branch = strand.branch
-        assert branch is not None
-        if branch.closed is not None and self.turn.closed is None:
-            assert isinstance(branch.closed, Parked)
-            self._park(strand, branch.closed)
+        cancel_scope = branch.cancel_scope
+        assert cancel_scope is not None
+        if cancel_scope.closed is not None and self.turn.closed is None:
+            assert isinstance(cancel_scope.closed, Parked)
+            self._park(branch, cancel_scope.closed)
         elif self.turn.closed is not None and (
-            branch.leaving or error is self.turn.closed or isinstance(error, Suspension)
+            cancel_scope.leaving or error is self.turn.closed or isinstance(error, Suspension)
         ):
-            self.op.scope.branch.inner.discard(branch)
+            self.op.scope.cancel_scope.inner.discard(cancel_scope)
         elif error is not None and not isinstance(error, Exception | ExecutionCancelled):
             self.fatal = error
             if self.turn.closed is None:
                 self.turn.closed = error  # like a death: nothing more is committed
         else:
-            self.op.scope.branch.inner.discard(branch)
-            self._end(strand, value, error)
+            self.op.scope.cancel_scope.inner.discard(cancel_scope)
+            self._end(branch, value, error)
 
-    def _end(self, strand: Strand, value: Any, error: BaseException | None) -> None:
-        if strand.walk:
-            strand_walked(self.op, strand, value, error if isinstance(error, Exception) else None)
-            if strand.record is not None:
-                self.turn.journal.skip(strand.record)
+    def _end(self, branch: Branch, value: Any, error: BaseException | None) -> None:
+        if branch.walk:
+            branch_walked(self.op, branch, value, error if isinstance(error, Exception) else None)
+            if branch.record is not None:
+                self.turn.journal.skip(branch.record)
         elif isinstance(error, ExecutionCancelled) or self.fan.over:
-            self._lose(strand)
+            self._lose(branch)
         else:
             assert error is None or isinstance(error, Exception)
-            end = strand_ended(self.op, strand, value, error)
-            self.fan.end(strand, "FAILED" if strand.error else "SUCCEEDED", strand.value, strand.error)
+            end = branch_ended(self.op, branch, value, error)
+            self.fan.end(branch, "FAILED" if branch.error else "SUCCEEDED", branch.value, branch.error)
             if self.fan.early:  # others may have been first
                 self.turn.chosen.add(end)
 
-    def _lose(self, strand: Strand) -> None:
+    def _lose(self, branch: Branch) -> None:
         """It was cancelled, or ended too late: nobody gets what it made. In one go, so that one write has both."""
         decided = self.fan.decided
         with self.turn.lock:
-            self.turn.give_back(f"{self.op.id}/{strand.component}")
-            branch_cancelled(self.op, strand, f"{self.op.id}/{decided.component}" if decided is not None else "")
-        self.fan.end(strand, "CANCELLED")
+            self.turn.give_back(f"{self.op.id}/{branch.component}")
+            branch_cancelled(self.op, branch, f"{self.op.id}/{decided.component}" if decided is not None else "")
+        self.fan.end(branch, "CANCELLED")

@@ -37,7 +37,7 @@ def wait_for(session: Session, due: int | None, wakes: tuple[str, ...]) -> None:
     """In place, or by suspending the execution. Also returns when its deadline is over."""
     turn = session.turn
     while not any(ready(session, due, wake) for wake in wakes or (None,)):
-        if turn.late and turn.branch.doom is None:
+        if turn.late and turn.cancel_scope.cancellation is None:
             turn.notice()
             return
         next_due = min((time for time in (due, turn.next_deadline) if time is not None), default=None)
