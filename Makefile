@@ -87,7 +87,7 @@ mutations: $(STAMP)
 ## model: searches the models of the protocol and of long lives with two faults, and without each of their rules (many minutes)
 model: $(STAMP)
 	$(BIN)/python -m tests.protocol.model
-	$(BIN)/python -m tests.protocol.lives
+	$(BIN)/python -m tests.protocol.life_model
 
 ## wheel: builds it into dist/
 wheel: $(STAMP)

@@ -18,10 +18,10 @@ from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.triggers.direct import answer as answer_of
 from tests.effects import EFFECTS, effect
+from tests.environments import AwsWorld, SqliteWorld, World
 from tests.foreign import NEWER, OLDER, log_of, renumber
-from tests.interposed import Bench
+from tests.intercepted import Bench
 from tests.triggers.samples import sample
-from tests.worlds import AwsWorld, SqliteWorld, World
 
 BOTH = pytest.mark.parametrize("number", [OLDER, NEWER], ids=["older", "newer"])
 TOKENS: list[str] = []

@@ -18,8 +18,8 @@ from durable_fn.log.header import Header
 from durable_fn.runtime.hooking import invocation_info
 from durable_fn.testing import LocalRunner
 from durable_fn.types import HistoryEvent
-from tests.interposed import Bench
-from tests.worlds import AwsWorld, World
+from tests.environments import AwsWorld, World
+from tests.intercepted import Bench
 
 SPAN: ContextVar[str] = ContextVar("span", default="none")
 

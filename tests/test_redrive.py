@@ -24,7 +24,7 @@ from durable_fn import (
 from durable_fn.core.current import current_scope
 from durable_fn.errors import CallbackError, CallError, ExecutionCancelled, ExecutionTimedOut, StepError
 from tests.effects import EFFECTS
-from tests.worlds import World
+from tests.environments import World
 
 BROKEN: set[str] = set()
 TOKENS: list[str] = []

@@ -17,7 +17,7 @@ from durable_fn.runtime.executions import new_header
 from durable_fn.testing.cloud import TABLE, LocalCloud, _client
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.wiring import using
-from tests.interposed import START, Bench
+from tests.intercepted import START, Bench
 
 MINUTE, HOUR = 60_000, 3_600_000
 

@@ -48,7 +48,7 @@ class Branch:
 
 
 class Fan:
-    """Counts how its strands end. `reason` is set once it is over; strands that have not ended then are cancelled."""
+    """Counts how its branches end. `reason` is set once it is over; branches that have not ended then are cancelled."""
 
     def __init__(self, branches: list[Branch], completion: Completion, max_concurrency: int | None) -> None:
         self.branches = branches
@@ -58,7 +58,7 @@ class Fan:
         self.ended = 0
         self.succeeded = 0
         self.failed = 0
-        self.early = False  # over before every strand had ended: the order of their ends decided
+        self.early = False  # over before every branch had ended: the order of their ends decided
         self.decided: Branch | None = None  # whose end that was
         self._next = 0
 
@@ -67,7 +67,7 @@ class Fan:
         return self.reason is not None
 
     def next_new(self) -> Branch | None:
-        """The next strand to start: one to walk again, or one that nobody has decided."""
+        """The next branch to start: one to walk again, or one that nobody has decided."""
         while self._next < len(self.branches):
             branch = self.branches[self._next]
             if not branch.started and (branch.walk or branch.status is None):
@@ -76,7 +76,7 @@ class Fan:
         return None
 
     def end(self, branch: Branch, status: ItemStatus, value: Any = None, error: Exception | None = None) -> None:
-        """A strand has ended. One that ends after the fan is over was too late: it counts as cancelled."""
+        """A branch has ended. One that ends after the fan is over was too late: it counts as cancelled."""
         late = self.over and status != "CANCELLED"
         branch.status = "CANCELLED" if late else status
         branch.value, branch.error = (None, None) if late else (value, error)

@@ -130,7 +130,7 @@ class Turn:
         self.started = journal.origin or header.started  # journal time begins then
         self.walks = Walks(journal)
         self.at = max(self.started, journal.resumed)
-        self.last_now = 0  # the latest time that the handler was told
+        self.last_now = 0  # the latest time that `now` has given the handler
         self.patches: dict[str, bool] = {}
         self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started, by its trail

@@ -143,7 +143,7 @@ class Journal:
         self.origin = 0  # of a fork: when the execution that it was copied from began
         self.seeds: list[Seed] = []  # and what that one drew with
         self.revived = False  # it had ended, and goes on
-        self.epochs: dict[str, str] = {}  # see `rewind.Redriven`
+        self.epochs: dict[str, str] = {}  # see `redrive.Redriven`
         self.reopened: dict[str, int] = {}
         self.ends: dict[str, int] = {}
         log = segments if isinstance(segments, list) else list(segments)

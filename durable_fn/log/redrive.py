@@ -42,8 +42,8 @@ from .origins import Cause
 def redrive_line(
     segments: list[Segment], from_step: str | None, now: int, error: str | None = None, *, cancelled: bool = False
 ) -> str:
-    """The line. `error`: as the header has it; `doomed`: a cancellation or a timeout ended the execution. Raises ValueError for
-    an operation that the log does not have."""
+    """The line. `error`: as the header has it; `cancelled`: a cancellation or a timeout ended the execution. Raises ValueError
+    for an operation that the log does not have."""
     events = [event for segment in after_redrives(segments).segments for event in _events(segment)]
     if from_step is not None:
         ids = dict.fromkeys(event.id for event in events if event.id not in NO_OPERATIONS)

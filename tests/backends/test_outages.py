@@ -30,7 +30,7 @@ from durable_fn.log.journal import Journal
 from durable_fn.runtime.session import Session
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.types import ExecutionInfo
-from tests.interposed import START, Bench
+from tests.intercepted import START, Bench
 from tests.protocol.test_rules import expire
 
 BODIES: list[str] = []

@@ -22,8 +22,8 @@ from durable_fn import (
 )
 from durable_fn.testing import LocalRunner
 from tests.effects import effect
+from tests.environments import World
 from tests.fronts.both import failure_of, one_call, run
-from tests.worlds import World
 
 FOUND: dict[str, Any] = {}
 

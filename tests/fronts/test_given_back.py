@@ -28,7 +28,7 @@ from durable_fn.testing import Execution, LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.crashes import _RunningFan
 from tests.effects import EFFECTS, effect
-from tests.worlds import AwsWorld, SqliteWorld, World
+from tests.environments import AwsWorld, SqliteWorld, World
 
 ONE = Completion(min_successful=1)
 

@@ -26,7 +26,7 @@ from handlers_demo.script import NAMES, Act, Play, Scene, after, load
 from handlers_demo.systems import DIRECTORY_VARIABLE, LATENCY_VARIABLE, effects
 from tests.lambda_runtime.account import Account
 from tests.lambda_runtime.conftest import until
-from tests.lambda_runtime.witness import Attempt, attempts, repeated
+from tests.lambda_runtime.recorder import Attempt, attempts, repeated
 
 HANDLER = "tests.lambda_runtime.functions.demos.handler"
 SMALLER = {"audit_pipeline": {"records": 60, "max_concurrency": 8}}

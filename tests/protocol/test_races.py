@@ -11,7 +11,7 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
 from durable_fn.log.header import Header, Refusal
 from durable_fn.testing.cloud import LocalCloud
-from tests.interposed import Bench
+from tests.intercepted import Bench
 
 RAN: Counter[str] = Counter()
 _lock = threading.Lock()

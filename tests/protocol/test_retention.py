@@ -19,7 +19,7 @@ from durable_fn.log.inbox import entry
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from tests.effects import EFFECTS, effect
-from tests.worlds import World
+from tests.environments import World
 
 LARGE = "x" * 5000
 

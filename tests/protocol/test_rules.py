@@ -15,7 +15,7 @@ from durable_fn.log.header import Ending, Header, Lease, Parking, Refusal
 from durable_fn.log.inbox import Entry, entry, numbered, signal_prefix
 from durable_fn.runtime.executions import new_header
 from durable_fn.sweeper import sweep
-from tests.interposed import START, Bench
+from tests.intercepted import START, Bench
 
 BODIES: list[str] = []
 

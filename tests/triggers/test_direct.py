@@ -14,8 +14,8 @@ from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.errors import ExecutionConflict
 from durable_fn.testing import LocalRunner
 from durable_fn.wiring import using
+from tests.environments import World
 from tests.triggers.samples import echo, executions, orders, sample
-from tests.worlds import World
 
 
 def test_a_result_that_fits_no_header_comes_back(world: World, front: str) -> None:

@@ -12,8 +12,8 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
 from durable_fn.log.wake import Wake
 from durable_fn.testing.cloud import LocalCloud, _client
+from tests.environments import World
 from tests.triggers.samples import SEEN, Order, echo, executions, orders, see, several
-from tests.worlds import World
 
 FIFO = "arn:aws:sqs:us-east-1:123456789012:orders.fifo"
 

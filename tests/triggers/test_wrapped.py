@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from durable_fn import DurableContext, durable
+from tests.environments import World
 from tests.triggers.samples import SEEN, echo, orders, sample
 from tests.triggers.test_queue import batch
-from tests.worlds import World
 
 S3 = sample("s3-put")
 TEST = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-01T00:00:00.000Z", "Bucket": "b"}

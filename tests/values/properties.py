@@ -12,9 +12,9 @@ from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, dur
 from durable_fn.errors import SerializationError
 from durable_fn.testing import LocalRunner
 from durable_fn.values.adapters import TypedAdapter, adapter
+from tests.environments import World
 from tests.values.shapes import Drawn, drawn, json_value, misfit
 from tests.values.telling import told
-from tests.worlds import World
 
 REFUSED = "refused"
 

@@ -121,7 +121,7 @@ _STATUS: Final[dict[str, ItemStatus]] = {SUCCEEDED: "SUCCEEDED", FAILED: "FAILED
 
 
 def recall(op: Op, fan: Fan, *, over: bool) -> None:
-    """What the log says about the strands, in its order, so that the fan is over where it was over the first time."""
+    """What the log says about the branches, in its order, so that the fan is over where it was over the first time."""
     journal = op.turn.journal
     ends = [(journal.records.get(f"{op.id}/{branch.component}"), branch) for branch in fan.branches]
     ended = [(record, branch) for record, branch in ends if record is not None and record.done is not None]
@@ -179,12 +179,12 @@ def _told(op: Op, branch: Branch, value: Any, error: Exception | None) -> tuple[
 
 
 def branch_walked(op: Op, branch: Branch, value: Any, error: Exception | None) -> None:
-    """A strand that had ended before was walked again, for what was not recorded."""
+    """A branch that had ended before was walked again, for what was not recorded."""
     _, branch.value, branch.error = _told(op, branch, value, error)
 
 
 def branch_ended(op: Op, branch: Branch, value: Any, error: Exception | None) -> Event:
-    """Records the end of a live branch. The strand has what a replay will give."""
+    """Records the end of a live branch. The branch has what a replay will give."""
     status = SUCCEEDED
     text, branch.value, branch.error = _told(op, branch, value, error)
     if branch.error is not None:

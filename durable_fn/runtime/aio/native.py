@@ -121,7 +121,7 @@ def _frames(coroutine: Any) -> Iterator[FrameType]:
 
 
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
-    """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `doom`, so that
+    """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `cancellation`, so that
     `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations. Where what the branch awaited
     took the cancellation for itself, it arrives when the branch goes on.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.protocol.lives import LONG, LOOPING, RULES, Lives
+from tests.protocol.life_model import LONG, LOOPING, RULES, Lives
 
 
 @pytest.mark.parametrize("shape", [LONG, LOOPING])

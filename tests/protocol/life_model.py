@@ -1,6 +1,6 @@
 """A model of long lives: copies of the log (retention) and generations (continue_as_new), searched exhaustively.
 
-    python -m tests.protocol.lives [MUTATION ...]
+    python -m tests.protocol.life_model [MUTATION ...]
 
 Explicit states, breadth first, at the grain of single requests. One execution; its owner repeats "commit an event" and "take a
 signal" between parks; a park copies the log when its items are about to go; at the end of a generation it goes on as the next
