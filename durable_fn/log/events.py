@@ -174,11 +174,13 @@ STUCK_ID: Final = "$stuck"
 """The line by which an async execution was cancelled or timed out."""
 
 
+MOVING: Final = frozenset({(CANCELLED, BRANCH)}.union(*({(SUCCEEDED, kind), (FAILED, kind)} for kind in MOVES)))
+"""Status and kind of what `moves`."""
+
+
 def moves(event: Event) -> bool:
     """Whether an async handler goes on by this entry: an operation's last word, the end of a branch, a timer that fired."""
-    if event.status == CANCELLED:
-        return event.kind == BRANCH
-    return event.status in (SUCCEEDED, FAILED) and event.kind in MOVES
+    return (event.status, event.kind) in MOVING
 
 
 def is_outcome(event: Event) -> bool:

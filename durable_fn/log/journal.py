@@ -15,6 +15,7 @@ from .events import (
     FAILED,
     FORK_ID,
     GENERATION_ID,
+    MOVING,
     NO_OPERATIONS,
     NO_PLACE,
     RAISED,
@@ -28,7 +29,6 @@ from .events import (
     Segment,
     is_fence,
     is_outcome,
-    moves,
     parse,
     picked_up,
 )
@@ -185,7 +185,7 @@ class Journal:
                 record.aside = True
                 continue
             record.add(event)
-            if moves(event):
+            if (event.status, event.kind) in MOVING:
                 self.line.append(event)
             if record.done is event:
                 record.order = len(self.deliveries)

@@ -76,7 +76,7 @@ class UntypedAdapter:
     def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
         text = self.encode(value, what, terms)
         back = self.decode(text, what)
-        if documents.is_marked(text) and terms.checks(text):
+        if text.startswith(documents.BEGIN) and terms.checks(text):
             _compare(value, back, "Any", what)
         return Kept(text, back)
 
@@ -140,7 +140,7 @@ class TypedAdapter:
     def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
         text = self._written(value, what, terms)
         try:
-            back = self._read(text)
+            back = self.form.read(documents.data_of(text))
         except Exception as error:
             raise SerializationError(f"{what} could not be read back: {_why(error)}. {_FIT}") from error
         if not self._plain and terms.checks(text):
@@ -168,7 +168,7 @@ class TypedAdapter:
         if form.foreign or not form.same(value, back):
             _compare(value, back, name_of(self.annotation), what)
         if form.foreign:
-            _compare(back, self._read(text), name_of(self.annotation), what)
+            _compare(back, self.form.read(documents.data_of(text)), name_of(self.annotation), what)
         if form.checked and not form.secret:
             self._ask(value, what)
 
@@ -183,15 +183,9 @@ class TypedAdapter:
 
     def decode(self, text: str, what: str) -> Any:
         try:
-            return self._read(text)
+            return self.form.read(documents.data_of(text))
         except Exception as error:
             raise SerializationError(f"{what} does not fit its annotation: {_why(error)}") from error
-
-    def _read(self, text: str) -> Any:
-        value = documents.loads(text)
-        if text.startswith(documents.BEGIN):
-            value = documents.taken_apart(text, value).value
-        return self.form.read(value)
 
     def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
         try:

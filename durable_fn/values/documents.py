@@ -21,6 +21,7 @@ OUTSIDE: Final = 0
 REFUSED: Final = -1
 
 BEGIN: Final = f'{{"{MARK}":'
+"""How a marked text begins."""
 
 
 class Document(NamedTuple):
@@ -58,11 +59,8 @@ def refused(json_text: str, why: str) -> str:
     return f'{BEGIN}{REFUSED},"why":{encode_basestring(why)},"v":{json_text}}}'
 
 
-def is_refused(text: str) -> bool:
-    return text.startswith(_REFUSAL)
-
-
-_REFUSAL: Final = f"{BEGIN}{REFUSED},"
+REFUSAL: Final = f"{BEGIN}{REFUSED},"
+"""How a text begins that came from outside and did not fit."""
 
 
 def from_outside(text: str) -> str | None:
@@ -79,8 +77,10 @@ def parse(text: str) -> Document:
     return taken_apart(text, value) if text.startswith(BEGIN) else Document(None, value, {})
 
 
-def is_marked(text: str) -> bool:
-    return text.startswith(BEGIN)
+def data_of(text: str) -> Any:
+    """What a form reads. Raises ValueError."""
+    data = loads(text)
+    return taken_apart(text, data).value if text.startswith(BEGIN) else data
 
 
 def taken_apart(text: str, value: Any) -> Document:

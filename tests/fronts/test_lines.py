@@ -726,3 +726,37 @@ def test_a_call_in_a_thread_has_its_place_in_the_log() -> None:
         assert execution.result == ["a", "b", "c"]
         assert sorted(calls) == ["a", "a", "b", "b"], "made again in each invocation: it is no step"
         assert sorted(e.id for e in execution.history if e.kind == "thread") == ["~1/$x1", "~2/$x1"]
+
+
+# -- a wait that was left, of a callback whose outcome is recorded behind it ----------------------------------------
+
+
+@durable
+async def waits_twice(event: None, ctx: Ctx) -> str:
+    answer = await ctx.callback("answer", result_type=str)
+    TOKENS.append(answer.token)
+    try:
+        async with asyncio.timeout(10):
+            return await answer.result()
+    except TimeoutError:
+        value = await answer.result()
+    await ctx.sleep(100)
+    return value
+
+
+TOKENS: list[str] = []
+
+
+def test_a_wait_that_was_left_is_not_over_in_a_replay() -> None:
+    TOKENS.clear()
+    with LocalRunner(waits_twice) as runner:
+        execution = runner.start(None, "x")
+        runner.advance(20)
+        runner.client.complete_callback(TOKENS[0], "yes")
+        runner.run_until_idle()
+        runner.advance(200)
+        assert execution.result == "yes"
+        waits = [
+            event.id for event in runner.client.history("x") if event.kind == "wait" and event.status == "SUCCEEDED"
+        ]
+    assert waits == ["answer.result#2"]

@@ -70,6 +70,8 @@ MUTATIONS: Final = [
     Mutation("a body begins while another one unwinds", "runtime/aio/bodies.py", "        if self._unwinding:\n            return False\n", ""),
     Mutation("a cancellation that was swallowed is gone", "runtime/aio/native.py",
              'if self.cancellation is not None and not getattr(self.task, "_must_cancel", False):', "if False:"),
+    Mutation("a wait that was left is over in a replay", "core/operations/callbacks.py",
+             "        yield from until(turn, turn.time())\n", "        pass\n"),
     Mutation("a line is handed out at once though other tasks can run", "runtime/aio/pump.py", " or self.ready or self._foreign or ", " or "),
     Mutation("values are read as a part of the handler", "runtime/aio/pump.py", "self._apart.run(self._hand_out, head)",
              "self._hand_out(head)"),
