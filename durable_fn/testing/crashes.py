@@ -88,7 +88,7 @@ class CrashReport:
         return "\n".join([head, *(f"- {failure}" for failure in self._failures)])
 
 
-class _RunningFan(LocalRunner[E, R]):
+class _Run(LocalRunner[E, R]):
     """A runner whose invocations die at one point. What the test itself asks for, by `client` and the runner's methods, does
     not."""
 
@@ -164,8 +164,8 @@ def crash_at(
 ) -> CrashReport:
     """`crash_everywhere` at the crash points that are chosen, by their numbers from 1 on."""
 
-    def once(die_at: int | None, late: bool = False) -> tuple[_RunningFan[E, R], Execution[R], _Facts]:
-        run = _RunningFan(handler, others, die_at, late)
+    def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], Execution[R], _Facts]:
+        run = _Run(handler, others, die_at, late)
         with run:
             execution = _drive(run, event, id, drive)
             facts = _facts(run, execution)
@@ -187,7 +187,7 @@ def crash_at(
 
 
 def _drive(
-    run: _RunningFan[E, R], event: E, id: str | None, drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None
+    run: _Run[E, R], event: E, id: str | None, drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None
 ) -> Execution[R]:
     if id is None and run._handler.execution_id is None:
         id = "crash-everywhere"  # the same in every run: other ids are made of it
@@ -211,7 +211,7 @@ def _failure(check: Callable[[Execution[R]], object], execution: Execution[R], *
     return None
 
 
-def _facts(run: _RunningFan[Any, Any], execution: Execution[Any]) -> _Facts:
+def _facts(run: _Run[Any, Any], execution: Execution[Any]) -> _Facts:
     info, history = run.client.describe(execution.id), execution.history
     succeeded = Counter(e.id for e in history if e.status == "SUCCEEDED" and e.kind != "execution")
     compared = {

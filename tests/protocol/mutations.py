@@ -18,7 +18,13 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parents[2]
 TESTS: Final = [
     [
-        "tests/fronts/test_line_edges.py",
+        "tests/fronts/test_unwound_code.py",
+        "tests/fronts/test_signals_and_threads.py",
+        "tests/fronts/test_left_at_the_end.py",
+        "tests/fronts/test_native_cancellations.py",
+        "tests/fronts/test_changed_code.py",
+        "tests/fronts/test_redriven_handlers.py",
+        "tests/fronts/test_what_others_read.py",
         "tests/fronts/test_decisions_by_time.py",
         "tests/fronts/test_beside_a_suspension.py",
         "tests/fronts/test_straight_replays.py",
