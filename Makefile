@@ -40,7 +40,8 @@ test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
 ## test-quick: what notices most mistakes, in under a minute: the core, the rules of both fronts, the corpus on SQLite, import directions
 test-quick: $(STAMP)
 	$(BIN)/python -m pytest -n 3 --dist worksteal tests/test_layout.py tests/core tests/corpus/test_corpus.py tests/protocol/test_rules.py \
-	  tests/fronts/test_lines.py tests/fronts/test_line_edges.py tests/fronts/test_steps.py tests/fronts/test_mismatch.py \
+	  tests/fronts/test_lines.py tests/fronts/test_unwound_code.py tests/fronts/test_native_cancellations.py \
+	  tests/fronts/test_changed_code.py tests/fronts/test_steps.py tests/fronts/test_mismatch.py \
 	  tests/docs/test_architecture.py -k 'not aws and not may_die'
 
 ## test-all: the suite on every Python from 3.11 to 3.13 that is installed
@@ -92,7 +93,7 @@ mutations: $(STAMP)
 ## model: searches the models of the protocol and of long lives with two faults, and without each of their rules (many minutes)
 model: $(STAMP)
 	$(BIN)/python -m tests.protocol.model
-	$(BIN)/python -m tests.protocol.lives
+	$(BIN)/python -m tests.protocol.life_model
 
 ## wheel: builds it into dist/
 wheel: $(STAMP)

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from durable_fn import sweeper
-from durable_fn.starting import new_header
+from durable_fn.runtime.executions import new_header
 from durable_fn.testing.cloud import LocalCloud
 from tests.faults.damages import DAMAGES, RAN, header_field, works
-from tests.interposed import START, Bench
+from tests.intercepted import START, Bench
 
 from .requests import READ_UNITS, SQS, WRITE_UNITS
 

@@ -25,12 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from durable_fn.backends.clocks import ScaledClock
+from durable_fn.backends.ports import Backend
 from durable_fn.cli.workers import WorkerProcess
 from durable_fn.client import DurableClient
-from durable_fn.clocks import ScaledClock
-from durable_fn.core.events import SUCCEEDED, is_fence, parse_body
-from durable_fn.core.header import Header
-from durable_fn.ports import Backend
+from durable_fn.log.events import SUCCEEDED, is_fence, parse_body
+from durable_fn.log.header import Header
 from durable_fn.wiring import BACKEND_VARIABLE, sqlite
 from handlers_demo.order_fulfilment.handler import handler
 from handlers_demo.order_fulfilment.models import Order

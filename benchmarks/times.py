@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from durable_fn.backends.clocks import SystemClock
+from durable_fn.backends.ports import Backend
 from durable_fn.backends.sqlite import PollingWakeups, SQLiteStore
 from durable_fn.client import DurableClient
-from durable_fn.clocks import SystemClock
-from durable_fn.core.header import Header
-from durable_fn.handler import DurableFunction
-from durable_fn.invocation import Invocation
-from durable_fn.ports import Backend
+from durable_fn.core.function import DurableFunction
+from durable_fn.log.header import Header
+from durable_fn.runtime.invocation import Invocation
 from durable_fn.testing.lambda_context import FakeLambdaContext
 
 from .handlers import FRONTS, wide, wide_async

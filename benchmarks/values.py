@@ -11,8 +11,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, field_validator
 
-from durable_fn.core.terms import STRICT, Terms
-from durable_fn.core.values import adapter
+from durable_fn.values.adapters import adapter
+from durable_fn.values.terms import STRICT, Terms
 
 _ROUNDS: Final = 300
 _TRIES: Final = 15

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from .client import DurableClient as DurableClient
     from .core.current import StepInfo as StepInfo
     from .core.current import current_step as current_step
+    from .core.function import DurableFunction as DurableFunction
     from .core.retry import Retry as Retry
     from .core.retry import RetryPolicy as RetryPolicy
-    from .core.steps import step as step
+    from .core.step_options import step as step
     from .errors import BatchError as BatchError
     from .errors import CallbackTimeout as CallbackTimeout
     from .errors import CallError as CallError
@@ -25,50 +26,49 @@ if TYPE_CHECKING:
     from .errors import ExecutionCancelled as ExecutionCancelled
     from .errors import SignalTimeout as SignalTimeout
     from .errors import StepError as StepError
-    from .fronts.aio import AsyncCallback as AsyncCallback
-    from .fronts.aio import AsyncDurableContext as AsyncDurableContext
-    from .fronts.aio import AsyncSaga as AsyncSaga
-    from .fronts.running import current_context as current_context
-    from .fronts.sync import Callback as Callback
-    from .fronts.sync import DurableContext as DurableContext
-    from .fronts.sync import Saga as Saga
-    from .handler import DurableFunction as DurableFunction
-    from .handler import durable as durable
+    from .function import durable as durable
     from .hooks import Codec as Codec
     from .hooks import Hooks as Hooks
+    from .runtime.aio.context import AsyncCallback as AsyncCallback
+    from .runtime.aio.context import AsyncDurableContext as AsyncDurableContext
+    from .runtime.aio.context import AsyncSaga as AsyncSaga
+    from .runtime.running import current_context as current_context
+    from .runtime.threads.context import Callback as Callback
+    from .runtime.threads.context import DurableContext as DurableContext
+    from .runtime.threads.context import Saga as Saga
     from .wiring import configure as configure
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "AsyncCallback": ".fronts.aio",
-    "AsyncDurableContext": ".fronts.aio",
-    "AsyncSaga": ".fronts.aio",
+    "AsyncCallback": ".runtime.aio.context",
+    "AsyncDurableContext": ".runtime.aio.context",
+    "AsyncSaga": ".runtime.aio.context",
     "BatchError": ".errors",
     "BatchItem": ".batch",
     "BatchResult": ".batch",
     "CallError": ".errors",
-    "Callback": ".fronts.sync",
+    "Callback": ".runtime.threads.context",
     "CallbackTimeout": ".errors",
     "Codec": ".hooks",
     "Completion": ".batch",
     "DurableClient": ".client",
-    "DurableContext": ".fronts.sync",
+    "DurableContext": ".runtime.threads.context",
     "DurableError": ".errors",
-    "DurableFunction": ".handler",
+    "DurableFunction": ".core.function",
     "ExecutionCancelled": ".errors",
     "Hooks": ".hooks",
     "Retry": ".core.retry",
     "RetryPolicy": ".core.retry",
-    "Saga": ".fronts.sync",
+    "Saga": ".runtime.threads.context",
     "SignalTimeout": ".errors",
     "StepError": ".errors",
     "StepInfo": ".core.current",
     "configure": ".wiring",
-    "current_context": ".fronts.running",
+    "current_context": ".runtime.running",
     "current_step": ".core.current",
-    "durable": ".handler",
-    "step": ".core.steps",
+    "durable": ".function",
+    "step": ".core.step_options",
 }
 
 __all__ = [

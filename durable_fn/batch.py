@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from .errors import BatchError
 from .types import CompletionReason, ItemStatus
 
 T_co = TypeVar("T_co", covariant=True)
@@ -119,11 +118,18 @@ class BatchResult(Generic[T]):
     A batch over its tolerance that nobody looked at is logged as an error when the handler ends.
     """
 
-    def __init__(self, items: Sequence[BatchItem[T]], reason: CompletionReason, kind: type = list) -> None:
+    def __init__(
+        self,
+        items: Sequence[BatchItem[T]],
+        reason: CompletionReason,
+        kind: type,
+        incomplete: Callable[[str, BatchResult[Any]], Exception],
+    ) -> None:
         self._items = list(items)
         self._reason: CompletionReason = reason
         self._kind = kind
         self._looked_at = False
+        self._incomplete = incomplete  # the error of a batch in which a branch did not succeed
 
     @property
     def results(self) -> list[T]:
@@ -136,7 +142,7 @@ class BatchResult(Generic[T]):
             first = failed[0] if failed else None
             text = f"{len(failed)} of {len(self._items)} branches failed, {len(wrong) - len(failed)} were not finished"
             told = f"; the first failure is branch {first.name!r}: {first.error}" if first else ""
-            raise BatchError(text + told, batch=self) from (first.error if first else None)
+            raise self._incomplete(text + told, self) from (first.error if first else None)
         return self._kind(item.result for item in self._items)  # type: ignore[no-any-return]
 
     @property

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 from .client import DurableClient
 from .client.callbacks import Callbacks
 from .errors import CallbackError, PayloadTooLarge, SerializationError
-from .http_events import BadBody, HttpEvent
+from .triggers.http_events import BadBody, HttpEvent
 
 _log = logging.getLogger("durable_fn")
 

@@ -12,12 +12,12 @@ import random
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from .core.header import LIVE, Header
-from .core.hint import Hint
-from .core.pauses import SWEEP_MS, pause_ms
-from .lambda_time import remaining_ms
-from .metrics import LATE_MS, overdue, wanted
-from .ports import Backend, Due
+from .backends.ports import Backend, Due
+from .log.header import LIVE, Header
+from .log.pauses import SWEEP_MS, pause_ms
+from .log.wake import Wake
+from .runtime.lambda_time import remaining_ms
+from .runtime.metrics import LATE_MS, overdue, wanted
 
 _log = logging.getLogger("durable_fn")
 
@@ -78,7 +78,7 @@ class _Sweep:
     backend: Backend
     until: int | None
     report: SweepReport = field(default_factory=SweepReport)
-    unsent: dict[str, list[tuple[Hint, Exception]]] = field(default_factory=dict)
+    unsent: dict[str, list[tuple[Wake, Exception]]] = field(default_factory=dict)
     overdue: dict[str, int] = field(default_factory=dict)
 
     def late(self) -> bool:
@@ -94,7 +94,7 @@ class _Sweep:
                 return
             last = rows[-1]
 
-    def _claimed(self, row: Due) -> Hint | None:
+    def _claimed(self, row: Due) -> Wake | None:
         self.report.due += 1
         try:
             return self._claim(row)
@@ -103,7 +103,7 @@ class _Sweep:
             _log.exception("execution %r could not be swept", row.id)
             return None
 
-    def _claim(self, row: Due) -> Hint | None:
+    def _claim(self, row: Due) -> Wake | None:
         """Moves the time of the next look, so that the next sweep comes only after the message had its time."""
         store, now = self.backend.store, self.backend.clock.now()
         there = store.head(row.id)
@@ -118,14 +118,14 @@ class _Sweep:
         if isinstance(reply, Header):
             if there.tries or now - row.due > LATE_MS:
                 self.overdue[there.fn] = self.overdue.get(there.fn, 0) + 1
-            return Hint(reply.id, reply.run, reply.fn, now)
+            return Wake(reply.id, reply.run, reply.fn, now)
         if reply.reason == "held":
             self.report.held += 1
         else:
             self.report.stale += 1
         return None
 
-    def _wake(self, hints: list[Hint]) -> None:
+    def _wake(self, hints: list[Wake]) -> None:
         failed = self.backend.wakeups.send_all(hints)
         self.report.sent += len(hints) - len(failed)
         self.report.failed += len(failed)

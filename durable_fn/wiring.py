@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .ports import Backend
+from .backends.ports import Backend
 
 if TYPE_CHECKING:
     from .hooks import Codec, Hooks
@@ -137,9 +137,9 @@ def sqlite(path: str, *, synchronous: str = "full", read_only: bool = False) -> 
     made nor changed. RuntimeError says what is wrong with a file, a schema of another version included."""
     import sqlite3
 
+    from .backends.clocks import SystemClock
     from .backends.packed import PackedStore
     from .backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
-    from .clocks import SystemClock
 
     try:
         store = SQLiteStore(path, synchronous=synchronous, read_only=read_only)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.effects import EFFECTS
-from tests.worlds import AwsWorld, SqliteWorld, World
+from tests.environments import AwsWorld, SqliteWorld, World
 
 
 @pytest.fixture(autouse=True)

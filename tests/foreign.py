@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from durable_fn.backends.packed import PackedStore
+from durable_fn.backends.ports import Backend
 from durable_fn.backends.sqlite import SQLiteStore
-from durable_fn.core.formats import JOURNAL
-from durable_fn.ports import Backend
+from durable_fn.log.formats import JOURNAL
 
 OLDER, NEWER = None, JOURNAL + 1
 """Numbers in a header; the older version wrote none."""

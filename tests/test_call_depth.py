@@ -8,7 +8,7 @@ import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
 from durable_fn.errors import CallTooDeep, ExecutionConflict, UnknownFunction
-from tests.worlds import Outcome, World
+from tests.environments import Outcome, World
 
 
 @durable(name="nest")

@@ -18,7 +18,7 @@ from durable_fn.errors import (
     ExecutionNotFound,
     JournalDamaged,
 )
-from tests.worlds import AwsWorld, World
+from tests.environments import AwsWorld, World
 
 TOKENS: list[str] = []
 SETTLED = Completion.all_settled()

@@ -20,7 +20,7 @@ from durable_fn.errors import (
 )
 from durable_fn.testing import LocalRunner
 from durable_fn.wiring import sqlite
-from tests.worlds import World
+from tests.environments import World
 
 
 class Order(BaseModel):

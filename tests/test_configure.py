@@ -66,7 +66,7 @@ def test_without_a_codec_the_value_is_there(tmp_path: Path) -> None:
 
 def test_a_backend_that_cannot_use_the_codec_is_refused_and_nothing_changes(tmp_path: Path) -> None:
     code = """
-from durable_fn.ports import Backend
+from durable_fn.backends.ports import Backend
 whole = sqlite("j.db")
 bare = Backend(whole.store.store, whole.wakeups, whole.clock, "sqlite")
 configure(codec=Turned())

@@ -15,9 +15,9 @@ from durable_fn import (
     durable,
     step,
 )
-from durable_fn.core.events import SUCCEEDED
-from durable_fn.core.journal import Journal
 from durable_fn.errors import StepInterrupted
+from durable_fn.log.events import SUCCEEDED
+from durable_fn.log.journal import Journal
 from durable_fn.testing import Execution, LocalRunner, crash_everywhere, crashes
 
 

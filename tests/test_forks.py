@@ -9,7 +9,7 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, current_step, durable, step
 from durable_fn.errors import CallbackError
 from tests.effects import EFFECTS
-from tests.worlds import World, child_of
+from tests.environments import World, child_of
 
 TOKENS: list[str] = []
 fronts = pytest.mark.parametrize("front", ["def", "async def"])

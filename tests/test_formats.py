@@ -9,19 +9,19 @@ import pytest
 
 from durable_fn import AsyncDurableContext, DurableClient, DurableContext, DurableFunction, durable
 from durable_fn.codecs import AesGcm
-from durable_fn.core.formats import JOURNAL, UNNUMBERED
-from durable_fn.core.header import Header
-from durable_fn.core.journal import Segment
 from durable_fn.errors import CallbackError, CallTimeout, ExecutionConflict, ExecutionNotFound, FormatError
+from durable_fn.log.events import Segment
+from durable_fn.log.formats import JOURNAL, UNNUMBERED
+from durable_fn.log.header import Header
 from durable_fn.sweeper import sweep
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.triggers.direct import answer as answer_of
 from tests.effects import EFFECTS, effect
+from tests.environments import AwsWorld, SqliteWorld, World
 from tests.foreign import NEWER, OLDER, log_of, renumber
-from tests.interposed import Bench
+from tests.intercepted import Bench
 from tests.triggers.samples import sample
-from tests.worlds import AwsWorld, SqliteWorld, World
 
 BOTH = pytest.mark.parametrize("number", [OLDER, NEWER], ids=["older", "newer"])
 TOKENS: list[str] = []

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, Hooks, RetryPolicy, configure, current_step, durable, step
-from durable_fn.core.header import Header
-from durable_fn.fronts.hooking import invocation_info
 from durable_fn.hooks import AttemptInfo, Caller, HookChain, InvocationInfo, operation_key
+from durable_fn.log.header import Header
+from durable_fn.runtime.hooking import invocation_info
 from durable_fn.testing import LocalRunner
 from durable_fn.types import HistoryEvent
-from tests.interposed import Bench
-from tests.worlds import AwsWorld, World
+from tests.environments import AwsWorld, World
+from tests.intercepted import Bench
 
 SPAN: ContextVar[str] = ContextVar("span", default="none")
 

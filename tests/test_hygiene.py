@@ -17,8 +17,8 @@ from durable_fn.client import DurableClient
 from durable_fn.errors import CallbackFailed, ExecutionCancelled, ExecutionConflict, PayloadTooLarge, SerializationError
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
+from tests.environments import World
 from tests.fronts.both import one_call
-from tests.worlds import World
 
 LONE = "a\ud800z"
 

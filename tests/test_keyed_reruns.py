@@ -13,7 +13,7 @@ from durable_fn import AsyncDurableContext, Completion, DurableFunction, RetryPo
 from durable_fn.errors import CallbackError, StepError
 from tests.corpus.plain import without_loop
 from tests.effects import EFFECTS
-from tests.worlds import World
+from tests.environments import World
 
 Ctx = AsyncDurableContext
 BROKEN: set[str] = set()

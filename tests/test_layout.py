@@ -1,10 +1,11 @@
-"""Imports point one way (docs/decisions/001-layout.md), and importing the package stays cheap."""
+"""Imports point down and never in a circle, also those for checkers and in functions; importing the package stays cheap."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,85 +13,124 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "durable_fn"
 
-# layer -> layers it may import; a module belongs to the longest prefix that fits.
-ALLOWED = {
-    "errors": {"types", "batch"},  # the batch in an error: for checkers only
+WORDS = {"types", "errors", "batch", "hooks"}
+RULES = {*WORDS, "values", "log", "core"}
+ALLOWED: dict[str, set[str]] = {
     "types": set(),
-    "batch": {"errors", "types"},
+    "batch": {"types"},
+    "errors": {"types", "batch"},
     "hooks": {"types"},
-    "core": {"errors", "types", "batch"},
-    "ports": {"core", "types", "hooks"},
-    "clocks": set(),
-    "lambda_time": set(),
-    "hints": {"core", "ports"},
-    "paths": set(),
-    "starting": {"errors", "core", "ports", "handler", "paths"},
-    "launching": {"errors", "core", "ports", "hints", "starting"},
-    "fronts": {"errors", "types", "batch", "core", "ports", "launching", "handler", "hooks"},  # handler: for checkers only
-    "backends": {"errors", "types", "core", "ports", "clocks", "hooks"},
+    "values": {"errors", "types"},
+    "log": {"errors", "types", "values"},
+    "core": {*WORDS, "values", "log"},
+    "backends.ports": {"types", "hooks", "log"},
+    "backends.clocks": set(),
+    "backends": {"types", "errors", "hooks", "values", "log", "backends.ports", "backends.clocks"},
     "codecs": {"backends"},
-    "wiring": {"ports", "clocks", "backends", "codecs", "hooks"},
-    "handler": {"types", "core", "fronts", "triggers", "hooks"},
-    "holding": {"core", "ports", "hints"},
-    "settlement": {"core", "fronts", "handler", "hints", "holding", "launching"},  # fronts, handler: for checkers only
-    "invocation": {
-        "errors", "types", "core", "ports", "fronts", "handler", "starting", "holding", "settlement", "hooks", "hints",
-        "lambda_time", "metrics",
-    },
-    "http_events": set(),
-    "triggers": {
-        "errors", "types", "core", "ports", "fronts", "handler", "starting", "hints", "invocation", "http_events", "wiring",
-        "lambda_time",
-    },
-    "ext": {"errors", "types", "hooks", "__version__"},
-    "metrics": {"core"},
-    "sweeper": {"core", "ports", "hints", "wiring", "lambda_time", "metrics"},
-    "callback_api": {"client", "errors", "http_events"},
-    "client": {
-        "errors", "types", "core", "ports", "handler", "starting", "launching", "hints", "invocation", "wiring",
-    },
-}  # fmt: skip
-TOP = {"testing", "local", "cli", "", "__main__"}  # may import anything of ours but each other's private names
+    "wiring": {"hooks", "backends", "codecs", "backends.ports", "backends.clocks"},
+    "runtime": {*RULES, "backends.ports", "runtime.threads", "runtime.aio"},
+    "runtime.threads": {*RULES, "runtime"},
+    "runtime.aio": {*RULES, "runtime"},
+    "triggers": {*RULES, "backends.ports", "runtime", "wiring"},
+    "function": {*RULES, "runtime.threads", "runtime.aio", "triggers"},
+    "client": {*RULES, "backends.ports", "runtime", "wiring"},
+    "callback_api": {"errors", "client", "triggers"},
+    "sweeper": {"log", "backends.ports", "runtime", "wiring"},
+    "ext": {"errors", "types", "hooks", ""},
+    "testing": {*RULES, "backends", "backends.ports", "backends.clocks", "runtime", "wiring", "client", "sweeper"},
+    "local": {*RULES, "backends.ports", "backends.clocks", "runtime", "wiring", "testing"},
+    "cli": {"errors", "types", "values", "log", "backends.clocks", "client", "wiring"},
+    "": {
+        *WORDS,
+        "core",
+        "client",
+        "function",
+        "runtime",
+        "runtime.threads",
+        "runtime.aio",
+        "wiring",
+    },  # names that are loaded late
+}
+"""Layer -> layers that it may import, besides itself. A module belongs to the longest of these that its name begins with. An
+invocation begins either kind of handler, and these know the session; no circle between files comes of that."""
 
 
-def _layer(module: str) -> str:
-    return module.split(".", maxsplit=1)[0]
+def layer(module: str) -> str:
+    while module not in ALLOWED:
+        module = module.rpartition(".")[0]
+    return module
 
 
-def _imports(path: Path) -> set[str]:
-    """Modules of durable_fn, without the package's name, that a file imports anywhere in it."""
+def name_of(path: Path) -> str:
+    """Without the package's name: "log.events", and "log" for its `__init__`."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    package = parts[:-1]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if "starter" not in path.parts}
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """Modules of ours that a file imports, anywhere in it."""
+    package = FILES[module].relative_to(PACKAGE).parts[:-1]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - (node.level - 1)] if node.level else ()
-            names = [".".join((*base, node.module))] if node.module else [".".join((*base, a.name)) for a in node.names]
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            found |= {".".join(name[1:]) for name in names if name[0] == "durable_fn"}
+        elif isinstance(node, ast.ImportFrom):
+            name = node.module.split(".") if node.module else []
             if node.level:
-                found.update(names)
-            elif node.module and node.module.split(".")[0] == "durable_fn":
-                found.add(node.module.removeprefix("durable_fn").lstrip("."))
-        elif isinstance(node, ast.Import):
-            found.update(a.name.removeprefix("durable_fn.") for a in node.names if a.name.startswith("durable_fn."))
-    return found
+                name = [*package[: len(package) - (node.level - 1)], *name]
+            elif name[0] == "durable_fn":
+                name = name[1:]
+            else:
+                continue
+            inside = {".".join((*name, alias.name)) for alias in node.names}
+            found |= {one if one in FILES else ".".join(name) for one in inside}
+    return frozenset(found - {module})
 
 
-FILES = sorted(p for p in PACKAGE.rglob("*.py"))
+@pytest.mark.parametrize("module", FILES)
+def test_imports_point_down(module: str) -> None:
+    own = layer(module)
+    wrong = {there for there in imports(module) if layer(there) not in {own, *ALLOWED[own]}}
+    assert not wrong, f"{own or 'the package'} must not import {sorted(wrong)}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_one_way(path: Path) -> None:
-    layer = _layer(".".join(path.relative_to(PACKAGE).with_suffix("").parts))
-    if layer in TOP or layer == "__init__":
-        return
-    wrong = {m for m in _imports(path) if m and _layer(m) not in ALLOWED[layer] | {layer}}
-    assert not wrong, f"{layer} must not import {sorted(wrong)}"
+def circles(edges: dict[str, frozenset[str]]) -> list[list[str]]:
+    """Files that import each other, at once or by way of others."""
+    reached: dict[str, set[str]] = {}
+    for start, first in edges.items():
+        left = [*first]
+        seen = reached[start] = set()
+        while left:
+            module = left.pop()
+            if module not in seen:
+                seen.add(module)
+                left += edges.get(module, ())
+    groups = {frozenset(b for b in reached[a] if a in reached.get(b, ())) for a in edges}
+    return sorted(sorted(group) for group in groups if group)
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if "core" in p.parts], ids=lambda p: p.stem)
-def test_core_does_no_io(path: Path) -> None:
+def test_no_circles() -> None:
+    assert not circles({module: imports(module) for module in FILES})
+
+
+def test_a_circle_is_found() -> None:
+    edges = {"a": frozenset({"b"}), "b": frozenset({"c"}), "c": frozenset({"b", "d"}), "d": frozenset[str]()}
+    assert circles(edges) == [["b", "c"]]
+
+
+def test_every_layer_is_there() -> None:
+    assert {layer(module) for module in FILES} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", [module for module in FILES if layer(module) in ("values", "log", "core")])
+def test_the_rules_do_no_io(module: str) -> None:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
         if isinstance(node, ast.Import):
             names |= {a.name.split(".")[0] for a in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:

@@ -24,7 +24,7 @@ from durable_fn import (
 from durable_fn.core.current import current_scope
 from durable_fn.errors import CallbackError, CallError, ExecutionCancelled, ExecutionTimedOut, StepError
 from tests.effects import EFFECTS
-from tests.worlds import World, child_of
+from tests.environments import World, child_of
 
 BROKEN: set[str] = set()
 TOKENS: list[str] = []
@@ -723,7 +723,7 @@ def test_a_branch_that_ended_too_late_is_decided_again(world: World) -> None:
         def slow(c: DurableContext) -> str:
             begun.set()
             scope = current_scope.get()
-            while BROKEN and scope is not None and scope.branch.doom is None:
+            while BROKEN and scope is not None and scope.cancel_scope.cancellation is None:
                 time.sleep(0.001)  # until the other has failed
             return "slow"
 

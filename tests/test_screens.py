@@ -12,10 +12,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from durable_fn import DurableClient, DurableContext, RetryPolicy, durable, step
+from durable_fn.backends.ports import Backend
 from durable_fn.cli.app import app
 from durable_fn.cli.screens import STATUS_STYLE, history_table, visible
-from durable_fn.core.hint import Hint
-from durable_fn.ports import Backend
+from durable_fn.log.wake import Wake
 from durable_fn.types import HistoryEvent
 from durable_fn.wiring import sqlite, using
 
@@ -67,7 +67,7 @@ def start(journal: Any, id: str, do: str) -> None:
 def wake(backend: Backend, id: str) -> None:
     header = backend.store.get(id)
     assert header is not None
-    body = Hint(id, header.run, header.fn, 0).body()
+    body = Wake(id, header.run, header.fn, 0).body()
     with using(backend):
         orders({"Records": [{"eventSource": "aws:sqs", "messageId": "m", "body": body}]}, None)
 

@@ -20,7 +20,7 @@ from durable_fn.errors import (
 )
 from durable_fn.testing import FaultyBackend, LocalRunner, replay
 from tests.effects import EFFECTS, effect
-from tests.worlds import World
+from tests.environments import World
 
 ONCE = RetryPolicy(max_attempts=1)
 BROKEN: set[str] = set()

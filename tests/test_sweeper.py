@@ -12,12 +12,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from durable_fn import DurableContext, durable, sweeper
-from durable_fn.core.header import Header
-from durable_fn.starting import new_header
+from durable_fn.log.header import Header
+from durable_fn.runtime.executions import new_header
 from durable_fn.testing.cloud import TABLE, LocalCloud, _client
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.wiring import using
-from tests.interposed import START, Bench
+from tests.intercepted import START, Bench
 
 MINUTE, HOUR = 60_000, 3_600_000
 

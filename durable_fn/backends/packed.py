@@ -19,14 +19,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ..core.header import PACKED, Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ..core.inbox import Entry, plain_digest
-from ..core.journal import Segment
-from ..core.parts import class_name
-from ..core.retention import Edition
 from ..errors import JournalDamaged, PayloadTooLarge
-from ..ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
+from ..log.events import Segment
+from ..log.header import PACKED, Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
+from ..log.inbox import Entry, plain_digest
+from ..log.retention import Snapshot
 from ..types import ExecutionStatus
+from ..values.parts import class_name
+from .ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
 
 if TYPE_CHECKING:
     from ..hooks import Codec
@@ -240,7 +240,7 @@ class PackedStore:
             return secrets.token_hex(16)
         return hmac.new(secret.encode(), f"entry {digest}".encode(), hashlib.sha256).hexdigest()[:32]
 
-    def _note(self, note: Note | None, header: Header) -> Note | None:
+    def _note(self, note: ParentNotice | None, header: Header) -> ParentNotice | None:
         """For another execution, which is of the same format."""
         if note is None or header.foreign:
             return note
@@ -251,7 +251,7 @@ class PackedStore:
         """The secret of who waits is not known here; whoever reads the entry knows its digest by what it says."""
         return entry._replace(digest=secrets.token_hex(16)) if self.encrypts else entry
 
-    def _last_word(self, note: Note | None, header: Header) -> Note | None:
+    def _last_word(self, note: ParentNotice | None, header: Header) -> ParentNotice | None:
         """What is told of an end from outside."""
         try:
             return self._note(note, header)
@@ -351,7 +351,9 @@ class PackedStore:
         )
         return self._out(self.store.suspend(header, writer, packed))  # type: ignore[no-any-return]
 
-    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+    def complete(
+        self, header: Header, writer: str, ending: Ending, note: ParentNotice | None = None
+    ) -> Header | Refusal:
         packed = self._ending(ending, header), self._note(note, header)
         return self._out(self.store.complete(header, writer, *packed))  # type: ignore[no-any-return]
 
@@ -369,7 +371,7 @@ class PackedStore:
         return self._out(self.store.expire(header, writer, self._entry(entry, header), seen))  # type: ignore[no-any-return]
 
     def terminate(
-        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+        self, header: Header, ending: Ending, tombstone: Segment, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """Whatever the codec says: the reason gives way, and a fence is no secret."""
         error = ending.error and self._reason(ending.error, header)
@@ -387,7 +389,7 @@ class PackedStore:
     def leave(self, header: Header, entries: list[Entry]) -> None:
         self.store.leave(header, [self._entry(entry, header) for entry in entries])
 
-    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         """The copy is encoded anew, for its own place. What stays where it is keeps its text; a blob of it is put again."""
         there = None if self.packing.blobs is None else self.store.load(header.key)
         if there is None:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ..backends.clocks import ScaledClock
 from ..client import DurableClient
-from ..clocks import ScaledClock
-from ..core.history import history
-from ..core.journal import Segment
+from ..log.events import Segment
+from ..log.history import history
 from ..types import HistoryEvent
 from ..wiring import BACKEND_VARIABLE, sqlite, using
 from .demos import script as scripts
@@ -126,7 +126,7 @@ class Demo:
         )
 
     def _result_type(self) -> Any:
-        from ..core.values import return_annotation
+        from ..values.adapters import return_annotation
 
         return return_annotation(self.script.handler.__wrapped__)
 

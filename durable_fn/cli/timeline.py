@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ..core.events import operation_name
+from ..log.events import operation_name
 from ..types import HistoryEvent
 
 if TYPE_CHECKING:

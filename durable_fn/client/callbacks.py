@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..core.foreign import foreign
-from ..core.header import Header, Refusal
-from ..core.inbox import NO_HEARTBEAT, TIMEOUT, Beat, beat_key, beat_of, callback_key, entry, settled
-from ..core.journal import Journal
-from ..core.promises import Place, place_of
-from ..core.tokens import Token, is_genuine, parse
 from ..errors import CallbackError
+from ..log.foreign import foreign
+from ..log.header import Header, Refusal
+from ..log.inbox import NO_HEARTBEAT, TIMEOUT, Beat, beat_key, beat_of, callback_key, entry, settled
+from ..log.journal import Journal
+from ..log.outcomes import Place, place_of
+from ..log.tokens import Token, is_genuine, parse
 from .executions import Executions, writer
 
 

@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from ..core import failures
-from ..core.durations import milliseconds
-from ..core.events import component
-from ..core.foreign import require_own
-from ..core.header import Header
-from ..core.history import whole_history
-from ..core.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
-from ..core.values import to_plain_json
+from ..backends.ports import Backend
+from ..core.function import DurableFunction
 from ..errors import ExecutionConflict
-from ..handler import DurableFunction
-from ..launching import cancel as request_cancel
-from ..ports import Backend
-from ..starting import check_fits
+from ..log import failures
+from ..log.durations import milliseconds
+from ..log.events import component
+from ..log.foreign import require_own
+from ..log.header import Header
+from ..log.history import whole_history
+from ..log.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
+from ..runtime.calls import cancel as request_cancel
+from ..runtime.executions import check_fits
 from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
+from ..values.adapters import to_plain_json
 from . import endings, reruns, starts, views
 from .callbacks import Callbacks
 from .executions import Executions, writer

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..core import failures
-from ..core.events import fence
-from ..core.header import Ending, Header, Refusal
-from ..core.journal import Segment
 from ..errors import ExecutionConflict
-from ..hints import send_told
-from ..launching import note_of
+from ..log import failures
+from ..log.events import Segment, fence
+from ..log.header import Ending, Header, Refusal
+from ..runtime.calls import notice_of
+from ..runtime.wakes import send_told
 from .executions import TRIES, Executions, writer
 
 
@@ -24,7 +23,7 @@ def terminate(executions: Executions, id: str, reason: str | None) -> None:
         header = executions.head(id)
         tombstone = Segment(executions.store.tail(header), by, fence(ending.finished))
         ended = replace(header, status=ending.status, error=ending.error)
-        note = None if header.parent is None else note_of(ended, by, executions.clock.now())
+        note = None if header.parent is None else notice_of(ended, by, executions.clock.now())
         reply = executions.store.terminate(header, ending, tombstone, note)
         if not isinstance(reply, Refusal):
             if note is not None:

@@ -6,15 +6,15 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..core.durations import aware
-from ..core.foreign import require_own
-from ..core.header import Header, Refusal
-from ..core.ids import checked_id
-from ..core.inbox import Entry
-from ..core.retention import DAY_MS
+from ..backends.ports import Backend, Loaded
 from ..errors import ExecutionConflict, ExecutionNotFound
-from ..hints import send_hint
-from ..ports import Backend, Loaded
+from ..log.durations import aware
+from ..log.foreign import require_own
+from ..log.header import Header, Refusal
+from ..log.ids import checked_id
+from ..log.inbox import Entry
+from ..log.retention import DAY_MS
+from ..runtime.wakes import send_wake
 
 TRIES = 20
 """Of what another writer can be in the way of."""
@@ -74,7 +74,7 @@ class Executions:
 
     def _woken(self, reply: Header | Refusal, now: int) -> Header | Refusal:
         if isinstance(reply, Header):
-            send_hint(self.backend, replace(reply, due=now), now)
+            send_wake(self.backend, replace(reply, due=now), now)
         return reply
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from ..core.forks import Copy, copied, limit_of
-from ..core.header import Header, Refusal
-from ..core.ids import checked_id
-from ..core.ids import new_id as fresh_id
-from ..core.inbox import REDRIVE, entry, numbered
-from ..core.inputs import Input
-from ..core.journal import Segment
-from ..core.retention import OF_FUNCTION
-from ..core.rewind import rewinding
-from ..core.turn import seed_of
+from ..backends.ports import Loaded
 from ..errors import ExecutionConflict
-from ..hints import send_hint
-from ..ports import Loaded
-from ..starting import new_header
+from ..log.draws import seed_of
+from ..log.events import Segment
+from ..log.fork import Copy, copied, limit_of
+from ..log.header import Header, Refusal
+from ..log.ids import checked_id
+from ..log.ids import new_id as fresh_id
+from ..log.inbox import REDRIVE, entry, numbered
+from ..log.inputs import Input
+from ..log.redrive import redrive_line
+from ..log.retention import OF_FUNCTION
+from ..runtime.executions import new_header
+from ..runtime.wakes import send_wake
 from .executions import TRIES, Executions, writer
 
 
@@ -32,11 +32,11 @@ def redrive(executions: Executions, id: str, from_step: str | None) -> None:
             )
         loaded = executions.kept(id)
         header, segments = loaded.header, loaded.segments
-        doomed = header.status in ("CANCELLED", "TIMED_OUT")
-        line = rewinding(segments, from_step, now, header.error, doomed=doomed)
+        cancelled = header.status in ("CANCELLED", "TIMED_OUT")
+        line = redrive_line(segments, from_step, now, header.error, cancelled=cancelled)
         reply = executions.store.revive(header, Segment(len(segments), by, line), now)
         if not isinstance(reply, Refusal):
-            send_hint(executions.backend, reply, now)
+            send_wake(executions.backend, reply, now)
             return
     raise RuntimeError(f"execution {id!r} could not be redriven; try again")
 
@@ -52,7 +52,7 @@ def fork(executions: Executions, id: str, from_step: str, new_id: str | None) ->
     reply = executions.store.create(wanted)
     if isinstance(reply, Refusal):
         raise _in_use(wanted.id)
-    send_hint(executions.backend, reply, now)
+    send_wake(executions.backend, reply, now)
     return wanted.id
 
 

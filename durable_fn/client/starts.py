@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.durations import milliseconds
-from ..core.events import component
-from ..core.header import Header
-from ..core.ids import checked_id, new_id
-from ..core.inputs import Input, admitted, unseen
-from ..core.values import UNTYPED, adapter
+from ..backends.ports import Backend
+from ..core.function import DurableFunction
 from ..errors import ExecutionConflict, UnknownFunction
-from ..handler import DurableFunction
-from ..hints import send_hint
-from ..ports import Backend
-from ..starting import check_annotations, check_same, execution_id, new_header, terms_of
+from ..log.durations import milliseconds
+from ..log.events import component
+from ..log.header import Header
+from ..log.ids import checked_id, new_id
+from ..log.inputs import Input, admitted, unseen
+from ..runtime.executions import check_annotations, check_same, execution_id, new_header, terms_of
+from ..runtime.wakes import send_wake
 from ..types import Duration, IfExists
+from ..values.adapters import UNTYPED, adapter
 
 
 def start(
@@ -33,7 +33,7 @@ def start(
     _check_known(backend, wanted, given=function is not None)
     reply = backend.store.create(wanted)
     if isinstance(reply, Header):
-        send_hint(backend, reply, backend.clock.now())
+        send_wake(backend, reply, backend.clock.now())
         return reply.id
     assert reply.header is not None
     _attach(backend, reply.header, wanted, function, if_exists)

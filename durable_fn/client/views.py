@@ -9,15 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..core import failures
-from ..core.durations import aware, moment
-from ..core.foreign import recorded_error, require_own
-from ..core.header import Header, outlined
-from ..core.journal import Journal
-from ..core.parts import class_name
-from ..core.values import UNTYPED, adapter, plain, result_of
 from ..errors import CallError, CallTimeout, DurableError, JournalDamaged
+from ..log import failures
+from ..log.durations import aware, moment
+from ..log.foreign import recorded_error, require_own
+from ..log.header import Header, outlined
+from ..log.journal import Journal
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
+from ..values.adapters import UNTYPED, adapter, plain, result_of
+from ..values.parts import class_name
 from .executions import Executions
 
 _log = logging.getLogger("durable_fn")

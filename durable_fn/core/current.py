@@ -10,12 +10,9 @@ import logging
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from .durations import aware
-
-if TYPE_CHECKING:
-    from .scope import Scope
+from ..log.durations import aware
 
 T = TypeVar("T")
 
@@ -79,7 +76,8 @@ class FieldLogger(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-current_scope: ContextVar[Scope | None] = ContextVar("durable_fn_scope", default=None)
+current_scope: ContextVar[Any] = ContextVar("durable_fn_scope", default=None)
+"""A `core/scope.py:Scope`, or None outside of handler code. Its class is not named: it is above this file."""
 running_step: ContextVar[StepInfo | None] = ContextVar("durable_fn_step", default=None)
 
 

@@ -10,8 +10,8 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .annotations import closure_of, plain_function
-from .steps import is_step
+from ..values.annotations import closure_of, plain_function
+from .step_options import is_step
 
 
 def steps_named(handler: Callable[..., Any]) -> list[Callable[..., Any]]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from .current import StepInfo
 
 if TYPE_CHECKING:
-    from .events import Event
+    from ..log.events import Event
+    from ..log.inputs import Input
+    from ..log.journal import Record
+    from ..values.adapters import Adapter
     from .fan import Fan
-    from .inputs import Input
-    from .journal import Record
     from .scope import Scope
     from .turn import Turn
-    from .values import Adapter
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ class Call:
         self.is_async = is_async
 
 
-class Room:
+class CheckTime:
     """Look, before anything of an attempt is written down, whether its body may run now."""
 
     __slots__ = ("timeout",)
@@ -191,5 +191,5 @@ def until(turn: Turn, due: int) -> Operation[None]:
         yield Park(due)
 
 
-Effect: TypeAlias = Call | Room | Commit | Settle | Park | Decide | Expire | Launch | Tell | Take | Inside | Fork
+Effect: TypeAlias = Call | CheckTime | Commit | Settle | Park | Decide | Expire | Launch | Tell | Take | Inside | Fork
 Operation: TypeAlias = Generator[Effect, Any, T]

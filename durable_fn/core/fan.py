@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from ..batch import BatchItem, BatchResult, Completion
+from ..errors import BatchError
+from ..log.journal import Record
 from ..types import CompletionReason, ItemStatus
-from .journal import Record
-from .scope import Branch
-from .values import Adapter
+from ..values.adapters import Adapter
+from .cancel_scope import CancelScope
 
 
-class Strand:
+class Branch:
     """One branch of a fan. `adapter` None: its function does not say what it returns, so it is walked again on replay."""
 
-    __slots__ = ("adapter", "args", "branch", "component", "error", "fn", "index", "name", "record", "started",
+    __slots__ = ("adapter", "args", "cancel_scope", "component", "error", "fn", "index", "name", "record", "started",
                  "status", "value", "walk")  # fmt: skip
 
     def __init__(
@@ -33,7 +34,7 @@ class Strand:
         self.fn = fn
         self.args = args
         self.adapter = adapter
-        self.branch: Branch | None = None
+        self.cancel_scope: CancelScope | None = None
         self.started = False
         self.record: Record | None = None  # how it ended, where that is recorded
         self.walk = False  # it has ended, and its code runs again for the value or the error that was not recorded
@@ -47,52 +48,52 @@ class Strand:
 
 
 class Fan:
-    """Counts how its strands end. `reason` is set once it is over; strands that have not ended then are cancelled."""
+    """Counts how its branches end. `reason` is set once it is over; branches that have not ended then are cancelled."""
 
-    def __init__(self, strands: list[Strand], completion: Completion, max_concurrency: int | None) -> None:
-        self.strands = strands
+    def __init__(self, branches: list[Branch], completion: Completion, max_concurrency: int | None) -> None:
+        self.branches = branches
         self.completion = completion
-        self.width = max_concurrency or len(strands) or 1
-        self.reason: CompletionReason | None = None if strands else "ALL_COMPLETED"
+        self.width = max_concurrency or len(branches) or 1
+        self.reason: CompletionReason | None = None if branches else "ALL_COMPLETED"
         self.ended = 0
         self.succeeded = 0
         self.failed = 0
-        self.early = False  # over before every strand had ended: the order of their ends decided
-        self.decided: Strand | None = None  # whose end that was
+        self.early = False  # over before every branch had ended: the order of their ends decided
+        self.decided: Branch | None = None  # whose end that was
         self._next = 0
 
     @property
     def over(self) -> bool:
         return self.reason is not None
 
-    def next_new(self) -> Strand | None:
-        """The next strand to start: one to walk again, or one that nobody has decided."""
-        while self._next < len(self.strands):
-            strand = self.strands[self._next]
-            if not strand.started and (strand.walk or strand.status is None):
-                return strand
+    def next_new(self) -> Branch | None:
+        """The next branch to start: one to walk again, or one that nobody has decided."""
+        while self._next < len(self.branches):
+            branch = self.branches[self._next]
+            if not branch.started and (branch.walk or branch.status is None):
+                return branch
             self._next += 1
         return None
 
-    def end(self, strand: Strand, status: ItemStatus, value: Any = None, error: Exception | None = None) -> None:
-        """A strand has ended. One that ends after the fan is over was too late: it counts as cancelled."""
+    def end(self, branch: Branch, status: ItemStatus, value: Any = None, error: Exception | None = None) -> None:
+        """A branch has ended. One that ends after the fan is over was too late: it counts as cancelled."""
         late = self.over and status != "CANCELLED"
-        strand.status = "CANCELLED" if late else status
-        strand.value, strand.error = (None, None) if late else (value, error)
+        branch.status = "CANCELLED" if late else status
+        branch.value, branch.error = (None, None) if late else (value, error)
         self.ended += 1
-        if strand.status == "SUCCEEDED":
+        if branch.status == "SUCCEEDED":
             self.succeeded += 1
-        elif strand.status == "FAILED":
+        elif branch.status == "FAILED":
             self.failed += 1
         if (
             not self.over and status != "CANCELLED"
         ):  # cancelled before it was over: from above, and that ends it otherwise
             self.reason = self._reason()
-            self.early = self.over and self.ended < len(self.strands)
-            self.decided = strand if self.over else None
+            self.early = self.over and self.ended < len(self.branches)
+            self.decided = branch if self.over else None
 
     def _reason(self) -> CompletionReason | None:
-        limits, total = self.completion, len(self.strands)
+        limits, total = self.completion, len(self.branches)
         if limits.min_successful is not None and self.succeeded >= limits.min_successful:
             return "MIN_SUCCESSFUL_REACHED"
         if self._too_many_failures(total):
@@ -109,6 +110,8 @@ class Fan:
 
     def result(self, kind: type = list) -> BatchResult[Any]:
         items: list[BatchItem[Any]] = [
-            BatchItem(s.index, s.name, s.status or "CANCELLED", s.value, s.error) for s in self.strands
+            BatchItem(s.index, s.name, s.status or "CANCELLED", s.value, s.error) for s in self.branches
         ]
-        return BatchResult(items, self.reason or "ALL_COMPLETED", kind)
+        return BatchResult(
+            items, self.reason or "ALL_COMPLETED", kind, lambda text, batch: BatchError(text, batch=batch)
+        )

@@ -9,9 +9,9 @@ import random
 from collections.abc import Callable
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
+from ..log.durations import milliseconds
 from ..types import Duration
 from .current import apart
-from .durations import milliseconds
 
 _log = logging.getLogger("durable_fn")
 

@@ -6,16 +6,14 @@ task asks: it takes no position, and its place is not compared.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final
 
 from ..errors import NonDeterminismError
-from .events import NO_PLACE, has_key, operation_name
-from .journal import Record
-from .trails import trail
-
-if TYPE_CHECKING:
-    from .turn import Turn
-
+from ..log.events import NO_PLACE, has_key, operation_name
+from ..log.journal import Record
+from ..log.trails import trail
+from .cancel_scope import CancelScope
+from .turn import Turn
 
 KEY_CHANGED: Final = "the operation got a key, or lost it"
 """Why a mismatch."""
@@ -47,59 +45,13 @@ class Op:
         self.begun = record is not None and record.begun is not None  # that it began is written, or about to be
 
 
-class Branch:
-    """What can be cancelled as one: the handler, or a branch of a fan. All scopes inside share it.
-
-    `doom` is raised at its next live operation, once; then `raised` is set and durable calls work again, for clean-up.
-    """
-
-    __slots__ = ("closed", "doom", "inner", "leaving", "raised", "shields")
-
-    def __init__(self) -> None:
-        self.doom: Doom | None = None
-        self.raised = False
-        self.shields = 0  # compensations that run: a cancellation waits for them
-        self.inner: set[Branch] = set()  # branches of a fan that runs inside
-        self.closed: BaseException | None = None  # what every further durable call raises until it is walked again
-        self.leaving = False  # its code unwinds, to be walked again
-
-    @property
-    def doomed(self) -> bool:
-        return self.doom is not None and not self.raised and not self.shields
-
-    @property
-    def sheltered(self) -> bool:
-        """Whether a shielded block runs in it, or in a branch inside."""
-        return self.shields > 0 or any(branch.sheltered for branch in self.inner)
-
-    def leave(self, closed: BaseException) -> BaseException:
-        """This is about to be raised in it, and ends its walk."""
-        if not isinstance(closed, Exception) and getattr(closed, "walked_again", True):
-            self.leaving = True
-        return closed
-
-    def condemn(self, doom: Doom) -> None:
-        """Also the branches inside. The first reason stays."""
-        if self.doom is None:
-            self.doom = doom
-        for branch in tuple(self.inner):
-            branch.condemn(Doom("cancelled", doom.reason) if doom.kind == "timed out" else doom)
-
-
-class Doom(NamedTuple):
-    """Why a branch is to end. `kind`: "cancelled", "timed out" or "lost"."""
-
-    kind: str
-    reason: str | None
-
-
 class Scope:
     """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12. `home`: of a
     native task, the scope of the branch that it belongs to."""
 
     __slots__ = (
-        "_home", "_keyed", "_names", "at", "branch", "calls", "drawn", "left", "made", "operations", "parent", "path", "reached",
-        "tasks", "threads", "timers", "turn",
+        "_home", "_keyed", "_names", "at", "calls", "cancel_scope", "drawn", "left", "made", "operations", "parent",
+        "path", "reached", "tasks", "threads", "timers", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -107,14 +59,14 @@ class Scope:
         turn: Turn,
         path: str,
         at: int,
-        branch: Branch,
+        cancel_scope: CancelScope,
         home: Scope | None = None,
         parent: Scope | None = None,
     ) -> None:
         self.turn = turn
         self.path = path
         self._home = home
-        self.branch = branch
+        self.cancel_scope = cancel_scope
         self.parent = parent
         self.left = turn.journal.operations(path)  # recorded before this walk, and not called yet
         self.calls = 0  # operations that were called
@@ -126,14 +78,18 @@ class Scope:
         self._names: dict[str, int] = {}
         self._keyed: dict[str, tuple[str, int]] = {}  # of a branch: kind by id, and how often it came
 
+    @classmethod
+    def of_handler(cls, turn: Turn) -> Scope:
+        return cls(turn, "", turn.started, turn.cancel_scope)
+
     def enter(self, kind: str, component: str, key: str | None = None, *, repeats: bool = False) -> Op:
         """The next operation of this scope. Raises NonDeterminismError if the journal holds another one here, ValueError for a
         key that its branch has had, unless the operation `repeats` what the code asks for again."""
         turn = self.turn
         if turn.closed is not None:
-            raise self.branch.leave(turn.ended())
-        if self.branch.closed is not None:
-            raise self.branch.leave(self.branch.closed)
+            raise self.cancel_scope.leave(turn.ended())
+        if self.cancel_scope.closed is not None:
+            raise self.cancel_scope.leave(self.cancel_scope.closed)
         self.calls += 1
         if key is not None:
             return self._enter_keyed(kind, component, key, repeats=repeats)
@@ -162,7 +118,7 @@ class Scope:
 
     def _enter_keyed(self, kind: str, component: str, key: str, *, repeats: bool) -> Op:
         turn, home = self.turn, self.home
-        id = home._claimed(kind, f"{home.path}{component}:{key}", repeats=repeats)
+        id = home._id_of_key(kind, f"{home.path}{component}:{key}", repeats=repeats)
         tasks = self.path[len(home.path) :]
         if tasks:
             turn.asked[id] = tasks
@@ -177,7 +133,7 @@ class Scope:
             self._check_twin(kind, id, NO_PLACE)
         return Op(self, kind, id, NO_PLACE, record, f"{tasks}:{self.drawn}", self.calls)
 
-    def _claimed(self, kind: str, id: str, *, repeats: bool) -> str:
+    def _id_of_key(self, kind: str, id: str, *, repeats: bool) -> str:
         before = self._keyed.get(id)
         if before is not None and not (repeats and before[0] == kind):
             raise ValueError(
@@ -216,15 +172,15 @@ class Scope:
         """The scope of the next native task that is started here."""
         self.tasks += 1
         self.turn.tasks[trail(self.path, self.turn.asked)] = self.tasks
-        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.branch, self.home)
+        return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.cancel_scope, self.home)
 
     def inside(self, op: Op) -> Scope:
         """The scope of what an operation is made of: its operations are counted for themselves."""
-        return Scope(self.turn, f"{op.id}/", self.at, self.branch, parent=self)
+        return Scope(self.turn, f"{op.id}/", self.at, self.cancel_scope, parent=self)
 
     def fork(self, op: Op, component: str) -> Scope:
         """The scope of a branch, which can be cancelled by itself."""
-        return Scope(self.turn, f"{op.id}/{component}/", self.at, Branch(), parent=self)
+        return Scope(self.turn, f"{op.id}/{component}/", self.at, CancelScope(), parent=self)
 
     @property
     def live(self) -> bool:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
-from .events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
-from .header import Header
-from .inbox import CANCEL, Entry, Inbox, of_generation
-from .journal import Journal, Record, signal_key
-from .kinds import NATIVE, SLEEP
-from .retention import keep_at
+from ..log.draws import derived, drawn, seed_of
+from ..log.events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
+from ..log.header import Header
+from ..log.inbox import CANCEL, Entry, Inbox, of_generation
+from ..log.journal import Journal, Record, signal_key
+from ..log.kinds import NATIVE, SLEEP
+from ..log.retention import keep_at
+from ..log.unread import unread
+from ..values.terms import STRICT, Terms
+from .cancel_scope import Cancellation, CancelScope
 from .retry import DEFAULT_RETRY, Retry
-from .scope import Branch, Doom, Op, Scope
-from .terms import STRICT, Terms
-from .unread import unread
-from .walks import Walks
+from .walks import Place, Walks
 
 if TYPE_CHECKING:
     from ..batch import BatchResult
@@ -44,6 +44,22 @@ class Front(Protocol):
 
     def leftover(self) -> NonDeterminismError | None:
         """The error of a handler that ended without asking for everything that is recorded."""
+
+
+class Called(Protocol):
+    """An operation: see `core/scope.py`."""
+
+    id: str
+    kind: str
+    position: int
+    asked: str
+    begun: bool
+    number: int
+    record: Record | None
+
+    @property
+    def scope(self) -> Place:
+        """That called it."""
 
 
 class Suspension(BaseException):
@@ -113,12 +129,11 @@ class Turn:
         self.worked = False  # a body was run or a segment written, so yielding makes progress
         self.acted = False  # a body began, or another execution was written to
         self.closed: BaseException | None = None  # what every further durable call raises
-        self.branch = Branch()
+        self.cancel_scope = CancelScope()
         self.started = journal.origin or header.started  # journal time begins then
-        self.root = Scope(self, "", self.started, self.branch)
         self.walks = Walks(journal)
         self.at = max(self.started, journal.resumed)
-        self.told = 0  # the latest time that the handler was told
+        self.last_now = 0  # the latest time that `now` has given the handler
         self.patches: dict[str, bool] = {}
         self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started, by its trail
@@ -132,7 +147,7 @@ class Turn:
         self.front: Front | None = None
         self.notice()
 
-    def replays(self, scope: Scope | None = None) -> bool:
+    def replays(self, scope: Place | None = None) -> bool:
         """Whether the code runs over what is recorded; in a `def` handler each scope does for itself."""
         if self.front is not None:
             return self.front.replays()
@@ -142,19 +157,19 @@ class Turn:
         """A cancellation that is in hand, or a deadline that is over, is raised at the handler's next live operation."""
         if self.header.cancel:
             asked = self.inbox.last(CANCEL)
-            self.branch.condemn(Doom("cancelled", asked.body or None if asked is not None else None))
+            self.cancel_scope.cancel(Cancellation("cancelled", asked.body or None if asked is not None else None))
         elif self.late:
-            self.branch.condemn(Doom("timed out", None))
+            self.cancel_scope.cancel(Cancellation("timed out", None))
 
     def look_at_deadline(self) -> None:
-        if self.branch.doom is None and self.late:
+        if self.cancel_scope.cancellation is None and self.late:
             self.notice()
 
     @property
     def timed_out(self) -> bool:
         """Whether the execution's deadline was raised, whatever the handler made of it."""
-        doom = self.branch.doom
-        return doom is not None and doom.kind == "timed out" and self.branch.raised
+        cancellation = self.cancel_scope.cancellation
+        return cancellation is not None and cancellation.kind == "timed out" and self.cancel_scope.raised
 
     def closed_entries(self) -> tuple[str, ...]:
         """Keys of entries that no other generation reads."""
@@ -173,7 +188,7 @@ class Turn:
     @property
     def next_deadline(self) -> int | None:
         """Until it was raised."""
-        return None if self.branch.doom is not None else self.header.deadline
+        return None if self.cancel_scope.cancellation is not None else self.header.deadline
 
     @property
     def late(self) -> bool:
@@ -184,28 +199,28 @@ class Turn:
         """Inbox entries in hand and gone: what the header's count must be for a decision from absence."""
         return self.inbox.count + self.header.gone
 
-    def record(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
+    def record(self, op: Called, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """Adds an event to what the next commit writes."""
         event = self.draft(op, status, attempt, due=due, value=value)
         self.pending.append(event)
         self.recorded(op, event)
         return event
 
-    def draft(self, op: Op, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
+    def draft(self, op: Called, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
         """An event that no commit writes by itself."""
         return Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value, op.asked)
 
-    def recorded(self, op: Op, event: Event) -> None:
+    def recorded(self, op: Called, event: Event) -> None:
         if event.status == BEGUN:
             op.begun = True
         op.scope.reached = max(op.scope.reached, op.number)
-        if self.front is None and op.scope.branch is not self.branch:
+        if self.front is None and op.scope.cancel_scope is not self.cancel_scope:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
 
-    def choose(self, scope: Scope, event: Event) -> None:
+    def choose(self, scope: Place, event: Event) -> None:
         """What this entry says might have come otherwise, where branches run beside each other: nothing may follow from it before
         it is durable."""
-        if self.front is None and scope.branch is not self.branch:
+        if self.front is None and scope.cancel_scope is not self.cancel_scope:
             self.chosen.add(event)
 
     def drew(self, event: Event) -> None:
@@ -232,7 +247,7 @@ class Turn:
         for text in self.walks.untold():
             self.pending.append(Event(WALKED_ID, "walked", 0, SUCCEEDED, 1, self.time(), 0, text))
 
-    def set_status(self, scope: Scope, value: str) -> None:
+    def set_status(self, value: str) -> None:
         """Rides along with the next commit or the suspension."""
         self.custom, self.said = value, None
         self.pending.append(Event(STATUS_ID, "status", 0, SUCCEEDED, 1, self.time(), 0, value))
@@ -249,7 +264,7 @@ class Turn:
     def say_again(self) -> None:
         """The log is at its end: what led here was written, but what was said on the way may have been lost in a death."""
         if self.said is not None and self.said != self.custom:
-            self.set_status(self.root, self.said)
+            self.set_status(self.said)
         self.said = None
 
     def continue_as_new(self, payload: object) -> Renewed:
@@ -276,17 +291,17 @@ class Turn:
                 limit=self.max_body,
             )
 
-    def show(self, op: Op, event: Event) -> None:
+    def show(self, op: Called, event: Event) -> None:
         """The result in this event is about to reach the handler: journal time moves on."""
         op.scope.at = max(op.scope.at, event.at)
         self.at = max(self.at, event.at)
 
-    def pass_time(self, scope: Scope, at: int) -> None:
+    def pass_time(self, scope: Place, at: int) -> None:
         """What happened in a scope that is not walked again took until then."""
         scope.at = max(scope.at, at)
         self.at = max(self.at, at)
 
-    def deliver(self, op: Op, record: Record) -> Event:
+    def deliver(self, op: Called, record: Record) -> Event:
         """Hands out a recorded result."""
         event = record.done
         assert event is not None
@@ -309,7 +324,7 @@ class Turn:
         record = self.journal.records.get(end.id)
         if record is None:
             return False
-        return end.at > self.told or record.begun is None or end.at == record.begun.due
+        return end.at > self.last_now or record.begun is None or end.at == record.begun.due
 
     def mismatch(
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str
@@ -394,7 +409,7 @@ class Turn:
         """16 bytes that are the same on every replay and that nobody else can guess."""
         return derived(self.header, purpose)
 
-    def draw(self, scope: Scope, purpose: str) -> bytes:
+    def draw(self, scope: Place, purpose: str) -> bytes:
         """16 bytes that are the same on every replay, and in forks as far as the place where it is drawn is behind them."""
         for seed in self.journal.seeds:
             if seed.covers(scope.path, scope.operations, scope.drawn):
@@ -402,20 +417,6 @@ class Turn:
         if self.seed is None:
             self.seed = seed_of(self.header)
         return drawn(self.seed, purpose)
-
-
-def derived(header: Header, purpose: str) -> bytes:
-    text = f"{header.run}\x00{header.gen}\x00{purpose}"
-    return hashlib.blake2b(text.encode(), key=header.proof_secret.encode(), digest_size=16).digest()
-
-
-def seed_of(header: Header) -> str:
-    """What an execution draws with. A fork has it from another one, so it tells nothing of the secret that tokens are made of."""
-    return derived(header, "draws").hex()
-
-
-def drawn(seed: str, purpose: str) -> bytes:
-    return hashlib.blake2b(purpose.encode(), key=seed.encode(), digest_size=16).digest()
 
 
 STALL_LIMIT: Final = 5

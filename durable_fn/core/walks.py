@@ -9,14 +9,30 @@ for a body, say), a line of its own tells that. After a death there is none, and
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-if TYPE_CHECKING:
-    from .journal import Journal
-    from .scope import Scope
+from ..log.journal import Journal
+from .cancel_scope import CancelScope
 
 _MOST: Final = 1000
 """Scopes in one line."""
+
+
+class Place(Protocol):
+    """What counts operations: see `core/scope.py`."""
+
+    path: str
+    at: int
+    left: int
+    calls: int
+    reached: int
+    operations: int
+    drawn: int
+    cancel_scope: CancelScope
+
+    @property
+    def parent(self) -> Place | None:
+        """Around it."""
 
 
 class Walks:
@@ -24,22 +40,22 @@ class Walks:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._said: dict[str, tuple[Scope | None, int]] = {
+        self._said: dict[str, tuple[Place | None, int]] = {
             path: (None, calls) for path, calls in journal.walked.items()
         }
 
-    def walked(self, scope: Scope) -> bool:
+    def walked(self, scope: Place) -> bool:
         """Whether the code of this scope was here before. Code that unwinds, to be walked again, is not there yet."""
-        if scope.branch.leaving:
+        if scope.cancel_scope.leaving:
             return True
-        around: Scope | None = scope
+        around: Place | None = scope
         while around is not None:
             if around.left > 0 or self._ended(around) or self._said_before(around):
                 return True
             around = around.parent
         return False
 
-    def say(self, scope: Scope) -> None:
+    def say(self, scope: Place) -> None:
         """It says something here."""
         self._said[scope.path] = (scope, scope.calls)
 
@@ -53,10 +69,10 @@ class Walks:
         chunks = (rows[first : first + _MOST] for first in range(0, len(rows), _MOST))
         return [json.dumps(dict(chunk), ensure_ascii=False, separators=(",", ":")) for chunk in chunks]
 
-    def _ended(self, scope: Scope) -> bool:
+    def _ended(self, scope: Place) -> bool:
         record = self._journal.records.get(scope.path[:-1])
         return record is not None and record.done is not None
 
-    def _said_before(self, scope: Scope) -> bool:
+    def _said_before(self, scope: Place) -> bool:
         by, calls = self._said.get(scope.path, (None, -1))
         return by is not scope and calls >= scope.calls

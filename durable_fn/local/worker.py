@@ -18,12 +18,12 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from ..clocks import ScaledClock, SystemClock
-from ..core.header import Header
-from ..fronts.session import Outage
-from ..handler import DurableFunction
-from ..invocation import Invocation
-from ..ports import Backend
+from ..backends.clocks import ScaledClock, SystemClock
+from ..backends.ports import Backend
+from ..core.function import DurableFunction
+from ..log.header import Header
+from ..runtime.invocation import Invocation
+from ..runtime.session import Outage
 from ..testing.lambda_context import FakeLambdaContext
 from ..wiring import BACKEND_VARIABLE, sqlite_from_url, using
 

@@ -13,7 +13,7 @@ from .runner import Execution as Execution
 from .runner import LocalRunner as LocalRunner
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
 
 E = TypeVar("E")
 R = TypeVar("R")

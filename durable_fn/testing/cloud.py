@@ -24,13 +24,13 @@ from moto.sqs.models import sqs_backends
 from .. import sweeper
 from ..backends.aws import DynamoStore, SqsWakeups
 from ..backends.aws.blobs import S3Blobs
+from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
+from ..backends.ports import Backend
 from ..client import DurableClient
-from ..clocks import VirtualClock
-from ..core.durations import aware, milliseconds, moment
-from ..core.header import Header
-from ..handler import DurableFunction
-from ..ports import Backend
+from ..core.function import DurableFunction
+from ..log.durations import aware, milliseconds, moment
+from ..log.header import Header
 from ..types import Duration
 from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext

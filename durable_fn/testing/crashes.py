@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
-from ..core.header import LIVE
-from ..handler import DurableFunction
+from ..core.function import DurableFunction
+from ..log.header import LIVE
 from .ledger import Body, Ledger, LedgerStore
 from .runner import EPOCH, Execution, LocalRunner
 

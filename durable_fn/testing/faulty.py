@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ..core.hint import Hint
-from ..ports import Backend, JournalStore, Wakeups
+from ..backends.ports import Backend, JournalStore, Wakeups
+from ..log.wake import Wake
 
 
 class LostReply(ConnectionError):
@@ -53,7 +53,7 @@ class _FaultyWakeups:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._wakeups, name)
 
-    def send(self, hint: Hint, now: int) -> None:
+    def send(self, hint: Wake, now: int) -> None:
         if self._chance.random() >= self._lost_hint:
             self._wakeups.send(hint, now)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from ..ports import Clock
+from ..backends.ports import Clock
 
 
 class FakeLambdaContext:

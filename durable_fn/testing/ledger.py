@@ -7,11 +7,10 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
-from ..core import failures
-from ..core.events import BEGUN, FAILED, RETRY, REWIND_ID, SUCCEEDED, Event, is_fence, parse_body
-from ..core.header import Header
-from ..core.journal import Segment
 from ..hooks import AttemptInfo, Hooks
+from ..log import failures
+from ..log.events import BEGUN, FAILED, REDRIVE_ID, RETRY, SUCCEEDED, Event, Segment, is_fence, parse_body
+from ..log.header import Header
 
 _INTERRUPTED = "durable_fn.errors.StepInterrupted"
 
@@ -58,7 +57,7 @@ class Ledger(Hooks):
             for event in parse_body(segment.body):
                 if event.kind == "step":
                     self._step(id, event)
-                elif event.id == REWIND_ID:
+                elif event.id == REDRIVE_ID:
                     self.begin_again(id)
 
     def _step(self, id: str, event: Event) -> None:

@@ -26,7 +26,7 @@ from moto.core.serialize import ResponseSerializer
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import DynamoType
 
-from ..ports import Clock
+from ..backends.ports import Clock
 from .permissions import Permission, Place, needed
 
 _ITEM_BYTES: Final = 400 * 1024

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
     from . import DurableRunner, LocalRunner
 
 

@@ -7,19 +7,20 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from ..backends.clocks import VirtualClock
+from ..backends.ports import Backend, Loaded
 from ..backends.sqlite import PollingWakeups, SQLiteStore
-from ..clocks import VirtualClock
-from ..core import documents, failures
-from ..core.durations import moment
-from ..core.header import Header
-from ..core.journal import Segment
-from ..core.terms import Terms
+from ..core.function import DurableFunction
 from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
-from ..handler import DurableFunction
-from ..invocation import Invocation
-from ..ports import Backend, Loaded
+from ..log import failures
+from ..log.durations import moment
+from ..log.events import Segment
+from ..log.header import Header
+from ..runtime.invocation import Invocation
 from ..types import HistoryEvent
+from ..values import documents
+from ..values.terms import Terms
 from .lambda_context import FakeLambdaContext
 
 R = TypeVar("R")

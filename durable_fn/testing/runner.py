@@ -5,19 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final, Generic, TypeVar
 
+from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
+from ..backends.ports import Backend
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
-from ..clocks import VirtualClock
-from ..core.durations import aware, milliseconds, moment
-from ..core.header import Header
-from ..core.parts import class_name
+from ..core.function import DurableFunction
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
-from ..fronts.session import Outage
-from ..handler import DurableFunction
-from ..invocation import Invocation
-from ..ports import Backend
+from ..log.durations import aware, milliseconds, moment
+from ..log.header import Header
+from ..runtime.invocation import Invocation
+from ..runtime.session import Outage
 from ..types import Duration, ErrorInfo, ExecutionStatus, HistoryEvent
+from ..values.parts import class_name
 from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext
 from .waits import jumps_to, open_callbacks

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ..core.events import operation_key, operation_name
-from ..core.header import Header
-from ..core.inbox import Inbox
-from ..core.journal import Journal, Record
-from ..core.kinds import CALLBACK, OUTSIDE
-from ..core.promises import callback_place, expiry, outcome_key
-from ..core.tokens import make as make_token
+from ..backends.ports import JournalStore, Loaded
 from ..errors import JournalDamaged
-from ..ports import JournalStore, Loaded
+from ..log.events import operation_key, operation_name
+from ..log.header import Header
+from ..log.inbox import Inbox
+from ..log.journal import Journal, Record
+from ..log.kinds import CALLBACK, OUTSIDE
+from ..log.outcomes import callback_place, expiry, outcome_key
+from ..log.tokens import make as make_token
 
 
 def waits_outside(loaded: Loaded) -> bool:

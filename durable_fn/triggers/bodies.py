@@ -6,12 +6,12 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin
 
-from ..core.values import parameter_annotation
 from ..errors import SerializationError
 from ..types import Message
+from ..values.adapters import parameter_annotation
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
 
 
 def of_text(function: DurableFunction[Any, Any], text: object, what: str) -> tuple[Any, ...]:

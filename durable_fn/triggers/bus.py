@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..starting import check_annotations, terms_of
+from ..runtime.executions import check_annotations, terms_of
 from .direct import answer
 from .incoming import Incoming, run_now, wanted_header
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
-    from ..ports import Backend
+    from ..backends.ports import Backend
+    from ..core.function import DurableFunction
     from ..types import LambdaContext
 
 

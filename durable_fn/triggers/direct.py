@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core import failures
-from ..core.foreign import recorded_error, require_own
-from ..core.header import Header
-from ..core.values import plain
 from ..errors import DurableError
-from ..invocation import Invocation
-from ..starting import arrived_event, check_annotations, execution_id, new_header, terms_of
+from ..log import failures
+from ..log.foreign import recorded_error, require_own
+from ..log.header import Header
+from ..runtime.executions import arrived_event, check_annotations, execution_id, new_header, terms_of
+from ..runtime.invocation import Invocation
+from ..values.adapters import plain
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
-    from ..ports import Backend
+    from ..backends.ports import Backend
+    from ..core.function import DurableFunction
     from ..types import LambdaContext
 
 

@@ -22,24 +22,24 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
-from ..core import failures
-from ..core.header import Header
-from ..core.ids import checked_id
-from ..core.values import plain
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
-from ..http_events import BadBody, HttpEvent
-from ..lambda_time import remaining_ms
-from ..ports import Backend
-from ..starting import check_annotations, terms_of
+from ..log import failures
+from ..log.header import Header
+from ..log.ids import checked_id
+from ..runtime.executions import check_annotations, terms_of
+from ..runtime.lambda_time import remaining_ms
 from ..types import LambdaContext
+from ..values.adapters import plain
 from .bodies import of_bytes, parsed, takes_bytes
 from .direct import answer
+from .http_events import BadBody, HttpEvent
 from .incoming import Incoming, run_later, run_now, wanted_header
+from .messages import problems
 from .preferences import Preferences, preferences
-from .problems import problems
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
     from .incoming import Started
 
 _log = logging.getLogger("durable_fn")
@@ -84,7 +84,7 @@ def http(function: DurableFunction[Any, Any], backend: Backend, event: Any, cont
         _log.info("a request for durable function %r was refused: %s", function.name, refused)
         return _reply(request, refused.status, {"error": refused.error})
     if started[0].live and wishes.wait and applied is None:
-        from .patience import wait
+        from .waiting import wait
 
         seconds = min(wishes.wait, _LONGEST_WAIT_S)
         left = remaining_ms(context) - _RESERVE_MS

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..core.header import Header
-from ..core.ids import checked_id
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict, SerializationError
-from ..invocation import Invocation
-from ..ports import Backend
-from ..starting import arrived_event, check_same, execution_id, new_header, terms_of
+from ..log.header import Header
+from ..log.ids import checked_id
+from ..runtime.executions import arrived_event, check_same, execution_id, new_header, terms_of
+from ..runtime.invocation import Invocation
 from ..types import LambdaContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-    from ..core.inputs import Input
-    from ..core.terms import Terms
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
+    from ..log.inputs import Input
+    from ..values.terms import Terms
 
     Started: TypeAlias = tuple[Header, BaseException | None]
     """How the execution stands, and what its handler raised in this invocation, if it did."""
@@ -48,7 +48,7 @@ def wanted_header(function: DurableFunction[Any, Any], backend: Backend, incomin
     input = _fitting(function, incoming.readings, terms_of(backend))
     id = execution_id(function, input, incoming.own_id)
     if incoming.identity is not None:
-        from ..core import documents
+        from ..values import documents
 
         input = input._replace(sent=documents.dumps(incoming.identity))
     return new_header(
@@ -88,13 +88,13 @@ def run_now(
 
 def run_later(function: DurableFunction[Any, Any], backend: Backend, incoming: Incoming, wanted: Header) -> Started:
     """Writes it down and sends its first message; an id in use attaches. Raises ExecutionConflict."""
-    from ..hints import send_hint
+    from ..runtime.wakes import send_wake
 
     def create(header: Header) -> Header:
         reply = backend.store.create(header)
         if isinstance(reply, Header):
             if reply.status == "PENDING":
-                send_hint(backend, reply, backend.clock.now())
+                send_wake(backend, reply, backend.clock.now())
             return reply
         assert reply.header is not None
         check_same(backend, reply.header, header, function.event_adapter)

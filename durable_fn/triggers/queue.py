@@ -9,16 +9,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..core.header import Header, Refusal
-from ..core.hint import Hint, is_wake_message, parse_hint
-from ..fronts.session import Outage
-from ..invocation import WAIT_IN_PLACE_MS, Invocation
-from ..lambda_time import remaining_ms
-from ..ports import Backend
+from ..backends.ports import Backend
+from ..log.header import Header, Refusal
+from ..log.wake import Wake, is_wake_message, parse_wake
+from ..runtime.invocation import WAIT_IN_PLACE_MS, Invocation
+from ..runtime.lambda_time import remaining_ms
+from ..runtime.session import Outage
 from ..types import LambdaContext
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
 
 _log = logging.getLogger("durable_fn")
 
@@ -74,7 +74,7 @@ def _done(
     try:
         body = record.get("body") if isinstance(record, dict) else None
         if isinstance(body, str) and is_wake_message(body):
-            hint = parse_hint(body)
+            hint = parse_wake(body)
             if hint is None:
                 _log.info("a wake message of another version is dropped; the sweeper sends again: %s", body[:200])
             else:
@@ -92,7 +92,7 @@ def _done(
 
 
 def _woken(
-    function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext, hint: Hint, enough: float
+    function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext, hint: Wake, enough: float
 ) -> None:
     if remaining_ms(context) < enough:
         # A turn could be cut off in the middle. Not handed back: that would take the visibility timeout and count as a failure
@@ -102,7 +102,7 @@ def _woken(
         _wake(function, backend, hint, context)
 
 
-def _wake(function: DurableFunction[Any, Any], backend: Backend, hint: Hint, context: LambdaContext) -> None:
+def _wake(function: DurableFunction[Any, Any], backend: Backend, hint: Wake, context: LambdaContext) -> None:
     """Goes on with the execution, if there is anything to do. A stale hint is dropped: the table is the truth."""
     now = backend.clock.now()
     if hint.fn != function.name:
@@ -117,7 +117,7 @@ def _wake(function: DurableFunction[Any, Any], backend: Backend, hint: Hint, con
         _log.info("nothing to do for execution %r: %s", hint.id, reply.reason)
 
 
-def _pass_on(backend: Backend, hint: Hint, now: int) -> None:
+def _pass_on(backend: Backend, hint: Wake, now: int) -> None:
     """The first leg of a long wait: the rest is a delay now. Only where the table says that the execution waits for this very
     message: whoever can write to the queue could else have messages sent for ever."""
     header = backend.store.head(hint.id)
@@ -127,6 +127,6 @@ def _pass_on(backend: Backend, hint: Hint, now: int) -> None:
     backend.wakeups.send(hint, now)
 
 
-def _is_awaited(header: Header, hint: Hint) -> bool:
+def _is_awaited(header: Header, hint: Wake) -> bool:
     """One that has not begun is due at a time, and nothing else says that a message is out."""
     return (header.run, header.fn) == (hint.run, hint.fn) and hint.due in (header.hint, header.due)

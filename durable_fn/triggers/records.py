@@ -6,21 +6,21 @@ import hashlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..core.foreign import recorded_error
-from ..core.header import Header
+from ..backends.ports import Backend
 from ..errors import ExecutionConflict, SerializationError
-from ..invocation import is_reported
-from ..lambda_time import remaining_ms
-from ..ports import Backend
-from ..starting import check_annotations, terms_of
+from ..log.foreign import recorded_error
+from ..log.header import Header
+from ..runtime.executions import check_annotations, terms_of
+from ..runtime.invocation import is_reported
+from ..runtime.lambda_time import remaining_ms
 from ..types import LambdaContext
 from .attributes import messages, of_notification, of_sqs
 from .bodies import of_base64, of_text, takes_bytes, takes_message
 from .incoming import Incoming, run_later, run_now, wanted_header
-from .problems import told
+from .messages import told
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
     from .incoming import Started
 
 _log = logging.getLogger("durable_fn")

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..fronts.session import Outage
-from ..lambda_time import remaining_ms
-from ..ports import Backend
+from ..backends.ports import Backend
+from ..runtime.lambda_time import remaining_ms
+from ..runtime.session import Outage
 from ..types import LambdaContext
 from .queue import batch
 from .records import accept, item_id, report
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
 
 
 def stream(function: DurableFunction[Any, Any], backend: Backend, event: Any, context: LambdaContext) -> Any:

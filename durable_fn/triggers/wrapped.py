@@ -10,7 +10,7 @@ from . import is_test_event
 from .bodies import of_text, parsed
 
 if TYPE_CHECKING:
-    from ..handler import DurableFunction
+    from ..core.function import DurableFunction
 
 
 def content(function: DurableFunction[Any, Any], body: dict[str, Any]) -> tuple[Any, ...]:

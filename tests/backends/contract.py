@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from durable_fn.core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal
-from durable_fn.core.inbox import Entry, entry
-from durable_fn.core.journal import Segment
-from durable_fn.core.retention import Edition, folded
-from durable_fn.ports import JournalStore
+from durable_fn.backends.ports import JournalStore
+from durable_fn.log.events import Segment
+from durable_fn.log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal
+from durable_fn.log.inbox import Entry, entry
+from durable_fn.log.retention import Snapshot, packed_log
 
 NOW = 1_767_225_600_000
 LARGE = '"' + "x" * 50_000 + '"'
@@ -421,8 +421,8 @@ class StoreContract:
 
     # -- executions that wait for each other -----------------------------------------------------------------------
 
-    def note(self, parent: Header) -> Note:
-        return Note(parent.key, parent.fn, Entry("call/1/x", "w", "d", "S1"), NOW + 7)
+    def note(self, parent: Header) -> ParentNotice:
+        return ParentNotice(parent.key, parent.fn, Entry("call/1/x", "w", "d", "S1"), NOW + 7)
 
     def test_an_end_is_told_to_who_waits_for_it(self, store: JournalStore) -> None:
         parent = self.owned(store, "p", "parent")
@@ -685,9 +685,9 @@ class StoreContract:
         for segment in log:
             store.append(owned, segment)
         accepted(store.deliver(owned, Entry("signal/1", "o", "d", "S1"), NOW + 1))
-        edition = Edition("e1", 5, 2000)
-        store.keep(owned, Edition("other", 5, 1500), folded(log[:1]), [])
-        store.keep(owned, edition, folded(log), [Entry("signal/1", "o", "d", "S1")])
+        edition = Snapshot("e1", 5, 2000)
+        store.keep(owned, Snapshot("other", 5, 1500), packed_log(log[:1]), [])
+        store.keep(owned, edition, packed_log(log), [Entry("signal/1", "o", "d", "S1")])
         before = store.load(owned.key)
         assert before is not None
         assert (before.segments, before.header.horizon) == (log, 1000), "nobody sees it yet"

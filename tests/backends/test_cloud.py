@@ -13,8 +13,8 @@ import pytest
 
 from durable_fn import DurableContext, RetryPolicy, current_step, durable, step, sweeper
 from durable_fn.backends.aws.items import Item
-from durable_fn.core.hint import Hint, is_wake_message, parse_hint
 from durable_fn.errors import SerializationError
+from durable_fn.log.wake import Wake, is_wake_message, parse_wake
 from durable_fn.testing.cloud import REGION, LocalCloud, _client
 from durable_fn.testing.lambda_context import FakeLambdaContext
 
@@ -57,7 +57,7 @@ BAD = '{"durable_fn":"wake/1","id":7}'
 def test_what_is_no_wake_message(body: str) -> None:
     assert not is_wake_message(body)
     with pytest.raises(SerializationError, match="not a wake message of durable_fn"):
-        parse_hint(body)
+        parse_wake(body)
 
 
 def put(cloud: LocalCloud, function: Any, *bodies: str) -> None:
@@ -89,7 +89,7 @@ def test_a_malformed_message_ends_in_the_dead_letter_queue(
 ) -> None:
     assert is_wake_message(body)
     with pytest.raises(SerializationError, match="not a wake message of durable_fn"):
-        parse_hint(body)
+        parse_wake(body)
     put(cloud, two, body)
     with caplog.at_level(logging.ERROR, "durable_fn"):
         cloud.advance(6 * 3600)
@@ -108,7 +108,7 @@ OTHER_VERSIONS = [
 def test_a_message_of_another_version_is_acknowledged_and_the_sweeper_sends_again(
     cloud: LocalCloud, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert parse_hint(body) is None
+    assert parse_wake(body) is None
     cloud.client.start(two, None, id="x")
     cloud._moto_queue(cloud.queue_url(two))._messages.clear()
     put(cloud, two, body)
@@ -169,7 +169,7 @@ def test_a_forged_message_for_a_time_that_is_far_costs_a_read(cloud: LocalCloud,
     header = cloud.store.get(id)
     assert header is not None
     far = cloud.clock.now() + 10 * 365 * 86_400_000
-    hint = Hint(id, header.run, "nap", far)
+    hint = Wake(id, header.run, "nap", far)
     if forged == "unknown":
         hint = hint._replace(id="nobody")
     elif forged == "other run":
@@ -207,7 +207,7 @@ def test_the_answer_to_a_batch_names_what_failed(cloud: LocalCloud) -> None:
     id = cloud.client.start(two, None)
     header = cloud.store.get(id)
     assert header is not None
-    body = Hint(id, header.run, "two", 0).body()
+    body = Wake(id, header.run, "two", 0).body()
     answer = cloud.invoke(two, {"Records": [record(BAD, "m1"), record(body, "m2"), record(BAD, "m3")]})
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m3"}]}
     assert cloud.client.result(id) == "ab"
@@ -225,7 +225,7 @@ def test_duplicates_do_nothing(cloud: LocalCloud, copies: int) -> None:
 
 @pytest.mark.parametrize("id", ["never", "'; DROP TABLE executions; --", "H#r#1", "../../x", "x" * 512, "ünï ☃"])
 def test_a_wake_for_nothing_is_dropped_quietly(cloud: LocalCloud, id: str, caplog: pytest.LogCaptureFixture) -> None:
-    put(cloud, two, Hint(id, "r", "two", 0).body())
+    put(cloud, two, Wake(id, "r", "two", 0).body())
     with caplog.at_level(logging.INFO, "durable_fn"):
         cloud.advance(6 * 3600)
     assert cloud.dead_letters(two) == []
@@ -236,7 +236,7 @@ def test_a_wake_for_nothing_is_dropped_quietly(cloud: LocalCloud, id: str, caplo
 def test_a_wake_for_a_finished_execution_is_dropped(cloud: LocalCloud) -> None:
     id = cloud.client.start(two, None)
     header = cloud.run(id)
-    put(cloud, two, Hint(id, header.run, "two", 0).body())
+    put(cloud, two, Wake(id, header.run, "two", 0).body())
     cloud.run_until_idle()
     assert RAN == ["a", "b"]
     assert cloud.client.describe(id).invocations == 1
@@ -254,7 +254,7 @@ def test_a_message_for_another_function_is_passed_on(cloud: LocalCloud) -> None:
 def test_a_message_for_a_function_that_nobody_knows_is_kept(
     cloud: LocalCloud, caplog: pytest.LogCaptureFixture
 ) -> None:
-    body = Hint("x", "r", "ghost", 0).body()
+    body = Wake("x", "r", "ghost", 0).body()
     put(cloud, nap, body)
     with caplog.at_level(logging.ERROR, "durable_fn"):
         cloud.advance(6 * 3600)

@@ -14,9 +14,9 @@ from moto import mock_aws
 
 from durable_fn import wiring
 from durable_fn.backends.packed import PackedStore
+from durable_fn.backends.ports import JournalStore
 from durable_fn.backends.sqlite import SQLiteBlobs, SQLiteStore
 from durable_fn.codecs import AesGcm, KmsAesGcm
-from durable_fn.ports import JournalStore
 
 from .contract import StoreContract
 

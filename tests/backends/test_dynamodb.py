@@ -18,11 +18,11 @@ from moto.core.models import botocore_stubber
 
 from durable_fn.backends.aws.dynamodb import DynamoStore
 from durable_fn.backends.aws.items import stored, told
-from durable_fn.core.header import Ending, Header, Lease, Note, Parking, Renewal
-from durable_fn.core.inbox import Entry
-from durable_fn.core.journal import Segment
-from durable_fn.core.retention import Edition, folded
-from durable_fn.ports import JournalStore
+from durable_fn.backends.ports import JournalStore
+from durable_fn.log.events import Segment
+from durable_fn.log.header import Ending, Header, Lease, ParentNotice, Parking, Renewal
+from durable_fn.log.inbox import Entry
+from durable_fn.log.retention import Snapshot, packed_log
 from durable_fn.testing.cloud import LocalCloud, _client
 
 from .contract import LARGE, NOW, StoreContract, accepted, header, reason
@@ -119,7 +119,7 @@ WRITES: dict[str, Callable[[JournalStore, Header], Any]] = {
     "keep": lambda store, owned: _kept(store, owned),
     "retire": lambda store, owned: _retired(store, owned),
 }
-NOTE = Note(header("idle").key, "f", Entry("call/1/k", "w", "d", "S1"), NOW + 7)
+NOTE = ParentNotice(header("idle").key, "f", Entry("call/1/k", "w", "d", "S1"), NOW + 7)
 RENEWAL = Renewal(LARGE, Segment(0, "w", "new"), ("signal/1",), (), 0, NOW + 5, None, NOW)
 
 
@@ -130,8 +130,8 @@ def _revived(store: JournalStore, owned: Header) -> Header:
 
 def _kept(store: JournalStore, owned: Header) -> bool:
     store.append(owned, Segment(0, "w", "line"))
-    edition = Edition("e", 1, NOW)
-    store.keep(owned, edition, folded([Segment(0, "w", "line")]), [])
+    edition = Snapshot("e", 1, NOW)
+    store.keep(owned, edition, packed_log([Segment(0, "w", "line")]), [])
     accepted(store.suspend(owned, "w", Parking(NOW + 60, None, 0, edition=edition)))
     loaded = store.load(owned.key)
     return loaded is not None and loaded.segments == [Segment(0, "w", "line")] and bool(loaded.copied)

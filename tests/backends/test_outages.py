@@ -17,20 +17,20 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
 from durable_fn.backends.packed import PackedStore
+from durable_fn.backends.ports import Backend, BlobRefused
 from durable_fn.codecs import AesGcm
 from durable_fn.core.effects import Decide
-from durable_fn.core.events import Event, is_fence
-from durable_fn.core.events import body as events_body
-from durable_fn.core.header import Header, Lease
-from durable_fn.core.inbox import Entry
-from durable_fn.core.journal import Journal
 from durable_fn.core.turn import Turn
 from durable_fn.errors import SerializationError
-from durable_fn.fronts.session import Session
-from durable_fn.ports import Backend, BlobRefused
+from durable_fn.log.events import Event, is_fence
+from durable_fn.log.events import body as events_body
+from durable_fn.log.header import Header, Lease
+from durable_fn.log.inbox import Entry
+from durable_fn.log.journal import Journal
+from durable_fn.runtime.session import Session
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.types import ExecutionInfo
-from tests.interposed import START, Bench
+from tests.intercepted import START, Bench
 from tests.protocol.test_rules import expire
 
 BODIES: list[str] = []

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.backends.packed import PackedStore, Packing, Place
+from durable_fn.backends.ports import JournalStore
 from durable_fn.backends.sqlite import SQLiteBlobs, SQLiteStore
 from durable_fn.codecs import AesGcm
-from durable_fn.core.journal import Segment
 from durable_fn.errors import PayloadTooLarge
-from durable_fn.ports import JournalStore
+from durable_fn.log.events import Segment
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from durable_fn import DurableClient, DurableContext, durable
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.cli.app import app
-from durable_fn.core.formats import SCHEMA
+from durable_fn.log.formats import SCHEMA
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.wiring import BACKEND_VARIABLE, sqlite, using
 from tests.backends.contract import header

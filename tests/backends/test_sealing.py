@@ -13,13 +13,13 @@ from durable_fn import DurableClient, DurableContext, callback_api, durable, wir
 from durable_fn.backends.packed import PackedStore, Place
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.codecs import AesGcm
-from durable_fn.core.header import Ending, Lease, Note, Renewal
-from durable_fn.core.inbox import entry, plain_digest, settled
-from durable_fn.core.journal import Segment
-from durable_fn.core.retention import Edition
-from durable_fn.core.tokens import is_genuine, parse
 from durable_fn.errors import CallbackError, ExecutionConflict, JournalDamaged
-from durable_fn.starting import digest
+from durable_fn.log.header import Ending, Lease, ParentNotice, Renewal
+from durable_fn.log.inbox import entry, plain_digest, settled
+from durable_fn.log.journal import Segment
+from durable_fn.log.retention import Snapshot
+from durable_fn.log.tokens import is_genuine, parse
+from durable_fn.runtime.executions import digest
 from durable_fn.sweeper import sweep
 from durable_fn.testing.cloud import BUCKET, LocalCloud
 from durable_fn.testing.cloud import _client as cloud_client
@@ -125,7 +125,7 @@ def test_a_note_is_read_by_who_waits_and_by_nobody_else(inner: SQLiteStore, stor
     parent = store.get("x")
     assert parent is not None
     told = entry("call/1/y", "c", "S1")
-    accepted(store.complete(child, "c", Ending("SUCCEEDED", NOW, "1"), Note(parent.key, "f", told, NOW)))
+    accepted(store.complete(child, "c", Ending("SUCCEEDED", NOW, "1"), ParentNotice(parent.key, "f", told, NOW)))
     assert store.entry(parent.key, "call/1/y") == told
     assert told.digest not in text_of(inner)
 
@@ -243,7 +243,7 @@ def test_what_lies_in_blobs_is_put_there_again_under_its_name(inner: SQLiteStore
     sent = entry("signal/1", "o", noise(500_000))
     accepted(store.deliver(owned, sent, NOW))
     before = put.copy()
-    store.keep(owned, Edition("e", 0, 99), [], [sent])
+    store.keep(owned, Snapshot("e", 0, 99), [], [sent])
     assert len(before) == 2
     assert put[2:] == before
 

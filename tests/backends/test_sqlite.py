@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from durable_fn.backends.sqlite import SQLiteStore
-from durable_fn.core.header import Header, Lease
-from durable_fn.core.journal import Segment
+from durable_fn.log.events import Segment
+from durable_fn.log.header import Header, Lease
 from durable_fn.wiring import sqlite as sqlite_backend
 
 from .contract import NOW, StoreContract, accepted, header
@@ -73,7 +73,7 @@ def test_what_was_committed_survives_sigkill(tmp_path: Path) -> None:
         f"""
         import sys
         from durable_fn.backends.sqlite import SQLiteStore
-        from durable_fn.core.journal import Segment
+        from durable_fn.log.journal import Segment
         from tests.backends.contract import accepted, header
         store = SQLiteStore({str(path)!r})
         made = accepted(store.create(header()))

@@ -17,8 +17,8 @@ from durable_fn import DurableContext, durable
 from durable_fn.backends.aws import connect
 from durable_fn.backends.aws.queues import check_queue_url, queue_arn, told_queues
 from durable_fn.backends.aws.wakeups import SqsWakeups, schedule_name
-from durable_fn.core.hint import Hint
 from durable_fn.errors import UnknownFunction
+from durable_fn.log.wake import Wake
 from durable_fn.testing.cloud import REGION, LocalCloud, _client
 
 URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/nap"
@@ -57,8 +57,8 @@ def schedules() -> list[Any]:
     return [schedule for group in groups for schedule in group.schedules.values()]
 
 
-def hint(cloud: LocalCloud, seconds: float, id: str = "x") -> Hint:
-    return Hint(id, "r1", "nap", cloud.clock.now() + round(seconds * 1000))
+def hint(cloud: LocalCloud, seconds: float, id: str = "x") -> Wake:
+    return Wake(id, "r1", "nap", cloud.clock.now() + round(seconds * 1000))
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_the_same_wait_makes_one_schedule(cloud: LocalCloud) -> None:
 @given(st.text(max_size=600), st.text(max_size=40), st.integers(0, 2**48))
 def test_any_id_has_a_schedule_name(id: str, run: str, due: int) -> None:
     try:
-        name = schedule_name(Hint(id, run, "f", due), "arn:aws:sqs:r:1:q")
+        name = schedule_name(Wake(id, run, "f", due), "arn:aws:sqs:r:1:q")
     except UnicodeEncodeError:
         return
     assert len(name) <= 64
     assert name.replace("-", "").isalnum()
     assert name.isascii()
-    assert name != schedule_name(Hint(id, run, "f", due + 1), "arn:aws:sqs:r:1:q")
-    assert name != schedule_name(Hint(id, run, "f", due), "arn:aws:sqs:r:1:another"), "the queue was replaced"
+    assert name != schedule_name(Wake(id, run, "f", due + 1), "arn:aws:sqs:r:1:q")
+    assert name != schedule_name(Wake(id, run, "f", due), "arn:aws:sqs:r:1:another"), "the queue was replaced"
 
 
 def test_without_a_role_a_long_wait_is_a_chain_of_messages() -> None:
@@ -168,7 +168,7 @@ def test_a_queue_is_told_by_the_variables_before_the_registry(cloud: LocalCloud)
     with cloud.wire.aside():
         cloud.store.register("other", f"{URL}-registered")
     told = wakeups(cloud, queues={"other": cloud.queue_url(nap)})
-    told.send(Hint("x", "r", "other", 0), cloud.clock.now())
+    told.send(Wake("x", "r", "other", 0), cloud.clock.now())
     assert len(cloud._moto_queue(cloud.queue_url(nap))._messages) == 1
     assert [r.action for r in cloud.requests] == ["SendMessage"], "and costs no read"
 
@@ -182,13 +182,13 @@ def test_an_unknown_function_is_refused_by_name(cloud: LocalCloud, queue: str | 
     told = wakeups(cloud, queue_url=url, queues={"told": URL})
     known = ("nap", "registered", "told") if queue else ("registered", "told")
     for ask in (
-        lambda: told.send(Hint("x", "r", "tpyo", 0), cloud.clock.now()),
+        lambda: told.send(Wake("x", "r", "tpyo", 0), cloud.clock.now()),
         lambda: told.check("tpyo", given=True),
     ):
         with pytest.raises(UnknownFunction, match=r"'tpyo' is known.*DURABLE_FN_QUEUES") as caught:
             ask()
         assert (caught.value.name, caught.value.known) == ("tpyo", known)
-    ((_, why),) = told.send_all([Hint("x", "r", "tpyo", 0)])
+    ((_, why),) = told.send_all([Wake("x", "r", "tpyo", 0)])
     assert isinstance(why, UnknownFunction)
 
 
@@ -264,7 +264,7 @@ def test_a_queue_that_can_wake_nobody_is_refused(
 ) -> None:
     """By whoever would send to it, and by a process that has it in its variables, before it does anything."""
     with pytest.raises(RuntimeError, match=complaint):
-        wakeups(cloud, queue_url=None, queues={"other": url}).send(Hint("x", "r", "other", 0), cloud.clock.now())
+        wakeups(cloud, queue_url=None, queues={"other": url}).send(Wake("x", "r", "other", 0), cloud.clock.now())
     with pytest.raises(RuntimeError, match=complaint):
         wakeups(cloud, queue_url=url).check("nap", given=True)
     monkeypatch.setenv("DURABLE_FN_TABLE", "t")

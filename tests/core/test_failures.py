@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durable_fn.core import failures
-from durable_fn.core.failures import Failure
-from durable_fn.core.remade import class_name
 from durable_fn.errors import SerializationError
+from durable_fn.log import failures
+from durable_fn.log.failures import Failure
+from durable_fn.values.remade import class_name
 
 
 class Declined(Exception):

@@ -1,4 +1,4 @@
-"""Each kind of entry has a row in core/kinds.py, and nobody else compares kinds with words of his own."""
+"""Each kind of entry has a row in log/kinds.py, and nobody else compares kinds with words of his own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import durable_fn
-from durable_fn.core import kinds
-from durable_fn.core.kinds import KINDS, LINES
+from durable_fn.log import kinds
+from durable_fn.log.kinds import KINDS, LINES
 
 PACKAGE = Path(durable_fn.__file__).parent
 KIND_AT = {"Event": 1, "Op": 1, "enter": 0, "_enter": 1}
@@ -25,7 +25,7 @@ def _trees() -> Iterator[tuple[Path, ast.Module]]:
 
 
 def _word(node: ast.expr) -> str | None:
-    """A literal, or a constant of core/kinds.py; None for what is only passed on."""
+    """A literal, or a constant of log/kinds.py; None for what is only passed on."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     return getattr(kinds, node.id, None) if isinstance(node, ast.Name) else None
@@ -57,7 +57,7 @@ def compared_words(tree: ast.Module) -> set[str]:
 
 def test_each_kind_that_is_made_has_a_row() -> None:
     made = {word for _, tree in _trees() for word in made_kinds(tree)}
-    assert made - LINES == set(KINDS), "a new kind needs a row in core/kinds.py, and a row needs a kind"
+    assert made - LINES == set(KINDS), "a new kind needs a row in log/kinds.py, and a row needs a kind"
     assert not LINES & set(KINDS)
 
 

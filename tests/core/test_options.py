@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durable_fn import Completion, RetryPolicy, durable, step
-from durable_fn.core.durations import aware, milliseconds, moment
-from durable_fn.core.events import (
+from durable_fn.core.fan import Fan
+from durable_fn.core.step_options import plan_of
+from durable_fn.log.durations import aware, milliseconds, moment
+from durable_fn.log.events import (
     Event,
+    Segment,
     body,
     component,
     has_key,
@@ -23,11 +26,9 @@ from durable_fn.core.events import (
     parse,
     parse_body,
 )
-from durable_fn.core.fan import Fan
-from durable_fn.core.hint import Hint, parse_hint
-from durable_fn.core.ids import checked_id, new_id
-from durable_fn.core.journal import Journal, Segment
-from durable_fn.core.steps import plan_of
+from durable_fn.log.ids import checked_id, new_id
+from durable_fn.log.journal import Journal
+from durable_fn.log.wake import Wake, parse_wake
 
 # -- RetryPolicy ---------------------------------------------------------------------------------------------------
 
@@ -240,8 +241,8 @@ def test_hints_come_back(id: str, run: str, fn: str, due: int) -> None:
         (run + fn).encode()
     except ValueError:
         return
-    hint = Hint(id, run, fn, due)
-    assert parse_hint(hint.body()) == hint
+    hint = Wake(id, run, fn, due)
+    assert parse_wake(hint.body()) == hint
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------

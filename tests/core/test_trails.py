@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from durable_fn.core.causes import Cause
-from durable_fn.core.cuts import begun_anew, consequences
-from durable_fn.core.events import BEGUN, FAILED, NO_PLACE, SUCCEEDED, Event, parse
-from durable_fn.core.journal import Record, Seed
-from durable_fn.core.trails import Trails, trail
+from durable_fn.log.consequences import begun_anew, consequences
+from durable_fn.log.events import BEGUN, FAILED, NO_PLACE, SUCCEEDED, Event, parse
+from durable_fn.log.journal import Record, Seed
+from durable_fn.log.origins import Cause
+from durable_fn.log.trails import Trails, trail
 
 
 def keyed(id: str, asked: str, status: str = SUCCEEDED, kind: str = "step", value: str = "") -> Event:

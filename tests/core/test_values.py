@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from durable_fn.core import tagged
-from durable_fn.core.values import UNTYPED, adapter, plain, return_annotation, to_plain_json
 from durable_fn.errors import SerializationError
+from durable_fn.values import tagged
+from durable_fn.values.adapters import UNTYPED, adapter, plain, return_annotation, to_plain_json
 
 T = TypeVar("T")
 
@@ -400,7 +400,7 @@ def test_no_pydantic_for_plain_handlers() -> None:
 
     code = (
         "import sys\n"
-        "from durable_fn.core.values import adapter, UNTYPED\n"
+        "from durable_fn.values.adapters import adapter, UNTYPED\n"
         "adapter(UNTYPED).encode({'a': (1, 2)}, 'it'); adapter(None); adapter(dict)\n"
         "assert 'pydantic' not in sys.modules"
     )

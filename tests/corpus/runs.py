@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from durable_fn import DurableClient
-from durable_fn.core.failures import decode
-from durable_fn.ports import Backend
+from durable_fn.backends.ports import Backend
+from durable_fn.log.failures import decode
 from durable_fn.testing import CrashReport, Execution, LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.crashes import crash_at

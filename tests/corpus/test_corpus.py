@@ -17,7 +17,7 @@ from durable_fn import AsyncDurableContext, DurableContext
 from tests.corpus import runs
 from tests.corpus.runs import Facts
 from tests.corpus.shape import Shape
-from tests.corpus.themes import SHAPES, THEMES
+from tests.corpus.topics import SHAPES, THEMES
 from tests.effects import EFFECTS
 
 

@@ -82,4 +82,4 @@ def test_every_layer_is_drawn() -> None:
     rooms = {
         path.stem for path in (ROOT / "durable_fn").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    assert rooms - set(re.findall(r"\w+", drawing)) == {"lambda_time", "http_events", "paths", "clocks"}
+    assert not rooms - set(re.findall(r"\w+", drawing))

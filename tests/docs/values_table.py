@@ -20,9 +20,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, HttpUrl, PrivateAttr, SecretStr
 
-from durable_fn.core.terms import Terms
-from durable_fn.core.values import adapter
 from durable_fn.errors import SerializationError
+from durable_fn.values.adapters import adapter
+from durable_fn.values.terms import Terms
 from tests.values.telling import told
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "values.md"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from durable_fn.core.values import return_annotation
 from durable_fn.testing.cloud import LocalCloud
+from durable_fn.values.adapters import return_annotation
 from durable_fn.wiring import using
 from handlers_demo.audit_pipeline.evidence import verify
 from handlers_demo.script import NAMES, Play, Script, load

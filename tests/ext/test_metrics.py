@@ -15,8 +15,8 @@ from aws_lambda_powertools.metrics import EphemeralMetrics
 from durable_fn import DurableContext, durable
 from durable_fn.ext.powertools import PowertoolsHooks
 from durable_fn.testing import LocalRunner, crash_everywhere
+from tests.environments import World
 from tests.ext.orders import NAMES, handlers
-from tests.worlds import World
 
 
 @pytest.fixture

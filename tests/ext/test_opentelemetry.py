@@ -27,9 +27,9 @@ from durable_fn.hooks import operation_key
 from durable_fn.testing import LocalRunner, crash_everywhere
 from tests.corpus.outside import TOKENS
 from tests.corpus.shape import Shape
-from tests.corpus.themes import SHAPES
+from tests.corpus.topics import SHAPES
+from tests.environments import World
 from tests.ext.orders import NAMES, handlers
-from tests.worlds import World
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any, Final
 
-from durable_fn.clocks import VirtualClock
-from durable_fn.ports import Backend
+from durable_fn.backends.clocks import VirtualClock
+from durable_fn.backends.ports import Backend
 from durable_fn.testing.cloud import LocalCloud
 
 _MOST_MS: Final = 120_000

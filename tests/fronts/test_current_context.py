@@ -22,8 +22,8 @@ from durable_fn import (
 )
 from durable_fn.testing import LocalRunner
 from tests.effects import effect
+from tests.environments import World
 from tests.fronts.both import failure_of, one_call, run
-from tests.worlds import World
 
 FOUND: dict[str, Any] = {}
 
@@ -255,4 +255,10 @@ def test_what_is_no_kind(kind: Any) -> None:
 def test_asking_for_it_loads_neither_front() -> None:
     code = "import sys; from durable_fn import current_context; assert current_context() is None; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not set(loaded) & {"asyncio", "boto3", "pydantic", "durable_fn.fronts.sync", "durable_fn.fronts.aio"}
+    assert not set(loaded) & {
+        "asyncio",
+        "boto3",
+        "pydantic",
+        "durable_fn.runtime.threads.context",
+        "durable_fn.runtime.aio.context",
+    }

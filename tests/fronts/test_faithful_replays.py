@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, durable
-from durable_fn.core.tokens import make
-from durable_fn.core.turn import drawn, seed_of
+from durable_fn.log.draws import drawn, seed_of
+from durable_fn.log.tokens import make
 from durable_fn.testing import LocalRunner, replay
 from durable_fn.testing.crashes import _Run
 

@@ -18,7 +18,7 @@ from durable_fn import (
     durable,
     step,
 )
-from durable_fn.clocks import SystemClock
+from durable_fn.backends.clocks import SystemClock
 from durable_fn.testing import LocalRunner
 
 

@@ -21,14 +21,14 @@ from durable_fn import (
     step,
 )
 from durable_fn.backends.aws import dynamodb
-from durable_fn.core.journal import Journal
 from durable_fn.errors import BatchError, CallError, ExecutionCancelled
-from durable_fn.fronts import session
+from durable_fn.log.journal import Journal
+from durable_fn.runtime import session
 from durable_fn.testing import Execution, LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.crashes import _Run
 from tests.effects import EFFECTS, effect
-from tests.worlds import AwsWorld, SqliteWorld, World
+from tests.environments import AwsWorld, SqliteWorld, World
 
 ONE = Completion(min_successful=1)
 

@@ -13,7 +13,7 @@ from durable_fn.errors import NonDeterminismError
 from durable_fn.testing import LocalRunner, replay
 from tests.corpus.plain import without_loop
 from tests.effects import EFFECTS, effect
-from tests.worlds import World
+from tests.environments import World
 
 Ctx = AsyncDurableContext
 fronts = pytest.mark.parametrize("front", ["def", "async def"])

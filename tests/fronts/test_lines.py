@@ -635,7 +635,7 @@ def test_a_cancellation_that_was_swallowed_on_the_way_arrives_all_the_same() -> 
 
 
 def test_a_handler_that_spins_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("durable_fn.fronts.pump.MOST_ROUNDS", 500)
+    monkeypatch.setattr("durable_fn.runtime.aio.pump.MOST_ROUNDS", 500)
 
     @durable(name="spins")
     async def spins(event: Any, ctx: Ctx) -> None:

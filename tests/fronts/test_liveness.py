@@ -10,7 +10,7 @@ import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, RetryPolicy, StepError, durable, step
 from durable_fn.errors import ExecutionCancelled
-from durable_fn.fronts import runs
+from durable_fn.runtime.aio import run as runs
 from durable_fn.testing import LocalRunner, replay
 
 ONCE = RetryPolicy(max_attempts=1)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, RetryPolicy, StepError, durable, step
-from durable_fn.fronts.loop import DurableLoop
+from durable_fn.runtime.aio.loop import DurableLoop
 from durable_fn.testing import LocalRunner, crash_everywhere
 from tests.effects import EFFECTS, add, effect
 

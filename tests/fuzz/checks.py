@@ -9,9 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from durable_fn.core import failures
-from durable_fn.core.events import FAILED, RAISED, SUCCEEDED, Event, moves, parse_body
-from durable_fn.core.journal import Segment
+from durable_fn.log import failures
+from durable_fn.log.events import FAILED, RAISED, SUCCEEDED, Event, Segment, moves, parse_body
 from tests.fuzz.ledger import Log
 from tests.fuzz.life import ID, Life
 from tests.fuzz.nodes import FANS, Block, Case, case, timeless

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from durable_fn.core.current import StepInfo
-from durable_fn.core.events import (
+from durable_fn.log.events import (
     BEGUN,
     FAILED,
     RETURNED,
     SUCCEEDED,
     Event,
+    Segment,
     body,
     is_fence,
     moves,
     operation_name,
     parse_body,
 )  # fmt: skip
-from durable_fn.core.header import Header
-from durable_fn.core.history import _last_sleeps
-from durable_fn.core.inbox import Entry, signal_prefix
-from durable_fn.core.journal import Segment
+from durable_fn.log.header import Header
+from durable_fn.log.history import _last_sleeps
+from durable_fn.log.inbox import Entry, signal_prefix
 
 SIGNAL = "signal/"
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, current_step, durable
-from durable_fn.core.header import LIVE, Header
-from durable_fn.core.inbox import signal_prefix
 from durable_fn.errors import CallbackError, ExecutionConflict
-from durable_fn.fronts import runs
+from durable_fn.log.header import LIVE, Header
+from durable_fn.log.inbox import signal_prefix
+from durable_fn.runtime.aio import run as runs
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.crashes import DyingStore
 from durable_fn.testing.lambda_context import FakeLambdaContext

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
+from durable_fn.backends.clocks import VirtualClock
+from durable_fn.backends.ports import Backend, Loaded
 from durable_fn.backends.sqlite import PollingWakeups
-from durable_fn.clocks import VirtualClock
-from durable_fn.core import failures
-from durable_fn.core.events import GENERATION_ID, is_fence, parse_body
-from durable_fn.core.header import Ending, Header, Lease, Parking
-from durable_fn.core.journal import Segment
 from durable_fn.core.scope import Op, Scope
-from durable_fn.invocation import Invocation
-from durable_fn.ports import Backend, Loaded
+from durable_fn.log import failures
+from durable_fn.log.events import GENERATION_ID, Segment, is_fence, parse_body
+from durable_fn.log.header import Ending, Header, Lease, Parking
+from durable_fn.runtime.invocation import Invocation
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from tests.fuzz.ledger import Log
 from tests.fuzz.life import Handlers, own_loop

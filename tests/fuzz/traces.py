@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from durable_fn.core.events import Event
+from durable_fn.log.events import Event
 
 Seen = tuple[int, str]
 """How many lines were handed out before, and what."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from durable_fn.fronts.loop import DurableLoop
+from durable_fn.runtime.aio.loop import DurableLoop
 from durable_fn.testing.crashes import SimulatedDeath
 from tests.fuzz.nodes import Case
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from durable_fn import DurableClient
-from durable_fn.core.events import is_fence
-from durable_fn.core.header import Header
-from durable_fn.core.hint import Hint
+from durable_fn.log.events import is_fence
+from durable_fn.log.header import Header
+from durable_fn.log.wake import Wake
 from durable_fn.testing.lambda_runtime import Environment, LambdaFunction
 from durable_fn.wiring import sqlite
 
@@ -102,7 +102,7 @@ class Theatre:
 
     def hint(self, id: str) -> str:
         header = self.header(id)
-        return Hint(id, header.run, header.fn, self.backend.clock.now()).body()
+        return Wake(id, header.run, header.fn, self.backend.clock.now()).body()
 
     def fences(self, id: str) -> int:
         loaded = self.backend.store.load(self.header(id).key)

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.emulator import ministack
-from durable_fn.core.values import return_annotation
 from durable_fn.testing.lambda_runtime import EventSource
 from durable_fn.types import HistoryEvent
+from durable_fn.values.adapters import return_annotation
 from durable_fn.wiring import using
 from handlers_demo.customer_onboarding.script import answers
 from handlers_demo.order_fulfilment.systems import SYSTEMS as COMPANIES
@@ -26,7 +26,7 @@ from handlers_demo.script import NAMES, Act, Play, Scene, after, load
 from handlers_demo.systems import DIRECTORY_VARIABLE, LATENCY_VARIABLE, effects
 from tests.lambda_runtime.account import Account
 from tests.lambda_runtime.conftest import until
-from tests.lambda_runtime.witness import Attempt, attempts, repeated
+from tests.lambda_runtime.recorder import Attempt, attempts, repeated
 
 HANDLER = "tests.lambda_runtime.functions.demos.handler"
 SMALLER = {"audit_pipeline": {"records": 60, "max_concurrency": 8}}

@@ -20,7 +20,7 @@ PROMISES  RERUN no body of a committed result; REPLAY a body that runs again beg
           fair steps alone (in a finite graph: every fair run ends).
 
 Time is abstract: a lease is released, held or over; an execution has one timer. Invocations that are over lose their names, so
-the graph is finite. Not modelled: terminate, redrive, fork; copies of the log and the horizon are in lives.py.
+the graph is finite. Not modelled: terminate, redrive, fork; copies of the log and the horizon are in life_model.py.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import pytest
 
 from durable_fn.backends.sqlite import SQLiteStore
-from durable_fn.core.header import Ending, Header, Lease, Refusal
-from durable_fn.core.journal import Segment
-from durable_fn.launching import note_of, parent_text
+from durable_fn.log.events import Segment
+from durable_fn.log.header import Ending, Header, Lease, Refusal
+from durable_fn.runtime.calls import notice_of, parent_text
 
 NOW = 1_000_000
 Actor: TypeAlias = Generator[Callable[[], Any], Any, str]
@@ -38,7 +38,7 @@ def owner(store: SQLiteStore, kid: Header) -> Actor:
     ending = Ending("SUCCEEDED", NOW + 9, "7")
     while True:
         ended = replace(kid, status="SUCCEEDED", result="7")
-        note = None if kid.parent is None else note_of(ended, "w", NOW + 9)
+        note = None if kid.parent is None else notice_of(ended, "w", NOW + 9)
         reply = yield lambda kid=kid, note=note: store.complete(kid, "w", ending, note)
         if not isinstance(reply, Refusal) or reply.reason != "moved" or reply.header is None:
             return "ended"
@@ -50,7 +50,7 @@ def killer(store: SQLiteStore) -> Actor:
     ending = Ending("TERMINATED", NOW + 9)
     while True:
         there = yield lambda: store.get("kid")
-        note = None if there.parent is None else note_of(replace(there, status="TERMINATED"), "t", NOW + 9)
+        note = None if there.parent is None else notice_of(replace(there, status="TERMINATED"), "t", NOW + 9)
         tombstone = Segment(0, "t", "end")
         reply = yield lambda there=there, note=note: store.terminate(there, ending, tombstone, note)
         if isinstance(reply, Header) or reply.reason == "finished":

@@ -22,7 +22,7 @@ from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.types import Semantics
 from tests.effects import EFFECTS, effect
-from tests.worlds import child_of
+from tests.environments import child_of
 
 ONCE = RetryPolicy(max_attempts=1)
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
-from durable_fn.core.header import Header, Refusal
+from durable_fn.log.header import Header, Refusal
 from durable_fn.testing.cloud import LocalCloud
-from tests.interposed import Bench
+from tests.intercepted import Bench
 
 RAN: Counter[str] = Counter()
 _lock = threading.Lock()

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
-from durable_fn.core.header import Header
-from durable_fn.core.inbox import entry
 from durable_fn.errors import ExecutionConflict, ExecutionNotFound
+from durable_fn.log.header import Header
+from durable_fn.log.inbox import entry
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from tests.effects import EFFECTS, effect
-from tests.worlds import World
+from tests.environments import World
 
 LARGE = "x" * 5000
 
@@ -75,8 +75,8 @@ def test_a_life_of_months_keeps_its_log_its_input_and_its_inbox(
 
 
 def _token(of: Header, name: str) -> str:
-    from durable_fn.core.inbox import short
-    from durable_fn.core.tokens import make
+    from durable_fn.log.inbox import short
+    from durable_fn.log.tokens import make
 
     return make(of.id, of.run, of.gen, short(name), of.secret, limited=False)
 
@@ -154,7 +154,7 @@ def test_an_entry_with_an_old_stamp_is_kept(cloud: LocalCloud) -> None:
     cloud.advance(timedelta(days=6))
     assert header(cloud).edition
     assert header(cloud).horizon > old.horizon
-    from durable_fn.core.inbox import numbered, signal_prefix
+    from durable_fn.log.inbox import numbered, signal_prefix
 
     key = numbered(signal_prefix("late"), 0, "w")
     cloud.backend.store.deliver(old, entry(key, "w", "7"), cloud.clock.now())

@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, Completion, DurableContext, DurableFunction, durable, step
-from durable_fn.core.events import fence, is_fence
-from durable_fn.core.header import Ending, Header, Lease, Parking, Refusal
-from durable_fn.core.inbox import Entry, entry, numbered, signal_prefix
-from durable_fn.core.journal import Segment
 from durable_fn.core.turn import STALL_LIMIT
 from durable_fn.errors import ExecutionConflict, StepInterrupted
-from durable_fn.starting import new_header
+from durable_fn.log.events import Segment, fence, is_fence
+from durable_fn.log.header import Ending, Header, Lease, Parking, Refusal
+from durable_fn.log.inbox import Entry, entry, numbered, signal_prefix
+from durable_fn.runtime.executions import new_header
 from durable_fn.sweeper import sweep
-from tests.interposed import START, Bench
+from tests.intercepted import START, Bench
 
 BODIES: list[str] = []
 

@@ -20,7 +20,7 @@ from durable_fn.wiring import using
 from handlers_demo.order_fulfilment.handler import handler as order
 from tests.corpus.outside import TOKENS, keep
 from tests.corpus.shape import Shape
-from tests.corpus.themes import SHAPES
+from tests.corpus.topics import SHAPES
 
 ORDER = json.loads((Path(__file__).parents[2] / "handlers_demo" / "order_fulfilment" / "event.json").read_text())
 FAMILIES = [{shape.name, *(other.name for other in shape.others)} for shape in SHAPES if shape.others]

@@ -14,8 +14,8 @@ from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.errors import ExecutionConflict
 from durable_fn.testing import LocalRunner
 from durable_fn.wiring import using
+from tests.environments import World
 from tests.triggers.samples import echo, executions, orders, sample
-from tests.worlds import World
 
 
 def test_a_result_that_fits_no_header_comes_back(world: World, front: str) -> None:
@@ -149,10 +149,10 @@ def test_a_direct_invocation_loads_no_other_trigger() -> None:
         "@durable\n"
         "def f(event, ctx: DurableContext): return event\n"
         "with using(sqlite(':memory:')) as backend:\n"
-        "    from durable_fn.clocks import SystemClock\n"
+        "    from durable_fn.backends.clocks import SystemClock\n"
         "    assert f({'a': 1}, FakeLambdaContext(SystemClock()))['result'] == {'a': 1}\n"
         "print(*(name for name in sys.modules if name.startswith('durable_fn.triggers.') or 'powertools' in name))\n"
-        "print('durable_fn.http_events' in sys.modules, 'jmespath' in sys.modules)"
+        "print('durable_fn.triggers.http_events' in sys.modules, 'jmespath' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == ["durable_fn.triggers.direct", "False False"]

@@ -12,10 +12,10 @@ from typing_extensions import TypedDict
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, RetryPolicy, durable, step
 from durable_fn.testing.cloud import LocalCloud
+from tests.environments import World
 from tests.triggers.samples import SEEN, see, several
 from tests.triggers.test_http import request
 from tests.triggers.test_queue import batch, failures, put
-from tests.worlds import World
 
 if TYPE_CHECKING:
     import nowhere  # type: ignore[import-not-found]

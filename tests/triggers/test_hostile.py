@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from durable_fn import DurableFunction
 from durable_fn.errors import DurableError
 from durable_fn.testing import LocalRunner
+from tests.environments import World
 from tests.triggers.samples import EVENTS, echo, orders, sample
-from tests.worlds import World
 
 DEEP: Any = []
 for _ in range(10_000):

@@ -14,8 +14,8 @@ from durable_fn import DurableContext, DurableFunction, durable
 from durable_fn.testing import LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.triggers.preferences import preferences
+from tests.environments import World
 from tests.triggers.samples import SEEN, echo, executions, orders, sample
-from tests.worlds import World
 
 SHAPES = {"v1": "apigateway-v1", "v2": "apigateway-v2", "url": "function-url"}
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
 from durable_fn.errors import SerializationError
 from durable_fn.types import Message
+from tests.environments import World
 from tests.triggers.samples import SEEN, sample, see
 from tests.triggers.test_queue import batch
 from tests.triggers.test_wrapped import notification
-from tests.worlds import World
 
 SQS = {
     "tenant": {"stringValue": "acme", "dataType": "String"},

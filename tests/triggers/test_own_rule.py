@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
+from tests.environments import World
 from tests.triggers.samples import SEEN, Order, sample, see
 from tests.triggers.test_http import SHAPES, request
 from tests.triggers.test_queue import batch
 from tests.triggers.test_wrapped import notification
-from tests.worlds import World
 
 RULES: list[Any] = ["sku", lambda order: order.sku]
 rules = pytest.mark.parametrize("rule", RULES, ids=["path", "function"])

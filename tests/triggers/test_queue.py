@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
-from durable_fn.core.hint import Hint
+from durable_fn.log.wake import Wake
 from durable_fn.testing.cloud import LocalCloud, _client
+from tests.environments import World
 from tests.triggers.samples import SEEN, Order, echo, executions, orders, see, several
-from tests.worlds import World
 
 FIFO = "arn:aws:sqs:us-east-1:123456789012:orders.fifo"
 
@@ -215,7 +215,7 @@ def test_a_wake_message_for_another_function_is_passed_on_beside_yours(cloud: Lo
     id = cloud.client.start(two, Order(sku="of two"))
     header = cloud.store.get(id)
     assert header is not None
-    answer = cloud.invoke(one, batch({"sku": "of one"}, Hint(id, header.run, "two", 0).body()))
+    answer = cloud.invoke(one, batch({"sku": "of one"}, Wake(id, header.run, "two", 0).body()))
     assert answer == failures()
     cloud.run_until_idle()
     assert [cloud.client.result(found) for found in ("m0", id)] == ["of one", "of two"]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities import data_classes
 
-from durable_fn.http_events import HttpEvent
+from durable_fn.triggers.http_events import HttpEvent
 from durable_fn.triggers.images import plain_item
+from tests.environments import World
 from tests.triggers.samples import SEEN, echo, sample
-from tests.worlds import World
 
 _IMAGES = [record["dynamodb"] for record in sample("dynamodb")["Records"]]
 _KINESIS_ID = "shardId-000000000000:49545115243490985018280067714973144582180062593244200961"

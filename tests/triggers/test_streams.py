@@ -12,8 +12,8 @@ from durable_fn import DurableContext, durable
 from durable_fn.errors import ExecutionConflict, SerializationError
 from durable_fn.testing.cloud import LocalCloud, _client
 from durable_fn.triggers.images import plain_item
+from tests.environments import World
 from tests.triggers.samples import SEEN, echo, executions, orders, sample, several
-from tests.worlds import World
 
 
 def kinesis(*orders: Any) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from durable_fn import DurableContext, durable
+from tests.environments import World
 from tests.triggers.samples import SEEN, echo, orders, sample
 from tests.triggers.test_queue import batch
-from tests.worlds import World
 
 S3 = sample("s3-put")
 TEST = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-01-01T00:00:00.000Z", "Bucket": "b"}
@@ -23,7 +23,7 @@ def notification(message: Any) -> dict[str, Any]:
     return {"Type": "Notification", "MessageId": "n", "TopicArn": "arn:aws:sns:eu-central-1:1:t", "Message": text}
 
 
-class Note(BaseModel):
+class ParentNotice(BaseModel):
     TopicArn: str
 
 
@@ -54,7 +54,7 @@ def test_it_is_validated(sqlite_world: World, front: str) -> None:
 
 def test_a_handler_that_takes_the_wrapping_gets_it(sqlite_world: World) -> None:
     @durable(name="notes")
-    def notes(event: Note, ctx: DurableContext) -> str:
+    def notes(event: ParentNotice, ctx: DurableContext) -> str:
         SEEN.append(event.TopicArn)
         return event.TopicArn
 

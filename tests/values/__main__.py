@@ -9,8 +9,8 @@ import warnings
 from collections import Counter
 from typing import Any
 
+from tests.environments import SqliteWorld
 from tests.values import properties
-from tests.worlds import SqliteWorld
 
 _AT_ONCE = 20
 _MOST_SHOWN = 5

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
-from durable_fn.core.values import TypedAdapter, adapter
 from durable_fn.errors import SerializationError
 from durable_fn.testing import LocalRunner
+from durable_fn.values.adapters import TypedAdapter, adapter
+from tests.environments import World
 from tests.values.shapes import Drawn, drawn, json_value, misfit
 from tests.values.telling import told
-from tests.worlds import World
 
 REFUSED = "refused"
 

@@ -24,9 +24,9 @@ from pydantic import (
 from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.errors import ExecutionConflict, SerializationError
 from durable_fn.testing import LocalRunner
+from tests.environments import SqliteWorld, World
 from tests.triggers.samples import sample
 from tests.values.handlers import FRONTS, SEEN, noting
-from tests.worlds import SqliteWorld, World
 
 
 class Order(BaseModel):

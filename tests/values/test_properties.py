@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.environments import SqliteWorld, World
 from tests.values import properties
 from tests.values.handlers import FRONTS
-from tests.worlds import SqliteWorld, World
 
 SEEDS = range(300)
 front = pytest.mark.parametrize("front", FRONTS)

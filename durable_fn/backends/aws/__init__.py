@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from ...clocks import SystemClock
-from ...ports import Backend
+from ..clocks import SystemClock
 from ..packed import PackedStore
+from ..ports import Backend
 from .dynamodb import DynamoStore
 from .queues import QUEUE_URL, QUEUES, check_queue_url, told_queues
 from .wakeups import SqsWakeups

@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry
-from ...core.journal import Segment
-from ...core.retention import Edition, removal
 from ...errors import ExecutionNotFound, JournalDamaged
-from ...ports import Due, Loaded
+from ...log.events import Segment
+from ...log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
+from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry
+from ...log.retention import Snapshot, removal
 from ...types import ExecutionStatus
+from ..ports import Due, Loaded
 from . import transitions
 from .items import (
     FUNCTIONS,
@@ -95,7 +95,9 @@ class DynamoStore:
         self._values.put(header, error=parking.error)
         return self._make(transitions.suspend(header, writer, parking))
 
-    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+    def complete(
+        self, header: Header, writer: str, ending: Ending, note: ParentNotice | None = None
+    ) -> Header | Refusal:
         self._put_values(header, ending)
         transition = transitions.complete(header, writer, ending)
         return self._make(transition) if note is None else self._make_and_tell(transition, header, note)
@@ -124,7 +126,7 @@ class DynamoStore:
             return transition.refused(failure.items[0])
         return to_header(reply["Attributes"])
 
-    def _make_and_tell(self, transition: Transition, header: Header, note: Note) -> Header | Refusal:
+    def _make_and_tell(self, transition: Transition, header: Header, note: ParentNotice) -> Header | Refusal:
         """And tells whoever waits for it; alone where only the telling is refused."""
         try:
             self.table.transact(transition.part, *_told(header, note))
@@ -243,7 +245,7 @@ class DynamoStore:
     # -- ends and new beginnings -----------------------------------------------------------------------------------
 
     def terminate(
-        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+        self, header: Header, ending: Ending, tombstone: Segment, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """Whoever owns it is fenced at its next append."""
         self._put_values(header, ending)
@@ -253,7 +255,7 @@ class DynamoStore:
         return self._make_with(segment, transitions.revive(header, now), header)
 
     def _make_with(
-        self, segment: Segment, transition: Transition, header: Header, note: Note | None = None
+        self, segment: Segment, transition: Transition, header: Header, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """[the sequence number is free]."""
         told = [] if note is None else _told(header, note)
@@ -299,7 +301,7 @@ class DynamoStore:
 
         return Retention(self.table)
 
-    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         self._retention.keep(header, edition, chunks, entries)
 
     def prolong(self, header: Header, horizon: int) -> None:
@@ -355,7 +357,7 @@ class DynamoStore:
         return [item["sk"]["S"] for item in self.table.partition(FUNCTIONS)]
 
 
-def _told(header: Header, note: Note) -> list[dict[str, dict[str, Any]]]:
+def _told(header: Header, note: ParentNotice) -> list[dict[str, dict[str, Any]]]:
     """The entry of who waits for this end, and its bump."""
     waiting = Header(
         note.waiting.id,

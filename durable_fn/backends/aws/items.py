@@ -22,12 +22,12 @@ import hashlib
 import zlib
 from typing import Any, Final, TypeAlias, cast
 
-from ...core.formats import UNNUMBERED
-from ...core.header import PACKED, Header, Key
-from ...core.inbox import Entry
-from ...core.journal import Segment
-from ...core.retention import Edition
 from ...errors import JournalDamaged, SerializationError
+from ...log.events import Segment
+from ...log.formats import UNNUMBERED
+from ...log.header import PACKED, Header, Key
+from ...log.inbox import Entry
+from ...log.retention import Snapshot
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -194,7 +194,7 @@ def _checked(body: str) -> Item:
     return {"b": stored(body), "c": number(zlib.crc32(body.encode()))}
 
 
-def from_chunk(header: Header, edition: Edition, part: int, chunk: str) -> Item:
+def from_chunk(header: Header, edition: Snapshot, part: int, chunk: str) -> Item:
     return {
         "pk": text(header.id),
         "sk": text(f"{edition_prefix(header.key, edition.name)}{part:04}"),

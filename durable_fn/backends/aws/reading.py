@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...core.header import Header, Key
-from ...core.inbox import Entry, belongs
-from ...core.journal import Segment
 from ...errors import SerializationError
-from ...ports import Loaded
+from ...log.events import Segment
+from ...log.header import Header, Key
+from ...log.inbox import Entry, belongs
+from ..ports import Loaded
 from .items import (
     HEADER,
     Item,

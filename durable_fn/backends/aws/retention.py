@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-from ...core.header import Header, Key
-from ...core.inbox import Entry
-from ...core.retention import Edition
+from ...log.header import Header, Key
+from ...log.inbox import Entry
+from ...log.retention import Snapshot
 from .expressions import Change, Condition, expressed
 from .items import (
     HEADER,
@@ -33,7 +33,7 @@ class Retention:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         for part, chunk in enumerate(chunks):
             self._table.put(from_chunk(header, edition, part, chunk))
         keys = [entry_key(header.key, entry.key) for entry in entries]

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-from ...core import header as rules
-from ...core.header import Ending, Header, Key, Lease, Parking, Refusal, Renewal
-from ...core.retention import removal
+from ...log import header as rules
+from ...log.header import Ending, Header, Key, Lease, Parking, Refusal, Renewal
+from ...log.retention import removal
 from .expressions import Change, Condition, expressed
 from .items import Item, header_key, number, text, to_header
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.header import Header
 from ...errors import ExecutionNotFound
+from ...log.header import Header
 from .items import Item, body_of, damaged, from_value, is_large, large_values, to_header, value_key
 from .table import Table
 

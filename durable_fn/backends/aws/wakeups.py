@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ...core.hint import Hint
+from ...log.wake import Wake
 from .dynamodb import DynamoStore
 from .queues import Queues, queue_arn
 from .requests import code_of, explained, is_no_queue, request
@@ -64,7 +64,7 @@ class SqsWakeups:
         """A function's object tells nothing of its queue."""
         self._queues.find(fn)
 
-    def forward(self, hint: Hint) -> None:
+    def forward(self, hint: Wake) -> None:
         queue = self._queues.other(hint.fn)
         if queue is None:
             raise RuntimeError(
@@ -76,7 +76,7 @@ class SqsWakeups:
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
-    def send(self, hint: Hint, now: int) -> None:
+    def send(self, hint: Wake, now: int) -> None:
         delay_s = max(0, -(-(hint.due - now) // 1000))
         queue = self._queues.find(hint.fn)
         if delay_s > LONGEST_DELAY_S and self._role_arn is not None:
@@ -87,8 +87,8 @@ class SqsWakeups:
         delay_s = min(delay_s, LONGEST_DELAY_S)
         self._to_queue(hint.fn, queue, lambda url: self._message(url, hint, delay_s))
 
-    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
-        failed: list[tuple[Hint, Exception]] = []
+    def send_all(self, hints: list[Wake]) -> list[tuple[Wake, Exception]]:
+        failed: list[tuple[Wake, Exception]] = []
         for fn in sorted({hint.fn for hint in hints}):
             own = [hint for hint in hints if hint.fn == fn]
             try:
@@ -121,17 +121,17 @@ class SqsWakeups:
                 "DURABLE_FN_SCHEDULE_ROLE_ARN is not set: a long wait is a message every 15 minutes instead of one schedule"
             )
 
-    def _message(self, queue: str, hint: Hint, delay_s: int) -> None:
+    def _message(self, queue: str, hint: Wake, delay_s: int) -> None:
         message = {"QueueUrl": queue, "MessageBody": hint.body(), "DelaySeconds": delay_s}
         request(self._sqs().send_message, self._sleep, _named(queue), message)
 
-    def _messages(self, batch: list[Hint], queue: str) -> list[tuple[Hint, Exception]]:
+    def _messages(self, batch: list[Wake], queue: str) -> list[tuple[Wake, Exception]]:
         entries = [{"Id": str(place), "MessageBody": hint.body()} for place, hint in enumerate(batch)]
         arguments = {"QueueUrl": queue, "Entries": entries}
         reply = request(self._sqs().send_message_batch, self._sleep, _named(queue), arguments)
         return list(_refused(batch, reply, queue))
 
-    def _schedule(self, queue: str, hint: Hint) -> None:
+    def _schedule(self, queue: str, hint: Wake) -> None:
         """The name is the wait's own, so that sending twice makes one schedule, and another one where the queue was replaced."""
         scheduler = self._scheduler()
         arn = queue_arn(queue, scheduler.meta.region_name)
@@ -156,14 +156,14 @@ def _named(queue: str) -> str:
     return f"the SQS queue {queue} (DURABLE_FN_QUEUE_URL)"
 
 
-def _refused(batch: list[Hint], reply: dict[str, Any], queue: str) -> Iterator[tuple[Hint, Exception]]:
+def _refused(batch: list[Wake], reply: dict[str, Any], queue: str) -> Iterator[tuple[Wake, Exception]]:
     """Of a batch some entries may be refused while others are taken."""
     for entry in reply.get("Failed") or ():
         said = f"{entry.get('Code')}: {entry.get('Message', 'no reason given')}"
         yield batch[int(entry["Id"])], RuntimeError(f"the SQS queue {queue} refused a message: {said}")
 
 
-def schedule_name(hint: Hint, queue: str) -> str:
+def schedule_name(hint: Wake, queue: str) -> str:
     """At most 64 characters of the allowed ones, whatever the id is."""
     text = f"{hint.id}\0{hint.run}\0{hint.due}\0{queue}"
     return "durable-fn-" + hashlib.sha256(text.encode()).hexdigest()[:40]

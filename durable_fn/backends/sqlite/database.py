@@ -11,8 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
-from ...core.formats import SCHEMA, UNNUMBERED
-from ...core.header import Header
+from ...log.formats import SCHEMA, UNNUMBERED
+from ...log.header import Header
 
 COLUMNS: Final = tuple(field.name for field in fields(Header) if field.compare)
 _TABLES: Final = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
-from ...core.formats import UNNUMBERED
-from ...core.header import Header, Key
-from ...core.inbox import Entry
-from ...core.journal import Segment
+from ...log.events import Segment
+from ...log.formats import UNNUMBERED
+from ...log.header import Header, Key
+from ...log.inbox import Entry
 from .database import COLUMNS
 
 SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM executions"

@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
-from ...core import header as transitions
-from ...core.header import Ending, Header, Key, Lease, Note, Parking, Refusal, Renewal, outlined
-from ...core.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
-from ...core.journal import Segment
-from ...core.retention import Edition
-from ...ports import Due, Loaded, blob_prefix
+from ...log import header as transitions
+from ...log.events import Segment
+from ...log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
+from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
+from ...log.retention import Snapshot
 from ...types import ExecutionStatus
+from ..ports import Due, Loaded, blob_prefix
 from . import rows
 from .database import Database
 
@@ -70,7 +70,9 @@ class SQLiteStore:
     def suspend(self, header: Header, writer: str, parking: Parking) -> Header | Refusal:
         return self._change(header.id, lambda old: transitions.suspend(old, header.key, writer, parking))
 
-    def complete(self, header: Header, writer: str, ending: Ending, note: Note | None = None) -> Header | Refusal:
+    def complete(
+        self, header: Header, writer: str, ending: Ending, note: ParentNotice | None = None
+    ) -> Header | Refusal:
         return self._change(
             header.id, lambda old: transitions.complete(old, header.key, writer, ending, header.parent), note
         )
@@ -91,7 +93,7 @@ class SQLiteStore:
             self._change(id, lambda old: transitions.wait_for_lease(old, seen_due, lease))
         return reply
 
-    def _change(self, id: str, transition: Rule, note: Note | None = None) -> Header | Refusal:
+    def _change(self, id: str, transition: Rule, note: ParentNotice | None = None) -> Header | Refusal:
         with self.database.transaction() as db:
             old = rows.find(db, id)
             new = transition(old)
@@ -163,7 +165,7 @@ class SQLiteStore:
     # -- ends and new beginnings -----------------------------------------------------------------------------------
 
     def terminate(
-        self, header: Header, ending: Ending, tombstone: Segment, note: Note | None = None
+        self, header: Header, ending: Ending, tombstone: Segment, note: ParentNotice | None = None
     ) -> Header | Refusal:
         return self._with_segment(
             header, tombstone, lambda old: transitions.terminate(old, header.key, ending, header.parent), note
@@ -173,7 +175,7 @@ class SQLiteStore:
         return self._with_segment(header, segment, lambda old: transitions.revive(old, header.key, now))
 
     def _with_segment(
-        self, header: Header, segment: Segment, transition: Rule, note: Note | None = None
+        self, header: Header, segment: Segment, transition: Rule, note: ParentNotice | None = None
     ) -> Header | Refusal:
         """Header and segment together; Refusal("moved") if the sequence number is taken."""
         with self.database.transaction() as db:
@@ -204,7 +206,7 @@ class SQLiteStore:
             for entry in entries:
                 rows.put_entry(db, header.key, entry)
 
-    def keep(self, header: Header, edition: Edition, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         """Nothing: `remove_expired` looks at the header alone."""
 
     def prolong(self, header: Header, horizon: int) -> None:
@@ -274,7 +276,7 @@ class SQLiteStore:
         return [str(row[0]) for row in self.database.read("SELECT fn FROM functions ORDER BY fn")]
 
 
-def _update(db: sqlite3.Connection, old: Header | None, new: Header, note: Note | None) -> None:
+def _update(db: sqlite3.Connection, old: Header | None, new: Header, note: ParentNotice | None) -> None:
     rows.update(db, old, new)
     if note is not None:
         _deliver(db, note.waiting, note.entry, note.now)

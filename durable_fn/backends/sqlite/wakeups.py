@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.hint import Hint
 from ...errors import UnknownFunction
+from ...log.wake import Wake
 from .store import SQLiteStore
 
 
@@ -35,12 +35,12 @@ class PollingWakeups:
             known=known,
         )
 
-    def forward(self, hint: Hint) -> None:
+    def forward(self, hint: Wake) -> None:
         """Nothing: the poll of the other function finds it."""
 
-    def send(self, hint: Hint, now: int) -> None:
+    def send(self, hint: Wake, now: int) -> None:
         """Nothing: whoever polls finds the execution by its due time."""
 
-    def send_all(self, hints: list[Hint]) -> list[tuple[Hint, Exception]]:
+    def send_all(self, hints: list[Wake]) -> list[tuple[Wake, Exception]]:
         """Nothing, as `send`."""
         return []

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ...errors import CallbackFailed, CallbackTimeout
-from .. import failures, tokens
+from ...log import failures, tokens
+from ...log.events import BEGUN, FAILED, SUCCEEDED, Event, component, escaped, key_part
+from ...log.inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
+from ...log.journal import Record
+from ...log.kinds import WAIT
+from ...log.outcomes import callback_place, expiry
+from ...values.adapters import Adapter
 from ..effects import Expire, Operation, Park, Settle, Take, until
-from ..events import BEGUN, FAILED, SUCCEEDED, Event, component, escaped, key_part
-from ..inbox import FAILURE, NO_HEARTBEAT, SUCCESS, TIMEOUT, arrived
-from ..journal import Record
-from ..kinds import WAIT
-from ..promises import callback_place, expiry
 from ..scope import Op, Scope
-from ..steps import StepPlan
-from ..values import Adapter
+from ..step_options import StepPlan
 from .reading import check_adapter, recorded, taken, taken_down
 from .step import step
 

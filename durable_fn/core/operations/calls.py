@@ -20,17 +20,17 @@ from ...errors import (
     PayloadTooLarge,
     UnknownFunction,
 )
-from .. import failures
+from ...log import failures
+from ...log.events import BEGUN, FAILED, SUCCEEDED, Event
+from ...log.ids import checked_id
+from ...log.inbox import SUCCESS, TIMEOUT, short
+from ...log.inputs import Input, admitted, unseen
+from ...log.outcomes import call_place
+from ...values.adapters import Adapter
+from ...values.parts import class_name
 from ..effects import NOT_THERE, Decide, Launch, Operation, Park, Settle, Tell
-from ..events import BEGUN, FAILED, SUCCEEDED, Event
-from ..ids import checked_id
-from ..inbox import SUCCESS, TIMEOUT, short
-from ..inputs import Input, admitted, unseen
-from ..parts import class_name
-from ..promises import call_place
 from ..scope import Op
 from ..turn import Turn
-from ..values import Adapter
 from .reading import check_adapter, recorded, taken_down, taken_result
 
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
@@ -130,10 +130,10 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
     turn, key = op.turn, _key(op, child)
     while outcome is None:
         version = turn.inbox.version
-        there, doomed = turn.inbox.get(key), op.scope.branch.doomed
-        if there is not None and not doomed:  # its end may be what this very cancellation led to
+        there, cancel_pending = turn.inbox.get(key), op.scope.cancel_scope.cancel_pending
+        if there is not None and not cancel_pending:  # its end may be what this very cancellation led to
             outcome = there.body
-        elif doomed or due is None or turn.time() < due:
+        elif cancel_pending or due is None or turn.time() < due:
             yield Park(due, key)
         else:
             event = turn.draft(op, FAILED, value=_value(turn, target, child, TIMEOUT))

@@ -8,14 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from ..durations import aware
+from ...log.durations import aware
 from ..scope import Scope
 
 
 def now(scope: Scope) -> datetime:
     turn = scope.turn
     at = scope.at if turn.front is None else turn.at
-    turn.told = max(turn.told, at)
+    turn.last_now = max(turn.last_now, at)
     turn.look_at_time()
     return aware(at)
 

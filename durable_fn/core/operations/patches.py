@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..events import NO_PLACE, SUCCEEDED, component
-from ..kinds import PATCH
+from ...log.events import NO_PLACE, SUCCEEDED, component
+from ...log.kinds import PATCH
 from ..scope import Op, Scope
 
 

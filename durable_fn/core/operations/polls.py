@@ -11,20 +11,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...errors import PollTimeout
-from .. import failures
+from ...log import failures
+from ...log.events import BEGUN, FAILED, operation_name
+from ...log.kinds import SLEEP, STEP
 from ..current import apart
 from ..effects import Operation, Settle, Take
-from ..events import BEGUN, FAILED, operation_name
-from ..kinds import SLEEP, STEP
 from ..retry import RetryPolicy, asked
 from ..scope import Op, Scope
-from ..steps import StepPlan
+from ..step_options import StepPlan
 from .callbacks import part
 from .sleep import sleep
 from .step import step
 
 if TYPE_CHECKING:
-    from ..planning import Pace
+    from ..arguments import Pace
 
 _log = logging.getLogger("durable_fn")
 

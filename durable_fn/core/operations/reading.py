@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import SerializationError
-from .. import documents
-from ..events import Event
+from ...log.events import Event
+from ...values import documents
+from ...values.adapters import Adapter, no_codec, plain
 from ..scope import Op
 from ..turn import Turn
-from ..values import Adapter, no_codec, plain
 
 
 def recorded(turn: Turn, adapter: Adapter, text: str, what: str) -> Any:

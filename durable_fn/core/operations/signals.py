@@ -2,7 +2,7 @@
 
 Written to the log: which one was consumed, by the line that hands it out, with the value as it was validated then, or that it
 does not fit; that none came, on the condition that the inbox holds nothing which is not in hand; and that a branch took one, did
-nothing with it and lost (see `core/unread.py`).
+nothing with it and lost (see `log/unread.py`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import SignalTimeout
-from .. import failures
+from ...log import failures
+from ...log.events import BEGUN, FAILED, SUCCEEDED, Event
+from ...log.inbox import signal_prefix
+from ...values.adapters import Adapter
 from ..effects import Decide, Operation, Park, Settle
-from ..events import BEGUN, FAILED, SUCCEEDED, Event
-from ..inbox import signal_prefix
 from ..scope import Op
-from ..values import Adapter
 from .reading import check_adapter, recorded, taken, taken_down
 
 _LATE = (

@@ -6,8 +6,8 @@ suspension, so a sleep has no write of its own.
 
 from __future__ import annotations
 
+from ...log.events import BEGUN, SUCCEEDED
 from ..effects import Operation, Settle, until
-from ..events import BEGUN, SUCCEEDED
 from ..scope import Op
 
 

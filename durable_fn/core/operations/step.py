@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ...errors import ExecutionTimedOut, PayloadTooLarge, SerializationError, StepError, StepInterrupted, StepTimeout
-from .. import failures
+from ...log import failures
+from ...log.events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..current import StepInfo
-from ..effects import COMMIT, Call, Operation, Room, Settle, until
-from ..events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
+from ..effects import COMMIT, Call, CheckTime, Operation, Settle, until
 from ..retry import Retry, next_delay
 from ..scope import Op
-from ..steps import StepPlan
+from ..step_options import StepPlan
 from .reading import check_adapter, recorded
 
 _INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None, own=True)
@@ -49,14 +49,14 @@ def _live(
         if plan.at_most_once:
             if op.record is not None and op.record.begun is not None and op.record.begun.attempt == attempt:
                 yield from _fail(op, plan, attempt, _INTERRUPTED, None)
-            yield Room(plan.timeout)
+            yield CheckTime(plan.timeout)
             op.turn.record(op, BEGUN, attempt)
             yield COMMIT
         try:
             result = yield _call(op, plan, fn, args, kwargs, attempt)
         except Exception as error:
             raised = op.record is not None and op.record.raised
-            if isinstance(error, ExecutionTimedOut) and (raised or op.scope.branch.doomed):
+            if isinstance(error, ExecutionTimedOut) and (raised or op.scope.cancel_scope.cancel_pending):
                 raise  # the execution's time is over: the body never ran
             yield from _failed(op, plan, attempt, error)
             attempt += 1

@@ -1,1 +1,0 @@
-"""The two contexts and their drivers."""

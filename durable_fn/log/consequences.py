@@ -1,0 +1,261 @@
+"""What a failure takes with it when it is tried again.
+
+The operation that failed, with what is inside it; that the operations around it are over; and what came after it, for that
+was clean-up. What ran beside it stays: a step of another branch that succeeded a moment later is no consequence, and must
+not run twice. A branch that was cancelled because of the failure goes on from where it was cancelled; where it had given a signal
+back, which another wait may have taken since, from the wait for that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from . import failures
+from .events import (
+    BEGUN,
+    CANCELLED,
+    END_ID,
+    FAILED,
+    RAISED,
+    RETRY,
+    RETURNED,
+    STUCK_ID,
+    SUCCEEDED,
+    Event,
+    ancestors,
+    moves,
+)
+from .kinds import BRANCH, CALLBACK, CODE, FANS, KINDS, WAIT
+from .origins import Cause
+from .trails import Trails
+
+
+class _Log:
+    """The entries of a log, looked at by operation. Here an operation is called by its trail, which says what ran beside what."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.trails = Trails(events)
+        self.events = events = [self.trails.walked(event) for event in events]
+        self.last: dict[str, int] = {}  # place of the last entry
+        self.kinds: dict[str, str] = {}
+        self.inside: set[str] = set()  # ids with operations inside
+        self.waits: dict[str, list[str]] = {}  # by callback: the waits for it that were over
+        self.returned: dict[str, tuple[str, int]] = {}  # by wait for a signal: who gave it back, and where it was taken
+        for place, event in enumerate(events):
+            if event.kind == WAIT and event.status == SUCCEEDED:
+                self.waits.setdefault(event.value, []).append(event.id)
+            elif event.status == RETURNED:
+                self.returned[event.id] = event.value, self.last[event.id]
+            self.last[event.id] = place
+            self.kinds[event.id] = event.kind
+            head = event.id.rpartition("/")[0]
+            while head and head not in self.inside:
+                self.inside.add(head)
+                head = head.rpartition("/")[0]
+
+    def place(self, id: str) -> int | None:
+        """Of its last word; of what is inside where it said none."""
+        own = self.last.get(id)
+        if own is not None and self.events[own].status not in (BEGUN, RETRY):
+            return own
+        below = [place for one, place in self.last.items() if one == id or one.startswith(f"{id}/")]
+        return max(below, default=None)
+
+    def succeeded(self, id: str) -> bool:
+        """A wait did if the callback did: its own entry only says that it is over."""
+        if id not in self.last:
+            return False
+        event = self.events[self.last[id]]
+        if event.kind == WAIT and event.status == SUCCEEDED and event.value != id:
+            return self.succeeded(event.value)
+        return event.status == SUCCEEDED
+
+    def bound(self, id: str) -> list[str]:
+        """What has to be tried again with it: a wait and the callback that it raised the failure of, either way."""
+        event = self.events[self.last[id]] if id in self.last else None
+        if event is None or self.succeeded(id):
+            return []
+        if event.kind == WAIT:
+            return [event.value] if event.status == SUCCEEDED else []
+        return self.waits.get(id, []) if event.kind == CALLBACK else []
+
+    def on_its_trail(self, cause: Cause) -> Cause:
+        return cause._replace(id=self.trails.of(cause.id))
+
+    def keeps_begun(self, id: str) -> bool:
+        """Handler code, and a callback whose token was handed out by other operations than its own."""
+        kind = self.kinds.get(id)
+        return kind in CODE or (kind == CALLBACK and id not in self.inside)
+
+
+class Consequences(NamedTuple):
+    """Places of the entries that are forgotten, and of those that are kept by their ids alone: native tasks that ran beside
+    recorded them behind the failure. `targets`: operations that are tried again."""
+
+    gone: set[int]
+    aside: set[int]
+    targets: set[str]
+
+
+def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
+    log = _Log(events)
+    cuts: dict[str, tuple[Cause, int]] = {}
+    queue = [log.on_its_trail(cause) for cause in causes]
+    while queue:
+        cause = queue.pop()
+        place = log.place(cause.id)
+        if cause.id in cuts or place is None:
+            continue
+        cuts[cause.id] = cause, place
+        queue += _beside(log, cause, place)
+        queue += [Cause(id, cause.tasks) for id in log.bound(cause.id)]
+    above = _with_returned(log, cuts)
+    gone: set[int] = set()
+    aside: set[int] = set()
+    unwound = _unwound(log, cuts) | _ended(log, cuts)
+    first: dict[str, int] = {}
+    for q, event in enumerate(log.events):
+        scope = event.id.rpartition("/")[0]
+        goes_on = event.kind == BRANCH and event.status == CANCELLED and scope in above
+        if goes_on or (event.id in above and event.status not in (BEGUN, RETRY)) or _own(log, cuts, event):
+            gone.add(q)
+            continue
+        where = event.id if log.kinds[event.id] == BRANCH else scope
+        if where not in first:
+            first[where] = min(
+                (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)), default=len(events)
+            )
+        if q > first[where] or event.id in (END_ID, STUCK_ID) or _unwinds(unwound, event, q):
+            gone.add(q)
+        elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
+            (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
+    return Consequences(gone, aside, {log.trails.id_of(id) for id in cuts})
+
+
+def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
+    """Branches that were cancelled because of what is tried again, and the places behind which they unwound."""
+    found: dict[str, int] = {}
+    for q, event in enumerate(log.events):
+        if event.kind != BRANCH or event.status != CANCELLED:
+            continue
+        by = json.loads(event.value or '""')
+        for cause, place in cuts.values():
+            if q > place and _apart(log, f"{event.id}/", cause):
+                led = next(
+                    (p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place
+                )
+                found[event.id] = min(led, found.get(event.id, led))
+    return found
+
+
+def _ended(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
+    """Native tasks that the end of the execution cancelled, and the places at which that reached them: what they did behind is
+    clean-up, too. Those that it did not reach ran on beside."""
+    found: dict[str, int] = {}
+    _, end = cuts.get(END_ID, (None, len(log.events)))
+    for q, event in enumerate(log.events):
+        scope = event.id.rpartition("/")[0]
+        if q > end and event.status == CANCELLED and event.value and scope.rpartition("/")[2].startswith("~"):
+            found.setdefault(scope, q)
+    return found
+
+
+def _unwinds(unwound: dict[str, int], event: Event, q: int) -> bool:
+    return any(q > unwound[head] for head in (event.id, *ancestors(event.id)) if head in unwound)
+
+
+def _with_returned(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> set[str]:
+    """What is above all that is cut. Branches that go on wait anew for the signals that they gave back."""
+    while True:
+        above = {head for id in cuts for head in ancestors(id)}
+        again = {
+            id: place
+            for id, (branch, place) in log.returned.items()
+            if id not in cuts and branch.rpartition("/")[0] in above
+        }
+        if not again:
+            return above
+        cuts |= {id: (Cause(id), place) for id, place in again.items()}
+
+
+def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
+    """Whether the entry is of an operation that is tried again, or of one inside."""
+    if event.id in cuts and not log.succeeded(event.id):
+        return event.status != BEGUN or not log.keeps_begun(event.id)
+    heads = (head for head in ancestors(event.id) if head in cuts)
+    return any(log.kinds.get(head) not in CODE and not log.succeeded(head) for head in heads)
+
+
+def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:
+    """Whether what happens in this scope runs beside the operation that failed, in another branch or task. `tasks`: in another
+    native task."""
+    path = "" if scope == "/" else scope
+    mine, failed = path.split("/")[:-1], cause.id.split("/")
+    n = next((i for i, (a, b) in enumerate(zip(mine, failed, strict=False)) if a != b), None)
+    if n is None:
+        return False
+    head = "/".join(mine[:n])
+    if log.kinds.get(head) in FANS:
+        return not tasks
+    started = dict(cause.tasks).get(f"{head}/" if head else "", 0)
+    return mine[n].startswith("~") and mine[n][1:].isdecimal() and int(mine[n][1:]) <= started
+
+
+def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
+    """What the failure ended elsewhere, and what else failed in the same fans: tried again as well."""
+    found: list[Cause] = []
+    lanes: dict[str, int] = {}  # place of the last entry of each branch or task beside
+    ended: set[str] = set()
+    for q, event in enumerate(log.events):
+        where = event.id if event.kind == BRANCH else event.id.rpartition("/")[0]
+        if not where or not _apart(log, f"{where}/", cause):
+            continue
+        if event.kind == BRANCH:
+            ended.add(event.id)
+            if event.status == FAILED and cause.id != END_ID and not _was_over(log, event.id, place):
+                causes = failures.decode(event.value).causes
+                found += map(log.on_its_trail, causes) if causes else [Cause(event.id)]
+        elif event.status == RAISED and q > place:
+            found.append(Cause(event.id))
+        lanes[_lane(event.id, cause)] = q
+    for lane, q in lanes.items():
+        event = log.events[q]
+        if q > place and lane not in ended and event.status in (FAILED, CANCELLED) and event.kind != BRANCH:
+            found.append(Cause(event.id))
+    return found
+
+
+def _was_over(log: _Log, branch: str, place: int) -> bool:
+    """Whether the fan of a branch had ended before this place: what failed in it, it had taken."""
+    fan = branch.rpartition("/")[0]
+    end = log.last.get(fan)
+    return end is not None and end < place and log.events[end].status == SUCCEEDED
+
+
+def _lane(id: str, cause: Cause) -> str:
+    """The branch or task beside the failed operation that an operation is in."""
+    parts, failed = id.split("/"), cause.id.split("/")
+    n = next((i for i, (a, b) in enumerate(zip(parts, failed, strict=False)) if a != b), len(parts) - 1)
+    return "/".join(parts[: n + 1])
+
+
+def begun_anew(events: list[Event], gone: set[int], targets: set[str], at: int) -> dict[int, Event]:
+    """The beginnings that stay, of waits for the outside that are open and of polls that are tried again: their time counts from
+    now, for while the execution was over nobody could answer."""
+    heads = targets | {head for id in targets for head in ancestors(id)}
+    settled = {
+        event.id for place, event in enumerate(events) if place not in gone and event.status not in (BEGUN, RETRY)
+    }
+    anew = {}
+    for place, event in enumerate(events):
+        if place in gone or event.status != BEGUN or event.id in settled:
+            continue
+        renewed = KINDS[event.kind].renewed
+        if renewed == "always" or (renewed == "retried" and event.id in heads):
+            due = at + event.due - event.at if event.due else 0
+            anew[place] = Event(
+                event.id, event.kind, event.position, BEGUN, event.attempt, at, due, event.value, event.asked
+            )
+    return anew

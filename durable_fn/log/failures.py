@@ -1,0 +1,227 @@
+"""Errors as data: class name, message, traceback text, and what is needed to rebuild a known class."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import traceback
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..errors import SerializationError, StepError
+from ..types import ErrorInfo
+from ..values import parts, tagged
+from ..values.parts import class_name
+from ..values.remade import Remains, remade, remains
+from . import origins
+
+_MESSAGE: Final = 4_000
+_TRACE: Final = 2_000
+_DATA: Final = 20_000
+_PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("log/").removesuffix("log\\")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A recorded error. `state`: what it is made again from, and `known`: the classes that it comes back as, the nearest first,
+    where that was asked for. `causes`: the operations that an execution, a branch or a child ended by. `own`: the SDK's word on a
+    step, not what its body raised. `reported`: of an execution whose record was reported as failed, so that it comes again."""
+
+    error_type: str
+    message: str
+    traceback: str
+    data: Any
+    state: str | None
+    causes: tuple[origins.Cause, ...] = ()
+    own: bool = False
+    known: tuple[str, ...] = ()
+    reported: bool = False
+
+
+class OwnCancellation(Exception):
+    """asyncio.CancelledError from user code that nobody cancelled: a failure like any other, recorded by that name."""
+
+
+OwnCancellation.__module__, OwnCancellation.__qualname__ = "asyncio", "CancelledError"
+
+
+def is_native_cancellation(error: BaseException) -> bool:
+    """Without importing asyncio: who has not imported it cannot have raised one."""
+    return type(error).__name__ == "CancelledError" and not isinstance(error, Exception)
+
+
+def own_cancellation(error: BaseException) -> OwnCancellation:
+    failure = OwnCancellation(str(error) or "cancelled by its own code: nobody cancelled it from outside")
+    failure.__cause__ = error
+    return failure.with_traceback(error.__traceback__)
+
+
+_STOPS: Final = (StopIteration, StopAsyncIteration)
+"""No generator and no coroutine can raise them (PEP 479), and operations are made of these."""
+
+
+def is_stop(error: object) -> bool:
+    return isinstance(error, StopIteration)
+
+
+class OwnStop(Exception):
+    """StopIteration out of a function of the user that an operation asks: a failure like any other, recorded by that name."""
+
+
+OwnStop.__module__, OwnStop.__qualname__ = "builtins", "StopIteration"
+
+
+def own_stop(error: StopIteration) -> OwnStop:
+    failure = OwnStop(*error.args)
+    failure.__cause__ = error
+    return failure.with_traceback(error.__traceback__)
+
+
+NOTHING: Final = '{"type":"","message":""}'
+
+
+def capture(
+    error: BaseException, *, own: bool = False, classes: tuple[type[Exception], ...] = (), depth: int = 0
+) -> Failure:
+    """Never raises: an error whose own methods fail is recorded as well as can be. One of these classes can be made again."""
+    kept = _remains(error, classes, depth) if isinstance(error, Exception) else None
+    return Failure(
+        class_name(type(error)),
+        readable(_message(error)),
+        _text(_trace(error), _TRACE, keep_end=True),
+        _data(error),
+        None if kept is None else kept.state,
+        own=own,
+        known=() if kept is None else kept.known,
+    )
+
+
+def _remains(error: Exception, classes: tuple[type[Exception], ...], depth: int) -> Remains | None:
+    try:
+        return remains(error, classes, readable(_message(error)), {origins.MARK}, depth)
+    except Exception:
+        return None
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message cannot be read: {type(broken).__name__})"
+
+
+def readable(text: str, most: int = _MESSAGE) -> str:
+    """As it can be stored: of a bounded length, with a question mark for a lone surrogate."""
+    return _text(text, most)
+
+
+def _text(text: str, most: int, *, keep_end: bool = False) -> str:
+    """Valid Unicode of a bounded length."""
+    text = text.encode("utf-8", "replace").decode()
+    if len(text) <= most:
+        return text
+    return "..." + text[-most:] if keep_end else text[:most] + "..."
+
+
+def _trace(error: BaseException) -> str:
+    """The frames of user code: those of this package tell the user nothing."""
+    try:
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_PACKAGE)]
+        return "".join(traceback.format_list(frames))
+    except Exception:
+        return ""
+
+
+def _data(error: BaseException) -> Any:
+    try:
+        data = getattr(error, "data", None)
+        value = list(error.args) if data is None else data
+        text = tagged.encode(value, "the error's data")
+        return tagged.plain(text) if len(text) <= _DATA else None
+    except Exception:
+        return None
+
+
+def encode(failure: Failure) -> str:
+    """One line of JSON; what is empty is left out."""
+    row: dict[str, Any] = {"type": failure.error_type, "message": failure.message}
+    if failure.data not in (None, []):
+        row["data"] = failure.data
+    if failure.state is not None:
+        row["state"] = failure.state
+    if failure.traceback:
+        row["traceback"] = failure.traceback
+    if failure.causes:
+        row["causes"] = [cause.row() for cause in failure.causes]
+    if failure.own:
+        row["own"] = True
+    if failure.reported:
+        row["reported"] = True
+    if failure.known:
+        row["known"] = failure.known
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode(text: str) -> Failure:
+    """Raises SerializationError for text that `encode` did not write."""
+    try:
+        row = json.loads(text)
+        kind, message, trace, state = row["type"], row["message"], row.get("traceback", ""), row.get("state")
+        known = tuple(row.get("known", ()))
+        if not all(isinstance(part, str) for part in (kind, message, trace, state or "", *known)):
+            raise TypeError("a field is not text")
+        found, own = origins.read(row.get("causes")), row.get("own") is True
+        reported = row.get("reported") is True
+        return Failure(kind, message, trace, row.get("data"), state, found, own, known, reported)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
+
+
+def rebuild(failure: Failure, classes: tuple[type[Exception], ...]) -> Exception | None:
+    """An instance of the nearest class that is known here: one of `classes`, or a subclass of one that is loaded. None where
+    there is none, or its recorded state cannot be read, and for what cannot be raised."""
+    for name in failure.known:
+        found = next((there for cls in classes if (there := _named(cls, name)) is not None), None)
+        if found is not None and issubclass(found, _STOPS):
+            return None
+        if found is not None:
+            with contextlib.suppress(Exception):
+                return remade(found, failure.state)
+    return None
+
+
+def _named(cls: type[Exception], name: str) -> type[Exception] | None:
+    """Of several with one name, in a function that is called again, the one that was made last."""
+    if class_name(cls) == name:
+        return cls
+    for sub in reversed(cls.__subclasses__()):
+        found = _named(sub, name)
+        if found is not None:
+            return found
+    return None
+
+
+def info(failure: Failure, attempts: int | None = None) -> ErrorInfo:
+    """As JSON shows it."""
+    shown: ErrorInfo = {"error_type": failure.error_type, "message": failure.message}
+    if attempts is not None:
+        shown["attempts"] = attempts
+    if failure.data is not None:
+        shown["data"] = failure.data
+    if failure.traceback:
+        shown["traceback"] = failure.traceback
+    return shown
+
+
+def _inner(error: Exception, depth: int) -> str:
+    return encode(capture(error, classes=(Exception,), depth=depth))
+
+
+def _again(text: str) -> Exception:
+    """An error that another one holds."""
+    failure = decode(text)
+    error = rebuild(failure, (Exception,))
+    return error or StepError(failure.message, error_type=failure.error_type, message=failure.message)
+
+
+parts.of_errors(parts.Errors(_inner, _again))

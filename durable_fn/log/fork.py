@@ -1,0 +1,103 @@
+"""What a fork begins with: the log before the fork point, and what came from outside for it.
+
+Outcomes and signals that nobody has taken go along as inbox entries. A call that is under way is forgotten, so that the fork
+starts one of its own; so is an open callback, so that its token is handed out anew, and a fork where other operations did
+that is refused: nobody would know its token. The last line of the copy is a marker: what was drawn before it, and the time
+that was told, stay what they were.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final, NamedTuple
+
+from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, Segment, body, fence, is_fence, parse_body
+from .header import Header
+from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_hand, slot
+from .journal import Journal, Record, Seed
+from .kinds import CALL, CALLBACK, STEP
+from .outcomes import outcome_key
+from .redrive import after_redrives, redrive_line
+
+_ANSWERS: Final = {CALLBACK: frozenset({SUCCESS, FAILURE}), CALL: frozenset({SUCCESS})}
+"""Outcomes that go along. A timeout, or another execution's failure, came after the fork point, and is what a fork is made to
+try again."""
+
+
+class Copy(NamedTuple):
+    """`seen`: what the fork's header says of entries that came, and of those that are gone."""
+
+    segments: list[Segment]
+    entries: list[Entry]
+    seen: int
+    gone: int
+
+
+def copied(
+    header: Header, segments: list[Segment], inbox: dict[str, Entry], from_step: str, seed: str, now: int
+) -> Copy:
+    """`seed`: of what the execution draws. Raises ValueError for an operation that is not recorded, and for a callback that is
+    open though its token was handed out."""
+    original = Journal(segments)
+    log = [*segments, Segment(len(segments), "", redrive_line(segments, from_step, now))]
+    journal = Journal(log)
+    open_ = [r for r in journal.records.values() if r.begun and not r.done and not r.outcome]
+    anew, entries = _open(journal, header.gen, open_, inbox, from_step)
+    reach = Seed(seed, {}, {})
+    for record in [*anew, original.records[from_step]]:
+        reach.reach(record)
+    also = json.dumps([reach.positions, reach.draws])
+    marker = Event(FORK_ID, "fork", 0, SUCCEEDED, 1, now, original.origin or header.started, f"{seed}\t{also}")
+    kept = [_without(segment, {record.id for record in anew}, now) for segment in after_redrives(log).segments[:-1]]
+    kept.append(Segment(len(segments), "", marker.line()))
+    entries += [entry for key, entry in inbox.items() if key.startswith(SIGNAL)]
+    count = in_hand({entry.key: entry for entry in entries}, Journal(kept).used)
+    seen = max(header.n, count)  # signals to come sort after those that came
+    return Copy(kept, entries, seen, seen - count)
+
+
+def _open(
+    journal: Journal, gen: int, open_: list[Record], inbox: dict[str, Entry], from_step: str
+) -> tuple[list[Record], list[Entry]]:
+    """What begins anew, and the outcomes that came for the rest, under the keys of a first generation."""
+    anew, entries = [], []
+    for record in open_:
+        key = outcome_key(journal, gen, record)
+        if key is None:
+            continue
+        there = inbox.get(key)
+        if there is not None and there.body[0] in _ANSWERS[record.kind]:
+            assert record.begun is not None
+            called = record.kind == CALL
+            new = call_key(1, record.begun.value, 0) if called else callback_key(1, slot(record.id, 0))
+            entries.append(there._replace(key=new))
+        elif not (from_step.startswith(f"{record.id}/") and _asks_anew(journal, record)):
+            if record.kind == CALLBACK and journal.has_behind(record):
+                raise ValueError(
+                    f"callback {record.id!r} is open, and operations before {from_step!r} handed out its token, which is not "
+                    f"the fork's: fork from {record.id!r}, or from an operation before it"
+                )
+            anew.append(record)
+    return anew, list({entry.key: entry for entry in entries}.values())
+
+
+def _asks_anew(journal: Journal, record: Record) -> bool:
+    """Whether the fork itself hands out the token of a callback that stays: the step inside that does so is not recorded."""
+    return not any(inside.kind == STEP and inside.done is not None for inside in journal.below(f"{record.id}/"))
+
+
+def _without(segment: Segment, ids: set[str], now: int) -> Segment:
+    if is_fence(segment.body) or not ids:
+        return segment
+    events = parse_body(segment.body)
+    left = [e for e in events if not any(e.id == id or e.id.startswith(f"{id}/") for id in ids)]
+    return segment._replace(body=body(left) if left else fence(now))
+
+
+def limit_of(header: Header, segments: list[Segment]) -> int | None:
+    """The execution's timeout in milliseconds, as its deadline tells: it counts from the generation's beginning."""
+    if header.deadline is None or header.deadline < 0:
+        return None
+    first = parse_body(segments[0].body)[0] if segments else None
+    begun = first.at if first is not None and first.id == GENERATION_ID else header.started
+    return header.deadline - begun

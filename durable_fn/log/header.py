@@ -1,0 +1,485 @@
+"""The header of an execution and its transitions: each names its condition and the race it decides.
+
+Pure functions. A store with transactions (SQLite) applies them to the row it read; a store with conditional writes
+(DynamoDB) states the same condition in its request and, when that fails, asks these functions what the old header means,
+its own earlier success after a lost reply included (`w is mine`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
+
+from ..errors import JournalDamaged
+from ..types import ExecutionStatus
+from .events import Segment
+from .formats import JOURNAL
+from .inbox import Entry
+from .pauses import HELD_MS, pause_ms
+from .retention import Snapshot, removal
+
+PACKED: Final = "\x02"
+"""What the text of a value begins with that was compressed, encrypted or put elsewhere."""
+LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
+ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
+PURGED: Final = cast("ExecutionStatus", "PURGED")
+"""While a finished one is being removed. People are never shown it."""
+
+
+class Key(NamedTuple):
+    """Which start of an id, and which generation of it, a request is about."""
+
+    id: str
+    run: str
+    gen: int
+
+
+@dataclass(slots=True)
+class Header:
+    """Times are epoch milliseconds, but `ttl`, `horizon` and `retention` are seconds, as DynamoDB's TTL wants them. `input`,
+    `result` and `error` are encoded values.
+
+    `retention` and `deadline` say less while only the function itself knows them: see `retention.OF_FUNCTION`. `ttl`: of the
+    header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to be stamped anew:
+    the time that the code waits for, 0 for none. `edition`: the copy that stands for the log's first `copied` segments. `hint`:
+    the time that the last message is for; behind `due` after a sweep, which moves only the time of the next look. `tries`: how
+    often it was woken, or given back after an outage, without any progress since. `doubtful`: 1 where an owner's last
+    write may still be under way: of one that gave it back after an outage, or that died before one that could not go on.
+    `format`: the number of what its journal is written in (formats.py). `input_hash`: of what was sent, keyed with the secret.
+    `sent`: the same without a key, while somebody starts it; it is never stored.
+    """
+
+    id: str
+    fn: str
+    run: str
+    secret: str = field(repr=False)
+    status: ExecutionStatus
+    started: int
+    ttl: int
+    input_hash: str
+    input: str | None = None
+    gen: int = 1
+    own: str = ""
+    lease: int = 0
+    prev_lease: int = 0
+    n: int = 0
+    gone: int = 0
+    due: int | None = None
+    hint: int | None = None
+    cancel: bool = False
+    turns: int = 0
+    strikes: int = 0
+    finished: int | None = None
+    result: str | None = None
+    error: str | None = None
+    parent: str | None = None
+    deadline: int | None = None
+    custom: str | None = None
+    horizon: int = 0
+    retention: int = 30 * 86_400
+    timer: int | None = None
+    edition: str = ""
+    copied: int = 0
+    tries: int = 0
+    doubtful: int = 0
+    format: int = JOURNAL
+    sent: str = field(default="", compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.horizon = self.horizon or self.ttl
+
+    @property
+    def key(self) -> Key:
+        return Key(self.id, self.run, self.gen)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its secret is as it was stored through a codec."""
+        return self.secret.startswith(PACKED)
+
+    @property
+    def proof_secret(self) -> str:
+        """The secret, for proofs and digests. Raises JournalDamaged where it is sealed: what is made with it then would be
+        worth nothing."""
+        if self.sealed:
+            raise JournalDamaged(
+                f"the secret of execution {self.id!r} cannot be read: it was stored through a codec; configure the same one here"
+            )
+        return self.secret
+
+    @property
+    def live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its journal is of another format: nothing is read of it, and nothing written into it."""
+        return self.format != JOURNAL
+
+    @property
+    def ended(self) -> bool:
+        """Not the opposite of `live`: another version may have written a status that is neither."""
+        return self.status in ENDED or self.status == PURGED
+
+    @property
+    def held(self) -> bool:
+        """Whether it cannot go on, for the reason in `error`, and is tried again and again."""
+        return self.live and bool(self.strikes or self.doubtful)
+
+    def reached(self, now: int) -> bool:
+        """Whether its time has come: it is due, or it was and the sweeper, which woke it in vain, will look at it again later."""
+        woken = self.tries > 0 and self.hint is not None and self.hint <= now
+        return woken or (self.due is not None and self.due <= now)
+
+
+def outlined(header: Header) -> Header:
+    """Without the values."""
+    return replace(header, input=None, result=None, error=None, custom=None)
+
+
+Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "moved", "cancelled", "live"]
+
+
+class Refusal(NamedTuple):
+    """A condition failed; `header` is what stood there."""
+
+    reason: Reason
+    header: Header | None
+
+
+class Lease(NamedTuple):
+    """What an invocation writes when it takes an execution."""
+
+    writer: str
+    now: int
+    end: int
+    fn: str | None = None  # who takes it: a message may be older than the execution that has its id now
+
+
+class Parking(NamedTuple):
+    """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing. `edition`: the
+    copy of the log that counts from now on. `doubtful`: as the header's."""
+
+    due: int | None
+    hint: int | None
+    seen: int | None
+    error: str | None = None
+    strikes: int = 0
+    custom: str | None = None
+    timer: int | None = None
+    edition: Snapshot | None = None
+    doubtful: bool = False
+
+
+class Ending(NamedTuple):
+    """What a completion writes."""
+
+    status: ExecutionStatus
+    finished: int
+    result: str | None = None
+    error: str | None = None
+    cancel_seen: bool = False
+    custom: str | None = None
+    retention: int = 0  # seconds; 0: as the header has it
+
+
+class ParentNotice(NamedTuple):
+    """What an execution that ends leaves in the inbox of the one that waits for it. `now`: that one is due then."""
+
+    waiting: Key
+    fn: str
+    entry: Entry
+    now: int
+
+
+class Renewal(NamedTuple):
+    """The next generation. The execution's `input_hash` stays that of its start, which may be repeated. `used`: keys of the
+    signals that this one consumed; `closed`: of the entries that only this generation reads; `seen`: entries in hand and
+    gone; `uncancelled`: a cancellation was raised, so it is over."""
+
+    input: str
+    segment: Segment
+    used: tuple[str, ...]
+    closed: tuple[str, ...]
+    seen: int
+    now: int
+    deadline: int | None
+    horizon: int
+    uncancelled: bool = False
+
+
+def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
+    """Live, lease over, due. The lease keeps a second invocation out; `due` makes a message that comes early, twice or
+    for a time already served a no-op. `due` stays as it is: the lease is looked at too, and it saves index writes."""
+    if header is None:
+        return Refusal("unknown", None)
+    if lease.fn is not None and header.fn != lease.fn:
+        return Refusal("unknown", header)
+    if header.own == lease.writer and header.lease:
+        return header  # my own earlier success
+    if not header.live:
+        return Refusal("finished", header)
+    if header.lease >= lease.now:
+        return Refusal("held", header)
+    if not header.reached(lease.now):
+        return Refusal("early", header)
+    return replace(
+        header,
+        status="RUNNING",
+        own=lease.writer,
+        prev_lease=header.lease,
+        lease=lease.end,
+        turns=header.turns + 1,
+    )
+
+
+def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> Header | Refusal:
+    """Owner, and nothing in the inbox that was not seen: else a completion accepted just now would not be acted on."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    if header.lease == 0:
+        return header  # my own earlier success
+    if parking.seen is not None and header.n != parking.seen:
+        return Refusal("moved", header)
+    return replace(
+        header,
+        status="SUSPENDED",
+        lease=0,
+        due=parking.due,
+        hint=parking.hint,
+        error=parking.error,
+        strikes=parking.strikes,
+        tries=header.tries if parking.strikes else 0,
+        doubtful=int(parking.doubtful),
+        custom=parking.custom if parking.custom is not None else header.custom,
+        timer=parking.timer,
+        **_of_snapshot(parking.edition),
+    )
+
+
+def held(
+    header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, edition: Snapshot | None = None
+) -> Parking:
+    """What is written for an execution that this owner cannot go on with: another version, or other code, may. It is tried
+    again later and later. `fenced`: whether the owner before can write nothing more; if it may, the next one has to see to it."""
+    strikes = header.strikes + 1
+    due = now + pause_ms(HELD_MS, header.strikes)
+    return Parking(due, due, None, reason, strikes, custom, edition=edition, doubtful=not fenced)
+
+
+def _of_snapshot(edition: Snapshot | None) -> dict[str, Any]:
+    if edition is None:
+        return {}
+    return {
+        "edition": edition.name,
+        "copied": edition.base,
+        "horizon": edition.horizon,
+        "ttl": edition.horizon,
+    }
+
+
+def complete(
+    header: Header | None, key: Key, writer: str, ending: Ending, parent: str | None = None
+) -> Header | Refusal:
+    """Owner, no cancel that the handler has not been told of, and nobody who began to wait since the owner looked."""
+    if header is not None and header.key == key and header.own == writer and header.status == ending.status:
+        return header  # my own earlier success
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    if header.cancel and not ending.cancel_seen:
+        return Refusal("cancelled", header)
+    if header.parent != parent:
+        return Refusal("moved", header)
+    return replace(
+        header,
+        status=ending.status,
+        lease=0,
+        due=None,
+        hint=None,
+        finished=ending.finished,
+        result=ending.result,
+        error=ending.error,
+        custom=ending.custom if ending.custom is not None else header.custom,
+        ttl=removal(ending.finished, ending.retention or header.retention),
+    )
+
+
+def deliver(
+    header: Header | None,
+    key: Key,
+    now: int,
+    *,
+    cancel: bool = False,
+    seen: int | None = None,
+    instead: bool = False,
+    again: bool = False,
+) -> Header | Refusal:
+    """One more inbox entry: always due now, so that whoever holds the lease meanwhile cannot park over it. `seen`: of a signal,
+    nothing else was accepted since its sender looked. `instead`: of an older one, which is gone. `again`: one that is held is to
+    be tried at once, and its pauses begin anew."""
+    if header is None or header.key != key:
+        return Refusal("unknown", header)
+    if not header.live:
+        return Refusal("finished", header)
+    if seen is not None and header.n != seen:
+        return Refusal("moved", header)
+    gone = header.gone + instead
+    new = replace(header, n=header.n + 1, gone=gone, due=now, timer=None, cancel=header.cancel or cancel)
+    return replace(new, strikes=0, tries=0) if again else new
+
+
+def expire(header: Header | None, key: Key, writer: str, seen: int | None = None) -> Header | Refusal:
+    """The owner's own entry, a timeout. It is in hand, so nobody has to be woken for it. `seen`: nothing else may have come
+    (a missing heartbeat is decided from absence)."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    if seen is not None and header.n != seen:
+        return Refusal("moved", header)
+    return replace(header, n=header.n + 1)
+
+
+def decide(header: Header | None, key: Key, writer: str, seen: int) -> Header | Refusal:
+    """Owner, and nothing in the inbox that was not seen: something did not come."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    return header if header.n == seen else Refusal("moved", header)
+
+
+def adopt(header: Header | None, run: str, seen: str | None, parent: str) -> Header | Refusal:
+    """An execution that is under way gets somebody who waits for its end. Its end looks at that too, so either it tells, or it
+    has come before and this is refused."""
+    if header is None or header.run != run:
+        return Refusal("unknown", header)
+    if header.parent == parent:
+        return header  # my own earlier success
+    if not header.live:
+        return Refusal("finished", header)
+    return replace(header, parent=parent) if header.parent == seen else Refusal("moved", header)
+
+
+def terminate(header: Header | None, key: Key, ending: Ending, parent: str | None = None) -> Header | Refusal:
+    """From outside, whoever owns it, and whatever another version says that it is at."""
+    if header is None or header.key != key:
+        return Refusal("unknown", header)
+    if header.ended:
+        return Refusal("finished", header)
+    if header.parent != parent:
+        return Refusal("moved", header)
+    return replace(
+        header,
+        status=ending.status,
+        lease=0,
+        due=None,
+        hint=None,
+        finished=ending.finished,
+        result=None,
+        error=ending.error,
+        ttl=removal(ending.finished, header.retention),
+    )
+
+
+def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
+    """A finished one goes on, as if nobody had owned it; an old cancel is over, and so is an old deadline. Its items have the
+    stamps they had. It counts as run, for there is a log to read."""
+    if header is None or header.key != key:
+        return Refusal("unknown", header)
+    if not header.ended:
+        return Refusal("live", header)
+    if header.status == PURGED:
+        return Refusal("unknown", header)
+    return replace(
+        header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
+        cancel=False, deadline=None, strikes=0, tries=0, doubtful=0, ttl=header.horizon, turns=max(1, header.turns),
+    )  # fmt: skip
+
+
+def retire(header: Header | None, key: Key) -> Header | Refusal:
+    """A finished one is to be removed: from now on nobody can make it go on."""
+    if header is None or header.run != key.run:
+        return Refusal("unknown", header)
+    return replace(header, status=PURGED) if header.ended else Refusal("live", header)
+
+
+def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Header | Refusal:
+    """Owner, and nothing unseen: a signal accepted just now goes along, so it must be counted."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    if header.n != renewal.seen:
+        return Refusal("moved", header)
+    return replace(
+        header, status="PENDING", gen=header.gen + 1, gone=header.gone + len(renewal.used) + len(renewal.closed),
+        input=renewal.input, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now,
+        turns=header.turns, error=None, strikes=0, tries=0, doubtful=0, deadline=renewal.deadline, ttl=renewal.horizon,
+        horizon=renewal.horizon, timer=None, edition="", copied=0, cancel=header.cancel and not renewal.uncancelled,
+    )  # fmt: skip
+
+
+def postpone(header: Header | None, seen_due: int, now: int, due: int) -> Header | Refusal:
+    """The sweeper's claim on a due execution: `due` must be what the index showed, so that two sweepers, or a sweeper and
+    a suspend, do not undo each other. Its time has come and stays so (`hint`); `due` is when the sweeper looks again. While a
+    lease is held `due` moves to its end."""
+    if header is None:
+        return Refusal("unknown", None)
+    if not header.live:
+        return Refusal("finished", header)
+    if header.due == due and header.hint == now:
+        return header  # my own earlier success
+    if header.due != seen_due:
+        return Refusal("moved", header)
+    if header.lease >= now:
+        return Refusal("held", header)
+    return replace(header, due=due, hint=now, timer=None, tries=header.tries + 1)
+
+
+def release(header: Header | None, key: Key, writer: str, due: int, error: str) -> Header | Refusal:
+    """Owner, who could not write and says why: nobody waits for the end of the lease."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    if header.lease == 0:
+        return header  # my own earlier success, or suspended already
+    return replace(
+        header,
+        status="SUSPENDED",
+        lease=0,
+        due=due,
+        hint=due,
+        timer=None,
+        tries=header.tries + 1,
+        doubtful=1,
+        error=error,
+    )
+
+
+def progressed(header: Header | None, key: Key, writer: str) -> Header | Refusal:
+    """Owner, who has written a segment: what was tried in vain before counts no more, and the sweeper looks again when the lease
+    ends, not when its pause is over."""
+    refusal = _owned(header, key, writer)
+    if refusal is not None:
+        return refusal
+    assert header is not None
+    return replace(header, tries=0, due=header.lease + 1)
+
+
+def wait_for_lease(header: Header | None, seen_due: int, seen_lease: int) -> Header | Refusal:
+    """What the sweeper does about a lease that is held: look again when it ends, not every minute."""
+    if header is None or header.due != seen_due or header.lease != seen_lease:
+        return Refusal("moved", header)
+    return replace(header, due=seen_lease + 1)
+
+
+def _owned(header: Header | None, key: Key, writer: str) -> Refusal | None:
+    if header is None or header.key != key or header.own != writer or not header.live:
+        return Refusal("fenced", header)
+    return None

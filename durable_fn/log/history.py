@@ -1,0 +1,155 @@
+"""The log as people see it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from typing import Final
+
+from ..types import ErrorInfo, EventStatus, HistoryEvent
+from ..values import documents
+from ..values.adapters import plain
+from . import failures
+from .draws import seed_of
+from .durations import aware
+from .events import (
+    BEGUN,
+    CANCELLED,
+    FAILED,
+    NO_OPERATIONS,
+    RAISED,
+    REDRIVE_ID,
+    RETRY,
+    RETURNED,
+    STATUS_ID,
+    SUCCEEDED,
+    WALKED_ID,
+    Event,
+    Segment,
+    parse_body,
+)
+from .header import Header
+from .kinds import BRANCH, KINDS, SLEEP
+from .redrive import after_redrives
+
+_STATUS: Final[dict[str, EventStatus]] = {
+    BEGUN: "STARTED",
+    RETRY: "FAILED",
+    SUCCEEDED: "SUCCEEDED",
+    FAILED: "FAILED",
+    CANCELLED: "FAILED",
+    RAISED: "FAILED",
+    RETURNED: "FAILED",
+}
+_LOST: Final = "the branch lost, or was cancelled"
+_GIVEN_BACK: Final = "the branch lost, or was cancelled, and did nothing with this signal: the next wait gets it"
+
+
+def history(segments: Iterable[Segment], finished: int | None = None) -> list[HistoryEvent]:
+    """All entries in journal order. The end of a sleep that nothing came after is not in the log: a finished execution
+    shows it all the same."""
+    events = [event for event in _lines(segments) if not _aside(event)]
+    if finished is not None:
+        events += _last_sleeps(events, finished)
+    begun = {event.id: event.at for event in events if event.status == BEGUN}
+    return [shown(event, begun.get(event.id)) for event in events]
+
+
+def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEvent]:
+    """With the start and the end of the execution."""
+    segments = list(segments)
+    start = _of_execution(header, header.started, "STARTED", header.input or "null", None)
+    found = [dataclasses.replace(start, origin=_origin(header, segments)), *history(segments, header.finished)]
+    if header.finished is not None:
+        succeeded = header.status == "SUCCEEDED"
+        error = None if succeeded or header.error is None else failures.info(failures.decode(header.error))
+        status: EventStatus = "SUCCEEDED" if succeeded else "FAILED"
+        found.append(_of_execution(header, header.finished, status, header.result if succeeded else None, error))
+    return found
+
+
+def _lines(segments: Iterable[Segment]) -> list[Event]:
+    return [event for segment in after_redrives(list(segments)).segments for event in parse_body(segment.body)]
+
+
+def _aside(event: Event) -> bool:
+    """A line that is no operation's."""
+    return not event.id or event.id in NO_OPERATIONS
+
+
+def _origin(header: Header, segments: Iterable[Segment]) -> str:
+    """The seed of what it draws, from which nobody finds the secret of its tokens; and the lines that no entry shows (new owners
+    after a death, generations, forks), each with the number of entries before it."""
+    shown_before, asides = 0, []
+    for event in _lines(segments):
+        if not _aside(event):
+            shown_before += 1
+        elif event.id not in (STATUS_ID, REDRIVE_ID, WALKED_ID):
+            asides.append([shown_before, documents.masked(event.line())])
+    return json.dumps({"seed": seed_of(header), "asides": asides}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _of_execution(
+    header: Header, at: int, status: EventStatus, value: str | None, error: ErrorInfo | None
+) -> HistoryEvent:
+    result = None if value is None else plain(value)
+    return HistoryEvent(
+        header.id, "execution", header.fn, aware(at), status, 1, result, error, entry=documents.masked(value or "")
+    )
+
+
+def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
+    """In the order in which they were over."""
+    ended = {event.id for event in events if event.status != BEGUN}
+    return [
+        Event(event.id, event.kind, event.position, SUCCEEDED, event.attempt, event.due, 0, "null")
+        for event in sorted(events, key=lambda event: event.due)
+        if event.kind == SLEEP and event.status == BEGUN and event.id not in ended and event.due <= finished
+    ]
+
+
+def _result(event: Event) -> str:
+    """As JSON. A signal's value follows the key of the entry; that something is over has none; an id is bare."""
+    form = KINDS[event.kind].result
+    if form == "keyed":
+        return event.value.partition("\t")[2]
+    if form == "id":
+        return json.dumps(event.value)
+    return event.value or "null"
+
+
+def _raised(event: Event) -> failures.Failure:
+    if event.status == RETURNED:
+        return failures.Failure("durable_fn.errors.ExecutionCancelled", _GIVEN_BACK, "", None, None)
+    if event.status == CANCELLED:
+        own = "cancelled by the handler's own code"
+        if event.kind == BRANCH:
+            return failures.Failure("durable_fn.errors.ExecutionCancelled", _LOST, "", None, None)
+        if not event.value:
+            return failures.Failure("asyncio.CancelledError", own, "", None, None)
+    kind, reason = json.loads(event.value)
+    name = "ExecutionTimedOut" if kind == "timed out" else "ExecutionCancelled"
+    return failures.Failure(f"durable_fn.errors.{name}", reason or kind, "", None, None)
+
+
+def shown(event: Event, begun: int | None = None) -> HistoryEvent:
+    """One entry. `begun`: when its operation began, if that is recorded."""
+    error = None
+    if event.status in (RETRY, FAILED):
+        error = failures.info(failures.decode(event.value))
+    elif event.status in (RAISED, CANCELLED, RETURNED):
+        error = failures.info(_raised(event))
+    return HistoryEvent(
+        id=event.id,
+        kind=event.kind,
+        name=event.name,
+        at=aware(event.at),
+        status=_STATUS[event.status],
+        attempt=event.attempt,
+        result=plain(_result(event)) if event.status == SUCCEEDED else None,
+        error=error,
+        due=aware(event.due) if event.due else None,
+        entry=documents.masked(event.line()),
+        began=None if begun is None else aware(begun),
+    )

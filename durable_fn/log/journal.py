@@ -1,0 +1,356 @@
+"""What the log says: its events folded into one record per operation, and where replay stands in it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, NamedTuple
+
+from .events import (
+    BEGUN,
+    CANCELLED,
+    EVENT_ID,
+    FAILED,
+    FORK_ID,
+    GENERATION_ID,
+    MOVING,
+    NO_OPERATIONS,
+    NO_PLACE,
+    RAISED,
+    REDRIVE_ID,
+    RETRY,
+    RETURNED,
+    STATUS_ID,
+    SUCCEEDED,
+    WALKED_ID,
+    Event,
+    Segment,
+    is_fence,
+    is_outcome,
+    parse,
+    picked_up,
+)
+from .kinds import BLANK, BRANCH, CALLBACK, FENCE, OPTIONAL, SIGNAL
+
+_USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
+
+
+class Record:
+    """All that is known of one operation. `done` is its last word: a success, a final failure or a cancellation. A callback's
+    outcome is no last word: each wait for it is an operation, and has its own."""
+
+    # Defaults on the class: most records never get more than `done`, and a log may have 10,000.
+    begun: Event | None = None
+    retry: Event | None = None
+    done: Event | None = None
+    outcome: Event | None = None  # of a callback: known, and perhaps not awaited yet
+    aside = False  # its last word is kept by its id alone: see `events.laid_aside`
+    given_up: Event | None = None  # the handler's own code cancelled the wait natively
+    returned = False  # a signal that is unread again
+    taken = False
+    handed_out = False
+    resumed = 0
+    order = 0  # of its last word in the log
+    asked = ""  # see `Event`
+
+    def __init__(self, event: Event) -> None:
+        self.id = event.id
+        self.kind = event.kind
+        self.position = event.position
+        if event.asked:
+            self.asked = event.asked
+
+    def add(self, event: Event) -> None:
+        if self.aside:
+            self.aside = False
+        if event.status == SUCCEEDED and event.kind != CALLBACK:
+            self.done = event
+        elif event.status == BEGUN:
+            self.begun = event
+        elif event.status == RETRY:
+            self.retry = event
+        elif event.kind == CALLBACK and is_outcome(event):
+            self.outcome = event
+        elif event.status == CANCELLED and event.kind != BRANCH:
+            self.given_up = event
+        elif event.status == RETURNED:
+            self.returned = True
+        else:
+            self.done = event
+
+    @property
+    def scope(self) -> str:
+        """The path of the scope that asked for it."""
+        return scope_of(self.id) + self.asked.partition(":")[0]
+
+    @property
+    def raised(self) -> bool:
+        """Whether a cancellation or timeout from above ended it."""
+        return self.done is not None and self.done.status == RAISED
+
+
+class Seed(NamedTuple):
+    """What an execution drew with before it was forked, and how far in each scope: up to which position, and how many values
+    where it asked for an operation with a key, which has no position."""
+
+    text: str
+    positions: dict[str, int]
+    draws: dict[str, int]
+
+    def reach(self, record: Record) -> None:
+        """What was drawn before this operation was drawn with this seed."""
+        path = record.scope
+        if record.asked:
+            self.draws[path] = max(self.draws.get(path, 0), int(record.asked.partition(":")[2]))
+        elif record.position != NO_PLACE:
+            self.positions[path] = max(self.positions.get(path, 0), record.position)
+
+    def covers(self, path: str, position: int, count: int) -> bool:
+        return position <= self.positions.get(path, -1) or count <= self.draws.get(path, -1)
+
+
+class Journal:
+    """The recorded operations by id, and the order in which their results reached the handler.
+
+    Results are handed out on replay in exactly that order (`deliveries`), so that code which looks at who was first
+    (`asyncio.wait`, `as_completed`) takes the same way again.
+    """
+
+    def __init__(self, segments: Iterable[Segment] = ()) -> None:
+        self.records: dict[str, Record] = {}
+        self.deliveries: list[Record] = []
+        self.line: list[Event] = []  # what moves an async handler, in order
+        self.generation = 0  # when this generation began, if it is not the first
+        self.last_segment = 0  # where in the line the last segment begins
+        # Ids that nobody asked for, and whose result was not handed out. Sets, because branches on threads change them and
+        # a set's own operations are atomic.
+        self.untaken: set[str] = set()
+        self.left: set[str] = set()
+        self.fences = 0  # at the end of the log, in a row: owners that died without committing anything
+        self.next_seq = 0
+        self.resumed = 0
+        self.used: set[str] = set()  # keys of signals that were consumed
+        self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
+        self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
+        self.custom: str | None = None  # what `set_status` wrote last
+        self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
+        self.event: str | None = None  # as it was validated, where that is not the input
+        self._positions: dict[tuple[str, int], Record] | None = None
+        self._below: dict[str, list[Record]] | None = None
+        self._in: dict[str, list[Record]] | None = None
+        self.origin = 0  # of a fork: when the execution that it was copied from began
+        self.seeds: list[Seed] = []  # and what that one drew with
+        self.revived = False  # it had ended, and goes on
+        self.epochs: dict[str, str] = {}  # see `redrive.Redriven`
+        self.reopened: dict[str, int] = {}
+        self.ends: dict[str, int] = {}
+        log = segments if isinstance(segments, list) else list(segments)
+        if [segment for segment in log if segment.body.startswith(REDRIVE_ID)]:
+            from .redrive import after_redrives
+
+            self.revived = True
+            log, self.epochs, self.reopened, self.ends = after_redrives(log)
+        for segment in log:
+            self._add(segment)
+        self._orders = itertools.count(len(self.deliveries))
+        self.untaken = {id for id, record in self.records.items() if record.kind not in OPTIONAL and not record.aside}
+        self.left = {record.id for record in self.deliveries if record.kind not in OPTIONAL}
+
+    def _add(self, segment: Segment) -> None:
+        if segment.seq != self.next_seq:
+            raise ValueError(f"the log has segment {segment.seq} where {self.next_seq} was expected")
+        self.next_seq += 1
+        if is_fence(segment.body):
+            event = parse(segment.body)
+            self.fences = self.fences + 1 if event.kind == FENCE else 0
+            if event.kind == BLANK:  # the next owner's handler sees the times that the one before it saw
+                self._mark(event.at)
+            return
+        self.fences = 0
+        self.last_segment = len(self.line)
+        records = self.records
+        for line in segment.body.split("\n"):
+            event = parse(line)
+            if event.id in NO_OPERATIONS:
+                self._note(event)
+                continue
+            record = records.get(event.id)
+            if record is None:
+                record = self._new(event)
+            kept = None if event.status in _USUAL else picked_up(event)
+            if kept is not None:
+                record.add(kept)
+                record.aside = True
+                continue
+            record.add(event)
+            if (event.status, event.kind) in MOVING:
+                self.line.append(event)
+            if record.done is event:
+                record.order = len(self.deliveries)
+                self.deliveries.append(record)
+                if event.kind == SIGNAL and event.status == SUCCEEDED:
+                    self.used.add(signal_key(event))
+            elif event.status == RETURNED and record.done is not None:
+                self.used.discard(signal_key(record.done))
+
+    def _new(self, event: Event) -> Record:
+        record = self.records[event.id] = Record(event)
+        if record.kind not in OPTIONAL:  # the code may stop asking for it
+            path = scope_of(record.id)
+            self._direct[path] = self._direct.get(path, 0) + 1
+        return record
+
+    def _note(self, event: Event) -> None:
+        """A line that is no operation's."""
+        if event.id == STATUS_ID:
+            self.custom = event.value
+        elif event.id == WALKED_ID:
+            self.walked.update(json.loads(event.value))
+        elif event.id == EVENT_ID:
+            self.event = event.value
+        elif event.id == GENERATION_ID:
+            self.generation = self.resumed = event.at
+        elif event.id == FORK_ID:
+            self._forked(event)
+
+    def _forked(self, event: Event) -> None:
+        """What came before is another execution's; the code goes on from here now."""
+        seed, _, also = event.value.partition("\t")
+        drawn = Seed(seed, *json.loads(also))
+        for record in self.records.values():
+            drawn.reach(record)
+        self.seeds.append(drawn)
+        self.origin = event.due
+        self._mark(event.at)
+
+    def _mark(self, at: int) -> None:
+        """What follows the last result is done anew from this time on: after a redrive, in a fork."""
+        if self.deliveries:
+            self.deliveries[-1].resumed = at
+        else:
+            self.resumed = at
+
+    @property
+    def replaying(self) -> bool:
+        """Whether a recorded result is still to be handed out."""
+        return bool(self.left)
+
+    @property
+    def over(self) -> bool:
+        """Whether the code has come to the end of the log: every result handed out, every waiting operation called."""
+        return not self.untaken and not self.left
+
+    def hand_out(self, record: Record) -> None:
+        """The result reached the handler, or never will. A branch that is walked a second time in the same turn gets its
+        results again: they count once."""
+        if not record.handed_out:
+            record.handed_out = True
+            self.left.discard(record.id)
+
+    def remember(self, event: Event) -> Record:
+        """A live event, so that a branch which is walked again in this turn finds it."""
+        record = self.records.get(event.id)
+        if record is None:
+            with self.lock:
+                record = self._new(event)
+                record.taken = True
+                if self._below is not None:
+                    _index(self._below, record)
+        record.handed_out = True
+        record.add(event)
+        record.order = next(self._orders)
+        return record
+
+    def operations(self, path: str) -> int:
+        """How many are recorded directly in the scope of this path."""
+        return self._direct.get(path, 0)
+
+    def below(self, path: str) -> list[Record]:
+        """What is recorded below this path, in the order in which it began."""
+        return self._index().get(path, [])
+
+    def has_below(self, path: str) -> bool:
+        """Whether anything is recorded below this path."""
+        return path in self._index()
+
+    def skip_below(self, path: str) -> None:
+        """What was recorded below this path is not walked again: its outcome is recorded above."""
+        for record in tuple(self.below(path)):
+            self.skip(record)
+
+    def _index(self) -> dict[str, list[Record]]:
+        if self._below is None:
+            with self.lock:
+                below: dict[str, list[Record]] = {}
+                for record in self.records.values():
+                    _index(below, record)
+                self._below = below  # whole before another thread sees it
+        return self._below
+
+    def skip(self, record: Record) -> None:
+        """As if it had been asked for and handed out."""
+        if not record.taken:
+            record.taken = True
+            self.untaken.discard(record.id)
+        if record.done is not None:
+            self.hand_out(record)
+
+    def at_position(self, scope: str, position: int) -> Record | None:
+        """The record at a position of a scope; built on the first need, which is the first live operation. What is kept by its
+        id alone has none."""
+        if self._positions is None:
+            placed = [record for record in tuple(self.records.values()) if not record.aside]
+            self._positions = {(scope_of(record.id), record.position): record for record in placed}
+        return self._positions.get((scope, position))
+
+    def has_from(self, scope: str, position: int) -> bool:
+        """Whether a scope has a record at this position or behind it."""
+        records = tuple(self.records.values())
+        return any(scope_of(r.id) == scope and r.position >= position and not r.aside for r in records)
+
+    def has_uncalled(self) -> bool:
+        """Whether anything is recorded that the code has not asked for yet."""
+        return any(not self.records[id].handed_out for id in self.untaken)
+
+    def has_behind(self, record: Record) -> bool:
+        """Whether the code may have asked for something after this operation, in the same branch or task. Where one of the two
+        has a key, and so no position, that is what began after it."""
+        if not record.asked and self.has_from(record.scope, record.position + 1):
+            return True
+        records = list(self.records.values())
+        later = records[records.index(record) + 1 :]
+        return any((r.asked or record.asked) and record.scope in (r.scope, scope_of(r.id)) for r in later)
+
+    def left_in(self, scope: str) -> list[Record]:
+        """What is recorded directly in a scope, and nobody has asked for yet."""
+        if self._in is None:
+            direct: dict[str, list[Record]] = {}
+            for record in tuple(self.records.values()):
+                direct.setdefault(scope_of(record.id), []).append(record)
+            self._in = direct
+        return [record for record in self._in.get(scope, ()) if record.id in self.untaken]
+
+    def first_left(self) -> Record | None:
+        """The first record that nobody asked for, or whose result nobody took."""
+        if self.untaken:
+            return next((r for r in self.records.values() if r.id in self.untaken), None)
+        return next((r for r in self.deliveries if not r.handed_out and r.kind not in OPTIONAL), None)
+
+
+def _index(below: dict[str, list[Record]], record: Record) -> None:
+    head, slash, _ = record.id.rpartition("/")
+    while slash:
+        below.setdefault(head + slash, []).append(record)
+        head, slash, _ = head.rpartition("/")
+
+
+def scope_of(id: str) -> str:
+    """The path that an operation's id begins with."""
+    return id[: id.rfind("/") + 1]
+
+
+def signal_key(event: Event) -> str:
+    """Of the inbox entry that a wait for a signal consumed."""
+    return event.value.partition("\t")[0]

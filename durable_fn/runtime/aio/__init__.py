@@ -1,0 +1,1 @@
+"""`async def` handlers: one line of the log at a time moves all their tasks."""

@@ -1,0 +1,314 @@
+"""Step bodies and requests of an async turn. They wait at the gate: none begins before the replay is over, and before what led to
+it is durable where a death could make it be decided otherwise. So no effect follows from a decision that can be revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...core.current import running_step
+from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Tell
+from ...errors import StepTimeout
+from ...log.events import is_keyed
+from ...log.failures import own_cancellation
+from ..session import MOST_HELPERS, Session
+from .native import is_foreign
+
+if TYPE_CHECKING:
+    from .commits import Commits
+    from .loop import DurableLoop
+    from .waiting import Waiter
+
+
+Request = Launch | Expire | Tell
+
+
+class Gatekeeper(Protocol):
+    """Who says when bodies may begin, and takes what they give: `pump.py`."""
+
+    session: Session
+    loop: DurableLoop
+    commits: Commits
+    over: bool
+
+    def stir(self, work: Callable[[], object]) -> None: ...
+    def die(self, death: BaseException) -> None: ...
+
+
+class Bodies:
+    """Those of one turn. `yielding`: too little Lambda time is left for another one."""
+
+    def __init__(self, pump: Gatekeeper) -> None:
+        self._pump = pump
+        self._session = pump.session
+        self._gate: list[tuple[Waiter, Effect]] = []
+        self._farewells: list[tuple[Waiter, Request]] = []  # requests of operations that were left
+        self.running: dict[Waiter, asyncio.Task[Any]] = {}
+        self.leaving = 0  # operations that were left and still have something to tell
+        self._after: list[Callable[[], None]] = []
+        self._unwinding: dict[asyncio.Task[Any], Waiter] = {}  # bodies whose operation was left
+        self._threaded: set[Waiter] = set()  # whose body is in a thread
+        self._threads = 0  # in which bodies run that are waited for
+        self.yielding = False
+        self.starting = False  # a body runs up to where it waits
+
+    def queue(self, operation: Waiter, effect: Effect) -> None:
+        if operation.gone:
+            assert isinstance(effect, Request)
+            self._farewells.append((operation, effect))
+        else:
+            self._gate.append((operation, effect))
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._gate or self._farewells)
+
+    def waiting_operations(self) -> list[Waiter]:
+        return [operation for operation, _ in self._gate]
+
+    def operations(self) -> list[Waiter]:
+        """Those that wait at the gate, and those whose body runs."""
+        return [*self.waiting_operations(), *self.running]
+
+    @property
+    def has_place(self) -> bool:
+        """Whether one of those that wait has no key, nor anything around it: its place in the code tells which it is."""
+        return any(not is_keyed(operation.op.id) for operation, _ in self._gate)
+
+    @property
+    def takes_leave(self) -> bool:
+        """Whether a request is still to be made for an operation that was left."""
+        return bool(self._farewells)
+
+    def when_left(self, then: Callable[[], None]) -> None:
+        """Does it when no operation that was left has anything to tell any more: the end of its branch says that it did."""
+        if self.leaving:
+            self._after.append(then)
+        else:
+            then()
+
+    def has_left(self) -> None:
+        self.leaving -= 1
+        while self._after and not self.leaving:
+            self._after.pop(0)()
+
+    def say_farewell(self) -> bool:
+        """Makes the next such request. False: it cannot begin now."""
+        return self._request(*self._farewells.pop(0)) if not self._pump.commits.busy else False
+
+    @property
+    def at_work(self) -> bool:
+        return bool(self.running or self._unwinding)
+
+    @property
+    def unwinding(self) -> list[str]:
+        """Operations that were left, and whose body is a coroutine that has not ended. A thread nobody can end."""
+        return [operation.op.id for operation in self._unwinding.values() if operation not in self._threaded]
+
+    def may_share(self) -> bool:
+        """Whether bodies run that may end in this round of the loop."""
+        return bool(self.running)
+
+    def drop(self, operation: Waiter) -> None:
+        """The handler left this operation: its body unwinds in the background, and its result is dropped."""
+        self._gate = [row for row in self._gate if row[0] is not operation]
+        body = self.running.pop(operation, None)
+        if body is not None:
+            self._unwinding[body] = operation
+            body.cancel()
+
+    def left(self) -> list[asyncio.Task[Any]]:
+        """Bodies that run when the turn is over."""
+        return [*self.running.values()]
+
+    # -- the gate --------------------------------------------------------------------------------------------------
+
+    def open(self) -> bool:
+        """Begins what waits. False: nothing could begin now."""
+        if self._farewells:
+            return self.say_farewell()
+        if self._unwinding:
+            return False
+        gate, self._gate = self._gate, []
+        later: list[tuple[Waiter, Effect]] = []
+        began = False
+        for place, (operation, effect) in enumerate(gate):
+            if self._pump.over:
+                break
+            if self._is_put_off(effect):
+                later.append((operation, effect))
+            elif self._begin(operation, effect):
+                began = True
+            elif isinstance(effect, Request):
+                later += gate[place:]  # another one is under way
+                break
+            else:
+                later.append((operation, effect))
+        self._gate = later + self._gate
+        return began
+
+    def _is_put_off(self, effect: Effect) -> bool:
+        """Whether it waits for a thread, in which its time counts; or for the next invocation, unless a marker says already that
+        it has begun."""
+        if isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS:
+            return True
+        return (
+            self.yielding and isinstance(effect, Call | CheckTime) and not (isinstance(effect, Call) and effect.begun)
+        )
+
+    def _begin(self, operation: Waiter, effect: Effect) -> bool:
+        """False: not now."""
+        if isinstance(effect, Request):
+            return self._request(operation, effect)
+        assert isinstance(effect, Call | CheckTime)
+        if not self._session.admits(effect.timeout, begun=isinstance(effect, Call) and effect.begun):
+            self.yielding = True  # without Lambda time enough none begins any more
+            return False
+        if isinstance(effect, CheckTime):
+            operation.resume()
+        else:
+            self._start(operation, effect)
+        return True
+
+    def _request(self, operation: Waiter, effect: Request) -> bool:
+        if self._pump.commits.busy:
+            return False
+        session = self._session
+        session.turn.acted = session.turn.acted or not isinstance(effect, Expire)
+        if isinstance(effect, Launch):
+            ask: Any = partial(session.launch, effect)
+        elif isinstance(effect, Expire):
+            ask = partial(session.expire, effect.key, effect.body)
+        else:
+            ask = partial(session.tell, effect.id, effect.reason)
+        self._pump.commits.ask(ask, operation.answer())
+        return True
+
+    # -- bodies ----------------------------------------------------------------------------------------------------
+
+    def _start(self, operation: Waiter, call: Call) -> None:
+        assert operation.context is not None
+        loop, self._session.turn.acted = self._pump.loop, True
+        self.starting = True
+        body = loop.start_task(self._attempt(operation, call), operation.context.copy())
+        self.starting = False
+        if body.done():
+            self._take(operation, *body.result())
+        else:
+            self.running[operation] = body
+            if not call.is_async:
+                self._threaded.add(operation)
+            body.add_done_callback(partial(self._ended, operation), context=loop.engine)
+
+    async def _attempt(self, operation: Waiter, call: Call) -> tuple[Any, BaseException | None]:
+        """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
+        running_step.set(call.info)
+        try:
+            if not self._session.hooks:
+                if call.is_async and call.timeout is None:  # most: without two coroutines on the way
+                    return await call.fn(*call.args, **call.kwargs), None
+                return await self._in_time(operation, call)
+            from ..hooking import attempt
+
+            with attempt(self._session.hooks, call.info):
+                value, stop = await self._in_time(operation, call)
+                if stop is not None:
+                    raise stop
+                return value, None
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            return None, error
+
+    async def _in_time(self, operation: Waiter, call: Call) -> tuple[Any, StopIteration | None]:
+        if call.timeout is None:
+            return await self._run(operation, call)
+        limit = asyncio.timeout(call.timeout)
+        try:
+            async with limit:
+                return await self._run(operation, call)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            info = call.info
+            raise StepTimeout(
+                f"attempt {info.attempt} of step {info.name!r} ran longer than {call.timeout:g} s"
+            ) from None
+
+    async def _run(self, operation: Waiter, call: Call) -> tuple[Any, StopIteration | None]:
+        """What it returned, or the StopIteration that it raised: no coroutine can raise that."""
+        if call.is_async:
+            return await call.fn(*call.args, **call.kwargs), None
+        body = _ThreadedBody(call)
+        self._threads += 1
+        try:
+            await self._in_thread(operation, body)
+        finally:
+            self._threads -= 1
+        if isinstance(body.error, StopIteration):
+            return None, body.error
+        value = body.outcome()
+        return (await value if inspect.iscoroutine(value) else value), None
+
+    async def _in_thread(self, operation: Waiter, body: _ThreadedBody) -> None:
+        thread = self._pump.loop.in_thread(contextvars.copy_context().run, body.run)
+        try:
+            await asyncio.shield(thread)
+        except asyncio.CancelledError:
+            body.forget()
+            if operation.gone:  # a thread cannot be ended, and no other body begins before it has
+                await asyncio.wait([thread])
+            raise
+
+    def _ended(self, operation: Waiter, body: asyncio.Task[Any]) -> None:
+        dropped = self.running.pop(operation, None) is None
+        self._unwinding.pop(body, None)
+        self._threaded.discard(operation)
+        value, error = (None, asyncio.CancelledError()) if body.cancelled() else body.result()
+        self._pump.stir(partial(self._take, operation, value, error, dropped=dropped))
+
+    def _take(self, operation: Waiter, value: Any, error: BaseException | None, *, dropped: bool = False) -> None:
+        """What a body gave. A native cancellation that nobody asked for is its own failure."""
+        if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
+            self._pump.die(error)
+        elif not dropped:
+            operation.resume(value, own_cancellation(error) if error is not None and is_foreign(error) else error)
+
+
+class _ThreadedBody:
+    """A `def` body in a thread, whose coroutine, if it returns one, somebody awaits or closes."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._made: list[Any] = []
+        self.error: BaseException | None = None
+        self._forgotten = False
+
+    def run(self) -> None:
+        """Keeps what it raises: a future takes no StopIteration."""
+        try:
+            value = self._call.fn(*self._call.args, **self._call.kwargs)
+        except BaseException as error:
+            self.error = error
+            return
+        self._made.append(value)
+        if self._forgotten:
+            self.forget()
+
+    def outcome(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self._made.pop()
+
+    def forget(self) -> None:
+        """Nobody waits any more; the thread may be done already or not."""
+        self._forgotten = True
+        with contextlib.suppress(IndexError):
+            value = self._made.pop()
+            if inspect.iscoroutine(value):
+                value.close()

@@ -1,0 +1,518 @@
+"""`async def` handlers: the context's methods. Each is one line into the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
+
+from ...core import lazily as ops
+from ...core.operations.sleep import sleep as sleep_operation
+from ...core.operations.step import step as step_operation
+from ...core.retry import Retry, RetryPolicy
+from ...core.step_options import StepPlan, callable_name, check_keywords, plan_of
+from ...log.durations import milliseconds, moment
+from ...types import Duration, LambdaContext
+from ..context import BaseContext, BaseSaga, Undo, named
+from ..session import Session
+from .loop import inline
+from .native import in_full
+from .operation import drive
+from .pump import Pump
+from .run import execute
+
+if TYPE_CHECKING:
+    from ...batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4
+    from ...core.effects import Operation
+    from ...core.function import DurableFunction
+    from ...core.operations.callbacks import Promise
+    from ...core.scope import Op
+
+P = ParamSpec("P")
+T = TypeVar("T")
+K = TypeVar("K", bound=str)
+E = TypeVar("E")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+Item = TypeVar("Item")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class AsyncCallback(Generic[T_co]):
+    """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
+    called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
+
+    def __init__(self, promise: Promise, ctx: AsyncDurableContext) -> None:
+        self._promise = promise
+        self._ctx = ctx
+
+    @property
+    def token(self) -> str:
+        return self._promise.token
+
+    def result(self) -> Coroutine[object, None, T_co]:
+        op = ops.waiting(self._promise, self._ctx._scope("callback().result"))
+        return self._ctx._drive(op, ops.result(op, self._promise))
+
+
+class AsyncSaga(BaseSaga):
+    """`async with ctx.saga() as saga:` registers undo actions.
+
+    On an error or cancellation inside the block they run last-in first-out as steps (options by `@step`), all of them, then
+    the error goes on; a failed one raises CompensationError. Suspension is neither. After the block ends well they are
+    forgotten. Register before the step if the step may fail after its effect.
+    """
+
+    def __init__(self, ctx: AsyncDurableContext) -> None:
+        super().__init__(ctx)
+        self._ctx = ctx
+
+    def add_compensation(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """`fn(*args, **kwargs)` is what undoes."""
+        self._add(fn, args, kwargs)
+
+    async def __aenter__(self) -> AsyncSaga:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        undo = self._to_undo(exc)
+        if undo:
+            with self._shield():
+                await in_full(self._run(undo))
+        self._tell(exc)
+
+    @inline
+    async def _run(self, undo: list[Undo]) -> None:
+        for fn, args, kwargs in undo:
+            try:
+                await self._ctx.step(fn, *args, **kwargs)
+            except Exception as error:
+                self._failed(fn, error)
+
+
+@inline
+async def done(value: T) -> T:
+    """Nothing to wait for."""
+    return value
+
+
+class AsyncDurableContext(BaseContext):
+    """Handed to `async def` handlers and to every branch. The scope comes from the running branch (contextvars), not from the
+    object: inside a branch the handler's own ctx does the same as the branch's.
+
+    An operation id is assigned when the method is CALLED, in program order; with `key=` it is "name:key" in the nearest branch,
+    whatever native task asks, and its place is not compared. A method returns a coroutine: await it once, or
+    hand it to gather / TaskGroup / create_task. No await for what does no I/O: now, uuid4, random, saga (`async with`),
+    continue_as_new (it raises). A durable call inside a step body raises RuntimeError.
+    """
+
+    def __init__(self, pump: Pump, lambda_context: LambdaContext) -> None:
+        super().__init__(pump.turn, lambda_context)
+        self._pump = pump
+
+    def _drive(self, op: Op, operation: Operation[T]) -> Coroutine[object, None, T]:
+        return drive(self._pump, op, operation)
+
+    def _checked(self, plan: StepPlan) -> StepPlan:
+        return plan
+
+    def _watched(self, coroutine: Coroutine[object, None, T], what: str) -> Coroutine[object, None, T]:
+        """Without `await` its value would be a coroutine, which is always true."""
+        self._pump.unawaited.called(coroutine, what, self._scope(what).cancel_scope, coroutine)
+        return coroutine
+
+    @overload
+    def step(
+        self, fn: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def step(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, T]: ...
+    def step(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[object, None, Any]:
+        """Runs `fn(*args, **kwargs)` once, durably: when this returns, the result is stored and the body never runs again.
+
+        `fn` may be `async def` or `def`; a `def` runs in a worker thread (contextvars are copied), so it does not block
+        the loop. Options travel with the function (`@step(...)` or `step(fn, name=...)`). The value went through
+        encode/decode, so mutations and identity are lost, the types stay. Raises StepError, StepTimeout, StepInterrupted,
+        a class named in `raises=`, SerializationError. The arguments are not recorded.
+        """
+        plan = plan_of(fn)
+        if kwargs:
+            check_keywords(fn, args, kwargs)
+        op = self._scope("step").enter("step", plan.component, plan.key)
+        return drive(self._pump, op, step_operation(op, plan, fn, args, kwargs))
+
+    def sleep(self, duration: Duration, *, name: str | None = None) -> Coroutine[object, None, None]:
+        """Seconds or timedelta. Suspends, unless it is short (about a second)."""
+        delay = milliseconds(duration, "the duration of ctx.sleep")
+        op = self._enter("sleep", "sleep", named(name, "sleep"))
+        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
+
+    def sleep_until(self, when: datetime, *, name: str | None = None) -> Coroutine[object, None, None]:
+        """ValueError for a naive datetime; a past one returns at once."""
+        due = moment(when, "the time of ctx.sleep_until")
+        op = self._enter("sleep_until", "sleep", named(name, "sleep_until"))
+        return self._drive(op, sleep_operation(op, due))
+
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        key: str | None = None,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Coroutine[object, None, AsyncCallback[T]]: ...
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Coroutine[object, None, AsyncCallback[Any]]: ...
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Any:
+        """For the other side to complete through `DurableClient.complete_callback(token, ...)`.
+
+        Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
+        messages. No `timeout`: waits for ever.
+        """
+        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        op = self._enter("callback", "callback", named(name, "callback"), key)
+        promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
+        return self._watched(done(AsyncCallback(promise, self)), f"callback {op.id!r}")
+
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: Retry | None = None,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: Retry | None = None,
+    ) -> Coroutine[object, None, Any]: ...
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: Retry | None = None,
+    ) -> Any:
+        """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
+        submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
+        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        plan = self._checked(ops.submitter(submit, retry))
+        op = self._enter("wait_for_callback", "callback", named(name, "callback"), key)
+        wait = ops.wait_for_callback(op, named(name, "callback"), ops.of(result_type), *limits, plan, submit)
+        return self._drive(op, wait)
+
+    @overload
+    def wait_for_signal(
+        self, name: str, *, result_type: type[T], timeout: Duration | None = None
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def wait_for_signal(
+        self, name: str, *, result_type: object = None, timeout: Duration | None = None
+    ) -> Coroutine[object, None, Any]: ...
+    def wait_for_signal(self, name: str, *, result_type: object = None, timeout: Duration | None = None) -> Any:
+        """Buffered, in order, each consumed once, also when it came before the wait; unread ones survive continue_as_new.
+
+        `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit: SerializationError,
+        consumed.
+        """
+        limit = ops.optional_ms(timeout, "timeout")
+        op = self._enter("wait_for_signal", "signal", name)
+        return self._drive(op, ops.wait_for_signal(op, name, ops.of(result_type), limit))
+
+    @overload
+    def parallel(
+        self,
+        branches: tuple[Callable[[AsyncDurableContext], Awaitable[T1]], Callable[[AsyncDurableContext], Awaitable[T2]]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, _Batch2[T1, T2]]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[
+            Callable[[AsyncDurableContext], Awaitable[T1]],
+            Callable[[AsyncDurableContext], Awaitable[T2]],
+            Callable[[AsyncDurableContext], Awaitable[T3]],
+        ],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, _Batch3[T1, T2, T3]]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[
+            Callable[[AsyncDurableContext], Awaitable[T1]],
+            Callable[[AsyncDurableContext], Awaitable[T2]],
+            Callable[[AsyncDurableContext], Awaitable[T3]],
+            Callable[[AsyncDurableContext], Awaitable[T4]],
+        ],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, _Batch4[T1, T2, T3, T4]]: ...
+    @overload
+    def parallel(
+        self,
+        branches: Sequence[Callable[[AsyncDurableContext], Awaitable[T]]]
+        | Mapping[str, Callable[[AsyncDurableContext], Awaitable[T]]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Coroutine[object, None, BatchResult[T]]: ...
+    def parallel(
+        self,
+        branches: Any,
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Any:
+        """Branches are `fn(ctx)`; a dict names them. A tuple of 2 to 4 keeps each result's type in `.results`.
+
+        Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
+        at once.
+        """
+        fan = ops.parallel_fan(branches, self, completion, max_concurrency)
+        op = self._enter("parallel", "parallel", named(name, "parallel"))
+        return self._drive(op, ops.fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
+
+    def map(
+        self,
+        fn: Callable[[AsyncDurableContext, Item], Awaitable[T]],
+        items: Iterable[Item],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+        item_name: Callable[[Item], str] | None = None,
+    ) -> Coroutine[object, None, BatchResult[T]]:
+        """`fn(ctx, item)` per item. `items` is listed once and must come out the same on replay (take it from the event or a
+        step).
+
+        A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
+        its record.
+        """
+        fan = ops.map_fan(fn, items, self, completion, max_concurrency, item_name)
+        op = self._enter("map", "map", named(name, "map"))
+        return self._drive(op, ops.fan_out(op, fan, list))
+
+    @overload
+    def race(
+        self,
+        branches: tuple[Callable[[AsyncDurableContext], Awaitable[T1]], Callable[[AsyncDurableContext], Awaitable[T2]]],
+        *,
+        name: str | None = None,
+    ) -> Coroutine[object, None, tuple[Literal[0], T1] | tuple[Literal[1], T2]]: ...
+    @overload
+    def race(
+        self,
+        branches: tuple[
+            Callable[[AsyncDurableContext], Awaitable[T1]],
+            Callable[[AsyncDurableContext], Awaitable[T2]],
+            Callable[[AsyncDurableContext], Awaitable[T3]],
+        ],
+        *,
+        name: str | None = None,
+    ) -> Coroutine[object, None, tuple[Literal[0], T1] | tuple[Literal[1], T2] | tuple[Literal[2], T3]]: ...
+    @overload
+    def race(
+        self, branches: Sequence[Callable[[AsyncDurableContext], Awaitable[T]]], *, name: str | None = None
+    ) -> Coroutine[object, None, tuple[int, T]]: ...
+    @overload
+    def race(
+        self, branches: Mapping[K, Callable[[AsyncDurableContext], Awaitable[T]]], *, name: str | None = None
+    ) -> Coroutine[object, None, tuple[K, T]]: ...
+    def race(self, branches: Any, *, name: str | None = None) -> Any:
+        """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
+        sagas roll back; a step body that runs is cancelled, and its result is dropped."""
+        fan = ops.race_fan(branches, self)
+        op = self._enter("race", "race", named(name, "race"))
+        return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))
+
+    @overload
+    def child(
+        self,
+        fn: Callable[Concatenate[AsyncDurableContext, ...], Awaitable[T]],
+        /,
+        *args: Any,
+        name: str,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def child(
+        self, fn: Callable[Concatenate[AsyncDurableContext, ...], Awaitable[T]], /, *args: Any, key: str, **kwargs: Any
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def child(
+        self, fn: Callable[Concatenate[AsyncDurableContext, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[object, None, T]: ...
+    def child(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """`fn(ctx, ...)` in its own id namespace. `name=` and `key=` are taken by `child` itself, never passed on; with one of
+        them the checker cannot check the other arguments (PEP 612). Below a keyed child ids are as stable as inside it:
+        "name:key/charge"."""
+        name, key = kwargs.pop("name", None), kwargs.pop("key", None)
+        if not callable(fn):
+            raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
+        op = self._enter("child", "child", named(name, callable_name(fn)), key)
+        return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
+
+    @overload
+    def call(
+        self,
+        target: DurableFunction[E, T],
+        payload: E,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: type[T],
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Coroutine[object, None, T]: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Coroutine[object, None, Any]: ...
+    def call(
+        self,
+        target: Any,
+        payload: Any,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Any:
+        """Starts another durable function and waits.
+
+        `id` default: derived from this execution and operation, so a replay attaches. An `id` that exists already attaches to it,
+        if it has the same payload and tells its end to no other execution: else ExecutionConflict. Cancelling this execution
+        cancels the other, if this one made it. Raises CallError, CallTimeout.
+        """
+        wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
+        op = self._enter("call", "call", named(name, wanted.fn))
+        return self._drive(op, ops.call(op, wanted, id, limit))
+
+    @overload
+    def send(
+        self, target: DurableFunction[E, Any], payload: E, *, id: str | None = None, delay: Duration | None = None
+    ) -> Coroutine[object, None, str]: ...
+    @overload
+    def send(
+        self, target: str, payload: object, *, id: str | None = None, delay: Duration | None = None
+    ) -> Coroutine[object, None, str]: ...
+    def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
+        """Fire and forget; the id of the new execution. Not cancelled with this one."""
+        wanted, wait = ops.target_of(target, payload), ops.optional_ms(delay, "delay") or 0
+        op = self._enter("send", "send", wanted.fn)
+        return self._drive(op, ops.send(op, wanted, id, wait))
+
+    def poll(
+        self,
+        check: Callable[[T], Awaitable[T] | T],
+        *,
+        initial: T,
+        until: Callable[[T], bool],
+        every: Duration | RetryPolicy | Callable[[T, int], Duration | None] | None = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        name: str | None = None,
+    ) -> Coroutine[object, None, T]:
+        """`check(state)` runs as a step until `until(state)`, which must be pure.
+
+        `every`: time between checks; a RetryPolicy gives growing ones (default: 5 s, doubling to 5 min), and so does a
+        function of the state and of the number of checks so far, which may return None to give up. `retry`: for a check
+        that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait,
+        and for the last time at the end of `timeout`; a `max_attempts` that is given in `every` limits the checks.
+        """
+        plan, limit, pace = (
+            self._checked(ops.checker(check, until, retry)),
+            ops.optional_ms(timeout, "timeout"),
+            ops.pace_of(every),
+        )
+        op = self._enter("poll", "poll", named(name, plan.name))
+        return self._drive(op, ops.poll(op, plan, check, initial, until, pace, limit))
+
+    def saga(self) -> AsyncSaga:
+        """A block whose undo actions run if it fails."""
+        return AsyncSaga(self)
+
+    def set_status(self, value: object) -> Coroutine[object, None, None]:
+        """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""
+        self._set_status(value)
+        return done(None)
+
+    def patched(self, change_id: str) -> Coroutine[object, None, bool]:
+        """True for executions that reach this line first with the new code. Keep both paths until the old ones are done."""
+        return self._watched(done(self._patched(change_id)), f"patched {change_id!r}")
+
+    def continue_as_new(self, payload: object) -> NoReturn:
+        """Never returns: do not catch BaseException around it. Same id, next generation, empty journal; unread signals and a
+        pending cancel go along, open callbacks do not."""
+        self._continue(payload)
+
+
+def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
+    """The handler's return value, or what it raised. Also from a thread that already runs a loop of its own."""
+    return execute(session, lambda pump: handler(event, AsyncDurableContext(pump, lambda_context)))

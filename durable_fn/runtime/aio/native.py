@@ -1,0 +1,192 @@
+"""Native cancellations: how those of asyncio are told from ours, and how ours are raised in a branch as asyncio's are."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+import contextvars
+import sys
+from collections.abc import Callable, Generator, Iterator
+from types import FrameType
+from typing import Any
+
+from ...errors import ExecutionCancelled
+
+
+class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
+    """What native code takes for a cancellation of the task, and handlers for one of the execution. Journals and logs call it
+    by the name that handlers know."""
+
+
+AsyncExecutionCancelled.__module__, AsyncExecutionCancelled.__qualname__ = "durable_fn.errors", "ExecutionCancelled"
+
+
+def _let_through_groups() -> None:
+    """Up to Python 3.12 a TaskGroup whose body is cancelled looks whether the error IS a CancelledError, and wraps a subclass
+    into an exception group. Ours comes out of it as it does since 3.13: after its tasks have ended, unwrapped."""
+    known: Callable[[asyncio.TaskGroup, BaseException], bool] = asyncio.TaskGroup._is_base_error  # type: ignore[attr-defined]
+
+    def is_base_error(group: asyncio.TaskGroup, error: BaseException) -> bool:
+        return isinstance(error, AsyncExecutionCancelled) or known(group, error)
+
+    asyncio.TaskGroup._is_base_error = is_base_error  # type: ignore[attr-defined]
+
+
+def _close_what_groups_refuse() -> None:
+    """Up to Python 3.12 a TaskGroup that shuts down refuses a coroutine and leaves it, never awaited; since 3.13 it closes it."""
+    known = asyncio.TaskGroup.create_task
+
+    def create_task(group: asyncio.TaskGroup, coro: Any, **kwargs: Any) -> Any:
+        try:
+            return known(group, coro, **kwargs)
+        except RuntimeError:
+            coro.close()
+            raise
+
+    asyncio.TaskGroup.create_task = create_task  # type: ignore[method-assign,assignment]
+
+
+def _let_through_timeouts() -> None:
+    """Since Python 3.13 `asyncio.timeout` takes a subclass of CancelledError for its own doing, too, if its time was over before.
+    Ours comes out of it as it is."""
+    known = asyncio.Timeout.__aexit__
+
+    async def aexit(limit: asyncio.Timeout, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        ours = isinstance(error, AsyncExecutionCancelled)
+        await (known(limit, None, None, None) if ours else known(limit, kind, error, traceback))
+
+    asyncio.Timeout.__aexit__ = aexit  # type: ignore[method-assign,assignment]
+
+
+if sys.version_info < (3, 13):
+    _let_through_groups()
+    _close_what_groups_refuse()
+else:
+    _let_through_timeouts()
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether it is a native cancellation, and none of ours."""
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, ExecutionCancelled)
+
+
+def native(error: BaseException) -> BaseException:
+    """An error of ours as native code is to see it."""
+    if isinstance(error, ExecutionCancelled) and not isinstance(error, AsyncExecutionCancelled):
+        return AsyncExecutionCancelled(str(error), reason=error.reason)
+    return error
+
+
+class InContext:
+    """Awaits a coroutine in a context of its own, in the task that runs already."""
+
+    def __init__(self, context: contextvars.Context, coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
+        self._context = context
+        self.gi_yieldfrom = coroutine  # as generators show what they wait for
+
+    def __await__(self) -> InContext:
+        return self
+
+    def __iter__(self) -> InContext:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
+
+    def send(self, value: Any) -> Any:
+        return self._context.run(self.gi_yieldfrom.send, value)
+
+    def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
+        return self._context.run(self.gi_yieldfrom.throw, type if value is None else value)
+
+    def close(self) -> None:
+        self._context.run(self.gi_yieldfrom.close)
+
+
+async def result_of(awaitable: collections.abc.Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def is_asyncio(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "asyncio"
+
+
+def _frames(coroutine: Any) -> Iterator[FrameType]:
+    """Of what a coroutine is at, from itself to what it awaits in the end."""
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            yield frame
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+
+
+class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
+    """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `cancellation`, so that
+    `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations. Where what the branch awaited
+    took the cancellation for itself, it arrives when the branch goes on.
+
+    `goes_on`: whether what the branch waits for is there at once, so that its task need not be left and entered again.
+    """
+
+    def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any], goes_on: Callable[[Any], bool]) -> None:
+        self.inner = inner
+        self._goes_on = goes_on
+        self.cancellation: BaseException | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self._thrown: BaseException | None = None  # that the branch's own code may not have seen yet
+
+    def send(self, value: Any) -> Any:
+        waited = self._step(value)
+        while self._goes_on(waited):  # a task that cancels itself leaves no line of what it waits for
+            waited = self.inner.send(None) if self._thrown is None else self._step(None)
+        return waited
+
+    def _step(self, value: Any) -> Any:
+        if self._thrown is not None and self._was_eaten(self._thrown):
+            return self.inner.throw(self._thrown.with_traceback(None))
+        if self.cancellation is not None and not getattr(self.task, "_must_cancel", False):
+            return self.throw(asyncio.CancelledError())
+        return self.inner.send(value)
+
+    def throw(self, type: Any, value: Any = None, traceback: Any = None) -> Any:
+        error = type if value is None else value
+        if self.cancellation is not None and isinstance(error, asyncio.CancelledError):
+            error, self.cancellation = self.cancellation, None
+            self._thrown = error
+            assert self.task is not None
+            self.task.uncancel()
+        return self.inner.throw(error)
+
+    def _was_eaten(self, error: BaseException) -> bool:
+        """Whether code of asyncio's that the branch awaited caught it, and has ended by something else: a TaskGroup that aborts
+        already, `wait_for` whose task is done. A frame of asyncio's that still runs may raise it when it ends."""
+        caught = error.__traceback__.tb_frame if error.__traceback__ is not None else None
+        if caught is None or not is_asyncio(caught):
+            self._thrown = None  # the branch's own code has seen it
+            return False
+        return not any(frame is caught for frame in _frames(self.inner))
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.inner.__await__()
+
+    def cancel(self, error: BaseException) -> None:
+        self.cancellation = error
+        assert self.task is not None
+        self.task.cancel()
+
+
+async def in_full(coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
+    """Awaits it whatever cancels the task that runs: a native cancellation that comes meanwhile is raised at the end."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

@@ -1,0 +1,533 @@
+"""What moves an async handler: the entries of its line, one at a time, each handed out when the handler rests.
+
+All tasks of the handler together move only by lines of the log, in its order, live exactly as in a replay. What comes for the
+first time (a body's result, a signal, a time) becomes a line, and is handed out like a recorded one. So a replay is right by
+construction, and no code here only replays. See docs/decisions/018-replay.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextvars
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ...core.cancel_scope import CancelScope
+from ...core.current import current_scope
+from ...core.effects import Decide
+from ...core.scope import Scope
+from ...core.turn import Suspension
+from ...errors import NonDeterminismError
+from ...log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
+from ...log.kinds import CONSEQUENCES, STUCK, TIMER
+from ...log.origins import mark
+from ..session import LEAST_TIME, RECORDED_END, Session
+from .agenda import Agenda, Timer
+from .bodies import Bodies
+from .commits import Commits
+from .ending import ExecutionEnd
+from .line import Line
+from .loop import DurableLoop, HandlerTask
+from .mismatches import Mismatches
+from .native import BranchCoroutine
+from .operation import RunningOperation
+from .places import warn_of_foreign
+from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
+from .unawaited import Unawaited
+
+if TYPE_CHECKING:
+    from .waiting import Decider, Runnable, Target, Waiter
+
+
+class Pump:
+    """Of one turn. `ready`: callbacks of the handler that can run; empty means that it rests."""
+
+    def __init__(self, session: Session, loop: DurableLoop) -> None:
+        self.session = session
+        self.loop = loop
+        self.turn = session.turn
+        self.clock = session.clock
+        self.line = Line(self.turn.journal)
+        self.targets: dict[str, Target] = {}
+        self.ready: collections.deque[Runnable] = collections.deque()
+        self.agenda = Agenda(self.turn.inbox, self.ready.append)
+        self.bodies = Bodies(self)
+        self.mismatches = Mismatches(self.turn, loop, self.line, self.targets, self.agenda, self.bodies)
+        self.commits = Commits(session, loop, self.line, self.stir, self.bodies.may_share)
+        self.unawaited = Unawaited()
+        self.over = False
+        self.outcome: BaseException | None = None
+        self.held_back: dict[CancelScope, Callable[[], None]] = {}  # cancellations that wait for a shielded block
+        self._on_time: Event | None = None  # the last line of a time that is on record
+        self.decided: Event | None = None  # the last line by which another way may have been taken
+        self._noted = (
+            self.commits.position
+        )  # how much of what is pending has to be durable before a body: also the event
+        self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
+        self.end = ExecutionEnd(self)
+        self._stuck = False
+        if STUCK_ID in self.line.known:
+            self.targets[STUCK_ID] = self
+        self._pumping = False
+        self._scheduled = False
+        self._started = False
+        self._foreign = False
+        self._rounds = 0
+        self._patience = Patience(loop, self._schedule)
+        self._alarm: asyncio.TimerHandle | None = None
+        self.threads = 0  # calls in other threads that the handler awaits
+        self._apart = contextvars.Context()  # for what runs inside the handler's task, and is none of it
+        self.turn.front = self
+        self.turn.at = max(self.turn.started, self.turn.journal.generation)
+
+    # -- what the core asks ----------------------------------------------------------------------------------------
+
+    def replays(self) -> bool:
+        if isinstance(self.turn.closed, Suspension):
+            return True  # the code that unwinds is walked again
+        return self.line.replaying or not self._live
+
+    def commits_before_a_body(self) -> None:
+        """Something was noted by which a replay takes its way, or which it would say otherwise."""
+        self._noted = self.commits.position
+
+    def looked_at_time(self) -> None:
+        last = self.line.last
+        if last is not None and last.id not in self.line.known:
+            self.decided = last
+
+    def leftover(self) -> NonDeterminismError | None:
+        return self.mismatches.leftover()
+
+    # -- a run -----------------------------------------------------------------------------------------------------
+
+    def run(self, handler: Any) -> Any:
+        """What the coroutine of the handler returns or raises, or what ends the turn."""
+        context = contextvars.copy_context()
+        root = Scope.of_handler(self.turn)
+        context.run(current_scope.set, root)
+        self.loop.pump = self
+        self._finished = self.loop.plain_future()
+        self.main = self.start(handler, context, root)
+        self.loop.run_until_complete(self._finished)
+        if self.outcome is None:
+            return self.main.result()
+        if self.main.done() and not self.main.cancelled():
+            self.main.exception()  # what ended the turn says it
+        raise self.outcome
+
+    def start(self, coroutine: Any, context: contextvars.Context, scope: Scope) -> HandlerTask[Any]:
+        """A task of a branch's own, the handler's included."""
+        branch = BranchCoroutine(coroutine, self.goes_on)
+        task: HandlerTask[Any] = HandlerTask(branch, scope=scope, loop=self.loop, context=context)
+        branch.task = task
+        return task
+
+    def finish(self, outcome: BaseException | None) -> None:
+        """The turn is over: by the end of the handler, or by what is raised in its place."""
+        if not self.over:
+            self.over, self.outcome = True, outcome
+            if self.turn.closed is None and isinstance(outcome, Suspension):
+                self.turn.closed = outcome
+            if not self._finished.done():
+                self._finished.set_result(None)
+
+    def leave(self) -> None:
+        """The loop has nothing more to do for this turn."""
+        self.over = True
+        self._patience.end()
+        self._silence()
+
+    def close(self) -> None:
+        """What is left of the handler unwinds now, and has rounds of its own for that."""
+        self.over, self._rounds = True, 0
+
+    def die(self, death: BaseException) -> None:
+        """Like a death: nothing more is committed, also not by `finally` blocks."""
+        if self.turn.closed is None:
+            self.turn.closed = death
+        self.finish(death)
+
+    # -- moving the handler ----------------------------------------------------------------------------------------
+
+    def wake(self, handle: Runnable) -> None:
+        """A callback of the handler's can run."""
+        self.ready.append(handle)
+        if not self._pumping or self.bodies.starting:
+            self._foreign = self._foreign or self._started
+            if not self._pumping:
+                self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.ours(self.pump)
+
+    def stir(self, work: Callable[[], object]) -> None:
+        """Does what came from outside the handler, then moves it on."""
+        if self.over:
+            return
+        self._pumping = True
+        try:
+            work()
+        except BaseException as error:
+            self.finish(error)
+        finally:
+            self._pumping = False
+        self.pump()
+
+    def pump(self) -> None:
+        """Only from callbacks of the base loop, never inside a task."""
+        self._scheduled = False
+        if self._pumping or self.over:
+            return
+        self._started = True
+        self._pumping = True
+        try:
+            while self._go_on():
+                pass
+        except BaseException as error:
+            self.finish(error)
+        finally:
+            self._pumping = False
+
+    def _go_on(self) -> bool:
+        if self._foreign:
+            self._foreign = False
+            warn_of_foreign(self.turn, self.loop)
+        self.run_ready()
+        if self.over:
+            return False
+        if self.turn.closed is not None:
+            self.finish(self.turn.closed)
+            return False
+        if self.main.done():
+            return self._end()
+        return self._deliver() or self._rest()
+
+    def run_ready(self) -> None:
+        """Until the handler rests."""
+        ready = self.ready
+        while ready:
+            self._rounds += 1
+            if self._rounds > MOST_ROUNDS:
+                raise RuntimeError(spins(self.turn, self.loop))
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if not handle._cancelled:
+                    handle._run()
+
+    def _end(self) -> bool:
+        """The handler has returned or raised. What is being written must not be written from two sides."""
+        if self.commits.at_work:
+            return False
+        if not self.line.replaying:
+            self._goes_live()
+        unwinding = self.bodies.unwinding
+        if unwinding and self.session.time_left() > LEAST_TIME:  # it may hold a lock or a connection
+            return self._wait(self.turn.time() + round(self.session.time_left() * 1000))
+        if unwinding:
+            tell_left_behind(self.turn, unwinding)
+        if self.bodies.takes_leave and not self.session.read_only:
+            return self.bodies.say_farewell() if self._is_decided() else self.commits.flush()
+        self.finish(None)
+        return False
+
+    # -- what the loop asks ----------------------------------------------------------------------------------------
+
+    def set_timer(
+        self, scope: Scope, when: float, callback: Callable[..., object], args: Any, context: contextvars.Context | None
+    ) -> Timer:
+        from .outside import set_timer
+
+        return set_timer(self, scope, when, callback, args, context)
+
+    def call_in_thread(self, scope: Scope, inner: asyncio.Future[Any]) -> asyncio.Future[Any]:
+        from .outside import ThreadCall
+
+        return ThreadCall(self, scope, inner).future
+
+    # -- lines -----------------------------------------------------------------------------------------------------
+
+    def enqueue(self, event: Event, target: Target, *, held: bool) -> None:
+        """A new line, which is pending already. `held`: it is durable before the handler sees it."""
+        self.targets[event.id] = target
+        self.line.append(event, self.commits.position, held=held)
+
+    def new_line(self, event: Event, target: Target) -> None:
+        """One that moves the handler without an operation; it rides along."""
+        self.turn.pending.append(event)
+        self.enqueue(event, target, held=False)
+
+    def expect(self, id: str, target: Target) -> None:
+        """Its line, if there is one or comes one, is for `target`."""
+        self.targets[id] = target
+        self.line.ask(id)
+
+    def await_line(self, id: str, target: Target) -> None:
+        """Of what is recorded. What a redrive kept by its id alone becomes a line again."""
+        self.targets[id] = target
+        if self.line.places:
+            self.line.ask(id)
+        record = self.turn.journal.records[id]
+        if record.aside and record.done is not None:
+            record.aside = False
+            done, now = record.done, self.turn.time()
+            event = Event(
+                id, done.kind, done.position, done.status, done.attempt, now, done.due, done.value, done.asked
+            )
+            self.turn.pending.append(event)
+            self.line.append(event, self.commits.position, held=False)
+
+    def decide(self, decision: Decide, operation: Decider) -> None:
+        """A new line that is decided because something did not come: it is written on that condition."""
+        self.targets[decision.event.id] = operation
+        self.line.append(decision.event, self.commits.position, held=True)
+        self.commits.decide(decision, operation)
+
+    def _deliver(self) -> bool:
+        """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
+        line = self.line
+        if line.replaying and not line.aside:
+            head = line.events[line.cursor]
+            if head.id in self.targets:
+                return self._hand_out(head)
+        event = self._next() if line.replaying or line.aside else line.head
+        if self.session.read_only and (event is None or event.id not in line.known):
+            return False  # what is new is no part of the recorded history
+        if event is None:
+            return self._stimulate()
+        if event.id in line.held and not self.commits.covers(event):
+            if not self.commits.flush():
+                return False
+            if line.head is not event:
+                return True  # a decision that does not stand
+        return self._hand_out(event)
+
+    def goes_on(self, waited: object) -> bool:
+        """A branch's task is about to wait. Where nothing else of the handler's can run and the next line of the log is what it
+        waits for, that is handed out here and now, and the task is not left: nothing could have come between."""
+        line = self.line
+        if not line.replaying or line.aside or self.ready or self._foreign or self.over or self.turn.closed is not None:
+            return False
+        head = line.events[line.cursor]
+        target = self.targets.get(head.id)
+        if target is not waited or not isinstance(target, RunningOperation):
+            return False
+        self._apart.run(self._hand_out, head)
+        return target.ended
+
+    def _hand_out(self, event: Event) -> bool:
+        line, turn = self.line, self.turn
+        before = turn.at
+        if event.at > before:
+            turn.at = event.at
+        target = self.targets.pop(event.id, None)
+        handed = self._nobody_asks(event) if target is None else target.hand(event)
+        if handed is None:
+            turn.at = before
+            if target is not None:
+                self.targets[event.id] = target
+            return False
+        if event.id not in line.known:
+            if not self._live or turn.said is not None:
+                self._goes_live()
+            self._weigh(event)
+        line.handed(event)
+        self._rounds, self._patience.until = 0, None
+        return True
+
+    def _goes_live(self) -> None:
+        """The log is at its end: what runs now runs for the first time."""
+        self._live = True
+        if self.turn.said is not None:
+            self.turn.say_again()
+
+    def _next(self) -> Event | None:
+        """The next line; of operations with keys the first that is asked for, wherever it stands."""
+        line, mismatches = self.line, self.mismatches
+        early = line.asked()
+        if early is not None and early.id in line.aside:
+            return early
+        while (head := line.head) is not None and line.replaying and not mismatches.is_asked(head):
+            if early is not None:
+                return early
+            if not is_keyed(head.id):
+                break
+            line.lay_aside()
+        return head
+
+    def _nobody_asks(self, event: Event) -> bool | None:
+        if self.mismatches.is_skipped(event):
+            return False
+        if self._patience.lasts():
+            return None
+        raise self.mismatches.unasked(event)
+
+    def _weigh(self, event: Event) -> None:
+        """Of a live line that rides along: could anything else have come in its place? Not what is in line behind a consequence
+        of lines, for that is another one; and not another time in that of one on record: the same is the first again."""
+        if event.id in self.line.held:
+            return
+        others = self.agenda.listening if event is self._on_time else not self.agenda.empty
+        at_work = self.bodies.at_work or self.bodies.waiting or self.threads
+        behind = event.kind not in CONSEQUENCES and self.line.events[-1] is not event
+        if others or at_work or behind:
+            self.decided = event
+
+    # -- what comes for the first time -----------------------------------------------------------------------------
+
+    def _stimulate(self) -> bool:
+        """Nothing is in line. Whether something came that makes one."""
+        turn = self.turn
+        if not self._live or turn.said is not None:
+            self._goes_live()
+        if (turn.cancel_scope.cancellation is not None or turn.header.deadline is not None) and self.end.look():
+            return True
+        if self.agenda.empty:
+            return False
+        arrived = self.agenda.arrived()
+        if arrived is not None:
+            arrived.resume()
+            return True
+        due = self.agenda.next_due()
+        if due is None or due > turn.time():
+            return False
+        self._pass(due, self.agenda.pop())
+        return True
+
+    def _pass(self, due: int, late: Waiter | Timer) -> None:
+        """Its time is over."""
+        lines = len(self.line.events)
+        if isinstance(late, Timer):
+            recorded = late.written
+            self.new_line(Event(late.id, TIMER, -1, SUCCEEDED, 1, self.turn.time()), late)
+        else:
+            recorded = late.is_due_on_record(due)
+            late.resume()
+        if recorded and len(self.line.events) > lines:
+            self._on_time = self.line.events[-1]
+
+    def hand(self, event: Event) -> bool:
+        """The line that says that the handler is stuck."""
+        self._stuck = True
+        self.cancel_main(RuntimeError(event.value), STUCK_ID)
+        return True
+
+    def cancel_main(self, error: BaseException, id: str) -> None:
+        """`error` arrives in the handler's own task. `id`: of the line that says so."""
+        mark(self.turn, error, id)
+        self.cancel(self.main, error)
+
+    @staticmethod
+    def cancel(task: asyncio.Task[Any], error: BaseException) -> None:
+        """Cancels a branch's own task natively; `error` arrives in it."""
+        coroutine = task.get_coro()
+        assert isinstance(coroutine, BranchCoroutine)
+        coroutine.cancel(error)
+
+    def unshielded(self) -> None:
+        """A shielded block is over: what waited for it is raised now."""
+        for branch in [branch for branch in self.held_back if not branch.sheltered]:
+            self.held_back.pop(branch)()
+
+    # -- rest ------------------------------------------------------------------------------------------------------
+
+    def _rest(self) -> bool:
+        """Nothing is ready, and nothing is in line that can be handed out. True: look again."""
+        if self.line.replaying:
+            return False  # a thread or a socket of the handler's own has to bring something again
+        if self.session.read_only:
+            self.finish(Suspension(RECORDED_END))
+            return False
+        if self.bodies.waiting and self._begin_bodies():
+            return True
+        if self.line.head is not None:
+            return False  # it is being written
+        if self.commits.awaited and self.commits.flush():
+            return True
+        due = self._next_due()
+        if self.bodies.at_work or self.commits.at_work or self.threads:
+            return self._wait(due)
+        return self._sleep(due)
+
+    def _begin_bodies(self) -> bool:
+        if self.line.aside or self.turn.journal.untaken:
+            self.mismatches.check_called()
+        if not self._is_decided():
+            return self.commits.flush()
+        if self.session.news_are_old:
+            return not self.commits.busy and self.commits.ask(self.session.look_for_news, self._answered)
+        return self.bodies.open()
+
+    def _is_decided(self) -> bool:
+        """Whether no death can make it be decided otherwise what was handed out."""
+        noted = self._noted <= self.commits.written
+        return noted and (self.decided is None or self.commits.covers(self.decided))
+
+    def _answered(self, _: object, error: Exception | None) -> None:
+        if error is not None:
+            raise error
+
+    def _sleep(self, due: int | None) -> bool:
+        """Nothing is under way: a time in place, if it is near; else the turn ends."""
+        now = self.turn.time()
+        if self.bodies.yielding:
+            self._suspend("too little Lambda time is left", now)
+            return False
+        if self.agenda.empty:
+            return self._is_stuck()
+        if due is not None and due <= now:
+            return True
+        if due is None or not self.session.fits_in_place(due - now):
+            self._suspend("waits for the outside" if due is None else "waits for a time", due)
+            return False
+        if not self.clock.virtual:
+            return self._wait(due)
+        self.clock.sleep((due - now) / 1000)
+        return True
+
+    def _is_stuck(self) -> bool:
+        """Nothing durable could ever wake the handler; its own sockets and threads may. Raised in it, once: that is a line."""
+        if self._patience.lasts(self.session.time_left()):
+            return False
+        text = stuck(self.turn, self.loop)
+        if self._stuck:
+            raise RuntimeError(text)
+        self._stuck = True
+        self.new_line(Event(STUCK_ID, STUCK, -1, SUCCEEDED, 1, self.turn.time(), 0, text), self)
+        return True
+
+    def _next_due(self) -> int | None:
+        due = self.agenda.next_due()
+        deadline = self.turn.next_deadline if self.end.may_come else None
+        times = [time for time in (due, deadline) if time is not None]
+        return min(times, default=None)
+
+    def _wait(self, due: int | None) -> bool:
+        """For the loop to bring something, until then."""
+        self._silence()
+        if due is not None:
+            self._alarm = self.loop.ours_later((due - self.turn.time()) / 1000, partial(self._rang, due))
+        return False
+
+    def _silence(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _rang(self, due: int) -> None:
+        """Virtual time goes as real time does while something is under way."""
+        if self.clock.virtual:
+            self.clock.sleep((due - self.turn.time()) / 1000)
+        self.pump()
+
+    def _suspend(self, why: str, due: int | None) -> None:
+        """Timers that are set say when they end: the code that set them is not run again at another time."""
+        for timer in self.agenda.timers():
+            if not timer.written:
+                timer.written = True
+                self.turn.pending.append(Event(timer.id, TIMER, -1, BEGUN, 1, self.turn.at, timer.due))
+        self.finish(Suspension(why, due))

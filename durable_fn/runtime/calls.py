@@ -1,0 +1,211 @@
+"""Other executions: starting them from a handler or from outside, and asking them to end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from ..backends.ports import Backend
+from ..core.effects import NOT_THERE, Launch
+from ..errors import CallTooDeep, ExecutionConflict
+from ..log.foreign import require_own
+from ..log.header import Header, Key, ParentNotice, Refusal
+from ..log.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
+from ..values.adapters import UNTYPED_ADAPTER
+from .executions import check_same, derived_run, digest, is_same, new_header
+from .wakes import send_wake
+
+CALL_DEPTH: Final = "DURABLE_FN_CALL_DEPTH"
+_DEEPEST: Final = 100
+_NEVER: Final = "It could never end: call another execution, or leave out the id to start a new one"
+
+
+def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
+    """Creates it and sends its first message. An execution that is there with the same input is as good: its end is told to
+    `parent`, or its outcome is returned if it has ended. One that somebody else waits for is ExecutionConflict. Raises
+    UnknownFunction and CallTooDeep before anything is written."""
+    if asked.attach:
+        return _attached(backend, parent, asked)
+    backend.wakeups.check(asked.fn, given=asked.retention_ms is not None)
+    if asked.key is not None:
+        if asked.id == parent.id:
+            raise ExecutionConflict(f"execution {parent.id!r} called itself. {_NEVER}", execution_id=parent.id)
+        _check_depth(backend, parent, asked)
+    wanted = new_header(
+        backend,
+        asked.id,
+        asked.fn,
+        asked.input,
+        retention_ms=asked.retention_ms,
+        timeout_ms=asked.timeout_ms,
+        run=derived_run(parent, asked.id, "call" if asked.key is not None else "send"),
+        delay_ms=asked.delay_ms,
+    )
+    if asked.key is not None:
+        wanted.parent = parent_text(parent, asked.key, asked.by)
+    reply = backend.store.create(wanted)
+    there = replace(reply, input=None) if isinstance(reply, Header) else reply.header
+    assert there is not None
+    check_same(
+        backend, there, wanted, asked.adapter or UNTYPED_ADAPTER
+    )  # this execution may have made it with another payload
+    if there.status == "PENDING" and there.run == wanted.run:
+        send_wake(backend, there, backend.clock.now())
+    return None if wanted.parent is None else _awaited(backend, there, wanted.parent, own=there.run == wanted.run)
+
+
+def _check_depth(backend: Backend, parent: Header, asked: Launch) -> None:
+    """Raises CallTooDeep. Each call waits for the one below it, so nobody would ever see the end of an endless chain; and
+    Lambda's own detection of such loops has to be off, because timers and polls look like loops to it."""
+    depth, limit = depth_of(parent) + 1, _deepest()
+    if depth <= limit:
+        return
+    above = [header.fn for header in _callers(backend, parent)]
+    chain = " -> ".join([*reversed(above[:10]), asked.fn])
+    how = (
+        "it calls itself"
+        if above[0] == asked.fn
+        else "they call each other in a circle"
+        if asked.fn in above
+        else "it is a long chain"
+    )
+    raise CallTooDeep(
+        f"execution {parent.id!r} of {parent.fn!r} is below {depth - 1} others that wait for each other, and may not call "
+        f"{asked.fn!r}: {limit} is the limit ({CALL_DEPTH}). The last calls: {chain} ({how}). End the recursion, do the parts "
+        "beside each other with ctx.map, or start the other execution with ctx.send, which nobody waits for",
+        depth=depth,
+        limit=limit,
+    )
+
+
+def _deepest() -> int:
+    text = os.environ.get(CALL_DEPTH) or str(_DEEPEST)
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise RuntimeError(f"{CALL_DEPTH} must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def depth_of(header: Header) -> int:
+    """How many executions wait for each other above this one."""
+    return int(json.loads(header.parent).get("depth", 1)) if header.parent is not None else 0
+
+
+def _callers(backend: Backend, header: Header | None) -> Iterator[Header]:
+    """This one, who waits for it, who waits for that one, and so on."""
+    seen: set[str] = set()
+    while header is not None and header.id not in seen:
+        seen.add(header.id)
+        yield header
+        header = None if header.parent is None else backend.store.head(json.loads(header.parent)["id"])
+
+
+def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
+    """Only an execution that was started before and that somebody made go on, or that ended well since."""
+    there = backend.store.get(asked.id)
+    if (
+        there is None
+        or there.foreign
+        or there.fn != asked.fn
+        or there.cancel
+        or not is_same(there, digest(asked.input.sent))
+    ):
+        return NOT_THERE
+    if not there.live:
+        return outcome(there) if there.status == "SUCCEEDED" else NOT_THERE
+    return _awaited(backend, there, parent_text(parent, asked.key or "", asked.by))
+
+
+def _awaited(backend: Backend, there: Header, wanted: str, *, own: bool = False) -> str | None:
+    """Makes it tell its end to who is `wanted`. It tells one execution only, whichever of its operations wait. One of another
+    format is FormatError: neither could read the other's words. `own`: it was made for that one, so it cannot be above it."""
+    require_own(there)
+    while there.live and not _same(there.parent, wanted, "id", "run", "gen", "key"):
+        if there.parent is not None and not _same(there.parent, wanted, "id", "run", "gen"):
+            raise ExecutionConflict(
+                f"execution {there.id!r} is under way and tells its end to execution {json.loads(there.parent)['id']!r}; wait "
+                "for it with a signal, or call it under another id",
+                execution_id=there.id,
+            )
+        reply = backend.store.adopt(there, wanted)
+        there = reply if isinstance(reply, Header) else reply.header or there
+        if isinstance(reply, Refusal) and reply.reason == "unknown":
+            raise ExecutionConflict(f"execution {there.id!r} was removed just now; call again", execution_id=there.id)
+    if there.live:
+        if not own:
+            _check_circle(backend, there)
+        return None
+    full = backend.store.get(there.id)
+    return outcome(full or there)
+
+
+def _check_circle(backend: Backend, there: Header) -> None:
+    """Raises ExecutionConflict where who now waits for this one is somebody whom it waits for itself. Looked at after the
+    write, so that of two that begin to wait for each other at the same time at least one sees it."""
+    _, *callers = _callers(backend, there)
+    last = callers[-1] if callers else there
+    if last.parent is None or json.loads(last.parent)["id"] != there.id:
+        return
+    circle = " -> ".join(repr(header.id) for header in (there, *reversed(callers), there))
+    raise ExecutionConflict(f"these executions wait for each other: {circle}. {_NEVER}", execution_id=there.id)
+
+
+def _same(there: str | None, wanted: str, *fields: str) -> bool:
+    """Whether two texts name the same one to be told; which of its operations asked first does not matter."""
+    if there is None:
+        return False
+    one, other = json.loads(there), json.loads(wanted)
+    return all(one.get(field) == other.get(field) for field in fields)
+
+
+def parent_text(parent: Header, key: str, by: str) -> str:
+    """Who is to be told of the end, as a header keeps it. `by`: the operation that asked, for who looks at calls from outside."""
+    told = {
+        "id": parent.id,
+        "run": parent.run,
+        "gen": parent.gen,
+        "fn": parent.fn,
+        "key": key,
+        "by": by,
+        "started": parent.started,
+        "depth": depth_of(parent) + 1,
+    }
+    return json.dumps(told, ensure_ascii=False)
+
+
+def notice_of(header: Header, writer: str, now: int) -> ParentNotice:
+    """What this end tells the execution that waits for it."""
+    parent = json.loads(header.parent or "{}")
+    waiting = Key(parent["id"], parent["run"], parent["gen"])
+    return ParentNotice(waiting, parent["fn"], entry(parent["key"], writer, outcome(header)), now)
+
+
+def outcome(header: Header) -> str:
+    """The end of an execution as an inbox entry's body."""
+    if header.status == "SUCCEEDED":
+        return SUCCESS + (header.result or "null")
+    return f"{FAILURE}{header.status} {header.error or ''}"
+
+
+def cancel_own(backend: Backend, parent: Header, id: str, reason: str, writer: str) -> None:
+    """Asks an execution to end, if it is one that this parent made."""
+    there = backend.store.head(id)
+    if there is not None and there.run == derived_run(parent, id, "call"):
+        cancel(backend, id, reason, writer)
+
+
+def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header | Refusal | None:
+    """Asks it to end. None: there is no such execution. Asked twice, or finished, it has no effect."""
+    while True:
+        header = backend.store.head(id)  # no value is read: it may be damaged
+        if header is None or not header.live or header.cancel:
+            return header
+        now = backend.clock.now()
+        reply = backend.store.deliver(header, entry(numbered(CANCEL, header.n, ""), writer, reason or ""), now)
+        if isinstance(reply, Header):
+            send_wake(backend, reply, now)
+        elif reply.reason == "unknown":
+            continue  # it went on as the next generation meanwhile
+        return reply

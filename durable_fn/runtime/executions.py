@@ -1,0 +1,199 @@
+"""New executions: the header that a start writes, and what it means when the id is in use."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from ..backends.ports import Backend, JournalStore
+from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
+from ..log.durations import aware
+from ..log.foreign import require_own
+from ..log.header import Header
+from ..log.ids import checked_id, new_id
+from ..log.inputs import Input, arrived
+from ..log.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
+from ..values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
+from ..values.documents import from_outside
+from ..values.tagged import without_unset
+from ..values.terms import STRICT, Terms
+
+if TYPE_CHECKING:
+    from ..core.function import DurableFunction
+
+
+CHECK_VARIABLE: Final = "DURABLE_FN_CHECK_VALUES_UP_TO"
+
+
+def terms_of(backend: Backend) -> Terms:
+    """On which values are stored here. RuntimeError for a variable that is no number of bytes."""
+    given = os.environ.get(CHECK_VARIABLE)
+    if given is None:
+        return Terms(backend.store.encrypts)
+    if not given.strip().isdecimal():
+        raise RuntimeError(
+            f"{CHECK_VARIABLE} must be a number of bytes, got {given!r}: larger values are stored without reading them back"
+        )
+    return Terms(backend.store.encrypts, int(given))
+
+
+def check_annotations(function: DurableFunction[Any, Any], terms: Terms) -> None:
+    """Before anything of an execution happens. Raises SerializationError for annotations that cannot work."""
+    for adapter, what in function.declared:
+        adapter.check(outside=adapter is function.event_adapter)
+        if adapter.secret and not terms.encrypted:
+            raise SerializationError(no_codec(what))
+
+
+def arrived_event(function: DurableFunction[Any, Any], event: object, terms: Terms) -> Input:
+    """A raw Lambda event, validated. Raises SerializationError."""
+    return arrived(function.event_adapter, event, f"the event for {function.name!r}", terms)
+
+
+def execution_id(function: DurableFunction[Any, Any], input: Input, default: str | None) -> str:
+    """The idempotency key of an event, by the function's own rule: a function sees it as validated, a path the JSON that was
+    sent, and then the defaults that were filled in. Raises ValueError for one that is no valid id."""
+    rule = function.execution_id
+    what = f"the execution id of {function.name!r}"
+    if rule is None:
+        return checked_id(default or new_id(), what)
+    if callable(rule):
+        try:
+            return checked_id(rule(input.value), what)
+        except ValueError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            raise ValueError(f"{what}: its rule raised {name} for this event: {error}") from error
+    from .paths import found_by
+
+    try:
+        return checked_id(found_by(rule, input.payload, what), what)
+    except ValueError:
+        filled = plain(input.text)
+        if filled == input.payload:
+            raise
+        return checked_id(found_by(rule, filled, what), what)
+
+
+def new_header(
+    backend: Backend,
+    id: str,
+    fn: str,
+    input: Input | str,
+    *,
+    retention_ms: int | None,
+    timeout_ms: int | None = None,
+    run: str | None = None,
+    delay_ms: int = 0,
+) -> Header:
+    """A PENDING header, due now or after the delay, from when on its time counts. `input`: a text is stored as it was sent.
+    `retention_ms` None: it is started by name, so both limits are those of the function, which whoever runs it knows. Raises
+    PayloadTooLarge."""
+    if isinstance(input, str):
+        input = Input(input, None, input)
+    check_fits(backend.store, input.text, f"the event for {fn!r}")
+    now = backend.clock.now()
+    begin = now + delay_ms
+    secret, sent = secrets.token_hex(16), digest(input.sent)
+    horizon = first_horizon(begin, DEFAULT_RETENTION_MS if retention_ms is None else retention_ms, timeout_ms)
+    retention = OF_FUNCTION if retention_ms is None else max(1, -(-retention_ms // 1000))
+    deadline = -begin if retention_ms is None else None if timeout_ms is None else begin + timeout_ms
+    return Header(
+        id=id,
+        fn=fn,
+        run=run or secrets.token_hex(8),
+        secret=secret,
+        status="PENDING",
+        started=now,
+        ttl=horizon,
+        horizon=horizon,
+        retention=retention,
+        deadline=deadline,
+        input_hash=keyed(sent, secret),
+        input=input.text,
+        sent=sent,
+        due=begin,
+    )
+
+
+def check_fits(store: JournalStore, text: str, what: str) -> None:
+    """Raises PayloadTooLarge for what no item takes, compressed or not, where there is no other place."""
+    if not store.fits(text):
+        size = len(text.encode())
+        raise PayloadTooLarge(
+            f"{what} is {size:,} bytes as JSON; the journal takes at most {store.max_body:,}. Set DURABLE_FN_BUCKET, or store "
+            "it elsewhere and pass its key",
+            size=size,
+            limit=store.max_body,
+        )
+
+
+def derived_run(parent: Header, id: str, how: str) -> str:
+    """The same for every try, so that an execution knows those it made. `how`: "call" or "send"."""
+    text = f"{parent.run}\x00{parent.gen}\x00{id}\x00{how}".encode()
+    return hashlib.blake2b(text, key=parent.proof_secret.encode(), digest_size=8).hexdigest()
+
+
+def digest(input: str) -> str:
+    """Of the JSON value, so that the order of keys does not matter."""
+    canonical = json.dumps(json.loads(input), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def keyed(digest: str, secret: str) -> str:
+    """What is stored of a digest: without the secret nobody can try inputs until one fits."""
+    return hmac.new(secret.encode(), digest.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def is_same(there: Header, sent: str) -> bool:
+    """Whether it was started with what has this digest. Raises JournalDamaged where its secret cannot be read, FormatError where
+    that is another format's."""
+    if there.sealed:
+        require_own(there)
+    return hmac.compare_digest(there.input_hash, keyed(sent, there.proof_secret))
+
+
+def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter = UNTYPED_ADAPTER) -> None:
+    """Raises ExecutionConflict unless `there` is the same function started with the same input.
+
+    Inputs are the same by hash, or, where one was written out in full and one came with defaults left out, once both went
+    through the annotation.
+    """
+    id = there.id
+    if there.fn != wanted.fn:
+        raise ExecutionConflict(
+            f"execution id {id!r} is in use by the durable function {there.fn!r}, not {wanted.fn!r}; ids share one space "
+            "per table, so put the function's name into the id",
+            execution_id=id,
+        )
+    if is_same(there, wanted.sent):
+        return
+    require_own(there)  # its input cannot be compared otherwise
+    full = there if there.input is not None else backend.store.get(id)
+    if full is None or full.input is None or not _same(adapter, full.input, wanted.input or ""):
+        raise ExecutionConflict(
+            f"execution id {id!r} was started with another payload, at {aware(there.started):%Y-%m-%d %H:%M:%S} UTC; the same "
+            "id must mean the same work: use another id, or look at the running one with DurableClient.describe",
+            execution_id=id,
+        )
+
+
+def _same(adapter: Adapter, one: str, other: str) -> bool:
+    if not adapter.typed:
+        return False
+    try:
+        texts = [read_input(adapter, text, "an input").text for text in (one, other)]
+    except SerializationError:
+        return False
+    return digest(without_unset(texts[0])) == digest(without_unset(texts[1]))
+
+
+def read_input(adapter: Adapter, text: str, what: str, terms: Terms = STRICT) -> Kept:
+    """A stored input: as it was validated, or, where nobody has done that yet, validated now."""
+    sent = from_outside(text)
+    return Kept(text, adapter.decode(text, what)) if sent is None else adapter.receive(sent, what, terms)

@@ -1,0 +1,45 @@
+"""Executions that cannot go on here, whatever the reason: each waits, shows why, and is tried again later and later."""
+
+from __future__ import annotations
+
+import logging
+
+from ..backends.ports import Backend
+from ..log import failures
+from ..log.header import Header, Refusal, held
+from ..log.retention import Snapshot, keep_at, next_horizon
+from .wakes import wake
+
+_log = logging.getLogger("durable_fn")
+
+
+def hold(
+    backend: Backend,
+    header: Header,
+    writer: str,
+    why: Exception,
+    *,
+    fenced: bool,
+    custom: str | None = None,
+    edition: Snapshot | None = None,
+) -> Header:
+    """Of an execution that cannot go on here, whatever the reason: it waits, shows why, and is tried again."""
+    _log.error("%s", why)
+    reason = failures.encode(failures.capture(why))
+    parking = held(header, backend.clock.now(), reason, fenced=fenced, custom=custom, edition=edition)
+    reply = backend.store.suspend(header, writer, parking)
+    if isinstance(reply, Refusal):
+        return reply.header or header
+    wake(backend, reply, header.hint)
+    return reply
+
+
+def prolonged(backend: Backend, header: Header) -> Snapshot | None:
+    """What cannot be read cannot be copied: before it may be removed, each item of it is stamped anew, as it is. The new horizon
+    is counted from the old one, so that a run that is cut short has done a part of it."""
+    due = keep_at(header.horizon)
+    if due > backend.clock.now():
+        return None
+    horizon = next_horizon(due, header.started, header.retention * 1000)
+    backend.store.prolong(header, horizon)
+    return Snapshot(header.edition, header.copied, horizon)

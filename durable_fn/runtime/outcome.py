@@ -1,0 +1,186 @@
+"""How a turn ends in the journal: the execution is finished, goes on as a new generation, or is parked with its next time.
+
+Each is one conditional write, and a refusal says what came meanwhile: RUNNING comes back then, and the turn is run again.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..log.events import SUCCEEDED, Segment, beginning
+from ..log.header import Ending, Header, ParentNotice, Parking, Refusal, Renewal
+from ..log.kinds import SIGNAL
+from ..log.retention import SPARE_MS, Snapshot, first_horizon, keep_at, next_horizon, packed_log
+from .holding import hold
+from .wakes import send_told, wake
+
+if TYPE_CHECKING:
+    from ..core.function import DurableFunction
+    from ..core.turn import Renewed
+    from .session import Session
+
+_log = logging.getLogger("durable_fn")
+
+
+class Outcome(NamedTuple):
+    """How the handler's run ended. `ending` None: it waits, and `due` says for what time; `held`: why it cannot go on;
+    `renewal`: what it goes on with as the next generation."""
+
+    ending: Ending | None
+    due: int | None = None
+    held: Exception | None = None
+    renewal: Renewed | None = None
+
+
+class OutcomeWriter:
+    """Of one turn. Every method returns the header as it then stands."""
+
+    def __init__(self, session: Session, function: DurableFunction[Any, Any]) -> None:
+        self._session = session
+        self._turn = session.turn
+        self._backend = session.backend
+        self._store = session.store
+        self._function = function
+
+    def settle(self, outcome: Outcome) -> Header:
+        """Finished, or parked."""
+        session, turn = self._session, self._turn
+        if outcome.held is not None:
+            return self._hold(outcome.held)
+        if outcome.ending is None:
+            turn.tell_walked()
+            session.write(session.take())
+            return self._park(outcome)
+        turn.report_batches()
+        unwritten = session.take() if turn.only_woke() else []
+        session.write(session.take())
+        after = self.end(outcome.ending)
+        if not after.live and after.own == turn.writer:
+            session.report(unwritten)  # the end of the execution says that they are over
+        return after
+
+    def end(self, ending: Ending) -> Header:
+        """Completes. A cancel that came meanwhile is looked at first."""
+        turn = self._turn
+        while True:
+            note = _note(turn.header, turn.writer, ending)
+            reply = self._store.complete(turn.header, turn.writer, ending, note)
+            if not isinstance(reply, Refusal) or reply.reason != "moved" or reply.header is None:
+                break
+            turn.header.parent = reply.header.parent  # somebody began to wait for this end meanwhile
+        if isinstance(reply, Refusal):
+            if reply.reason == "cancelled" and reply.header is not None:
+                return reply.header
+            return self.make_way(f"could not complete: {reply.reason}")
+        if note is not None:
+            send_told(self._backend, note, self._backend.clock.now())
+        if reply.status == ending.status:  # a store may keep large values elsewhere, and does not read them back
+            reply.result, reply.error = ending.result, ending.error
+        return reply
+
+    def renew(self, payload: str) -> Header:
+        """The next generation. What came meanwhile goes along, so it must be counted."""
+        turn, now, limit = self._turn, self._backend.clock.now(), self._function.timeout_ms
+        horizon = max(turn.header.horizon, first_horizon(now, turn.header.retention * 1000, limit))
+        renewal = Renewal(
+            payload,
+            Segment(0, turn.writer, beginning(now, turn.custom)),
+            tuple(turn.inbox.used),
+            turn.closed_entries(),
+            turn.seen,
+            now,
+            None if limit is None else now + limit,
+            horizon,
+            uncancelled=turn.cancel_scope.raised,
+        )
+        self._stamp(Snapshot("", 0, horizon), [])
+        if any(event.kind == SIGNAL and event.status == SUCCEEDED for event in turn.pending):
+            self._session.write(
+                self._session.take()
+            )  # what is deleted now must count as in hand, should this be half done
+        reply = self._store.renew(turn.header, turn.writer, renewal)
+        if isinstance(reply, Refusal):
+            return self._moved(reply, "continue as new")
+        self._session.report(self._session.take())  # that there is a next generation says that these are over
+        wake(self._backend, reply, None)
+        return reply
+
+    def make_way(self, why: str) -> Header:
+        """If the header still says that this invocation owns it, the next one need not wait for the lease."""
+        turn, now = self._turn, self._backend.clock.now()
+        _log.info("execution %r makes way: %s", turn.header.id, why)
+        reply = self._store.suspend(turn.header, turn.writer, Parking(now, now, None))
+        if isinstance(reply, Header):
+            wake(self._backend, reply, None)
+            return reply
+        return reply.header or turn.header
+
+    def _hold(self, why: Exception) -> Header:
+        """What this run of the code recorded is not written."""
+        turn = self._turn
+        turn.pending.clear()
+        edition = self._keep()
+        return hold(self._backend, turn.header, turn.writer, why, fenced=True, custom=turn.custom, edition=edition)
+
+    # -- a wait ----------------------------------------------------------------------------------------------------
+
+    def _park(self, outcome: Outcome) -> Header:
+        """Suspends; a moved inbox means something arrived."""
+        turn = self._turn
+        edition = self._keep()
+        keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
+        if outcome.due is None or outcome.due > keep:  # it is only to be woken so that its items live on: no message
+            due, hint, timer = keep, None, outcome.due or 0
+        else:
+            due, hint, timer = outcome.due, outcome.due, None
+        # A yield waits for nothing: to go on in this invocation because something came would begin a body with no time left.
+        seen = turn.seen if due > self._backend.clock.now() else None
+        parking = Parking(due, hint, seen, custom=turn.custom, timer=timer, edition=edition)
+        reply = self._store.suspend(turn.header, turn.writer, parking)
+        if isinstance(reply, Refusal):
+            return self._moved(reply, "suspend")
+        wake(self._backend, reply, turn.header.hint)
+        return reply
+
+    def _moved(self, refusal: Refusal, what: str) -> Header:
+        if refusal.reason == "moved" and refusal.header is not None:
+            return refusal.header
+        return self.make_way(f"could not {what}: {refusal.reason}")
+
+    def _keep(self) -> Snapshot | None:
+        """An execution that lives long writes its log anew before it is removed, large items of few; what came late from
+        outside, with the stamp of an older horizon, is stamped by itself."""
+        turn, header, now = self._turn, self._turn.header, self._backend.clock.now()
+        if keep_at(turn.log_horizon) > now:
+            if turn.keep_at() <= now:
+                self._stamp(Snapshot("", 0, header.horizon), [])
+            return None
+        loaded = self._store.load(header.key)
+        if loaded is None:
+            return None
+        horizon = next_horizon(now, header.started, header.retention * 1000)
+        edition = Snapshot(secrets.token_hex(4), turn.journal.next_seq, horizon)
+        self._stamp(edition, packed_log([s for s in loaded.segments if s.seq < edition.base]))
+        return edition
+
+    def _stamp(self, edition: Snapshot, chunks: list[str]) -> None:
+        """The entries that would not last until the edition's horizon, and the copy."""
+        turn, now = self._turn, self._backend.clock.now()
+        due = edition.horizon if chunks else now // 1000 + SPARE_MS // 1000
+        entries = [e for e in turn.inbox.entries.values() if 0 < e.horizon <= due]
+        if chunks or entries:
+            self._store.keep(turn.header, edition, chunks, entries)
+            turn.inbox.stamp(entries, edition.horizon)
+
+
+def _note(header: Header, writer: str, ending: Ending) -> ParentNotice | None:
+    """For the execution that waits for this one's end."""
+    if header.parent is None:
+        return None
+    from .calls import notice_of
+
+    ended = replace(header, status=ending.status, result=ending.result, error=ending.error)
+    return notice_of(ended, writer, ending.finished)

@@ -1,0 +1,479 @@
+"""What both drivers need from the world while a turn runs: commits, and a look at the clocks before anything happens."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ..backends.ports import Backend, BlobRefused
+from ..core.effects import Decide, Launch
+from ..core.turn import Fenced, Suspension, Turn
+from ..errors import DurableError, JournalDamaged, SerializationError
+from ..log import failures
+from ..log.events import BEGUN, FAILED, SUCCEEDED, Event, Segment, body, fence, handover
+from ..log.header import Header, Refusal
+from ..log.inbox import NO_HEARTBEAT, entry
+from ..log.kinds import STEP
+
+if TYPE_CHECKING:
+    from ..hooks import Hooks
+
+T = TypeVar("T")
+
+IN_PLACE_MS: Final = 1000
+"""A wait this short is slept through: suspending would cost more Lambda time than it saves."""
+
+_MOST_BODY = 390_000  # a segment item with its keys stays below DynamoDB's 400 KB
+
+
+RECORDED_END: Final = "the recorded history ends here"
+NEWS_S: Final = 5.0
+"""How old the owner's knowledge of the inbox may be when a body begins."""
+
+
+LEAST_TIME: Final = 1.0
+"""Seconds that `time_left` says at least."""
+MOST_HELPERS: Final = 31
+"""Threads that one turn of a `def` handler may have besides its own, nested fans included."""
+
+
+_GATHER_S: Final = 0.02
+"""The longest that a commit waits for others to share it; a write to DynamoDB takes about 5 ms."""
+_LONG_BODY_S: Final = 0.005
+"""A body that has run this long is not about to end."""
+_QUIET: Final = 12
+"""Looks in a row at which nobody new had come: as long as a write to DynamoDB takes."""
+
+
+class Outage(BaseException):
+    """The journal could not be written. Not an Exception: a handler must not take it for a failed step."""
+
+
+class Activity:
+    """The threads of a turn, and what they are at as far as a commit that would share its write wants to know."""
+
+    def __init__(self) -> None:
+        self._helpers = 0  # besides the turn's own thread; fans of one turn share them
+        self._lock = threading.Lock()
+        self._resting: set[int] = set()
+        self._bodies: dict[int, float] = {}  # since when in a body, by thread
+
+    @property
+    def count(self) -> int:
+        """Threads that run branches, and the turn's own."""
+        return self._helpers + 1
+
+    def may_come(self) -> int:
+        """Threads that may soon have something to commit: also those between two branches, and those that are just being
+        started, but none that waits for others or is in a body that has run for a while."""
+        long_ago = time.perf_counter() - _LONG_BODY_S
+        bodies = tuple(self._bodies.values())
+        return self.count - len(self._resting) - sum(began < long_ago for began in bodies)
+
+    def take_helper(self) -> bool:
+        """One of the threads that a turn may have besides its own, if any is left."""
+        with self._lock:
+            if self._helpers >= MOST_HELPERS:
+                return False
+            self._helpers += 1
+            return True
+
+    def give_helper_back(self) -> None:
+        with self._lock:
+            self._helpers -= 1
+
+    @contextlib.contextmanager
+    def rest(self) -> Iterator[None]:
+        """This thread waits for others."""
+        me = threading.get_ident()
+        self._resting.add(me)
+        try:
+            yield
+        finally:
+            self._resting.discard(me)
+
+    def begin_body(self) -> bool:
+        """Whether it counts: only where there are other threads."""
+        if self._helpers == 0:
+            return False
+        self._bodies[threading.get_ident()] = time.perf_counter()
+        return True
+
+    def end_body(self, began: bool) -> None:
+        if began:
+            self._bodies.pop(threading.get_ident(), None)
+
+
+class Session:
+    """One turn with its backend. `lease_end` is epoch milliseconds."""
+
+    def __init__(
+        self, turn: Turn, backend: Backend, lease_end: int, remaining_ms: int, hooks: tuple[Hooks, ...] = ()
+    ) -> None:
+        self.turn = turn
+        self.hooks = hooks
+        self.backend = backend
+        self.store = backend.store
+        self.clock = backend.clock
+        self._wall = self.clock.now()
+        self._mono = self.clock.monotonic()
+        self._lease_ms = lease_end - self._wall
+        self._remaining_ms = remaining_ms
+        # Time kept back for the suspend itself; a quarter of a short function's time, at most 1.5 s.
+        self._margin_ms = min(1500, remaining_ms // 4)
+        self._looked = self._mono
+        self._changed = threading.Condition()
+        self._writing = False
+        self._arrivals = 0  # threads that came to commit since a batch was taken
+        self._taken = self._written = 0  # batches
+        self.activity = Activity()
+        self.read_only = False  # a recorded history is walked: no body runs
+        self.took_over = False  # from an owner that died, or gave the execution back
+        self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
+        self.always_suspend = False  # for tests: one operation per turn
+        turn.deadline = self._wall + remaining_ms
+        turn.lock = turn.journal.lock = threading.RLock()
+
+    # -- clocks ----------------------------------------------------------------------------------------------------
+
+    def elapsed_ms(self) -> float:
+        """Since the lease was taken, by the faster of two clocks: the monotonic one may stand still while Lambda
+        freezes the environment, and the wall clock may be set back."""
+        return max((self.clock.monotonic() - self._mono) * 1000, self.clock.now() - self._wall)
+
+    def look_at_lease(self) -> None:
+        """Raises Fenced when another invocation may already own the execution."""
+        self._check_lease(self.elapsed_ms())
+
+    def _check_lease(self, elapsed: float) -> None:
+        if elapsed > self._lease_ms - self.store.skew_ms:
+            self.turn.closed = Fenced(f"the lease on {self.turn.header.id!r} is over")
+            raise self.turn.closed
+
+    def admits(self, timeout: float | None, *, begun: bool) -> bool:
+        """Whether a body may begin now, of an execution that is still ours. `begun`: a marker says so, and it is not put off
+        any more. Raises Fenced."""
+        elapsed = self.elapsed_ms()
+        self._check_lease(elapsed)
+        return begun or not self.must_yield(timeout, elapsed)
+
+    def must_yield(self, timeout: float | None, elapsed: float | None = None) -> bool:
+        """Whether too little Lambda time is left for a body. Never in a turn that has done nothing: a step longer than
+        a whole Lambda would loop."""
+        if self.read_only:
+            return True
+        if not self.turn.worked:
+            return False
+        if self.always_suspend:
+            return True
+        need = self._margin_ms + (timeout or 0) * 1000
+        return self._remaining_ms - (self.elapsed_ms() if elapsed is None else elapsed) < need
+
+    def time_left(self) -> float:
+        """Seconds of Lambda time, without what the suspend takes."""
+        return max(LEAST_TIME, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
+
+    def fits_in_place(self, delay_ms: float) -> bool:
+        return (
+            not self.always_suspend
+            and delay_ms <= IN_PLACE_MS
+            and self._remaining_ms - self.elapsed_ms() - delay_ms > self._margin_ms
+        )
+
+    # -- commits ---------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Writes what is pending. Threads that come together share a segment: one writes for all, and they leave together."""
+        with self._changed:
+            ticket = self._taken  # what is pending now goes with the next batch that is taken
+            self._arrivals += 1
+            while self._writing and self._written <= ticket:
+                self._changed.wait()
+            if self._written > ticket:
+                return
+            self._check()
+            self._writing = True
+        try:
+            if self.activity.count > 1 and not self.store.local and self.turn.pending:
+                self._gather()
+            with self._changed:
+                batch, self._arrivals, self._taken = self.take(), 0, self._taken + 1
+            self.write(batch)
+            self._written = self._taken
+        finally:
+            self._let_go()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While nobody else writes."""
+        with self._changed:
+            while self._writing:
+                self._changed.wait()
+            self._check()
+            self._writing = True
+        try:
+            yield
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with self._changed:
+            self._writing = False
+            self._changed.notify_all()
+
+    def _check(self) -> None:
+        if self.turn.closed is not None and not isinstance(self.turn.closed, Suspension):
+            raise self.turn.closed
+
+    def _gather(self) -> None:
+        """A moment for the other branches that run to come as well: a shared write costs what one does. As long as they keep
+        coming, and not much longer than a write takes. Nobody waits for those whose bodies take longer than that anyway."""
+        end = time.perf_counter() + _GATHER_S
+        seen, quiet = self._arrivals, 0
+        while seen < self.activity.may_come() and quiet < _QUIET and time.perf_counter() < end:
+            time.sleep(_GATHER_S / 50)
+            arrived = self._arrivals
+            seen, quiet = arrived, 0 if arrived > seen else quiet + 1
+
+    def gate(self) -> None:
+        """Before anything happens outside: who was first in a fan is durable, where others could have been."""
+        chosen = tuple(self.turn.chosen)
+        if chosen:
+            self.commit()
+            self.turn.chosen.difference_update(chosen)
+
+    def take(self, count: int | None = None) -> list[Event]:
+        """What is pending, or the first of it, now this caller's to write. Safe beside other threads' `record`."""
+        pending = self.turn.pending
+        with self.turn.lock:
+            batch = pending[:count]
+            del pending[: len(batch)]
+            self.turn.flying = batch
+        return batch
+
+    def write(self, batch: list[Event]) -> None:
+        """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached. A step whose result
+        nobody takes has failed then: its event says so when this returns."""
+        for part in _parts(batch, self.store.fits):
+            try:
+                self.append(body(part))
+            except BlobRefused:
+                for event in part:  # one by one: what is written beside it is not to blame
+                    self._append_alone(event)
+        self.report(batch)
+
+    def _append_alone(self, event: Event) -> None:
+        try:
+            self.append(event.line())
+        except BlobRefused as refused:
+            if event.kind != STEP or event.status != SUCCEEDED:
+                raise self._outage(refused) from refused
+            event.status, event.value = (
+                FAILED,
+                failures.encode(failures.capture(unstored(event.name, refused), own=True)),
+            )
+            self.append(event.line())
+
+    def report(self, batch: list[Event]) -> None:
+        """To the hooks, what is durable now."""
+        self.turn.flying = []
+        self.turn.chosen.difference_update(batch)
+        if self.hooks:
+            from .hooking import recorded
+
+            self._begun.update((event.id, event.at) for event in batch if event.status == BEGUN)
+            recorded(self.hooks, self.turn.header.id, batch, self._when_begun)
+
+    def _when_begun(self, id: str) -> int | None:
+        at = self._begun.get(id)
+        record = self.turn.journal.records.get(id)
+        return record.begun.at if at is None and record is not None and record.begun is not None else at
+
+    def append(self, text: str) -> None:
+        """One segment at the next sequence number."""
+        self._put(text)
+        self.turn.worked = True
+        self._progressed()
+
+    def _progressed(self) -> None:
+        """What was tried in vain before this invocation counts no more. It is written down only where something did; if that
+        fails, the sweeper is slower."""
+        header = self.turn.header
+        if not header.tries:
+            return
+        header.tries = 0
+        with contextlib.suppress(Exception):
+            self.store.progressed(header, self.turn.writer)
+
+    # -- the inbox and other executions ----------------------------------------------------------------------------
+
+    def decide(self, decision: Decide) -> bool:
+        """Commits what is pending, on the condition that nothing has come since. False: what came is in hand, and what is
+        pending is pending still."""
+        with self._alone():
+            back = self.decide_on(self.take(), decision)
+            if back:
+                with self.turn.lock:
+                    self.turn.pending[:0] = back
+            return back is None
+
+    def decide_on(self, batch: list[Event], decision: Decide) -> list[Event] | None:
+        """Writes the batch and the decision, if nothing has come since. None: it stands. Else what came is in hand, and the
+        entries that come back have to be written once more."""
+        turn = self.turn
+        with turn.lock:  # another branch may have read the inbox meanwhile, for its own ends
+            if turn.inbox.version is not decision.version:
+                return batch
+            seen = turn.seen
+        *first, last = _parts([*batch, decision.event], self.store.fits)
+        for part in first:
+            self.write(part)
+        self.look_at_lease()
+        segment = Segment(turn.journal.next_seq, turn.writer, body(last))
+        reply = self._asked(lambda: self._decided(segment, seen, alone=len(last) == 1))
+        if reply is None:  # what is written beside it is to blame, and fails by itself
+            self.write(last[:-1])
+            return self.decide_on([], decision)
+        if isinstance(reply, Header):
+            turn.journal.next_seq += 1
+            turn.worked = True
+            self._progressed()
+            self.report(last)
+            return None
+        if reply.reason != "moved":
+            raise self._fenced(f"could not decide: {reply.reason}")
+        self.reload()
+        return last[:-1]
+
+    def _decided(self, segment: Segment, seen: int, *, alone: bool) -> Header | Refusal | None:
+        """None: a value beside the decision could not be stored, and nothing was written."""
+        try:
+            return self.store.decide(self.turn.header, segment, seen)
+        except BlobRefused:
+            if alone:
+                raise
+            return None
+
+    def expire(self, key: str, body: str) -> None:
+        """A timeout, unless a completion was first. Whatever stands there is in hand then."""
+        turn = self.turn
+        self.look_at_lease()
+        new = entry(key, turn.writer, body)
+        seen = turn.seen if body == NO_HEARTBEAT else None
+        reply = self._asked(lambda: self.store.expire(turn.header, turn.writer, new, seen))
+        if isinstance(reply, Header):
+            with turn.lock:
+                turn.inbox.add(new)
+            turn.worked = True
+        elif reply.reason == "moved":
+            self.reload()
+        else:
+            raise self._fenced(f"could not write a timeout: {reply.reason}")
+
+    def reload(self) -> None:
+        """Reads the inbox again; what is under way in this turn goes on."""
+        turn = self.turn
+        loaded = self._asked(lambda: self.store.load(turn.header.key))
+        if loaded is None:
+            raise self._fenced("the execution is gone")
+        with turn.lock:
+            turn.header.n, turn.header.gone, turn.header.cancel = (
+                loaded.header.n,
+                loaded.header.gone,
+                loaded.header.cancel,
+            )
+            turn.inbox.refresh(loaded.inbox)
+        turn.notice()
+
+    @property
+    def news_are_old(self) -> bool:
+        return self.clock.monotonic() - self._looked >= NEWS_S
+
+    def look_for_news(self) -> None:
+        """Every few seconds, before a body: a cancellation, or anything else that came while the handler was busy."""
+        if not self.news_are_old:
+            return
+        self._looked = self.clock.monotonic()
+        header = self._asked(lambda: self.store.get(self.turn.header.id))
+        if header is not None and header.key == self.turn.header.key and header.n != self.turn.header.n:
+            self.reload()
+
+    def launch(self, launch: Launch) -> str | None:
+        """Another execution, once. Its outcome if it ended before and tells nobody."""
+        from .calls import launch as start
+
+        return self._asked(lambda: start(self.backend, self.turn.header, launch))
+
+    def tell(self, id: str, reason: str) -> None:
+        from .calls import cancel_own
+
+        self._asked(lambda: cancel_own(self.backend, self.turn.header, id, reason, self.turn.writer))
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """A request in the middle of a turn. What the user did wrong comes back as it is; the rest ends the turn."""
+        try:
+            return ask()
+        except JournalDamaged as error:
+            raise self._outage(error) from error
+        except DurableError:
+            raise
+        except Exception as error:
+            raise self._outage(error) from error
+        except BaseException as death:
+            self.turn.closed = death
+            raise
+
+    def _outage(self, error: Exception) -> Outage:
+        self.turn.closed = Outage(f"the journal of {self.turn.header.id!r} could not be reached: {error}")
+        return self.turn.closed
+
+    def _fenced(self, why: str) -> Fenced:
+        self.turn.closed = Fenced(f"{self.turn.header.id!r} {why}")
+        return self.turn.closed
+
+    def fence(self, *, dead: bool = True) -> None:
+        """A new owner's first write: the one before may still have an append under way. `dead`: that one died; else it gave the
+        execution back, which is no sign of a step that never fits."""
+        now = self.turn.time()
+        self.took_over = True
+        self._put(fence(now) if dead else handover(now))
+
+    def _put(self, text: str) -> None:
+        turn = self.turn
+        self.look_at_lease()
+        header = turn.header
+        segment = Segment(turn.journal.next_seq, turn.writer, text)
+        try:
+            mine = self.store.append(header, segment)
+        except BlobRefused:
+            raise  # nothing was written, and something else may be
+        except Exception as error:
+            turn.closed = Outage(f"could not write the journal of {header.id!r}: {error}")
+            raise turn.closed from error
+        except BaseException as death:
+            turn.closed = death  # a process that is going down must not run the rest of the handler
+            raise
+        if not mine:
+            turn.closed = Fenced(f"another invocation wrote segment {segment.seq} of {header.id!r}")
+            raise turn.closed
+        turn.journal.next_seq += 1
+
+
+def unstored(what: str, refused: BlobRefused) -> SerializationError:
+    """The error of whoever made a value that could not be stored."""
+    error = SerializationError(
+        f"the result of {what!r} could not be stored, and making it again would not help: {refused}"
+    )
+    error.__cause__ = refused
+    return error
+
+
+def _parts(batch: list[Event], fits: Callable[[str], bool]) -> list[list[Event]]:
+    whole = body(batch)
+    if len(whole) * 5 <= _MOST_BODY or (len(whole.encode()) <= _MOST_BODY and fits(whole)):
+        return [batch] if batch else []
+    half = len(batch) // 2
+    return _parts(batch[:half], fits) + _parts(batch[half:], fits) if half else [batch]

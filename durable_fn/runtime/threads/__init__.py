@@ -1,0 +1,1 @@
+"""`def` handlers: operations by direct calls, branches on threads."""

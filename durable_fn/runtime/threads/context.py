@@ -1,0 +1,496 @@
+"""`def` handlers: the context's methods. Each is one line into the driver."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
+
+from ...core import lazily as ops
+from ...core.current import current_scope
+from ...core.operations.sleep import sleep as sleep_operation
+from ...core.operations.step import step as step_operation
+from ...core.retry import Retry, RetryPolicy
+from ...core.scope import Scope
+from ...core.step_options import StepPlan, callable_name, check_keywords, is_async, plan_of
+from ...log.durations import milliseconds, moment
+from ...types import Duration, LambdaContext
+from ..context import BaseContext, BaseSaga, named
+from ..session import Session
+from .driver import drive
+
+if TYPE_CHECKING:
+    from ...batch import BatchResult, Completion, _Batch2, _Batch3, _Batch4
+    from ...core.effects import Operation
+    from ...core.function import DurableFunction
+    from ...core.operations.callbacks import Promise
+    from ...core.scope import Op
+
+P = ParamSpec("P")
+T = TypeVar("T")
+K = TypeVar("K", bound=str)
+E = TypeVar("E")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+Item = TypeVar("Item")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Callback(Generic[T_co]):
+    """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
+    called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
+
+    def __init__(self, promise: Promise, ctx: DurableContext) -> None:
+        self._promise = promise
+        self._ctx = ctx
+
+    @property
+    def token(self) -> str:
+        return self._promise.token
+
+    def result(self) -> T_co:
+        op = ops.waiting(self._promise, self._ctx._scope("callback().result"))
+        value: T_co = self._ctx._drive(op, ops.result(op, self._promise))
+        return value
+
+
+class Saga(BaseSaga):
+    """`with ctx.saga() as saga:` registers undo actions.
+
+    On an error or cancellation inside the block they run last-in first-out as steps (options by `@step`), all of them, then
+    the error goes on; a failed one raises CompensationError. Suspension is neither. After the block ends well they are
+    forgotten. Register before the step if the step may fail after its effect.
+    """
+
+    def __init__(self, ctx: DurableContext) -> None:
+        super().__init__(ctx)
+        self._ctx = ctx
+
+    def add_compensation(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """`fn(*args, **kwargs)` is what undoes."""
+        self._add(fn, args, kwargs)
+
+    def __enter__(self) -> Saga:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        for fn, args, kwargs in self._to_undo(exc):
+            with self._shield():
+                try:
+                    self._ctx.step(fn, *args, **kwargs)
+                except Exception as error:
+                    self._failed(fn, error)
+        self._tell(exc)
+
+
+class DurableContext(BaseContext):
+    """Handed to `def` handlers and to every branch. The scope comes from the running branch (contextvars), not from the object:
+    inside a branch the handler's own ctx does the same as the branch's.
+
+    An operation id is assigned when the method is called, in program order, and is the path of names with an occurrence
+    number ("charge", "charge#2", "fan-out/3/resize"), or with `key=` "name:key" in the nearest branch, whose place is not
+    compared. A durable call inside a step body raises RuntimeError. While a handler
+    unwinds to suspend, `finally` blocks run: a durable call there only re-raises the suspension, but other code there runs at
+    every suspension, so put clean-up in `saga()` or `except ExecutionCancelled`.
+    """
+
+    def __init__(self, session: Session, lambda_context: LambdaContext) -> None:
+        super().__init__(session.turn, lambda_context)
+        self._session = session
+
+    def _drive(self, op: Op, operation: Operation[T]) -> T:
+        return drive(self._session, op, operation)
+
+    def _checked(self, plan: StepPlan) -> StepPlan:
+        if plan.is_async:
+            raise TypeError(
+                f"step {plan.name!r} is an async function, but this handler is a plain def: make the handler "
+                "`async def` (with AsyncDurableContext), or the step a plain function"
+            )
+        return plan
+
+    def _sync_branches(self, what: str, fns: Iterable[Any]) -> None:
+        for fn in fns:
+            if is_async(fn):
+                raise TypeError(
+                    f"{what} {callable_name(fn)!r} is an async function, but this handler is a plain def, which would never "
+                    f"run it: make the handler `async def` (with AsyncDurableContext), or the {what} a plain function"
+                )
+
+    def step(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs `fn(*args, **kwargs)` once, durably: when this returns, the result is stored and the body never runs again.
+
+        Options travel with the function (`@step(...)` or `step(fn, name=...)`). The value went through encode/decode, so
+        mutations and identity are lost, the types stay. Raises StepError, StepTimeout, StepInterrupted, a class named in
+        `raises=`, SerializationError. An `async def` fn is a TypeError here. The arguments are not recorded.
+        """
+        plan = plan_of(fn)
+        if kwargs:
+            check_keywords(fn, args, kwargs)
+        if plan.is_async:
+            self._checked(plan)
+        op = self._scope("step").enter("step", plan.component, plan.key)
+        result: T = drive(self._session, op, step_operation(op, plan, fn, args, kwargs))
+        return result
+
+    def sleep(self, duration: Duration, *, name: str | None = None) -> None:
+        """Seconds or timedelta. Suspends, unless it is short (about a second)."""
+        delay = milliseconds(duration, "the duration of ctx.sleep")
+        op = self._enter("sleep", "sleep", named(name, "sleep"))
+        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
+
+    def sleep_until(self, when: datetime, *, name: str | None = None) -> None:
+        """ValueError for a naive datetime; a past one returns at once."""
+        due = moment(when, "the time of ctx.sleep_until")
+        op = self._enter("sleep_until", "sleep", named(name, "sleep_until"))
+        return self._drive(op, sleep_operation(op, due))
+
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        key: str | None = None,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Callback[T]: ...
+    @overload
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Callback[Any]: ...
+    def callback(
+        self,
+        name: str | None = None,
+        *,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+    ) -> Any:
+        """For the other side to complete through `DurableClient.complete_callback(token, ...)`.
+
+        Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
+        messages. No `timeout`: waits for ever.
+        """
+        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        op = self._enter("callback", "callback", named(name, "callback"), key)
+        promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
+        return Callback(promise, self)
+
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        result_type: type[T],
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: Retry | None = None,
+    ) -> T: ...
+    @overload
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: Retry | None = None,
+    ) -> Any: ...
+    def wait_for_callback(
+        self,
+        submit: Callable[[str], object],
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        result_type: object = None,
+        timeout: Duration | None = None,
+        heartbeat_timeout: Duration | None = None,
+        retry: Retry | None = None,
+    ) -> Any:
+        """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
+        submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
+        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
+        plan = self._checked(ops.submitter(submit, retry))
+        op = self._enter("wait_for_callback", "callback", named(name, "callback"), key)
+        wait = ops.wait_for_callback(op, named(name, "callback"), ops.of(result_type), *limits, plan, submit)
+        return self._drive(op, wait)
+
+    @overload
+    def wait_for_signal(self, name: str, *, result_type: type[T], timeout: Duration | None = None) -> T: ...
+    @overload
+    def wait_for_signal(self, name: str, *, result_type: object = None, timeout: Duration | None = None) -> Any: ...
+    def wait_for_signal(self, name: str, *, result_type: object = None, timeout: Duration | None = None) -> Any:
+        """Buffered, in order, each consumed once, also when it came before the wait; unread ones survive continue_as_new.
+
+        `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit: SerializationError,
+        consumed.
+        """
+        limit = ops.optional_ms(timeout, "timeout")
+        op = self._enter("wait_for_signal", "signal", name)
+        return self._drive(op, ops.wait_for_signal(op, name, ops.of(result_type), limit))
+
+    @overload
+    def parallel(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> _Batch2[T1, T2]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2], Callable[[DurableContext], T3]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> _Batch3[T1, T2, T3]: ...
+    @overload
+    def parallel(
+        self,
+        branches: tuple[
+            Callable[[DurableContext], T1],
+            Callable[[DurableContext], T2],
+            Callable[[DurableContext], T3],
+            Callable[[DurableContext], T4],
+        ],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> _Batch4[T1, T2, T3, T4]: ...
+    @overload
+    def parallel(
+        self,
+        branches: Sequence[Callable[[DurableContext], T]] | Mapping[str, Callable[[DurableContext], T]],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> BatchResult[T]: ...
+    def parallel(
+        self,
+        branches: Any,
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+    ) -> Any:
+        """Branches are `fn(ctx)`; a dict names them. A tuple of 2 to 4 keeps each result's type in `.results`.
+
+        Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
+        at once.
+        """
+        fan = ops.parallel_fan(branches, self, completion, max_concurrency)
+        self._sync_branches("branch", (branch.fn for branch in fan.branches))
+        op = self._enter("parallel", "parallel", named(name, "parallel"))
+        return self._drive(op, ops.fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
+
+    def map(
+        self,
+        fn: Callable[[DurableContext, Item], T],
+        items: Iterable[Item],
+        *,
+        name: str | None = None,
+        max_concurrency: int | None = None,
+        completion: Completion | None = None,
+        item_name: Callable[[Item], str] | None = None,
+    ) -> BatchResult[T]:
+        """`fn(ctx, item)` per item. `items` is listed once and must come out the same on replay (take it from the event or a
+        step).
+
+        A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
+        its record.
+        """
+        fan = ops.map_fan(fn, items, self, completion, max_concurrency, item_name)
+        self._sync_branches("branch", (fn,))
+        op = self._enter("map", "map", named(name, "map"))
+        return self._drive(op, ops.fan_out(op, fan, list))
+
+    @overload
+    def race(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2]],
+        *,
+        name: str | None = None,
+    ) -> tuple[Literal[0], T1] | tuple[Literal[1], T2]: ...
+    @overload
+    def race(
+        self,
+        branches: tuple[Callable[[DurableContext], T1], Callable[[DurableContext], T2], Callable[[DurableContext], T3]],
+        *,
+        name: str | None = None,
+    ) -> tuple[Literal[0], T1] | tuple[Literal[1], T2] | tuple[Literal[2], T3]: ...
+    @overload
+    def race(self, branches: Sequence[Callable[[DurableContext], T]], *, name: str | None = None) -> tuple[int, T]: ...
+    @overload
+    def race(self, branches: Mapping[K, Callable[[DurableContext], T]], *, name: str | None = None) -> tuple[K, T]: ...
+    def race(self, branches: Any, *, name: str | None = None) -> Any:
+        """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
+        sagas roll back; a step body that runs already runs to its end and its result is dropped."""
+        fan = ops.race_fan(branches, self)
+        self._sync_branches("branch", (branch.fn for branch in fan.branches))
+        op = self._enter("race", "race", named(name, "race"))
+        return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))
+
+    @overload
+    def child(
+        self,
+        fn: Callable[Concatenate[DurableContext, ...], T],
+        /,
+        *args: Any,
+        name: str,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> T: ...
+    @overload
+    def child(self, fn: Callable[Concatenate[DurableContext, ...], T], /, *args: Any, key: str, **kwargs: Any) -> T: ...
+    @overload
+    def child(self, fn: Callable[Concatenate[DurableContext, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    def child(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """`fn(ctx, ...)` in its own id namespace. `name=` and `key=` are taken by `child` itself, never passed on; with one of
+        them the checker cannot check the other arguments (PEP 612). Below a keyed child ids are as stable as inside it:
+        "name:key/charge"."""
+        name, key = kwargs.pop("name", None), kwargs.pop("key", None)
+        if not callable(fn):
+            raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
+        self._sync_branches("child", (fn,))
+        op = self._enter("child", "child", named(name, callable_name(fn)), key)
+        return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
+
+    @overload
+    def call(
+        self,
+        target: DurableFunction[E, T],
+        payload: E,
+        *,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> T: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: type[T],
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> T: ...
+    @overload
+    def call(
+        self,
+        target: str,
+        payload: object,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Any: ...
+    def call(
+        self,
+        target: Any,
+        payload: Any,
+        *,
+        result_type: object = None,
+        name: str | None = None,
+        id: str | None = None,
+        timeout: Duration | None = None,
+    ) -> Any:
+        """Starts another durable function and waits.
+
+        `id` default: derived from this execution and operation, so a replay attaches. An `id` that exists already attaches to it,
+        if it has the same payload and tells its end to no other execution: else ExecutionConflict. Cancelling this execution
+        cancels the other, if this one made it. Raises CallError, CallTimeout.
+        """
+        wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
+        op = self._enter("call", "call", named(name, wanted.fn))
+        return self._drive(op, ops.call(op, wanted, id, limit))
+
+    @overload
+    def send(
+        self, target: DurableFunction[E, Any], payload: E, *, id: str | None = None, delay: Duration | None = None
+    ) -> str: ...
+    @overload
+    def send(self, target: str, payload: object, *, id: str | None = None, delay: Duration | None = None) -> str: ...
+    def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
+        """Fire and forget; the id of the new execution. Not cancelled with this one."""
+        wanted, wait = ops.target_of(target, payload), ops.optional_ms(delay, "delay") or 0
+        op = self._enter("send", "send", wanted.fn)
+        return self._drive(op, ops.send(op, wanted, id, wait))
+
+    def poll(
+        self,
+        check: Callable[[T], T],
+        *,
+        initial: T,
+        until: Callable[[T], bool],
+        every: Duration | RetryPolicy | Callable[[T, int], Duration | None] | None = None,
+        retry: Retry | None = None,
+        timeout: Duration | None = None,
+        name: str | None = None,
+    ) -> T:
+        """`check(state)` runs as a step until `until(state)`, which must be pure.
+
+        `every`: time between checks; a RetryPolicy gives growing ones (default: 5 s, doubling to 5 min), and so does a
+        function of the state and of the number of checks so far, which may return None to give up. `retry`: for a check
+        that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait,
+        and for the last time at the end of `timeout`; a `max_attempts` that is given in `every` limits the checks.
+        """
+        plan, limit, pace = (
+            self._checked(ops.checker(check, until, retry)),
+            ops.optional_ms(timeout, "timeout"),
+            ops.pace_of(every),
+        )
+        op = self._enter("poll", "poll", named(name, plan.name))
+        state: T = self._drive(op, ops.poll(op, plan, check, initial, until, pace, limit))
+        return state
+
+    def saga(self) -> Saga:
+        """A block whose undo actions run if it fails."""
+        return Saga(self)
+
+    def set_status(self, value: object) -> None:
+        """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""
+        self._set_status(value)
+
+    def patched(self, change_id: str) -> bool:
+        """True for executions that reach this line first with the new code. Keep both paths until the old ones are done."""
+        return self._patched(change_id)
+
+    def continue_as_new(self, payload: object) -> NoReturn:
+        """Never returns: do not catch BaseException around it. Same id, next generation, empty journal; unread signals and a
+        pending cancel go along, open callbacks do not."""
+        self._continue(payload)
+
+
+def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
+    """The handler's return value, or what it raised. Contextvars that it sets end with it: the next turn in this process is
+    another execution's."""
+    inside = contextvars.copy_context()
+    inside.run(current_scope.set, Scope.of_handler(session.turn))
+    session.turn.sequential = True
+    return inside.run(handler, event, DurableContext(session, lambda_context))

@@ -1,0 +1,257 @@
+"""Contexts, and cancellations by asyncio and by us in one task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import gc
+import math
+from typing import Any
+
+import pytest
+
+from durable_fn import (
+    AsyncDurableContext,
+    DurableContext,
+    ExecutionCancelled,
+    RetryPolicy,
+    durable,
+    step,
+)
+from durable_fn.core.turn import Turn
+from durable_fn.testing import LocalRunner
+from tests.effects import EFFECTS, effect
+
+from .edges import note, result_of
+
+Ctx = AsyncDurableContext
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    EFFECTS.clear()
+
+
+tenant = contextvars.ContextVar("tenant", default="nobody")
+
+
+def test_what_a_child_sets_in_its_context_ends_with_it() -> None:
+    seen = []
+
+    async def part(c: Ctx) -> str:
+        tenant.set("acme")
+        await c.sleep(1)
+        assert tenant.get() == "acme"
+        return "x"
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        await ctx.child(part)
+        seen.append(tenant.get())
+        await ctx.sleep(100)
+
+    assert result_of(handler) is None
+    assert set(seen) == {"nobody"}
+    assert len(seen) > 1
+
+
+def test_a_child_may_be_any_awaitable() -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> list[Any]:
+        return [
+            await ctx.child(lambda c: c.step(note, "a")),
+            await ctx.child(lambda c: asyncio.gather(c.step(note, "b"), c.step(note, "c"))),
+        ]
+
+    assert result_of(handler) == ["a", ["b", "c"]]
+
+
+def test_a_native_cancellation_keeps_its_message() -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> list[Any]:
+        task = asyncio.create_task(ctx.sleep(5))
+        await asyncio.sleep(0)
+        task.cancel("why")
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            return list(error.args)
+        return []
+
+    assert result_of(handler) == ["why"]
+
+
+def test_a_cancelled_execution_comes_out_of_a_timeout_that_had_fired() -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> str | None:
+        try:
+            async with asyncio.timeout(10):
+                try:
+                    await ctx.sleep(100)
+                finally:
+                    await ctx.sleep(50)
+        except TimeoutError:
+            await ctx.step(note, "went on")
+            return "as if nobody had cancelled it"
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.advance(20)
+        runner.cancel(execution.id)
+        runner.advance(200)
+        assert execution.status == "CANCELLED"
+    assert EFFECTS == []
+
+
+@pytest.mark.parametrize("in_a_branch", [False, True])
+def test_compensations_run_in_full_whatever_cancels_them(in_a_branch: bool) -> None:
+    tries: list[int] = []
+
+    @step(retry=RetryPolicy(max_attempts=5, initial_delay=20, backoff=1, jitter="none"))
+    async def refund(n: str) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("the bank is down")
+        effect(f"refund {n}")
+
+    async def part(c: Ctx) -> None:
+        async with c.saga() as saga:
+            for n in "ab":
+                saga.add_compensation(refund, n)
+            raise ValueError
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> str:
+        try:
+            async with asyncio.timeout(10):
+                if in_a_branch:
+                    await ctx.parallel([part])
+                else:
+                    await part(ctx)
+        except TimeoutError:
+            return "late"
+        return "?"
+
+    assert result_of(handler) == "late"
+    assert EFFECTS == ["refund b", "refund a"]
+
+
+@pytest.mark.parametrize("limit", [math.inf, 1e12])
+def test_asyncio_may_wait_for_ever(limit: float) -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> str:
+        async with asyncio.timeout(limit):
+            return await ctx.wait_for_signal("go", result_type=str)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None, "x")
+        runner.run_until_idle()
+        runner.signal("x", "go", "went")
+        runner.run_until_idle()
+        assert execution.result == "went"
+        assert execution.history
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_def_child_that_took_a_cancellation_is_the_last_to_see_it(typed: bool) -> None:
+    seen: list[str] = []
+
+    def stops(c: DurableContext) -> str:
+        try:
+            c.sleep(100)
+        except ExecutionCancelled:
+            c.step(effect, "cleaned")
+            return "stopped"
+        return "full"
+
+    def untyped(c: DurableContext):  # type: ignore[no-untyped-def]
+        return stops(c)
+
+    @durable(name="h")
+    def handler(event: None, ctx: DurableContext) -> None:
+        seen.append(ctx.child(stops if typed else untyped))
+        ctx.sleep(50)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.cancel(execution.id)
+        runner.advance(500)
+        assert execution.status == "SUCCEEDED"
+    assert set(seen) == {"stopped"}
+
+
+@pytest.mark.parametrize("in_a_child", [False, True])
+def test_a_group_that_aborts_already_takes_no_cancellation_of_the_execution(in_a_child: bool) -> None:
+    async def part(c: Ctx) -> str:
+        async def cleans() -> None:
+            try:
+                await c.sleep(1000)
+            finally:
+                await c.sleep(50)
+
+        async def fails() -> None:
+            await c.sleep(10)
+            raise ValueError
+
+        with contextlib.suppress(ExceptionGroup):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cleans())
+                group.create_task(fails())
+        await c.sleep(500)
+        return "went on"
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> str:
+        return await (ctx.child(part) if in_a_child else part(ctx))
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.advance(20)
+        runner.cancel(execution.id)
+        runner.advance(1000)
+        assert execution.status == "CANCELLED"
+
+
+def test_a_group_that_waits_for_its_tasks_is_told_once() -> None:
+    """The error is raised at its end, and what the handler cleans up then is not cancelled again."""
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def cleans() -> None:
+            try:
+                await ctx.sleep(1000)
+            finally:
+                await ctx.sleep(50)
+                await ctx.sleep(50)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cleans())
+                group.create_task(cleans())
+        finally:
+            await ctx.step(note, "a")
+            await ctx.step(note, "b")
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.cancel(execution.id)
+        runner.advance(1000)
+        assert execution.status == "CANCELLED"
+    assert EFFECTS == ["a", "b"]
+
+
+def test_a_turn_that_is_over_is_not_kept_by_its_alarms() -> None:
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async with asyncio.timeout(30 * 86_400):
+            await ctx.step(asyncio.sleep, 0.001)
+
+    for _ in range(10):
+        result_of(handler)
+    gc.collect()
+    assert sum(isinstance(one, Turn) and one.header.fn == "h" for one in gc.get_objects()) <= 2
