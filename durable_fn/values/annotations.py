@@ -14,6 +14,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from typing import Annotated, Any, Final, ForwardRef, get_args, get_origin
 
 from ..errors import SerializationError
@@ -197,6 +198,19 @@ def alias_value(alias: Any) -> Any:
     names = vars(sys.modules.get(alias.__module__, typing))
     scope = {**vars(typing), **names, alias.__name__: alias}
     return _hints({"value": alias.__value__}, scope)["value"]
+
+
+_MOMENTS: Final = ((datetime, datetime.min), (date, date.min))
+
+
+def stood_for(annotation: Any) -> Any:
+    """What a class stands for that a library puts in the place of datetime or date while it freezes time: all values of that are
+    its values."""
+    if isinstance(annotation, type) and type(annotation) is not type:
+        for base, value in _MOMENTS:
+            if base in annotation.__mro__ and annotation is not base and isinstance(value, annotation):
+                return base
+    return annotation
 
 
 def is_unresolved(annotation: Any) -> bool:

@@ -11,7 +11,7 @@ import types
 import typing
 from typing import Annotated, Any, Final, get_args, get_origin
 
-from .annotations import hints_of, is_typed_dict
+from .annotations import hints_of, is_typed_dict, stood_for
 from .documents import dumps
 from .forms.base import NotStorable
 
@@ -56,12 +56,12 @@ def _why(error: Exception) -> str:
 
 
 def known_to_pydantic(annotation: Any) -> Any:
-    """pydantic takes a TypedDict of `typing` only from Python 3.12 on: before, one like it of typing_extensions stands for it."""
-    if sys.version_info >= (3, 12):
-        return annotation
+    """pydantic takes a TypedDict of `typing` only from Python 3.12 on: before, one like it of typing_extensions stands for it. It
+    takes no class that stands for datetime while time is frozen."""
+    annotation = stood_for(annotation)
     origin, args = get_origin(annotation), get_args(annotation)
     cls = annotation if origin is None else origin
-    if is_typed_dict(cls) and type(cls).__module__ == "typing":
+    if sys.version_info < (3, 12) and is_typed_dict(cls) and type(cls).__module__ == "typing":
         annotation = _extended(cls)
         return annotation[args] if args else annotation
     if origin is Annotated:

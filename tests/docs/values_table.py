@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,9 @@ class Order(BaseModel):
 
 class Rush(Order):
     fee: Decimal = Decimal(5)
+
+
+O = TypeVar("O", bound=Order)  # noqa: E741
 
 
 class Refund(BaseModel):
@@ -125,6 +128,7 @@ GROUPS: dict[str, list[tuple[str, Any, str, Any]]] = {
         ("Order (a model)", Order, "with excluded fields and private attributes", _noted()),
         ("Order", Order, "Rush, a subclass", Rush(sku="tea")),
         ("Order | Refund", Order | Refund, "Refund, which looks the same", Refund(sku="tea")),
+        ("list[Order] | list[Rush]", list[Order] | list[Rush], "a list of Rush", [Rush(sku="tea")]),
         ("Point (a dataclass)", Point, "with a field of init=False", Point(1.0)),
         ("Row (a NamedTuple)", Row, "Row(1)", Row(1)),
         ("Keys (a TypedDict)", Keys, "with a key more", {"n": 1, "more": Decimal(1)}),
@@ -141,6 +145,7 @@ GROUPS: dict[str, list[tuple[str, Any, str, Any]]] = {
         ("Any", Any, "a subclass of str, int, datetime, dict", Code("a")),
         ("Any", Any, "Colour.RED (an Enum)", Colour.RED),
         ("Any", Any, "a model, a dataclass, a named tuple", Refund(sku="tea")),
+        ("T, bound to Order", O, "Rush, a subclass", Rush(sku="tea")),
         ("Any", Any, '{"$": "uuid", "v": "1"} from outside', {"$": "uuid", "v": "1"}),
     ],
 }

@@ -125,8 +125,16 @@ def _branch(front: str, case: Drawn) -> Any:
     return chosen
 
 
+OTHERS: tuple[tuple[str, Callable[[Any, Any, Drawn], Any], Callable[[Any], Any]], ...] = (
+    ("poll", lambda ctx, branch, case: ctx.poll(branch, initial=case.value, until=lambda _: True), lambda found: found),
+    ("race", lambda ctx, branch, case: ctx.race([branch]), lambda found: found[1]),
+    ("map", lambda ctx, branch, case: ctx.map(branch, [0, 1]), lambda found: found.results[1]),
+)
+"""Of each value one of these, too: its name, how it is asked for, and what of the answer is the value."""
+
+
 def returning(front: str, notes: Notes) -> DurableFunction[Any, Any]:
-    """A handler that gets each value from a step, from a child and from a branch, and waits now and then."""
+    """A handler that gets each value from a step, a child, a branch and one of the others, and waits now and then."""
 
     @durable(name="values")
     def plain(event: Any, ctx: DurableContext) -> None:
@@ -135,6 +143,8 @@ def returning(front: str, notes: Notes) -> DurableFunction[Any, Any]:
             _noted(notes, case, "step", lambda give=give: ctx.step(give))
             _noted(notes, case, "child", lambda branch=branch: ctx.child(branch))
             _noted(notes, case, "branch", lambda branch=branch: ctx.parallel([branch]).results[0])
+            name, ask, value_of = OTHERS[case.seed % 3]
+            _noted(notes, case, name, lambda ask=ask, of=value_of, branch=branch, case=case: of(ask(ctx, branch, case)))
             if case.seed % 5 == 0:
                 ctx.sleep(60)
         ctx.sleep(60)
@@ -144,11 +154,16 @@ def returning(front: str, notes: Notes) -> DurableFunction[Any, Any]:
         async def of_branch(branch: Any) -> Any:
             return (await ctx.parallel([branch])).results[0]
 
+        async def of_other(asked: Any, value_of: Any) -> Any:
+            return value_of(await asked)
+
         for case in notes.cases:
             branch = _branch("async def", case)
             await _awaited(notes, case, "step", ctx.step(notes.body(case)))
             await _awaited(notes, case, "child", ctx.child(branch))
             await _awaited(notes, case, "branch", of_branch(branch))
+            name, ask, value_of = OTHERS[case.seed % 3]
+            await _awaited(notes, case, name, of_other(ask(ctx, branch, case), value_of))
             if case.seed % 5 == 0:
                 await ctx.sleep(60)
         await ctx.sleep(60)

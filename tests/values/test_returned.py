@@ -34,7 +34,8 @@ from pydantic_core import core_schema
 from typing_extensions import TypeAliasType, TypedDict
 
 from durable_fn.errors import SerializationError
-from tests.values.handlers import BODIES, FRONTS, returning, seen
+from durable_fn.testing import LocalRunner
+from tests.values.handlers import BODIES, FRONTS, SEEN, noting, returning, seen
 from tests.values.telling import told
 
 T = TypeVar("T")
@@ -324,6 +325,25 @@ BASES: list[tuple[Any, Any, Any]] = [
 def test_what_the_annotation_says_is_what_comes_back(front: str, annotation: Any, value: Any, base: Any) -> None:
     found = seen(returning(front, lambda: value, annotation))
     assert [repr(told(one)) for one in found] == [repr(told(base))] * len(found)
+
+
+class _Stands(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, datetime)
+
+
+class Standing(datetime, metaclass=_Stands):
+    """As the class that freezegun puts in the place of datetime."""
+
+
+def test_a_class_that_stands_for_datetime(front: str) -> None:
+    moment = Standing(2026, 1, 1, tzinfo=UTC)
+    expected = [datetime(2026, 1, 1, tzinfo=UTC), None]
+    for value in seen(returning(front, lambda: [moment, None], list[Standing | None])):
+        assert repr(value) == repr(expected)
+    with LocalRunner(noting(front, list[Standing])) as runner:
+        runner.run(["2026-01-01T00:00:00Z"])
+    assert repr(SEEN[-1]) == repr(expected[:1])
 
 
 class Twice:

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
-from ..annotations import alias_value, hints_of, is_typed_dict, is_unresolved, qualifier
+from ..annotations import alias_value, hints_of, is_typed_dict, is_unresolved, qualifier, stood_for
 from ..validation import adapter_of, lax
 from .base import Form, NotStorable, Unwritable, Writing, name_of
 from .containers import Listed, Mapped, Row, Several
@@ -56,6 +56,7 @@ class _Factory:
             return Nothing()
         if any(annotation is loose for loose in _LOOSE):
             return Untyped()
+        annotation = stood_for(annotation)
         if is_scalar(annotation):
             return scalar(annotation, lax)
         if type(annotation).__name__ == "PydanticRecursiveRef":
