@@ -282,7 +282,7 @@ def _branch(op: str, fan: str) -> str:
 
 
 def _left_later(log: Log, beginning: list[Segment]) -> bool:
-    """Whether a child has its end there, and that its caller was gone by then is noted behind: a death between the two revokes what
+    """Whether a child has its end there, and that its caller was gone by then is noted behind: a death between revokes what
     nobody has acted upon, for that note is durable before the next body."""
     ended = {
         e.id
