@@ -310,4 +310,6 @@ def _unwalked(block: Block, path: str) -> Any:
         if node.flag and node.kind in FANS | {"child"}:
             yield where + ("." if node.kind == "child" else "/")
         for m, inner in enumerate(node.blocks):
-            yield from _unwalked(inner, f"{where}/{m}" if len(node.blocks) > 1 or node.kind in FANS else where)
+            yield from _unwalked(inner, f"{where}/{m}")
+            if len(node.blocks) == 1:  # most kinds of one block give it no number
+                yield from _unwalked(inner, where)
