@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import JournalDamaged, PayloadTooLarge
 from ..log.events import Segment
-from ..log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
+from ..log.header import Header, Refusal, outlined
 from ..log.inbox import Entry
+from ..log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ..log.retention import Snapshot
 from ..types import ExecutionStatus
 from ..values.parts import class_name

@@ -21,8 +21,9 @@ from typing import Any, Final, TypeAlias, cast
 from ...errors import JournalDamaged, SerializationError
 from ...log.events import Segment
 from ...log.formats import UNNUMBERED
-from ...log.header import Header, Key
+from ...log.header import Header
 from ...log.inbox import Entry
+from ...log.requests import Key
 from ...log.retention import Snapshot
 
 Item: TypeAlias = dict[str, dict[str, Any]]
