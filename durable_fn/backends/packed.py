@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..errors import JournalDamaged, PayloadTooLarge
 from ..log.events import Segment
-from ..log.header import PACKED, Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
+from ..log.header import PACKED, Header, Refusal, outlined
 from ..log.inbox import Entry, plain_digest
+from ..log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ..log.retention import Snapshot
 from ..types import ExecutionStatus
 from ..values.parts import class_name

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from ..log.events import Segment
-from ..log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal
+from ..log.header import Header, Refusal
 from ..log.inbox import Entry
+from ..log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ..log.retention import Snapshot, unpacked_log
 from ..log.wake import Wake
 from ..types import ExecutionStatus

@@ -7,7 +7,8 @@ from dataclasses import replace
 from ..errors import ExecutionConflict
 from ..log import failures
 from ..log.events import Segment, fence
-from ..log.header import Ending, Header, Refusal
+from ..log.header import Header, Refusal
+from ..log.requests import Ending
 from ..runtime.calls import notice_of
 from ..runtime.wakes import send_told
 from .executions import TRIES, Executions, writer

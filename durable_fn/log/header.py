@@ -12,10 +12,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 from ..errors import JournalDamaged
 from ..types import ExecutionStatus
-from .events import Segment
 from .formats import JOURNAL
-from .inbox import Entry
 from .pauses import HELD_MS, pause_ms
+from .requests import Ending, Key, Lease, Parking, Renewal
 from .retention import Snapshot, removal
 
 PACKED: Final = "\x02"
@@ -24,14 +23,6 @@ LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
 PURGED: Final = cast("ExecutionStatus", "PURGED")
 """While a finished one is being removed. People are never shown it."""
-
-
-class Key(NamedTuple):
-    """Which start of an id, and which generation of it, a request is about."""
-
-    id: str
-    run: str
-    gen: int
 
 
 @dataclass(slots=True)
@@ -145,67 +136,6 @@ class Refusal(NamedTuple):
 
     reason: Reason
     header: Header | None
-
-
-class Lease(NamedTuple):
-    """What an invocation writes when it takes an execution."""
-
-    writer: str
-    now: int
-    end: int
-    fn: str | None = None  # who takes it: a message may be older than the execution that has its id now
-
-
-class Parking(NamedTuple):
-    """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing. `edition`: the
-    copy of the log that counts from now on. `doubtful`: as the header's."""
-
-    due: int | None
-    hint: int | None
-    seen: int | None
-    error: str | None = None
-    strikes: int = 0
-    custom: str | None = None
-    timer: int | None = None
-    edition: Snapshot | None = None
-    doubtful: bool = False
-
-
-class Ending(NamedTuple):
-    """What a completion writes."""
-
-    status: ExecutionStatus
-    finished: int
-    result: str | None = None
-    error: str | None = None
-    cancel_seen: bool = False
-    custom: str | None = None
-    retention: int = 0  # seconds; 0: as the header has it
-
-
-class ParentNotice(NamedTuple):
-    """What an execution that ends leaves in the inbox of the one that waits for it. `now`: that one is due then."""
-
-    waiting: Key
-    fn: str
-    entry: Entry
-    now: int
-
-
-class Renewal(NamedTuple):
-    """The next generation. The execution's `input_hash` stays that of its start, which may be repeated. `used`: keys of the
-    signals that this one consumed; `closed`: of the entries that only this generation reads; `seen`: entries in hand and
-    gone; `uncancelled`: a cancellation was raised, so it is over."""
-
-    input: str
-    segment: Segment
-    used: tuple[str, ...]
-    closed: tuple[str, ...]
-    seen: int
-    now: int
-    deadline: int | None
-    horizon: int
-    uncancelled: bool = False
 
 
 def acquire(header: Header | None, lease: Lease) -> Header | Refusal:

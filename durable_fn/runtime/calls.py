@@ -12,8 +12,9 @@ from ..backends.ports import Backend
 from ..core.effects import NOT_THERE, Launch
 from ..errors import CallTooDeep, ExecutionConflict
 from ..log.foreign import require_own
-from ..log.header import Header, Key, ParentNotice, Refusal
+from ..log.header import Header, Refusal
 from ..log.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
+from ..log.requests import Key, ParentNotice
 from ..values.adapters import UNTYPED_ADAPTER
 from .executions import check_same, derived_run, digest, is_same, new_header
 from .wakes import send_wake

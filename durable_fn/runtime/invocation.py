@@ -26,12 +26,13 @@ from ..errors import (
 from ..log import failures, origins
 from ..log.events import Segment
 from ..log.foreign import foreign
-from ..log.header import Ending, Header, Lease, Refusal
+from ..log.header import Header, Refusal
 from ..log.inbox import in_hand
 from ..log.inputs import admitted
 from ..log.journal import Journal
 from ..log.pauses import OUTAGE_MS, pause_ms
 from ..log.redrive import failed_operations, redrive_line
+from ..log.requests import Ending, Lease
 from ..log.retention import OF_FUNCTION
 from ..types import ExecutionStatus, LambdaContext
 from ..values.documents import from_outside

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..log.events import SUCCEEDED, Segment, beginning
-from ..log.header import Ending, Header, ParentNotice, Parking, Refusal, Renewal
+from ..log.header import Header, Refusal
 from ..log.kinds import SIGNAL
+from ..log.requests import Ending, ParentNotice, Parking, Renewal
 from ..log.retention import SPARE_MS, Snapshot, first_horizon, keep_at, next_horizon, packed_log
 from .holding import hold
 from .wakes import send_told, wake

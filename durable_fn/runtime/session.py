@@ -17,6 +17,7 @@ from ..log.events import BEGUN, FAILED, SUCCEEDED, Event, Segment, body, fence, 
 from ..log.header import Header, Refusal
 from ..log.inbox import NO_HEARTBEAT, entry
 from ..log.kinds import STEP
+from .activity import Activity
 
 if TYPE_CHECKING:
     from ..hooks import Hooks
@@ -36,75 +37,16 @@ NEWS_S: Final = 5.0
 
 LEAST_TIME: Final = 1.0
 """Seconds that `time_left` says at least."""
-MOST_HELPERS: Final = 31
-"""Threads that one turn of a `def` handler may have besides its own, nested fans included."""
 
 
 _GATHER_S: Final = 0.02
 """The longest that a commit waits for others to share it; a write to DynamoDB takes about 5 ms."""
-_LONG_BODY_S: Final = 0.005
-"""A body that has run this long is not about to end."""
 _QUIET: Final = 12
 """Looks in a row at which nobody new had come: as long as a write to DynamoDB takes."""
 
 
 class Outage(BaseException):
     """The journal could not be written. Not an Exception: a handler must not take it for a failed step."""
-
-
-class Activity:
-    """The threads of a turn, and what they are at as far as a commit that would share its write wants to know."""
-
-    def __init__(self) -> None:
-        self._helpers = 0  # besides the turn's own thread; fans of one turn share them
-        self._lock = threading.Lock()
-        self._resting: set[int] = set()
-        self._bodies: dict[int, float] = {}  # since when in a body, by thread
-
-    @property
-    def count(self) -> int:
-        """Threads that run branches, and the turn's own."""
-        return self._helpers + 1
-
-    def may_come(self) -> int:
-        """Threads that may soon have something to commit: also those between two branches, and those that are just being
-        started, but none that waits for others or is in a body that has run for a while."""
-        long_ago = time.perf_counter() - _LONG_BODY_S
-        bodies = tuple(self._bodies.values())
-        return self.count - len(self._resting) - sum(began < long_ago for began in bodies)
-
-    def take_helper(self) -> bool:
-        """One of the threads that a turn may have besides its own, if any is left."""
-        with self._lock:
-            if self._helpers >= MOST_HELPERS:
-                return False
-            self._helpers += 1
-            return True
-
-    def give_helper_back(self) -> None:
-        with self._lock:
-            self._helpers -= 1
-
-    @contextlib.contextmanager
-    def rest(self) -> Iterator[None]:
-        """This thread waits for others."""
-        me = threading.get_ident()
-        self._resting.add(me)
-        try:
-            yield
-        finally:
-            self._resting.discard(me)
-
-    def begin_body(self) -> bool:
-        """Whether it counts: only where there are other threads."""
-        if self._helpers == 0:
-            return False
-        self._bodies[threading.get_ident()] = time.perf_counter()
-        return True
-
-    def end_body(self, began: bool) -> None:
-        if began:
-            self._bodies.pop(threading.get_ident(), None)
 
 
 class Session:

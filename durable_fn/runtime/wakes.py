@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from ..backends.ports import Backend
-from ..log.header import Header, ParentNotice
+from ..log.header import Header
+from ..log.requests import ParentNotice
 from ..log.wake import Wake
 
 _log = logging.getLogger("durable_fn")

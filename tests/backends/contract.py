@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from durable_fn.backends.ports import JournalStore
 from durable_fn.log.events import Segment
-from durable_fn.log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal
+from durable_fn.log.header import Header, Refusal
 from durable_fn.log.inbox import Entry, entry
+from durable_fn.log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from durable_fn.log.retention import Snapshot, packed_log
 
 NOW = 1_767_225_600_000

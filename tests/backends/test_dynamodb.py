@@ -20,8 +20,9 @@ from durable_fn.backends.aws.dynamodb import DynamoStore
 from durable_fn.backends.aws.items import stored, told
 from durable_fn.backends.ports import JournalStore
 from durable_fn.log.events import Segment
-from durable_fn.log.header import Ending, Header, Lease, ParentNotice, Parking, Renewal
+from durable_fn.log.header import Header
 from durable_fn.log.inbox import Entry
+from durable_fn.log.requests import Ending, Lease, ParentNotice, Parking, Renewal
 from durable_fn.log.retention import Snapshot, packed_log
 from durable_fn.testing.cloud import LocalCloud, _client
 

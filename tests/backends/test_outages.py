@@ -24,9 +24,10 @@ from durable_fn.core.turn import Turn
 from durable_fn.errors import SerializationError
 from durable_fn.log.events import Event, is_fence
 from durable_fn.log.events import body as events_body
-from durable_fn.log.header import Header, Lease
+from durable_fn.log.header import Header
 from durable_fn.log.inbox import Entry
 from durable_fn.log.journal import Journal
+from durable_fn.log.requests import Lease
 from durable_fn.runtime.session import Session
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.types import ExecutionInfo

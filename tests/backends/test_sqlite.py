@@ -16,7 +16,8 @@ import pytest
 
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.log.events import Segment
-from durable_fn.log.header import Header, Lease
+from durable_fn.log.header import Header
+from durable_fn.log.requests import Lease
 from durable_fn.wiring import sqlite as sqlite_backend
 
 from .contract import NOW, StoreContract, accepted, header

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, durable
-from durable_fn.runtime.session import MOST_HELPERS
+from durable_fn.runtime.activity import MOST_HELPERS
 from durable_fn.testing import LocalRunner, replay
 
 

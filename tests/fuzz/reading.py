@@ -14,7 +14,8 @@ from durable_fn.backends.sqlite import PollingWakeups
 from durable_fn.core.scope import Op, Scope
 from durable_fn.log import failures
 from durable_fn.log.events import GENERATION_ID, Segment, is_fence, parse_body
-from durable_fn.log.header import Ending, Header, Lease, Parking
+from durable_fn.log.header import Header
+from durable_fn.log.requests import Ending, Lease, Parking
 from durable_fn.runtime.invocation import Invocation
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from tests.fuzz.ledger import Log

@@ -11,7 +11,8 @@ import pytest
 
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.log.events import Segment
-from durable_fn.log.header import Ending, Header, Lease, Refusal
+from durable_fn.log.header import Header, Refusal
+from durable_fn.log.requests import Ending, Lease
 from durable_fn.runtime.calls import notice_of, parent_text
 
 NOW = 1_000_000

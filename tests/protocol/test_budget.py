@@ -263,7 +263,7 @@ def test_a_map_of_a_thousand_items_takes_a_tenth_of_the_writes(
 
 def test_a_commit_does_not_wait_for_bodies_that_run_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits while threads may come; one whose body has run for a while is none of them."""
-    from durable_fn.runtime.session import Activity
+    from durable_fn.runtime.activity import Activity
 
     release, begun, looks = threading.Event(), threading.Semaphore(0), []
     may_come = Activity.may_come

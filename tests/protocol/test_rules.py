@@ -11,8 +11,9 @@ from durable_fn import AsyncDurableContext, Completion, DurableContext, DurableF
 from durable_fn.core.turn import STALL_LIMIT
 from durable_fn.errors import ExecutionConflict, StepInterrupted
 from durable_fn.log.events import Segment, fence, is_fence
-from durable_fn.log.header import Ending, Header, Lease, Parking, Refusal
+from durable_fn.log.header import Header, Refusal
 from durable_fn.log.inbox import Entry, entry, numbered, signal_prefix
+from durable_fn.log.requests import Ending, Lease, Parking
 from durable_fn.runtime.executions import new_header
 from durable_fn.sweeper import sweep
 from tests.intercepted import START, Bench

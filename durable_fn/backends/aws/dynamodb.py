@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import ExecutionNotFound, JournalDamaged
 from ...log.events import Segment
-from ...log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
+from ...log.header import Header, Refusal, outlined
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry
+from ...log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ...log.retention import Snapshot, removal
 from ...types import ExecutionStatus
 from ..ports import Due, Loaded

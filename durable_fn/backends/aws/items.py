@@ -25,8 +25,9 @@ from typing import Any, Final, TypeAlias, cast
 from ...errors import JournalDamaged, SerializationError
 from ...log.events import Segment
 from ...log.formats import UNNUMBERED
-from ...log.header import PACKED, Header, Key
+from ...log.header import PACKED, Header
 from ...log.inbox import Entry
+from ...log.requests import Key
 from ...log.retention import Snapshot
 
 Item: TypeAlias = dict[str, dict[str, Any]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ...errors import SerializationError
 from ...log.events import Segment
-from ...log.header import Header, Key
+from ...log.header import Header
 from ...log.inbox import Entry, belongs
+from ...log.requests import Key
 from ..ports import Loaded
 from .items import (
     HEADER,

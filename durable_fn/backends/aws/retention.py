@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
-from ...log.header import Header, Key
+from ...log.header import Header
 from ...log.inbox import Entry
+from ...log.requests import Key
 from ...log.retention import Snapshot
 from .expressions import Change, Condition, expressed
 from .items import (

@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from ...log import header as rules
-from ...log.header import Ending, Header, Key, Lease, Parking, Refusal, Renewal
+from ...log.header import Header, Refusal
+from ...log.requests import Ending, Key, Lease, Parking, Renewal
 from ...log.retention import removal
 from .expressions import Change, Condition, expressed
 from .items import Item, header_key, number, text, to_header

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from ...log.events import Segment
 from ...log.formats import UNNUMBERED
-from ...log.header import Header, Key
+from ...log.header import Header
 from ...log.inbox import Entry
+from ...log.requests import Key
 from .database import COLUMNS
 
 SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM executions"

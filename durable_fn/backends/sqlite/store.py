@@ -13,8 +13,9 @@ from typing import Any, TypeAlias
 
 from ...log import header as transitions
 from ...log.events import Segment
-from ...log.header import Ending, Header, Key, Lease, ParentNotice, Parking, Refusal, Renewal, outlined
+from ...log.header import Header, Refusal, outlined
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
+from ...log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ...log.retention import Snapshot
 from ...types import ExecutionStatus
 from ..ports import Due, Loaded, blob_prefix

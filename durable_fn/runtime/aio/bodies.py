@@ -16,7 +16,8 @@ from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Tell
 from ...errors import StepTimeout
 from ...log.events import is_keyed
 from ...log.failures import own_cancellation
-from ..session import MOST_HELPERS, Session
+from ..activity import MOST_HELPERS
+from ..session import Session
 from .native import is_foreign
 
 if TYPE_CHECKING:

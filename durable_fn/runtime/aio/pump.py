@@ -8,7 +8,6 @@ construction, and no code here only replays. See docs/decisions/018-replay.md.
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextvars
 from collections.abc import Callable
 from functools import partial
@@ -16,56 +15,38 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.cancel_scope import CancelScope
 from ...core.current import current_scope
-from ...core.effects import Decide
 from ...core.scope import Scope
 from ...core.turn import Suspension
 from ...errors import NonDeterminismError
-from ...log.events import BEGUN, STUCK_ID, SUCCEEDED, Event, is_keyed
-from ...log.kinds import CONSEQUENCES, STUCK, TIMER
+from ...log.events import BEGUN, STUCK_ID, SUCCEEDED, Event
+from ...log.kinds import STUCK, TIMER
 from ...log.origins import mark
 from ..session import LEAST_TIME, RECORDED_END, Session
-from .agenda import Agenda, Timer
-from .bodies import Bodies
-from .commits import Commits
+from .agenda import Timer
+from .delivery import Delivery
 from .ending import ExecutionEnd
-from .line import Line
 from .loop import DurableLoop, HandlerTask
-from .mismatches import Mismatches
 from .native import BranchCoroutine
-from .operation import RunningOperation
 from .places import warn_of_foreign
-from .stuck import MOST_ROUNDS, Patience, spins, stuck, tell_left_behind
+from .stuck import MOST_ROUNDS, spins, stuck, tell_left_behind
 from .unawaited import Unawaited
 
 if TYPE_CHECKING:
-    from .waiting import Decider, Runnable, Target, Waiter
+    from .waiting import Runnable, Waiter
 
 
-class Pump:
-    """Of one turn. `ready`: callbacks of the handler that can run; empty means that it rests."""
+class Pump(Delivery):
+    """Of one turn."""
 
     def __init__(self, session: Session, loop: DurableLoop) -> None:
-        self.session = session
-        self.loop = loop
-        self.turn = session.turn
+        super().__init__(session, loop)
         self.clock = session.clock
-        self.line = Line(self.turn.journal)
-        self.targets: dict[str, Target] = {}
-        self.ready: collections.deque[Runnable] = collections.deque()
-        self.agenda = Agenda(self.turn.inbox, self.ready.append)
-        self.bodies = Bodies(self)
-        self.mismatches = Mismatches(self.turn, loop, self.line, self.targets, self.agenda, self.bodies)
-        self.commits = Commits(session, loop, self.line, self.stir, self.bodies.may_share)
         self.unawaited = Unawaited()
-        self.over = False
         self.outcome: BaseException | None = None
         self.held_back: dict[CancelScope, Callable[[], None]] = {}  # cancellations that wait for a shielded block
-        self._on_time: Event | None = None  # the last line of a time that is on record
-        self.decided: Event | None = None  # the last line by which another way may have been taken
         self._noted = (
             self.commits.position
-        )  # how much of what is pending has to be durable before a body: also the event
-        self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
+        )  # so much of what is pending has to be durable before a body: also the event
         self.end = ExecutionEnd(self)
         self._stuck = False
         if STUCK_ID in self.line.known:
@@ -73,12 +54,7 @@ class Pump:
         self._pumping = False
         self._scheduled = False
         self._started = False
-        self._foreign = False
-        self._rounds = 0
-        self._patience = Patience(loop, self._schedule)
         self._alarm: asyncio.TimerHandle | None = None
-        self.threads = 0  # calls in other threads that the handler awaits
-        self._apart = contextvars.Context()  # for what runs inside the handler's task, and is none of it
         self.turn.front = self
         self.turn.at = max(self.turn.started, self.turn.journal.generation)
 
@@ -248,134 +224,6 @@ class Pump:
         from .outside import ThreadCall
 
         return ThreadCall(self, scope, inner).future
-
-    # -- lines -----------------------------------------------------------------------------------------------------
-
-    def enqueue(self, event: Event, target: Target, *, held: bool) -> None:
-        """A new line, which is pending already. `held`: it is durable before the handler sees it."""
-        self.targets[event.id] = target
-        self.line.append(event, self.commits.position, held=held)
-
-    def new_line(self, event: Event, target: Target) -> None:
-        """One that moves the handler without an operation; it rides along."""
-        self.turn.pending.append(event)
-        self.enqueue(event, target, held=False)
-
-    def expect(self, id: str, target: Target) -> None:
-        """Its line, if there is one or comes one, is for `target`."""
-        self.targets[id] = target
-        self.line.ask(id)
-
-    def await_line(self, id: str, target: Target) -> None:
-        """Of what is recorded. What a redrive kept by its id alone becomes a line again."""
-        self.targets[id] = target
-        if self.line.places:
-            self.line.ask(id)
-        record = self.turn.journal.records[id]
-        if record.aside and record.done is not None:
-            record.aside = False
-            done, now = record.done, self.turn.time()
-            event = Event(
-                id, done.kind, done.position, done.status, done.attempt, now, done.due, done.value, done.asked
-            )
-            self.turn.pending.append(event)
-            self.line.append(event, self.commits.position, held=False)
-
-    def decide(self, decision: Decide, operation: Decider) -> None:
-        """A new line that is decided because something did not come: it is written on that condition."""
-        self.targets[decision.event.id] = operation
-        self.line.append(decision.event, self.commits.position, held=True)
-        self.commits.decide(decision, operation)
-
-    def _deliver(self) -> bool:
-        """Hands out the next line, or looks for the next that could be one. False: there is nothing now."""
-        line = self.line
-        if line.replaying and not line.aside:
-            head = line.events[line.cursor]
-            if head.id in self.targets:
-                return self._hand_out(head)
-        event = self._next() if line.replaying or line.aside else line.head
-        if self.session.read_only and (event is None or event.id not in line.known):
-            return False  # what is new is no part of the recorded history
-        if event is None:
-            return self._stimulate()
-        if event.id in line.held and not self.commits.covers(event):
-            if not self.commits.flush():
-                return False
-            if line.head is not event:
-                return True  # a decision that does not stand
-        return self._hand_out(event)
-
-    def goes_on(self, waited: object) -> bool:
-        """A branch's task is about to wait. Where nothing else of the handler's can run and the next line of the log is what it
-        waits for, that is handed out here and now, and the task is not left: nothing could have come between."""
-        line = self.line
-        if not line.replaying or line.aside or self.ready or self._foreign or self.over or self.turn.closed is not None:
-            return False
-        head = line.events[line.cursor]
-        target = self.targets.get(head.id)
-        if target is not waited or not isinstance(target, RunningOperation):
-            return False
-        self._apart.run(self._hand_out, head)
-        return target.ended
-
-    def _hand_out(self, event: Event) -> bool:
-        line, turn = self.line, self.turn
-        before = turn.at
-        if event.at > before:
-            turn.at = event.at
-        target = self.targets.pop(event.id, None)
-        handed = self._nobody_asks(event) if target is None else target.hand(event)
-        if handed is None:
-            turn.at = before
-            if target is not None:
-                self.targets[event.id] = target
-            return False
-        if event.id not in line.known:
-            if not self._live or turn.said is not None:
-                self._goes_live()
-            self._weigh(event)
-        line.handed(event)
-        self._rounds, self._patience.until = 0, None
-        return True
-
-    def _goes_live(self) -> None:
-        """The log is at its end: what runs now runs for the first time."""
-        self._live = True
-        if self.turn.said is not None:
-            self.turn.say_again()
-
-    def _next(self) -> Event | None:
-        """The next line; of operations with keys the first that is asked for, wherever it stands."""
-        line, mismatches = self.line, self.mismatches
-        early = line.asked()
-        if early is not None and early.id in line.aside:
-            return early
-        while (head := line.head) is not None and line.replaying and not mismatches.is_asked(head):
-            if early is not None:
-                return early
-            if not is_keyed(head.id):
-                break
-            line.lay_aside()
-        return head
-
-    def _nobody_asks(self, event: Event) -> bool | None:
-        if self.mismatches.is_skipped(event):
-            return False
-        if self._patience.lasts():
-            return None
-        raise self.mismatches.unasked(event)
-
-    def _weigh(self, event: Event) -> None:
-        """Of a live line that rides along: could anything else have come in its place? Not what is in line behind a consequence
-        of lines, for that is another one; and not another time in that of one on record: the same is the first again."""
-        if event.id in self.line.held:
-            return
-        others = self.agenda.listening if event is self._on_time else not self.agenda.empty
-        at_work = self.bodies.at_work or self.bodies.waiting or self.threads
-        behind = event.kind not in CONSEQUENCES and self.line.events[-1] is not event
-        if others or at_work or behind:
-            self.decided = event
 
     # -- what comes for the first time -----------------------------------------------------------------------------
 
