@@ -14,9 +14,9 @@ from durable_fn.backends.packed import PackedStore, Place
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.codecs import AesGcm
 from durable_fn.errors import CallbackError, ExecutionConflict, JournalDamaged
-from durable_fn.log.header import Ending, Lease, ParentNotice, Renewal
 from durable_fn.log.inbox import entry, plain_digest, settled
 from durable_fn.log.journal import Segment
+from durable_fn.log.requests import Ending, Lease, ParentNotice, Renewal
 from durable_fn.log.retention import Snapshot
 from durable_fn.log.tokens import is_genuine, parse
 from durable_fn.runtime.executions import digest
