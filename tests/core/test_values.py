@@ -309,7 +309,7 @@ def test_data_from_outside_that_does_not_fit(annotation: Any, text: str, why: st
 @pytest.mark.parametrize(
     ("annotation", "text", "why"),
     [
-        (Item, '{"sku":"a"}', r"at \.price: it is required, and not recorded"),
+        (Item, '{"sku":"a"}', r"at \.price: it is not recorded, and has no default"),
         (
             list[Item],
             '[{"sku":"a","price":"x","at":"2026-01-01"}]',

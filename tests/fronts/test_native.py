@@ -18,10 +18,15 @@ from tests.effects import EFFECTS, add, effect
 Ctx = AsyncDurableContext
 
 
+async def at_once(a: int) -> int:
+    """In no thread: those that begin together end together, and a death finds all of their results recorded, or none."""
+    return add(a)
+
+
 async def branch(ctx: Ctx, i: int) -> int:
-    first = await ctx.step(add, i)
+    first = await ctx.step(at_once, i)
     await ctx.sleep(10 * (3 - i))
-    return await ctx.step(add, first)
+    return await ctx.step(at_once, first)
 
 
 async def over_gather(event: Any, ctx: Ctx) -> Any:

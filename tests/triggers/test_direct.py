@@ -155,4 +155,4 @@ def test_a_direct_invocation_loads_no_other_trigger() -> None:
         "print('durable_fn.triggers.http_events' in sys.modules, 'jmespath' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == ["durable_fn.triggers.direct", "False False"]
+    assert run.stdout.splitlines() == ["durable_fn.triggers.dispatch durable_fn.triggers.direct", "False False"]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, create_model
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
-from durable_fn.core import values
+from durable_fn.values import adapters as values
 from durable_fn.testing import LocalRunner
 from tests.values.handlers import BODIES, FRONTS, SEEN, returning
 
