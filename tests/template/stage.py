@@ -11,6 +11,7 @@ _ARNS = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{_ACCOUNT}:table/",
     "AWS::S3::Bucket": "arn:aws:s3:::",
     "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:",
+    "AWS::Scheduler::ScheduleGroup": f"arn:aws:scheduler:{REGION}:{_ACCOUNT}:schedule-group/",
     "AWS::IAM::Role": f"arn:aws:iam::{_ACCOUNT}:role/",
     "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{_ACCOUNT}:log-group:",
 }

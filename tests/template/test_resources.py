@@ -37,6 +37,7 @@ def test_the_table_is_the_one_that_tests_run_on() -> None:
     recovery = properties.pop("PointInTimeRecoverySpecification")
     assert ttl == {"AttributeName": "ttl", "Enabled": True}
     assert recovery == {"PointInTimeRecoveryEnabled": True}
+    assert properties.pop("DeletionProtectionEnabled") is False
     with LocalCloud() as cloud, cloud.wire.aside():
         client = _client("dynamodb")
         client.create_table(TableName="template", **properties)
