@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +23,13 @@ _ROUNDS = 30
 _ENDED = ("durable_fn.errors.ExecutionCancelled", "durable_fn.errors.ExecutionTimedOut", "asyncio.CancelledError")
 """Where a cancellation or the deadline met an operation: that differs between the fronts, and is in the history only."""
 _LIVE = ("PENDING", "RUNNING", "SUSPENDED")
+
+
+def known(value: Any) -> Any:
+    """Without the parts of ids that nobody can know."""
+    if isinstance(value, list):
+        return [known(item) for item in value]
+    return re.sub(r"~[0-9a-f]{16}", "", value) if isinstance(value, str) else value
 
 
 @dataclass
@@ -175,8 +183,8 @@ def _facts(shape: Shape, backend: Backend, client: DurableClient) -> Facts:
     result = client.result(ID) if header.status == "SUCCEEDED" else None
     error = decode(header.error).error_type.rpartition(".")[2] if header.error else None
     rows = [
-        (e.id, e.kind, e.status, e.attempt, None if shape.drawn else e.result, e.error and e.error["error_type"])
+        (e.id, e.kind, e.status, e.attempt, None if shape.drawn else known(e.result), e.error and e.error["error_type"])
         for e in client.history(ID)
         if e.kind != "execution"
     ]
-    return Facts(header.status, result, error, list(EFFECTS), rows if shape.same else sorted(rows, key=repr))
+    return Facts(header.status, known(result), error, list(EFFECTS), rows if shape.same else sorted(rows, key=repr))

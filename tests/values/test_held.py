@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel, create_model
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable, step
-from durable_fn.values import adapters as values
 from durable_fn.testing import LocalRunner
+from durable_fn.values import adapters as values
 from tests.values.handlers import BODIES, FRONTS, SEEN, returning
 
 
