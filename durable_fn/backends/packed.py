@@ -198,9 +198,6 @@ class PackedStore:
     def encrypts(self) -> bool:
         return self.packing.codec is not None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
     def fits(self, text: str) -> bool:
         return self.packing.fits(text)
 
