@@ -23,7 +23,7 @@ from durable_fn import (
 from durable_fn.backends.aws import dynamodb
 from durable_fn.errors import BatchError, CallError, ExecutionCancelled
 from durable_fn.log.journal import Journal
-from durable_fn.runtime import session
+from durable_fn.runtime import activity
 from durable_fn.testing import Execution, LocalRunner
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.crashes import _Run
@@ -343,7 +343,7 @@ def test_what_a_loser_did_elsewhere_does_not_count() -> None:
 
 def test_a_branch_that_waits_gets_what_another_gives_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread for all, so that it waits before the other ends."""
-    monkeypatch.setattr(session, "MOST_HELPERS", 0)
+    monkeypatch.setattr(activity, "MOST_HELPERS", 0)
 
     @durable(name="handler")
     def handler(event: None, ctx: DurableContext) -> Any:
