@@ -4,9 +4,11 @@ it is durable where a death could make it be decided otherwise. So no effect fol
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import contextvars
 import inspect
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -47,7 +49,10 @@ class Bodies:
     def __init__(self, pump: Gatekeeper) -> None:
         self._pump = pump
         self._session = pump.session
-        self._gate: list[tuple[Waiter, Effect]] = []
+        self._gate: dict[Waiter, Effect] = {}
+        self._for_threads: collections.OrderedDict[Waiter, Effect] = (
+            collections.OrderedDict()
+        )  # that wait for one to be free
         self._farewells: list[tuple[Waiter, Request]] = []  # requests of operations that were left
         self.running: dict[Waiter, asyncio.Task[Any]] = {}
         self.leaving = 0  # operations that were left and still have something to tell
@@ -63,14 +68,14 @@ class Bodies:
             assert isinstance(effect, Request)
             self._farewells.append((operation, effect))
         else:
-            self._gate.append((operation, effect))
+            self._gate[operation] = effect
 
     @property
     def waiting(self) -> bool:
-        return bool(self._gate or self._farewells)
+        return bool(self._gate or self._for_threads or self._farewells)
 
     def waiting_operations(self) -> list[Waiter]:
-        return [operation for operation, _ in self._gate]
+        return [*self._for_threads, *self._gate]
 
     def operations(self) -> list[Waiter]:
         """Those that wait at the gate, and those whose body runs."""
@@ -79,7 +84,7 @@ class Bodies:
     @property
     def has_place(self) -> bool:
         """Whether one of those that wait has no key, nor anything around it: its place in the code tells which it is."""
-        return any(not is_keyed(operation.op.id) for operation, _ in self._gate)
+        return any(not is_keyed(operation.op.id) for operation in itertools.chain(self._for_threads, self._gate))
 
     @property
     def takes_leave(self) -> bool:
@@ -117,7 +122,8 @@ class Bodies:
 
     def drop(self, operation: Waiter) -> None:
         """The handler left this operation: its body unwinds in the background, and its result is dropped."""
-        self._gate = [row for row in self._gate if row[0] is not operation]
+        self._gate.pop(operation, None)
+        self._for_threads.pop(operation, None)
         body = self.running.pop(operation, None)
         if body is not None:
             self._unwinding[body] = operation
@@ -135,29 +141,33 @@ class Bodies:
             return self.say_farewell()
         if self._unwinding:
             return False
-        gate, self._gate = self._gate, []
-        later: list[tuple[Waiter, Effect]] = []
+        gate, self._gate = collections.deque([*self._with_a_thread(), *self._gate.items()]), {}
+        later: dict[Waiter, Effect] = {}
         began = False
-        for place, (operation, effect) in enumerate(gate):
-            if self._pump.over:
-                break
-            if self._is_put_off(effect):
-                later.append((operation, effect))
-            elif self._begin(operation, effect):
+        while gate and not self._pump.over:
+            operation, effect = gate.popleft()
+            if self._waits_for_a_thread(effect):
+                self._for_threads[operation] = effect
+            elif not self._is_put_off(effect) and self._begin(operation, effect):
                 began = True
-            elif isinstance(effect, Request):
-                later += gate[place:]  # another one is under way
-                break
             else:
-                later.append((operation, effect))
-        self._gate = later + self._gate
+                later[operation] = effect
+                if isinstance(effect, Request):  # another one is under way
+                    break
+        self._gate = {**later, **dict(gate), **self._gate}
         return began
 
+    def _with_a_thread(self) -> list[tuple[Waiter, Effect]]:
+        """Those that waited for a thread and get one now, the first first."""
+        free = min(MOST_HELPERS - self._threads, len(self._for_threads))
+        return [self._for_threads.popitem(last=False) for _ in range(free)]
+
+    def _waits_for_a_thread(self, effect: Effect) -> bool:
+        """Its time counts when it has one."""
+        return isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS
+
     def _is_put_off(self, effect: Effect) -> bool:
-        """Whether it waits for a thread, in which its time counts; or for the next invocation, unless a marker says already that
-        it has begun."""
-        if isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS:
-            return True
+        """Whether it waits for the next invocation, unless a marker says already that it has begun."""
         return (
             self.yielding and isinstance(effect, Call | CheckTime) and not (isinstance(effect, Call) and effect.begun)
         )
