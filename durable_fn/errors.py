@@ -2,6 +2,7 @@
 
 `DurableError` is an `Exception`. Two classes are not, on purpose, so that `except Exception` cannot swallow them:
 `ExecutionCancelled` and the private suspension that unwinds a `def` handler while it waits.
+Where several errors are behind one (a batch, an ExceptionGroup), `causes` lists them and the message ends with the first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .batch import BatchResult
-    from .types import ExecutionStatus
+    from .types import Cause, ExecutionStatus
 
 
 class DurableError(Exception):
@@ -32,6 +33,7 @@ class StepError(DurableError):
         attempts: int = 1,
         data: Any = None,
         traceback: str = "",
+        causes: list[Cause] | None = None,
     ) -> None:
         super().__init__(text)
         self.error_type = error_type
@@ -42,6 +44,8 @@ class StepError(DurableError):
         """JSON form of the exception's `.data` or of its `args`, where encodable; else None."""
         self.traceback = traceback
         """Text of the traceback where the body failed, innermost frames, shortened."""
+        self.causes = causes or []
+        """The leaves, if the body raised an ExceptionGroup; else empty."""
 
 
 class StepTimeout(StepError):
@@ -54,7 +58,7 @@ class StepTimeout(StepError):
 class StepInterrupted(StepError):
     """An `at_most_once` body was started and the process died: nobody knows whether it took effect.
 
-    It is not run again.
+    It is not run again, unless its `retry_on` names this class, or a redrive names the step.
     """
 
 
@@ -102,12 +106,19 @@ class CallError(DurableError):
         status: ExecutionStatus,
         error_type: str | None = None,
         message: str = "",
+        data: Any = None,
+        causes: list[Cause] | None = None,
     ) -> None:
         super().__init__(text)
         self.execution_id = execution_id
         self.status: ExecutionStatus = status
         self.error_type = error_type
+        """Of what failed there: for its StepError that of the step's body, for a group its first cause."""
         self.message = message
+        self.data = data
+        """What failed there, as `StepError.data`."""
+        self.causes = causes or []
+        """What failed there, if it was several (BatchError, ExceptionGroup); else empty."""
 
 
 class CallTimeout(CallError):
@@ -130,6 +141,13 @@ class BatchError(DurableError):
     def __init__(self, text: str, *, batch: BatchResult[Any]) -> None:
         super().__init__(text)
         self.batch = batch
+
+    @property
+    def causes(self) -> list[Cause]:
+        """Of the failed branches, in input order."""
+        from .log.failures import causes_of
+
+        return causes_of(self)
 
 
 class CompensationError(DurableError):

@@ -54,11 +54,19 @@ class Message(Generic[T]):
     the topic that put it there."""
 
 
-class ErrorInfo(TypedDict, total=False):
-    """A failure as JSON shows it (envelope, `describe`, history)."""
+class Cause(TypedDict):
+    """One of several failures behind an error."""
 
     error_type: str
     message: str
+
+
+class ErrorInfo(TypedDict, total=False):
+    """A failure as JSON shows it (envelope, `describe`, history). `causes`: only where there were several."""
+
+    error_type: str
+    message: str
+    causes: list[Cause]
     attempts: int
     data: Any
     traceback: str
@@ -71,7 +79,8 @@ class HistoryEvent:
     id: str
     """Operation id: the path of names, "fan-out/3/resize", "charge#2"."""
     kind: str
-    """"step", "sleep", "callback", "signal", "call", ...; "execution" for its start and its end."""
+    """"step", "sleep", "callback", "signal", "call", ...; "execution" for its start and its end; "redrive", whose `id` is the
+    operation at which it was cut (empty where nothing was forgotten), "fork" and "generation" for what it went on from."""
     name: str
     at: datetime
     """Aware, UTC."""
@@ -89,6 +98,12 @@ class HistoryEvent:
     """When the operation began, where that is recorded before its end: waits, calls, branches."""
     origin: str = ""
     """On the start of an execution: what `testing.replay` needs besides the entries. No secret is in it."""
+    by: str | None = None
+    """Who asked, of what came from outside: a redrive, a fork."""
+    reason: str | None = None
+    """Why, in their words."""
+    forgotten: bool = False
+    """A later redrive made the execution forget it: it is here for who reads, and no replay sees it."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; entries without a value are left out."""
@@ -110,6 +125,12 @@ class HistoryEvent:
             row["entry"] = self.entry
         if self.origin:
             row["origin"] = self.origin
+        if self.by is not None:
+            row["by"] = self.by
+        if self.reason is not None:
+            row["reason"] = self.reason
+        if self.forgotten:
+            row["forgotten"] = True
         return row
 
 

@@ -110,7 +110,9 @@ class DurableClient:
         return views.result(views.waited_for(self._executions, id, wait_ms), result_type)
 
     def history(self, id: str) -> builtins.list[HistoryEvent]:
-        """All journal entries, in journal order, between the start and the end of the execution (kind "execution")."""
+        """All journal entries, in journal order, between the start and the end of the execution (kind "execution"). What a
+        redrive made it forget is among them (`forgotten`), and so are the redrives themselves, the fork that it is, and the
+        beginning of its generation."""
         loaded = self._executions.loaded(id)
         return whole_history(loaded.header, loaded.segments)
 
@@ -171,25 +173,43 @@ class DurableClient:
         """At once; no code of yours runs. Finished: no effect."""
         endings.terminate(self._executions, id, reason)
 
-    def redrive(self, id: str, *, from_step: str | None = None) -> None:
-        """A FAILED, TIMED_OUT, CANCELLED or TERMINATED execution goes on.
+    def redrive(
+        self, id: str, *, from_step: str | None = None, reason: str | None = None, by: str | None = None
+    ) -> str:
+        """A FAILED, TIMED_OUT, CANCELLED or TERMINATED execution goes on. Gives the operation id at which it was cut, which is
+        empty where nothing had to be forgotten.
 
         From where it ended: what made it fail is tried again, with fresh attempts, and what came after it (compensations, say)
         is forgotten; what ran beside it, or before it, stays done. Was the error the handler's own, only its code runs again. A
         called execution that failed is started anew, unless it was redriven itself. Or with everything from that operation id
-        on forgotten. An execution that is held up by a mismatch is tried again at once. A running or succeeded one:
-        ExecutionConflict; an unknown operation id: ValueError.
-        """
-        reruns.redrive(self._executions, id, from_step)
+        on forgotten. A saga whose compensations ran is done anew from its beginning, also when `from_step` lies inside of it; one
+        with a compensation that failed first gets that one done. A step that failed keeps its idempotency key, one that had
+        succeeded and is done again gets a new one. An at_most_once step that ended as StepInterrupted is run again only if
+        `from_step` names it; else it raises that again. `history` keeps all of it and shows the redrive: `by` whom (default:
+        DURABLE_FN_ACTOR, else nobody) and for what `reason`.
 
-    def fork(self, id: str, *, from_step: str, new_id: str | None = None) -> str:
+        An execution that is held is tried again at once. A running or succeeded one: ExecutionConflict; an unknown operation id:
+        ValueError.
+        """
+        return reruns.redrive(self._executions, id, from_step, reason, by)
+
+    def fork(
+        self,
+        id: str,
+        *,
+        from_step: str,
+        new_id: str | None = None,
+        reason: str | None = None,
+        by: str | None = None,
+    ) -> str:
         """A copy that has everything before that operation behind it and goes on from there, with the code of today. Its id.
 
         What was drawn before (`uuid4`, `random`, `now`) is the same there; idempotency keys of steps are its own. Unread signals,
-        and outcomes that nobody has taken, go along. A call under way is started anew, an open callback is asked anew.
+        and outcomes that nobody has taken, go along. A saga that was undone is done anew from its beginning there.
+        A call under way is started anew, an open callback is asked anew.
         ValueError for an unknown operation, and where other operations before it handed out the token of an open callback.
         """
-        return reruns.fork(self._executions, id, from_step, new_id)
+        return reruns.fork(self._executions, id, from_step, new_id, reason, by)
 
     def purge(self, id: str) -> None:
         """Removes a finished one with all it stored. Running: ExecutionConflict."""

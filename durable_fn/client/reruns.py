@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from typing import Final
+
 from ..backends.ports import Loaded
 from ..errors import ExecutionConflict
 from ..log.draws import seed_of
@@ -12,20 +16,30 @@ from ..log.ids import checked_id
 from ..log.ids import new_id as fresh_id
 from ..log.inbox import REDRIVE, entry, numbered
 from ..log.inputs import Input
-from ..log.redrive import redrive_line
+from ..log.redrive import asked_line, cut_by, redrive_line
 from ..log.retention import OF_FUNCTION
 from ..runtime.executions import new_header
 from ..runtime.wakes import send_wake
 from .executions import TRIES, Executions, writer
 
+_log = logging.getLogger("durable_fn")
 
-def redrive(executions: Executions, id: str, from_step: str | None) -> None:
-    by = writer()
+ACTOR: Final = "DURABLE_FN_ACTOR"
+
+
+def actor(by: str | None) -> str | None:
+    """Who asks, as the history names them."""
+    return by if by is not None else os.environ.get(ACTOR) or None
+
+
+def redrive(executions: Executions, id: str, from_step: str | None, reason: str | None, by: str | None) -> str:
+    """Gives the operation at which it was cut; empty where nothing is forgotten."""
+    own = writer()
     for _ in range(TRIES):
         header, now = executions.head(id), executions.clock.now()
         if header.held:
-            executions.deliver(header, entry(numbered(REDRIVE, header.n, by), by, ""))
-            return
+            executions.deliver(header, entry(numbered(REDRIVE, header.n, own), own, ""))
+            return ""
         if not header.ended or (header.status == "SUCCEEDED" and from_step is None):
             raise ExecutionConflict(
                 f"execution {id!r} is {header.status}: there is nothing to redrive", execution_id=id
@@ -34,17 +48,37 @@ def redrive(executions: Executions, id: str, from_step: str | None) -> None:
         header, segments = loaded.header, loaded.segments
         cancelled = header.status in ("CANCELLED", "TIMED_OUT")
         line = redrive_line(segments, from_step, now, header.error, cancelled=cancelled)
-        reply = executions.store.revive(header, Segment(len(segments), by, line), now)
+        cut = cut_by(segments, line)
+        asked = asked_line(now, actor(by), reason)
+        text = line if asked is None else f"{line}\n{asked}"
+        reply = executions.store.revive(header, Segment(len(segments), own, text), now)
         if not isinstance(reply, Refusal):
+            _say(id, from_step, cut)
             send_wake(executions.backend, reply, now)
-            return
+            return cut
     raise RuntimeError(f"execution {id!r} could not be redriven; try again")
 
 
-def fork(executions: Executions, id: str, from_step: str, new_id: str | None) -> str:
+def _say(id: str, from_step: str | None, cut: str) -> None:
+    if from_step not in (None, cut):
+        _log.warning(
+            "execution %r is redriven from %r, not from %r: a saga there was undone, so it is done anew from its beginning, or "
+            "the callback of a wait is asked anew",
+            id,
+            cut,
+            from_step,
+        )
+
+
+def fork(
+    executions: Executions, id: str, from_step: str, new_id: str | None, reason: str | None, by: str | None
+) -> str:
     loaded = executions.kept(id)
     header, now = loaded.header, executions.clock.now()
     copy = copied(header, loaded.segments, loaded.inbox, from_step, seed_of(header), now)
+    asked = asked_line(now, actor(by), reason, of=id, from_step=from_step)
+    last = copy.segments[-1]
+    copy.segments[-1] = last._replace(body=f"{last.body}\n{asked}")
     wanted = _wanted(executions, loaded, new_id)
     if executions.store.head(wanted.id) is not None:
         raise _in_use(wanted.id)

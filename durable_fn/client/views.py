@@ -103,8 +103,10 @@ def result(header: Header, result_type: object) -> Any:
         f"execution {id!r} ended {header.status}: {failure.error_type}: {failure.message}",
         execution_id=id,
         status=header.status,
-        error_type=failure.error_type or None,
+        error_type=failure.root or failure.error_type or None,
         message=failure.message,
+        data=failure.data,
+        causes=list(failure.several),
     )
 
 

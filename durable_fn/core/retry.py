@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from typing import Any, Final, Literal, NoReturn, TypeAlias
 
+from ..errors import StepInterrupted
 from ..log.durations import milliseconds
 from ..types import Duration
 from .current import apart
@@ -34,7 +35,9 @@ class RetryPolicy:
     Waiting is durable: no Lambda time is paid for a delay longer than about a second. Delays are
     min(initial_delay * backoff**(n-1), max_delay), then jitter: "full" takes a random part of it, "half" at least half.
     Retried are `Exception`s that match `retry_on` (default: all) and not `give_up_on`, which wins. `max_attempts=1` means
-    no retry; None means no limit. Raises TypeError or ValueError for arguments that make no policy.
+    no retry; None means no limit. A `retry_on` that names StepInterrupted itself (a base class or a predicate does not) lets
+    an at_most_once step try again after a crash: its body is started once per attempt. Raises TypeError or ValueError for
+    arguments that make no policy.
     """
 
     __slots__ = ("_give_up_on", "_retry_on", "backoff", "checks", "initial_ms", "jitter", "max_attempts", "max_ms")
@@ -91,6 +94,17 @@ class RetryPolicy:
             return False
         return _matches(self._retry_on, error) and not _matches(self._give_up_on, error)
 
+    def retries_interrupted(self, attempt: int, error: StepInterrupted) -> bool:
+        """Whether another attempt follows after the process died in `attempt`: only where `retry_on` names that class itself."""
+        classes = self._retry_on if isinstance(self._retry_on, tuple) else (self._retry_on,)
+        if StepInterrupted not in classes or (self.max_attempts is not None and attempt >= self.max_attempts):
+            return False
+        try:
+            return not apart(_matches, self._give_up_on, error)
+        except Exception:
+            _log.exception("give_up_on failed itself, so the step is not tried again")
+            return False
+
     def delay_ms(self, attempt: int, rand: Callable[[], float] = random.random) -> int:
         """Milliseconds to wait after `attempt` (from 1) failed. `rand` gives [0, 1)."""
         longest = float(self.max_ms)
@@ -132,7 +146,8 @@ seconds or as a timedelta; None gives up. It is asked once per failed attempt: w
 returns something else, is logged, and gives up."""
 
 Every: TypeAlias = Duration | RetryPolicy | Callable[[Any, int], Duration | None]
-"""The time between the checks of a poll: fixed, growing, or a function of the state and of the number of checks so far."""
+"""The time between the checks of a poll: fixed, growing, or a function of the state and of the number of checks so far. What that
+raises, the poll raises."""
 
 
 def checked_retry(retry: Any, what: str) -> Retry | None:

@@ -12,6 +12,7 @@ from ..errors import NonDeterminismError
 from ..log.events import NO_PLACE, has_key, operation_name
 from ..log.journal import Record
 from ..log.trails import trail
+from ..log.undone import Extent, Rollback, saga_id
 from .cancel_scope import CancelScope
 from .turn import Turn
 
@@ -45,13 +46,37 @@ class Op:
         self.begun = record is not None and record.begun is not None  # that it began is written, or about to be
 
 
+class OpenSaga:
+    """A saga whose block runs, in the scope that it began in."""
+
+    __slots__ = ("begun", "id", "keys", "scope")
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        scope.sagas_begun += 1
+        self.begun = scope.extent
+        self.id = saga_id(scope.path, scope.sagas_begun, self.begun)
+        self.keys: list[str] = []  # ids of operations with a key that this scope asked for meanwhile
+        scope.sagas += (self,)
+
+    def close(self) -> None:
+        self.scope.sagas = tuple(saga for saga in self.scope.sagas if saga is not self)
+
+    def rollback(self, undo_keys: list[str | None]) -> Rollback:
+        """As it is about to be undone. `undo_keys`: of the compensations, the ids of those that have a key."""
+        now = self.scope.extent
+        ended = now._replace(operations=now.operations + undo_keys.count(None))
+        keyed = tuple(key for key in undo_keys if key is not None)
+        return Rollback(self.id, self.begun, ended, now.operations, tuple(self.keys), keyed)
+
+
 class Scope:
     """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12. `home`: of a
     native task, the scope of the branch that it belongs to."""
 
     __slots__ = (
         "_home", "_keyed", "_names", "at", "calls", "cancel_scope", "drawn", "left", "made", "operations", "parent",
-        "path", "reached", "tasks", "threads", "timers", "turn",
+        "path", "reached", "sagas", "sagas_begun", "tasks", "threads", "timers", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +100,8 @@ class Scope:
         self.operations = 0
         self.tasks = self.timers = self.threads = self.made = 0  # native ones that were started, set and made here
         self.drawn = 0  # random values
+        self.sagas_begun = 0
+        self.sagas: tuple[OpenSaga, ...] = ()  # that are open
         self._names: dict[str, int] = {}
         self._keyed: dict[str, tuple[str, int]] = {}  # of a branch: kind by id, and how often it came
 
@@ -102,7 +129,7 @@ class Scope:
         if record is not None:
             if record.kind != kind or (record.position != position and not record.aside):
                 raise self._mismatch(kind, id, position)
-            self.left -= 1
+            self.left -= not record.aside
             self.reached = self.calls
             self._take(record)
         elif journal.untaken:
@@ -110,6 +137,11 @@ class Scope:
                 raise self._mismatch(kind, id, position)
             self._check_twin(kind, id, position)
         return Op(self, kind, id, position, record, number=self.calls)
+
+    @property
+    def extent(self) -> Extent:
+        """How much it has counted."""
+        return Extent(self.operations, self.tasks, self.timers, self.threads)
 
     @property
     def home(self) -> Scope:
@@ -120,13 +152,15 @@ class Scope:
         turn, home = self.turn, self.home
         id = home._id_of_key(kind, f"{home.path}{component}:{key}", repeats=repeats)
         tasks = self.path[len(home.path) :]
+        for saga in self.sagas:
+            saga.keys.append(id)
         if tasks:
             turn.asked[id] = tasks
         record = turn.journal.records.get(id)
         if record is not None:
             if record.kind != kind:
                 raise self._mismatch(kind, id, NO_PLACE)
-            home.left -= 1
+            home.left -= not record.aside
             home.reached = home.calls
             self._take(record)
         elif turn.journal.untaken:

@@ -246,8 +246,9 @@ def step(
     retry        a RetryPolicy, or a function (error, attempt) that gives the delay before the next attempt, or None to
                  give up. None takes the handler's `step_retry`, else RetryPolicy().
     timeout      of one attempt; also visible as `current_step().deadline`. Ends as StepTimeout once attempts are used up.
-    semantics    "at_most_once": after a crash in the body StepInterrupted is raised and the body is never started again;
-                 retried only if `retry` is given here, and then only for errors that the body itself raised.
+    semantics    "at_most_once": after a crash in the body StepInterrupted is raised and the body is never started again, unless
+                 the `retry_on` of a policy given here names StepInterrupted. Errors that the body itself raised are retried
+                 only if `retry` is given here.
     raises       these classes (and their known subclasses) come back as themselves instead of StepError. They are rebuilt
                  from `args` and `__dict__`, without `__init__`. They are still retried unless `give_up_on` names them.
                  StopIteration and StopAsyncIteration are not among them: they are a StepError with that `error_type`.

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
+from ..log import origins
 from ..log.draws import derived, drawn, seed_of
 from ..log.events import BEGUN, EVENT_ID, NO_PLACE, RETRY, RETURNED, STATUS_ID, SUCCEEDED, WALKED_ID, Event
 from ..log.header import Header
@@ -15,6 +16,7 @@ from ..log.inbox import CANCEL, Entry, Inbox, of_generation
 from ..log.journal import Journal, Record, signal_key
 from ..log.kinds import NATIVE, SLEEP
 from ..log.retention import keep_at
+from ..log.undone import Rollback
 from ..log.unread import unread
 from ..values.terms import STRICT, Terms
 from .cancel_scope import Cancellation, CancelScope
@@ -380,6 +382,18 @@ class Turn:
         self.closed = held = Held(reason)
         held.__cause__ = error
         return held
+
+    def undo(self, saga: Rollback, error: BaseException) -> None:
+        """A saga is about to be undone because of this error. That is durable before its first compensation does anything, so
+        that whoever redrives the execution knows."""
+        origins.mark_undone(self, error, saga.id)
+        with self.lock:
+            if saga.id in self.journal.undone:
+                return
+            self.journal.undone.add(saga.id)
+            event = saga.line(self.time())
+            self.pending.append(event)
+        self.drew(event)
 
     def keep_event(self, text: str) -> None:
         """The event as it was validated, where that was not done before. It rides along with the next commit, and is durable

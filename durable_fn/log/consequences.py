@@ -27,9 +27,11 @@ from .events import (
     ancestors,
     moves,
 )
+from .interrupted import is_interrupted
 from .kinds import BRANCH, CALLBACK, CODE, FANS, KINDS, WAIT
 from .origins import Cause
 from .trails import Trails
+from .undone import Saga, sagas, touched
 
 
 class _Log:
@@ -100,17 +102,52 @@ class Consequences(NamedTuple):
 
 
 def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
-    log = _Log(events)
-    cuts: dict[str, tuple[Cause, int]] = {}
+    """`events`: as `undone.named` gives them."""
+    log, found = _Log(events), sagas(events)
     queue = [log.on_its_trail(cause) for cause in causes]
+    cuts: dict[str, tuple[Cause, int]] = {}
+    while True:
+        _follow(log, queue, cuts)
+        gone, aside = _forgotten(log, cuts)
+        undone = [saga for saga in found if not _unfinished(log, saga, found, gone, aside)]
+        queue = [Cause(saga.id) for saga in touched(undone, gone) if saga.id not in cuts]
+        if not queue:
+            break
+    for saga in found:
+        if saga.id in cuts:
+            gone |= saga.places
+            aside -= saga.places
+    return Consequences(gone, aside, {log.trails.id_of(id) for id in cuts})
+
+
+def _unfinished(log: _Log, saga: Saga, found: list[Saga], gone: set[int], aside: set[int]) -> bool:
+    """Whether only compensations that failed, of this saga or of one inside, are tried again. What was undone behind them stays
+    so."""
+    failed = {id for one in found if one.places <= saga.places for id in one.failed}
+    again = [q for q, event in enumerate(log.events) if log.trails.id_of(event.id) in failed]
+    mine = saga.places & gone
+    if not mine or not again or min(mine) < min(again):
+        return False
+    done = {q for q in saga.undo & gone if log.events[q].status == SUCCEEDED}
+    gone -= done
+    aside |= done
+    return True
+
+
+def _follow(log: _Log, queue: list[Cause], cuts: dict[str, tuple[Cause, int]]) -> None:
+    """Adds what these causes bring with them. An at-most-once body that was interrupted is not begun again."""
     while queue:
         cause = queue.pop()
         place = log.place(cause.id)
-        if cause.id in cuts or place is None:
+        if cause.id in cuts or place is None or is_interrupted(log.events[place]):
             continue
         cuts[cause.id] = cause, place
         queue += _beside(log, cause, place)
         queue += [Cause(id, cause.tasks) for id in log.bound(cause.id)]
+
+
+def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int], set[int]]:
+    """Places of what these cuts take with them, and of what is kept by its id alone."""
     above = _with_returned(log, cuts)
     gone: set[int] = set()
     aside: set[int] = set()
@@ -125,13 +162,14 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
         where = event.id if log.kinds[event.id] == BRANCH else scope
         if where not in first:
             first[where] = min(
-                (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)), default=len(events)
+                (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)),
+                default=len(log.events),
             )
         if q > first[where] or event.id in (END_ID, STUCK_ID) or _unwinds(unwound, event, q):
             gone.add(q)
         elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
             (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
-    return Consequences(gone, aside, {log.trails.id_of(id) for id in cuts})
+    return gone, aside
 
 
 def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:

@@ -50,7 +50,13 @@ WALKED_ID: Final = "$walked"
 """How far code has gone that recorded nothing there: what it logged is not logged again. JSON: operations called, by scope."""
 EVENT_ID: Final = "$event"
 """The line that keeps the event as it was validated, where who started the execution could not do that."""
-NO_OPERATIONS: Final = frozenset({STATUS_ID, REDRIVE_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID})
+UNDONE_ID: Final = "$undone"
+"""The line of a saga whose compensations run: see `undone.py`."""
+ASKED_ID: Final = "$asked"
+"""Behind the line of a redrive or a fork: who asked for it, and why. JSON."""
+NO_OPERATIONS: Final = frozenset(
+    {STATUS_ID, REDRIVE_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID, UNDONE_ID, ASKED_ID}
+)
 
 NO_PLACE: Final = -1
 """Position of what a replay finds by its id alone: operations with a key, and patches."""

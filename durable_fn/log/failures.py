@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..errors import SerializationError, StepError
-from ..types import ErrorInfo
+from ..errors import BatchError, CallError, SerializationError, StepError
+from ..types import Cause, ErrorInfo
 from ..values import parts, tagged
 from ..values.parts import class_name
 from ..values.remade import Remains, remade, remains
@@ -18,6 +19,8 @@ from . import origins
 _MESSAGE: Final = 4_000
 _TRACE: Final = 2_000
 _DATA: Final = 20_000
+_CAUSES: Final = 60_000
+_DEEPEST: Final = 20
 _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("log/").removesuffix("log\\")
 
 
@@ -25,7 +28,8 @@ _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("log/").remo
 class Failure:
     """A recorded error. `state`: what it is made again from, and `known`: the classes that it comes back as, the nearest first,
     where that was asked for. `causes`: the operations that an execution, a branch or a child ended by. `own`: the SDK's word on a
-    step, not what its body raised. `reported`: of an execution whose record was reported as failed, so that it comes again."""
+    step, not what its body raised. `reported`: of an execution whose record was reported as failed, so that it comes again.
+    `root`: the class of what is behind it, where that is another; `several`: all that is behind it, where those are several."""
 
     error_type: str
     message: str
@@ -36,6 +40,8 @@ class Failure:
     own: bool = False
     known: tuple[str, ...] = ()
     reported: bool = False
+    root: str = ""
+    several: tuple[Cause, ...] = ()
 
 
 class OwnCancellation(Exception):
@@ -85,20 +91,82 @@ def capture(
 ) -> Failure:
     """Never raises: an error whose own methods fail is recorded as well as can be. One of these classes can be made again."""
     kept = _remains(error, classes, depth) if isinstance(error, Exception) else None
+    kind, root = class_name(type(error)), _root(error)
     return Failure(
-        class_name(type(error)),
-        readable(_message(error)),
+        kind,
+        readable(told(error)),
         _text(_trace(error), _TRACE, keep_end=True),
         _data(error),
         None if kept is None else kept.state,
         own=own,
         known=() if kept is None else kept.known,
+        root="" if root == kind else root,
+        several=tuple(causes_of(error)),
     )
+
+
+def _inside(error: BaseException) -> list[BaseException]:
+    """What an error stands for, if it stands for several."""
+    if isinstance(error, BatchError):
+        return [item.error for item in error.batch if item.error is not None]
+    return list(error.exceptions) if isinstance(error, BaseExceptionGroup) else []
+
+
+def _leaf(error: BaseException, depth: int = 0) -> BaseException:
+    """The first of what is behind it."""
+    inside = _inside(error) if depth < _DEEPEST else []
+    return _leaf(inside[0], depth + 1) if inside else error
+
+
+def _root(error: BaseException) -> str:
+    """The class of what failed: of a step's error, or another execution's, that is what it tells of."""
+    leaf = _leaf(error)
+    told = leaf.error_type if isinstance(leaf, StepError | CallError) else None
+    return told or class_name(type(leaf))
+
+
+def causes_of(error: BaseException) -> list[Cause]:
+    """All that is behind an error that stands for several, in order; nothing for any other."""
+    if not _inside(error):
+        return list(error.causes) if isinstance(error, StepError | CallError) else []
+    found: list[Cause] = []
+    room = _CAUSES
+    for leaf in _leaves(error, 0):
+        told_of = leaf if isinstance(leaf, StepError | CallError) else None
+        several = [] if told_of is None else told_of.causes
+        message = readable(_message(leaf) if told_of is None or not told_of.message else told_of.message, _TRACE)
+        for cause in several or [Cause(error_type=_root(leaf), message=message)]:
+            room -= len(cause["error_type"]) + len(cause["message"])
+            if room < 0:
+                return found
+            found.append(cause)
+    return found
+
+
+def _leaves(error: BaseException, depth: int) -> Iterator[BaseException]:
+    inside = _inside(error) if depth < _DEEPEST else []
+    for one in inside:
+        yield from _leaves(one, depth + 1)
+    if not inside:
+        yield error
+
+
+def told(error: BaseException) -> str:
+    """Its text; of a group also the first of what is in it."""
+    return _message(error) + _first_of(error)
+
+
+def _first_of(error: BaseException) -> str:
+    """What ends the message of a group: its own says how many there are, and not one of them."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ""
+    leaf = _leaf(error)
+    return f"; the first: {class_name(type(leaf))}: {_message(leaf)}"
 
 
 def _remains(error: Exception, classes: tuple[type[Exception], ...], depth: int) -> Remains | None:
     try:
-        return remains(error, classes, readable(_message(error)), {origins.MARK}, depth)
+        return remains(error, classes, readable(_message(error)), set(origins.MARKS), depth)
     except Exception:
         return None
 
@@ -134,7 +202,10 @@ def _trace(error: BaseException) -> str:
 
 def _data(error: BaseException) -> Any:
     try:
+        error = _leaf(error)
         data = getattr(error, "data", None)
+        if data is None and isinstance(error, StepError | CallError):
+            return None  # what it tells of had none that could be kept
         value = list(error.args) if data is None else data
         text = tagged.encode(value, "the error's data")
         return tagged.plain(text) if len(text) <= _DATA else None
@@ -159,6 +230,10 @@ def encode(failure: Failure) -> str:
         row["reported"] = True
     if failure.known:
         row["known"] = failure.known
+    if failure.root:
+        row["root"] = failure.root
+    if failure.several:
+        row["several"] = failure.several
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -171,8 +246,13 @@ def decode(text: str) -> Failure:
         if not all(isinstance(part, str) for part in (kind, message, trace, state or "", *known)):
             raise TypeError("a field is not text")
         found, own = origins.read(row.get("causes")), row.get("own") is True
-        reported = row.get("reported") is True
-        return Failure(kind, message, trace, row.get("data"), state, found, own, known, reported)
+        reported, root = row.get("reported") is True, row.get("root", "")
+        several = tuple(
+            Cause(error_type=str(c["error_type"]), message=str(c["message"])) for c in row.get("several", ())
+        )
+        if not isinstance(root, str):
+            raise TypeError("its root is not text")
+        return Failure(kind, message, trace, row.get("data"), state, found, own, known, reported, root, several)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SerializationError(f"a recorded error cannot be read: {type(error).__name__}: {error}") from error
 
@@ -210,6 +290,8 @@ def info(failure: Failure, attempts: int | None = None) -> ErrorInfo:
         shown["data"] = failure.data
     if failure.traceback:
         shown["traceback"] = failure.traceback
+    if failure.several:
+        shown["causes"] = list(failure.several)
     return shown
 
 

@@ -17,7 +17,7 @@ from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_h
 from .journal import Journal, Record, Seed
 from .kinds import CALL, CALLBACK, STEP
 from .outcomes import outcome_key
-from .redrive import after_redrives, redrive_line
+from .redrive import after_redrives, cut_by, redrive_line
 
 _ANSWERS: Final = {CALLBACK: frozenset({SUCCESS, FAILURE}), CALL: frozenset({SUCCESS})}
 """Outcomes that go along. A timeout, or another execution's failure, came after the fork point, and is what a fork is made to
@@ -39,12 +39,14 @@ def copied(
     """`seed`: of what the execution draws. Raises ValueError for an operation that is not recorded, and for a callback that is
     open though its token was handed out."""
     original = Journal(segments)
-    log = [*segments, Segment(len(segments), "", redrive_line(segments, from_step, now))]
+    log = [*segments, Segment(len(segments), "", redrive_line(segments, from_step, now, fork=True))]
     journal = Journal(log)
     open_ = [r for r in journal.records.values() if r.begun and not r.done and not r.outcome]
     anew, entries = _open(journal, header.gen, open_, inbox, from_step)
     reach = Seed(seed, {}, {})
-    for record in [*anew, original.records[from_step]]:
+    cut = cut_by(segments, log[-1].body)
+    there = original.records.get(cut)  # a saga that was undone begins anew
+    for record in [*anew, original.records[from_step if there is None or there.kind == CALLBACK else cut]]:
         reach.reach(record)
     also = json.dumps([reach.positions, reach.draws])
     marker = Event(FORK_ID, "fork", 0, SUCCEEDED, 1, now, original.origin or header.started, f"{seed}\t{also}")

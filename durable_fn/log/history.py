@@ -14,9 +14,12 @@ from . import failures
 from .draws import seed_of
 from .durations import aware
 from .events import (
+    ASKED_ID,
     BEGUN,
     CANCELLED,
     FAILED,
+    FORK_ID,
+    GENERATION_ID,
     NO_OPERATIONS,
     RAISED,
     REDRIVE_ID,
@@ -27,7 +30,9 @@ from .events import (
     WALKED_ID,
     Event,
     Segment,
+    operation_name,
     parse_body,
+    picked_up,
 )
 from .header import Header
 from .kinds import BRANCH, KINDS, SLEEP
@@ -42,18 +47,52 @@ _STATUS: Final[dict[str, EventStatus]] = {
     RAISED: "FAILED",
     RETURNED: "FAILED",
 }
+_TURNS: Final = {REDRIVE_ID: "redrive", FORK_ID: "fork", GENERATION_ID: "generation"}
 _LOST: Final = "the branch lost, or was cancelled"
 _GIVEN_BACK: Final = "the branch lost, or was cancelled, and did nothing with this signal: the next wait gets it"
 
 
 def history(segments: Iterable[Segment], finished: int | None = None) -> list[HistoryEvent]:
-    """All entries in journal order. The end of a sleep that nothing came after is not in the log: a finished execution
-    shows it all the same."""
-    events = [event for event in _lines(segments) if not _aside(event)]
+    """All entries in journal order, also those that a redrive made the execution forget. The end of a sleep that nothing came
+    after is not in the log: a finished execution shows it all the same."""
+    found: list[HistoryEvent] = []
+    begun: dict[str, int] = {}
+    segments = list(segments)
+    log = after_redrives(segments)
+    cuts = iter(log.cuts)
+    for segment, left in zip(segments, log.left, strict=True):
+        rows = parse_body(segment.body)
+        asked = json.loads(rows[-1].value) if rows[-1].id == ASKED_ID else {}
+        for number, event in enumerate(rows):
+            if event.status == BEGUN:
+                begun[event.id] = event.at
+            if event.id in _TURNS:
+                found.append(_turn(event, asked, next(cuts) if event.id == REDRIVE_ID else None))
+            elif not _aside(event):
+                found.append(_entry(event, left.get(number), begun.get(event.id)))
     if finished is not None:
-        events += _last_sleeps(events, finished)
-    begun = {event.id: event.at for event in events if event.status == BEGUN}
-    return [shown(event, begun.get(event.id)) for event in events]
+        kept = [event for segment in log.segments for event in parse_body(segment.body) if not _aside(event)]
+        found += [shown(event, begun.get(event.id)) for event in _last_sleeps(kept, finished)]
+    return found
+
+
+def _entry(event: Event, kept: Event | None, begun: int | None) -> HistoryEvent:
+    """As it was written; what a replay reads is how redrives left it."""
+    entry = "" if kept is None else documents.masked(kept.line())
+    return dataclasses.replace(shown(picked_up(event) or event, begun), entry=entry, forgotten=kept is None)
+
+
+def _turn(event: Event, asked: dict[str, str], cut: str | None) -> HistoryEvent:
+    """What the execution goes on from: a redrive, a fork, another generation."""
+    kind = _TURNS[event.id]
+    told: dict[str, str] = {key: text for key, text in asked.items() if key not in ("by", "reason")}
+    if cut is not None:
+        how, _, step = event.value.partition("\t")
+        told = {"cut": cut} | ({"from_step": step} if how == "from" else {})
+    at = aware(event.at)
+    name = event.name if cut is None else operation_name(cut)
+    by, reason = asked.get("by"), asked.get("reason")
+    return HistoryEvent(cut or "", kind, name or kind, at, "SUCCEEDED", 1, told or None, by=by, reason=reason)
 
 
 def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEvent]:
@@ -85,7 +124,7 @@ def _origin(header: Header, segments: Iterable[Segment]) -> str:
     for event in _lines(segments):
         if not _aside(event):
             shown_before += 1
-        elif event.id not in (STATUS_ID, REDRIVE_ID, WALKED_ID):
+        elif event.id not in (STATUS_ID, REDRIVE_ID, WALKED_ID, ASKED_ID):
             asides.append([shown_before, documents.masked(event.line())])
     return json.dumps({"seed": seed_of(header), "asides": asides}, ensure_ascii=False, separators=(",", ":"))
 

@@ -24,6 +24,7 @@ from .events import (
     RETURNED,
     STATUS_ID,
     SUCCEEDED,
+    UNDONE_ID,
     WALKED_ID,
     Event,
     Segment,
@@ -33,6 +34,7 @@ from .events import (
     picked_up,
 )
 from .kinds import BLANK, BRANCH, CALLBACK, FENCE, OPTIONAL, SIGNAL
+from .undone import read as read_undone
 
 _USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
 
@@ -146,12 +148,16 @@ class Journal:
         self.epochs: dict[str, str] = {}  # see `redrive.Redriven`
         self.reopened: dict[str, int] = {}
         self.ends: dict[str, int] = {}
+        self.again: dict[str, int] = {}
+        self.undone: set[str] = set()  # sagas whose compensations ran
         log = segments if isinstance(segments, list) else list(segments)
         if [segment for segment in log if segment.body.startswith(REDRIVE_ID)]:
             from .redrive import after_redrives
 
             self.revived = True
-            log, self.epochs, self.reopened, self.ends = after_redrives(log)
+            redriven = after_redrives(log)
+            log, self.epochs, self.reopened = redriven.segments, redriven.epochs, redriven.reopened
+            self.ends, self.again = redriven.ends, redriven.again
         for segment in log:
             self._add(segment)
         self._orders = itertools.count(len(self.deliveries))
@@ -176,10 +182,10 @@ class Journal:
             if event.id in NO_OPERATIONS:
                 self._note(event)
                 continue
+            kept = None if event.status in _USUAL else picked_up(event)
             record = records.get(event.id)
             if record is None:
-                record = self._new(event)
-            kept = None if event.status in _USUAL else picked_up(event)
+                record = self._new(event, placed=kept is None)
             if kept is not None:
                 record.add(kept)
                 record.aside = True
@@ -195,9 +201,10 @@ class Journal:
             elif event.status == RETURNED and record.done is not None:
                 self.used.discard(signal_key(record.done))
 
-    def _new(self, event: Event) -> Record:
+    def _new(self, event: Event, *, placed: bool = True) -> Record:
+        """`placed`: nobody has to ask for what is kept by its id alone."""
         record = self.records[event.id] = Record(event)
-        if record.kind not in OPTIONAL:  # the code may stop asking for it
+        if placed and record.kind not in OPTIONAL:  # the code may stop asking for it
             path = scope_of(record.id)
             self._direct[path] = self._direct.get(path, 0) + 1
         return record
@@ -214,6 +221,8 @@ class Journal:
             self.generation = self.resumed = event.at
         elif event.id == FORK_ID:
             self._forked(event)
+        elif event.id == UNDONE_ID:
+            self.undone.add(read_undone(event).id)
 
     def _forked(self, event: Event) -> None:
         """What came before is another execution's; the code goes on from here now."""

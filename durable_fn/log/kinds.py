@@ -84,7 +84,11 @@ FENCE: Final = "fence"
 HANDOVER: Final = "handover"
 BLANK: Final = "blank"
 GENERATION: Final = "generation"
-LINES: Final = frozenset({FENCE, HANDOVER, BLANK, GENERATION, "status", "rewind", "fork", "walked", "event"})
+UNDONE: Final = "undone"
+ASKED: Final = "asked"
+LINES: Final = frozenset(
+    {FENCE, HANDOVER, BLANK, GENERATION, "status", "rewind", "fork", "walked", "event", UNDONE, ASKED}
+)
 """Kinds of lines that are no operation's: see `events.NO_OPERATIONS`, and `events.fence` for those without an id."""
 
 # The columns, as sets: a replay asks them of every line.

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple, Protocol
 
-from ..errors import BatchError
+from ..errors import BatchError, CompensationError
 from .trails import trail
 
 MARK: Final = "_durable_fn_cause"
+UNDONE_MARK: Final = "_durable_fn_undone"
+MARKS: Final = frozenset({MARK, UNDONE_MARK})
+"""What an exception carries of ours."""
 
 
 class Named(Protocol):
@@ -56,15 +59,31 @@ def read(rows: Any) -> tuple[Cause, ...]:
 def mark(turn: Raiser, error: BaseException, id: str) -> None:
     """Notes that this operation raised it, unless one inside did. The note says in whose turn, because code may raise one and
     the same exception object again and again."""
-    if not origins_of(turn, error):
-        walked = trail(id, turn.asked)
-        tasks = tuple((path, n) for path, n in turn.tasks.items() if walked.startswith(path))
-        error.__dict__[MARK] = (_whose(turn), Cause(id, tasks))
+    if not _behind(_whose(turn), error, set()):
+        mark_own(turn, error, id)
+
+
+def mark_own(turn: Raiser, error: BaseException, id: str) -> None:
+    """As `mark`, though it was raised while another error was dealt with."""
+    error.__dict__[MARK] = (_whose(turn), _cause(turn, id))
+
+
+def mark_undone(turn: Raiser, error: BaseException, id: str) -> None:
+    """Notes that a saga was undone because of it, and that the code goes on with it from there."""
+    whose, found = error.__dict__.get(UNDONE_MARK, ("", ()))
+    before = found if whose == _whose(turn) else ()
+    error.__dict__[UNDONE_MARK] = (_whose(turn), (*before, _cause(turn, id)))
+
+
+def _cause(turn: Raiser, id: str) -> Cause:
+    walked = trail(id, turn.asked)
+    return Cause(id, tuple((path, n) for path, n in turn.tasks.items() if walked.startswith(path)))
 
 
 def origins_of(turn: Raiser, error: BaseException) -> tuple[Cause, ...]:
-    """The operations that an error comes from; none where it is the handler's own."""
-    return tuple(dict.fromkeys(_behind(_whose(turn), error, set())))
+    """The operations that an error comes from, none where it is the handler's own; and the sagas that were undone on its way."""
+    whose = _whose(turn)
+    return tuple(dict.fromkeys([*_behind(whose, error, set()), *_undone(whose, error, set())]))
 
 
 def _whose(turn: Raiser) -> str:
@@ -84,7 +103,21 @@ def _behind(whose: str, error: BaseException | None, seen: set[int]) -> list[Cau
     return _behind(whose, error.__cause__, seen) or _behind(whose, error.__context__, seen)
 
 
+def _undone(whose: str, error: BaseException | None, seen: set[int]) -> list[Cause]:
+    """None where a compensation failed: that rollback is not over."""
+    if error is None or id(error) in seen or isinstance(error, CompensationError):
+        return []
+    seen.add(id(error))
+    mark = error.__dict__.get(UNDONE_MARK)
+    found = list(mark[1]) if mark is not None and mark[0] == whose else []
+    for part in (*_parts(error), error.__cause__, error.__context__):
+        found += _undone(whose, part, seen)
+    return found
+
+
 def _parts(error: BaseException) -> list[BaseException]:
     if isinstance(error, BatchError):
         return [item.error for item in error.batch if item.error is not None]
+    if isinstance(error, CompensationError):
+        return list(error.failures)
     return list(error.exceptions) if isinstance(error, BaseExceptionGroup) else []

@@ -1,20 +1,22 @@
 """What a redrive or a fork makes the log forget: one line at its end, read before everything else.
 
-"from ID": everything from the first entry of that operation on. "failure CAUSES": the operations that made the execution end,
-and what was a consequence of that: see `cuts.py`. "nothing": the error was the handler's own, so its code runs again after all
-that is recorded.
+"from ID": everything from the first entry of that operation on. "fork ID": the same, for a copy. "failure CAUSES": the
+operations that made the execution end, and what was a consequence of that: see `consequences.py`. "nothing": the error was the
+handler's own, so its code runs again after all that is recorded. A saga that was undone is forgotten as a whole (`undone.py`); a
+step that was interrupted only where it is named (`interrupted.py`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from . import failures
+from . import failures, interrupted
 from . import origins as causes
 from .consequences import begun_anew, consequences
 from .events import (
+    ASKED_ID,
     BEGUN,
     END_ID,
     EVENT_ID,
@@ -22,11 +24,14 @@ from .events import (
     FORK_ID,
     GENERATION_ID,
     NO_OPERATIONS,
+    NO_PLACE,
     RAISED,
     REDRIVE_ID,
+    RETRY,
     SUCCEEDED,
     Event,
     Segment,
+    ancestors,
     blank,
     body,
     fence,
@@ -34,37 +39,61 @@ from .events import (
     is_outcome,
     laid_aside,
     parse_body,
+    picked_up,
 )
-from .kinds import CALL, CALLBACK, WAIT
+from .interrupted import is_interrupted
+from .kinds import ASKED, CALL, CALLBACK, SEND, STEP, UNDONE, WAIT
 from .origins import Cause
+from .undone import named, sagas
 
 
 def redrive_line(
-    segments: list[Segment], from_step: str | None, now: int, error: str | None = None, *, cancelled: bool = False
+    segments: list[Segment],
+    from_step: str | None,
+    now: int,
+    error: str | None = None,
+    *,
+    cancelled: bool = False,
+    fork: bool = False,
 ) -> str:
-    """The line. `error`: as the header has it; `cancelled`: a cancellation or a timeout ended the execution. Raises ValueError
-    for an operation that the log does not have."""
-    events = [event for segment in after_redrives(segments).segments for event in _events(segment)]
+    """The line. `error`: as the header has it; `cancelled`: a cancellation or a timeout ended the execution; `fork`: it is for a
+    copy, which has no body of its own that was interrupted. Raises ValueError for an operation that the log does not have."""
+    events = _named_events(segments)
     if from_step is not None:
-        ids = dict.fromkeys(event.id for event in events if event.id not in NO_OPERATIONS)
+        ids = dict.fromkeys(event.id for event in events if event.id not in NO_OPERATIONS and event.kind != UNDONE)
         if from_step not in ids:
             names = ", ".join(map(repr, ids))
             raise ValueError(f"no operation {from_step!r} is recorded; there are {names or 'none'}")
-        return _line(f"from\t{from_step}", now)
+        return _line(f"{'fork' if fork else 'from'}\t{from_step}", now)
     found = [] if error is None else list(failures.decode(error).causes)
-    if cancelled:
+    if cancelled and not any(saga.failed for saga in sagas(events)):
         known = {cause.id for cause in found}
         raised = (e.id for e in events if e.status == RAISED and json.loads(e.value)[0] != "lost")
         found += [Cause(id) for id in raised if id not in known]
         found += [_of_end(event) for event in events if event.id == END_ID and END_ID not in known]
     there = {event.id for event in events}
-    rows = [cause.row() for cause in dict.fromkeys(found) if cause.id in there or _has_below(there, cause.id)]
+    again = {event.id for event in events if is_interrupted(event)}
+    known_causes = (one for one in dict.fromkeys(found) if one.id in there or _has_below(there, one.id))
+    rows = [cause.row() for cause in known_causes if cause.id not in again]
     return _line(f"failure\t{json.dumps(rows, ensure_ascii=False)}" if rows else "nothing\t", now)
+
+
+def cut_by(segments: list[Segment], line: str) -> str:
+    """The id of the first operation that this line forgets; empty where it forgets nothing."""
+    return after_redrives([*segments, Segment(len(segments), "", line)]).cuts[-1]
+
+
+def asked_line(now: int, by: str | None, reason: str | None, **more: str) -> str | None:
+    """The line behind that of a redrive or a fork; None where there is nothing to tell."""
+    row = {key: text for key, text in {"by": by, "reason": reason, **more}.items() if text is not None}
+    if not row:
+        return None
+    return Event(ASKED_ID, ASKED, 0, SUCCEEDED, 1, now, 0, json.dumps(row, ensure_ascii=False)).line()
 
 
 def failed_operations(segments: list[Segment]) -> tuple[Cause, ...]:
     """Those that a reported record may have failed by: its handler's code has not said."""
-    events = [event for segment in after_redrives(segments).segments for event in _events(segment)]
+    events = _named_events(segments)
     return tuple(dict.fromkeys(Cause(e.id) for e in events if e.status == FAILED and e.id not in NO_OPERATIONS))
 
 
@@ -86,29 +115,40 @@ def is_redrive(text: str) -> bool:
     return text.startswith(f"{REDRIVE_ID}\t")
 
 
+Lines: TypeAlias = "list[tuple[Segment, list[tuple[int, Event]]]]"
+"""Segments, each with what is left of its entries, by their number in it."""
+
+
 class Redriven(NamedTuple):
     """The log without what is forgotten. The sequence numbers stay: what is left of a segment may be a fence's worth.
 
     `epochs`: by operation, how the outcomes ended that were forgotten with it, a letter each; `reopened`: of callbacks whose
-    token stays, how often only the outcome was; `ends`: by execution, how often the end of a called one was.
+    token stays, how often only the outcome was; `ends`: by execution, how often the end of a called one was; `again`: by step,
+    how often its success was; `cuts`: by redrive, the first operation that it forgot; `left`: by segment, its entries that are
+    left, by their number.
     """
 
     segments: list[Segment]
     epochs: dict[str, str]
     reopened: dict[str, int]
     ends: dict[str, int]
+    again: dict[str, int]
+    cuts: list[str]
+    left: list[dict[int, Event]]
 
 
 def after_redrives(segments: list[Segment]) -> Redriven:
-    log = Redriven(segments, {}, {}, {})
-    place = 0
-    while place < len(log.segments):
-        if is_redrive(log.segments[place].body):
-            line = parse_body(log.segments[place].body)[0]
-            before, after = log.segments[:place], log.segments[place + 1 :]
-            kept = _without(before, line, log)
-            log = log._replace(segments=[*kept, segments[place]._replace(body=blank(line.at)), *after])
-        place += 1
+    log = Redriven([], {}, {}, {}, {}, [], [])
+    lines: Lines = []
+    for segment in segments:
+        if is_redrive(segment.body):
+            line = parse_body(segment.body)[0]
+            lines = _without(lines, line, log)
+            lines.append((segment._replace(body=blank(line.at)), []))
+        else:
+            lines.append((segment, list(enumerate(_events(segment)))))
+    log.segments.extend(segment for segment, _ in lines)
+    log.left.extend(dict(row) for _, row in lines)
     return log
 
 
@@ -116,32 +156,51 @@ def _events(segment: Segment) -> list[Event]:
     return [] if is_fence(segment.body) else parse_body(segment.body)
 
 
-def _without(segments: list[Segment], line: Event, log: Redriven) -> list[Segment]:
+def _named_events(segments: list[Segment]) -> list[Event]:
+    return [named(event) for segment in after_redrives(segments).segments for event in _events(segment)]
+
+
+def _without(lines: Lines, line: Event, log: Redriven) -> Lines:
     """What stays before this line. Counts what was forgotten."""
-    how, _, value = line.value.partition("\t")
-    rows = [_events(segment) for segment in segments]
-    events = [event for row in rows for event in row]
-    if how == "from":
-        gone, targets = _from(events, value)
-        aside: set[int] = set()
-    elif how == "failure":
-        gone, aside, targets = consequences(events, causes.read(json.loads(value)))
-    else:
-        gone, aside, targets = set(), set(), set()
-    gone -= {place for place, event in enumerate(events) if event.id in (EVENT_ID, FORK_ID, GENERATION_ID)}
-    anew = begun_anew(events, gone, targets, line.at)
+    events = [named(event) for _, row in lines for _, event in row]
+    gone, aside, targets, stay = _taken(events, line)
+    first = min((place for place in gone if events[place].id not in NO_OPERATIONS), default=None)
+    log.cuts.append("" if first is None else events[first].id)
+    stay |= begun_anew(events, gone, targets, line.at)
     _count(events, gone, targets, log)
-    kept, place = [], 0
-    for segment, row in zip(segments, rows, strict=True):
-        left = [laid_aside(e) if q in aside else anew.get(q, e) for q, e in enumerate(row, place) if q not in gone]
+    kept: Lines = []
+    place = 0
+    for segment, row in lines:
+        left = []
+        for q, (number, event) in enumerate(row, place):
+            if q not in gone:
+                left.append((number, laid_aside(event) if q in aside else stay.get(q, event)))
         place += len(row)
-        kept.append(segment._replace(body=body(left) if left else fence(line.at)) if row else segment)
+        text = body([event for _, event in left]) if left else fence(line.at)
+        kept.append((segment._replace(body=text) if row else segment, left))
     return kept
 
 
+def _taken(events: list[Event], line: Event) -> tuple[set[int], set[int], set[str], dict[int, Event]]:
+    """Places of what this line forgets, and of what it keeps by its id alone; what is tried again; what stays in another form."""
+    how, _, value = line.value.partition("\t")
+    gone: set[int] = set()
+    aside: set[int] = set()
+    targets: set[str] = set()
+    if how in ("from", "fork"):
+        gone, targets = _from(events, value)
+    elif how == "failure":
+        gone, aside, targets = consequences(events, causes.read(json.loads(value)))
+    gone -= {place for place, event in enumerate(events) if event.id in (EVENT_ID, FORK_ID, GENERATION_ID, ASKED_ID)}
+    stay = {} if how == "fork" else interrupted.kept(events, gone, value if how == "from" else None)
+    return gone, aside, targets, stay
+
+
 def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
-    """From its first entry on. For a wait the callback is asked anew: its outcome goes too, though it was recorded before."""
-    first = next((place for place, event in enumerate(events) if event.id == id), len(events))
+    """From its first entry on, or from the beginning of a saga of which anything was undone. For a wait the callback is asked
+    anew: its outcome goes too, though it was recorded before."""
+    own = [place for place, event in enumerate(events) if event.id == id]
+    first = next((place for place in own if picked_up(events[place]) is None), _behind(events, own, id))
     targets = {id}
     if first < len(events) and events[first].kind == WAIT and events[first].status == SUCCEEDED:
         callback = events[first].value
@@ -151,7 +210,26 @@ def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
             if (event.id == callback and is_outcome(event)) or (event.kind == WAIT and event.value == callback)
         )  # fmt: skip
         first = min(first, *asked)
-    return set(range(first, len(events))), targets
+    undone = [saga.places for saga in sagas(events)]
+    gone = {*own, *range(first, len(events))}
+    while any(not places <= gone for places in undone if not places.isdisjoint(gone)):
+        first = min(min(places) for places in undone if not places.isdisjoint(gone))
+        gone |= set(range(first, len(events)))
+    return gone, targets
+
+
+def _behind(events: list[Event], own: list[int], id: str) -> int:
+    """The first entry that came after an operation of which only the last word is kept, at a place that says nothing: what is
+    behind it in its scope, that a scope around it is over, and what is behind that."""
+    around = [id, *ancestors(id)]
+    positions = {event.id: event.position for event in events if event.id in around}
+    scopes = {one.rpartition("/")[0]: (one, positions.get(one, NO_PLACE)) for one in around}
+    for place, event in enumerate(events):
+        one, position = scopes.get(event.id.rpartition("/")[0], ("", NO_PLACE))
+        over = event.id in around and event.id != id and event.status not in (BEGUN, RETRY)
+        if own and place > own[0] and (over or (one and position != NO_PLACE and event.position > position)):
+            return place
+    return len(events)
 
 
 def _count(events: list[Event], gone: set[int], targets: set[str], log: Redriven) -> None:
@@ -159,6 +237,8 @@ def _count(events: list[Event], gone: set[int], targets: set[str], log: Redriven
     begun = {event.id: event for event in events if event.status == BEGUN and event.kind == CALL}
     open_ = {event.id for place, event in enumerate(events) if event.status == BEGUN and place not in gone}
     for place, event in enumerate(events):
+        if place in gone and event.kind in (STEP, SEND) and (picked_up(event) or event).status == SUCCEEDED:
+            log.again[event.id] = log.again.get(event.id, 0) + 1
         if place not in gone or event.status not in (SUCCEEDED, FAILED, RAISED):
             continue
         if event.kind == CALLBACK and event.status != RAISED:

@@ -12,10 +12,11 @@ from uuid import UUID
 from ..core import lazily
 from ..core.current import FieldLogger, current_scope, running_step
 from ..core.operations import draws
-from ..core.scope import Op, Scope
+from ..core.scope import Op, OpenSaga, Scope
 from ..core.step_options import StepPlan, callable_name, plan_of
 from ..core.turn import Turn
 from ..errors import CompensationError, ExecutionCancelled, NonDeterminismError, StepError
+from ..log import origins
 from ..log.events import component, key_component
 from ..types import LambdaContext
 from ..values.adapters import to_plain_json
@@ -69,6 +70,10 @@ class BaseSaga:
         self._context = ctx
         self._undo: list[Undo] = []
         self._failures: list[StepError] = []
+        self._open: OpenSaga | None = None
+
+    def _begin(self) -> None:
+        self._open = OpenSaga(self._context._scope("saga"))
 
     def _add(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not callable(fn):
@@ -76,7 +81,12 @@ class BaseSaga:
         self._context._checked(plan_of(fn))
         self._undo.append((fn, args, kwargs))
 
-    def _failed(self, fn: Callable[..., Any], error: Exception) -> None:
+    def _id_of(self, fn: Callable[..., Any]) -> str:
+        """Of the compensation that comes next."""
+        scope, plan = self._context._scope("saga"), plan_of(fn)
+        return scope.next_id(plan.component) if plan.key is None else _keyed(scope, plan)
+
+    def _failed(self, fn: Callable[..., Any], error: Exception, id: str) -> None:
         """The others still run. What is no StepError (a class in `raises=`, a result that cannot be stored) is told as one; a
         mismatch or the end of the turn is no failure of the compensation."""
         if self._context._turn.closed is not None or isinstance(error, NonDeterminismError):
@@ -89,16 +99,24 @@ class BaseSaga:
             )
             told.__cause__ = error
             error = told
+        origins.mark_own(self._context._turn, error, id)
         self._failures.append(error)
 
     def _to_undo(self, error: BaseException | None) -> list[Undo]:
         """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler. Where the turn was ended
         beside it, the first compensation raises that: the block is walked again, and undone then."""
+        if self._open is not None:
+            self._open.close()
         if error is None or (
             not isinstance(error, Exception | ExecutionCancelled) and type(error).__name__ != "CancelledError"
         ):
             return []
-        return self._undo[::-1]
+        undo = self._undo[::-1]
+        if undo and self._open is not None and self._context._turn.closed is None:
+            plans, scope = [plan_of(fn) for fn, _, _ in undo], self._open.scope
+            keys = [None if plan.key is None else _keyed(scope, plan) for plan in plans]
+            self._context._turn.undo(self._open.rollback(keys), error)
+        return undo
 
     @contextlib.contextmanager
     def _shield(self) -> Iterator[None]:
@@ -121,6 +139,10 @@ class BaseSaga:
                 f"{len(self._failures)} of {len(self._undo)} compensations failed for good, the others ran: {text}",
                 failures=tuple(self._failures),
             ) from error
+
+
+def _keyed(scope: Scope, plan: StepPlan) -> str:
+    return f"{scope.home.path}{plan.component}:{plan.key}"
 
 
 class BaseContext:

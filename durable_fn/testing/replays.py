@@ -26,6 +26,8 @@ from .lambda_context import FakeLambdaContext
 R = TypeVar("R")
 
 _TIMEOUT_S: Final = 900
+_NO_ENTRIES: Final = frozenset({"execution", "redrive", "fork", "generation"})
+"""Kinds that are for who reads: what a replay needs of them stands elsewhere."""
 
 
 class _Reading(Invocation):
@@ -58,7 +60,7 @@ def replay(handler: DurableFunction[Any, R], history: Iterable[HistoryEvent | di
 def _read(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str], bool]:
     try:
         start = next(row for row in rows if row["kind"] == "execution" and row["status"] == "STARTED")
-        lines = [str(row["entry"]) for row in rows if row["kind"] != "execution"]
+        lines = [str(row["entry"]) for row in rows if row["kind"] not in _NO_ENTRIES and not row.get("forgotten")]
         for before, line in reversed(_origin(start).get("asides", [])):
             lines.insert(int(before), str(line))
         ended = any(row["kind"] == "execution" and row["status"] != "STARTED" for row in rows)

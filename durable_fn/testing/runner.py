@@ -79,6 +79,8 @@ class Execution(Generic[R_co]):
             status=info.status,
             error_type=info.error["error_type"],
             message=info.error["message"],
+            data=info.error.get("data"),
+            causes=info.error.get("causes"),
         )
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,18 +38,13 @@ def test_a_function_paces_the_checks_and_is_asked_once_for_each() -> None:
         assert asked == [(1, 1), (2, 2), (3, 3)]
 
 
-@pytest.mark.parametrize(("answer", "logged"), [(None, False), ("soon", True), (ZeroDivisionError, True)])
-def test_a_function_that_gives_up(answer: Any, logged: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_function_that_gives_up() -> None:
     """Recorded: a replay does not ask again, though the answer would be another one."""
     asked: list[int] = []
 
     def every(state: int, checks: int) -> Any:
         asked.append(checks)
-        if len(asked) == 2:
-            if answer is ZeroDivisionError:
-                raise answer
-            return answer
-        return 60
+        return None if len(asked) == 2 else 60
 
     async def asyn(event: Any, ctx: Any) -> Any:
         try:
@@ -70,16 +64,45 @@ def test_a_function_that_gives_up(answer: Any, logged: bool, caplog: pytest.LogC
 
     for handler in (sync, asyn):
         asked.clear()
-        caplog.clear()
-        with caplog.at_level(logging.ERROR, "durable_fn"):
-            runner: LocalRunner[Any, Any] = LocalRunner(durable(name="f")(handler), always_suspend=True)
-            execution = runner.run(None)
+        runner: LocalRunner[Any, Any] = LocalRunner(durable(name="f")(handler), always_suspend=True)
+        execution = runner.run(None)
         assert execution.result == (2, 2)
         assert asked == [1, 2]
-        assert ("every of poll 'p' failed" in caplog.text) is logged
         (ended,) = [event for event in execution.history if event.kind == "poll" and event.status == "FAILED"]
         assert ended.error is not None
         assert ended.error["error_type"] == "durable_fn.errors.PollTimeout"
+
+
+@pytest.mark.parametrize("where", ["every", "until"])
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (ZeroDivisionError("oh"), "ZeroDivisionError: oh"),
+        (StopIteration("oh"), "StopIteration: oh"),
+        (None, "TypeError: what every returned must be a timedelta or a number of seconds, not str"),
+    ],
+)
+def test_what_every_and_until_raise_is_itself(where: str, raised: Exception | None, told: str) -> None:
+    """A time-out would hide the mistake, and would be caught as one."""
+
+    def wrong(state: int, *checks: int) -> Any:
+        if state < 2:
+            return 60 if checks else False
+        if raised is None:
+            return "soon" if checks else 1 / 0
+        raise raised
+
+    def poll(ctx: Any) -> Any:
+        every, until = (wrong, lambda n: n > 9) if where == "every" else (60, wrong)
+        return ctx.poll(lambda n: n + 1, initial=0, until=until, every=every)
+
+    if raised is None and where == "until":
+        told = "ZeroDivisionError: division by zero"
+    for function in one_call("f", poll):
+        runner: LocalRunner[Any, Any] = LocalRunner(function, always_suspend=True)
+        error = runner.client.describe(runner.run(None).id).error
+        assert error is not None
+        assert f"{error['error_type']}: {error['message']}".startswith(told[:40])
 
 
 def test_only_attempts_that_were_given_limit_the_checks() -> None:

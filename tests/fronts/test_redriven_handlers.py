@@ -75,4 +75,4 @@ def test_tasks_that_a_cancellation_ended_are_redriven_as_the_handler_is(gathered
         assert execution.status == "FAILED"
     paid = ["pay a", "pay b"] if gathered else ["pay a"]
     undone = ["refund a", "refund b"] if gathered else ["refund a"]
-    assert paid + undone * 2 == EFFECTS
+    assert (paid + undone) * 2 == EFFECTS, "what was undone is done anew, and undone again"

@@ -8,6 +8,7 @@ the one it made, and from the secret too, so nobody else does.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 from ...errors import (
@@ -151,7 +152,7 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
     if record is not None and record.done is not None:
         event = turn.deliver(op, record)
     else:
-        child = derived_id(op) if id is None else checked_id(id, "the id of ctx.send")
+        child = derived_id(op, turn.journal.again.get(op.id, 0)) if id is None else checked_id(id, "the id of ctx.send")
         try:
             limits = target.retention_ms, target.timeout_ms, delay_ms
             yield Launch(target.fn, child, target.input(turn), None, *limits, target.input_adapter)
@@ -211,8 +212,9 @@ def _value(turn: Turn, target: Target, child: str, outcome: str) -> str:
         return failures.encode(failures.Failure(_TIMED_OUT, text, "", {"id": child, "status": "RUNNING"}, None))
     status, _, error = outcome[1:].partition(" ")
     failure = failures.decode(error)
-    data = {"id": child, "status": status}
-    return failures.encode(failures.Failure(failure.error_type, failure.message, "", data, None))
+    data = {"id": child, "status": status, "data": failure.data}
+    passed = failures.Failure(failure.error_type, failure.message, "", data, None)
+    return failures.encode(replace(passed, root=failure.root, several=failure.several))
 
 
 def _unwrap(op: Op, target: Target, event: Event) -> Any:
@@ -234,8 +236,10 @@ def _error(target: Target, failure: failures.Failure) -> Exception:
         f"execution {id!r} of {target.fn!r} ended {status}: {failure.error_type}: {failure.message}",
         execution_id=id,
         status=status,
-        error_type=failure.error_type or None,
+        error_type=failure.root or failure.error_type or None,
         message=failure.message,
+        data=data.get("data"),
+        causes=list(failure.several),
     )
 
 

@@ -114,7 +114,9 @@ def race(op: Op, fan: Fan, *, named: bool) -> Operation[tuple[Any, Any]]:
             return branch.name if named else branch.index, branch.value
     errors = [branch.error for branch in fan.branches if branch.error is not None]
     text = f"none of the {len(fan.branches)} branches of race {op.id!r} succeeded"
-    raise BatchError(text, batch=batch) from (errors[0] if errors else None)
+    first = next((branch for branch in fan.branches if branch.error is not None), None)
+    told = "" if first is None else f"; the first failure is branch {first.name!r}: {failures.told(errors[0])}"
+    raise BatchError(text + told, batch=batch) from (errors[0] if errors else None)
 
 
 _STATUS: Final[dict[str, ItemStatus]] = {SUCCEEDED: "SUCCEEDED", FAILED: "FAILED", CANCELLED: "CANCELLED"}

@@ -6,7 +6,6 @@ wait that is recorded has its due time, so a function that paces the checks is a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,8 +24,6 @@ from .step import step
 
 if TYPE_CHECKING:
     from ..arguments import Pace
-
-_log = logging.getLogger("durable_fn")
 
 _TIMED_OUT = "durable_fn.errors.PollTimeout"
 
@@ -96,16 +93,15 @@ def _next(op: Op, inner: Scope, every: Pace, state: Any, checks: int, due: int |
 
 
 def _delay(op: Op, inner: Scope, every: Pace, state: Any, checks: int) -> int | None:
-    """Milliseconds; None gives up. A function of the user's that fails gives up too: the poll has a state to show."""
+    """Milliseconds; None gives up. What a function of the user's raises is raised by the poll, as what `until` raises is."""
     if isinstance(every, RetryPolicy):
         if every.checks is not None and checks >= every.checks:
             return None
         return every.delay_ms(checks, lambda: _jitter(inner, checks))
     try:
         return apart(asked, every, state, checks, "every")
-    except Exception:
-        _log.exception("every of poll %r failed, so it gives up", op.id)
-        return None
+    except StopIteration as stop:
+        raise failures.own_stop(stop) from stop
 
 
 def _failure(op: Op, checks: int) -> str:

@@ -10,16 +10,14 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ...errors import ExecutionTimedOut, PayloadTooLarge, SerializationError, StepError, StepInterrupted, StepTimeout
-from ...log import failures
+from ...log import failures, interrupted
 from ...log.events import BEGUN, FAILED, RETRY, SUCCEEDED, Event
 from ..current import StepInfo
 from ..effects import COMMIT, Call, CheckTime, Operation, Settle, until
-from ..retry import Retry, next_delay
+from ..retry import Retry, RetryPolicy, next_delay
 from ..scope import Op
 from ..step_options import StepPlan
 from .reading import check_adapter, recorded
-
-_INTERRUPTED = failures.Failure("durable_fn.errors.StepInterrupted", "", "", None, None, own=True)
 
 
 def step(
@@ -48,7 +46,9 @@ def _live(
     while True:
         if plan.at_most_once:
             if op.record is not None and op.record.begun is not None and op.record.begun.attempt == attempt:
-                yield from _fail(op, plan, attempt, _INTERRUPTED, None)
+                yield from _interrupted(op, plan, attempt)
+                attempt += 1
+                continue
             yield CheckTime(plan.timeout)
             op.turn.record(op, BEGUN, attempt)
             yield COMMIT
@@ -71,7 +71,8 @@ def _call(
     deadline = turn.deadline
     if plan.timeout is not None:
         deadline = min(deadline, turn.time() + int(plan.timeout * 1000))
-    key = turn.derive("step " + op.id).hex()
+    again = turn.journal.again.get(op.id, 0)  # what a redrive made undone must not be what a provider answers with
+    key = turn.derive(f"step {op.id}\0{again}" if again else "step " + op.id).hex()
     info = StepInfo(turn.header.id, op.id, plan.name, attempt, key, deadline)
     return Call(fn, args, kwargs, info, plan.timeout, plan.is_async, plan.at_most_once)
 
@@ -108,6 +109,18 @@ def _failed(op: Op, plan: StepPlan, attempt: int, error: Exception) -> Operation
         yield from until(op.turn, due)
 
 
+def _interrupted(op: Op, plan: StepPlan, attempt: int) -> Operation[None]:
+    """Waits for the next attempt if the step's own policy names this end, else raises it."""
+    policy = plan.retry
+    if isinstance(policy, RetryPolicy) and policy.retries_interrupted(attempt, _error(op, attempt)):
+        due = op.turn.time() + policy.delay_ms(attempt)
+        op.turn.record(op, RETRY, attempt, due=due, value=failures.encode(interrupted.FAILURE))
+        yield COMMIT
+        yield from until(op.turn, due)
+    else:
+        yield from _fail(op, plan, attempt, interrupted.FAILURE, None)
+
+
 def _retry(op: Op, plan: StepPlan, error: Exception) -> Retry | None:
     if plan.at_most_once and isinstance(error, StepTimeout):
         return None  # the body may still be at work: its thread cannot be ended
@@ -128,13 +141,8 @@ def _fail(
 def _raise(op: Op, plan: StepPlan, event: Event, cause: Exception | None) -> NoReturn:
     """Always from the recorded form, so that the first run and a replay raise the same."""
     failure = failures.decode(event.value)
-    if failure.own and failure.error_type == _INTERRUPTED.error_type:
-        raise StepInterrupted(
-            f"step {op.id!r} was started (attempt {event.attempt}) and its process died: nobody knows whether it took "
-            "effect, and at_most_once forbids running it again; look at the other system, then go on from here",
-            error_type=failure.error_type,
-            attempts=event.attempt,
-        )
+    if failure.own and failure.error_type == interrupted.TYPE:
+        raise _error(op, event.attempt)
     if failure.own:
         raise _unstorable(failure) from cause
     known = failures.rebuild(failure, plan.raises)
@@ -149,7 +157,18 @@ def _raise(op: Op, plan: StepPlan, event: Event, cause: Exception | None) -> NoR
         attempts=event.attempt,
         data=failure.data,
         traceback=failure.traceback,
+        causes=list(failure.several),
     ) from cause
+
+
+def _error(op: Op, attempt: int) -> StepInterrupted:
+    return StepInterrupted(
+        f"step {op.id!r} was started (attempt {attempt}) and its process died: nobody knows whether it took "
+        "effect, and at_most_once forbids running it again; look at the other system, then redrive from this step if it "
+        "did not, or from the one behind it",
+        error_type=interrupted.TYPE,
+        attempts=attempt,
+    )
 
 
 def _unstorable(failure: failures.Failure) -> SerializationError:

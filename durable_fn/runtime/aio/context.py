@@ -75,6 +75,7 @@ class AsyncSaga(BaseSaga):
         self._add(fn, args, kwargs)
 
     async def __aenter__(self) -> AsyncSaga:
+        self._begin()
         return self
 
     async def __aexit__(
@@ -89,10 +90,11 @@ class AsyncSaga(BaseSaga):
     @inline
     async def _run(self, undo: list[Undo]) -> None:
         for fn, args, kwargs in undo:
+            id = self._id_of(fn)
             try:
                 await self._ctx.step(fn, *args, **kwargs)
             except Exception as error:
-                self._failed(fn, error)
+                self._failed(fn, error, id)
 
 
 @inline

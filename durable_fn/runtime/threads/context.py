@@ -75,6 +75,7 @@ class Saga(BaseSaga):
         self._add(fn, args, kwargs)
 
     def __enter__(self) -> Saga:
+        self._begin()
         return self
 
     def __exit__(
@@ -82,10 +83,11 @@ class Saga(BaseSaga):
     ) -> None:
         for fn, args, kwargs in self._to_undo(exc):
             with self._shield():
+                id = self._id_of(fn)
                 try:
                     self._ctx.step(fn, *args, **kwargs)
                 except Exception as error:
-                    self._failed(fn, error)
+                    self._failed(fn, error, id)
         self._tell(exc)
 
 
