@@ -23,12 +23,18 @@ _HOME = {
     "fan_out": ("operations.fans", "fan_out"),
     "patched": ("operations.patches", "patched"),
     "poll": ("operations.polls", "poll"),
+    "post": ("operations.posts", "post"),
     "race": ("operations.fans", "race"),
     "result": ("operations.callbacks", "result"),
     "send": ("operations.calls", "send"),
     "waiting": ("operations.callbacks", "waiting"),
     "wait_for_callback": ("operations.callbacks", "wait_for_callback"),
+    "wait_for_any_signal": ("operations.signals", "wait_for_any_signal"),
     "wait_for_signal": ("operations.signals", "wait_for_signal"),
+    "any_awaited": ("signal", "any_awaited"),
+    "awaited": ("signal", "awaited"),
+    "name_of": ("signal", "name_of"),
+    "sendable": ("signal", "sendable"),
 }
 
 

@@ -16,6 +16,8 @@ SIGNAL: Final = "signal"
 POLL: Final = "poll"
 CALL: Final = "call"
 SEND: Final = "send"
+POST: Final = "post"
+"""A signal to another execution. Its value says whether that one took it."""
 PATCH: Final = "patch"
 CHILD: Final = "child"
 PARALLEL: Final = "parallel"
@@ -68,6 +70,7 @@ KINDS: Final[dict[str, Kind]] = {
     POLL: Kind(walked=True, renewed="retried"),
     CALL: Kind(effect=True, acts=True, outside=True),
     SEND: Kind(acts=True, result="id"),
+    POST: Kind(acts=True),
     PATCH: Kind(moves=False, optional=True),
     CHILD: Kind(code=True, consequence=True),
     PARALLEL: Kind(moves=False, fan=True, code=True),
