@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -96,6 +98,30 @@ class AsyncSaga(BaseSaga):
                 await self._ctx.step(fn, *args, **kwargs)
             except Exception as error:
                 self._failed(fn, error)
+
+
+class _Shielded(AbstractAsyncContextManager[None]):
+    """One block, entered once."""
+
+    def __init__(self, ctx: AsyncDurableContext) -> None:
+        self._context = ctx
+
+    async def __aenter__(self) -> None:
+        self._held = self._context._holding_back("shielded")
+        self._held.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        pump = self._context._pump
+        scope = None if exc_type is not None else self._context._scope("shielded")
+        held = scope is not None and scope.cancel_scope in pump.held_back
+        self._held.__exit__(None, None, None)
+        if scope is None or pump.over:
+            return
+        if held and scope.cancel_scope not in pump.held_back:
+            await asyncio.sleep(0)  # it is raised here, and not at the next wait: there may be none
+        await pump.end.let_come(ops.block_id(scope))
 
 
 @inline
@@ -547,6 +573,16 @@ class AsyncDurableContext(BaseContext):
     def saga(self) -> AsyncSaga:
         """A block whose undo actions run if it fails."""
         return AsyncSaga(self)
+
+    def shielded(self) -> AbstractAsyncContextManager[None]:
+        """`async with ctx.shielded():` for what must not be torn apart.
+
+        A cancellation (of the execution, of a branch that lost) or deadline (`execution_timeout`) that arrives inside is raised
+        after the block; if the block fails, its error goes first. Inside all is as ever: it suspends, and goes on after a death.
+        Nests, and holds for branches begun inside. While any task is inside, it is handed out to none. Not held back:
+        `terminate`, and what your own code cancels natively (`task.cancel()`, asyncio.timeout).
+        """
+        return _Shielded(self)
 
     def set_status(self, value: object) -> Coroutine[object, None, None]:
         """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from types import TracebackType
@@ -521,6 +523,24 @@ class DurableContext(BaseContext):
     def saga(self) -> Saga:
         """A block whose undo actions run if it fails."""
         return Saga(self)
+
+    @contextlib.contextmanager
+    def _shielded(self) -> Iterator[None]:
+        with self._holding_back("shielded"):
+            yield
+        op = ops.block_end(self._scope("shielded"))
+        if op is not None:
+            self._drive(op, ops.unshield(op))
+
+    def shielded(self) -> AbstractContextManager[None]:
+        """`with ctx.shielded():` for what must not be torn apart.
+
+        A cancellation (of the execution, of a branch that lost) or deadline (`execution_timeout`) that arrives inside is raised
+        after the block; if the block fails, its error goes first. Inside all is as ever: it suspends, and goes on after a death.
+        Nests, and holds for branches begun inside. Not held back: `terminate`, and what your own code cancels natively
+        (`task.cancel()`, asyncio.timeout).
+        """
+        return self._shielded()
 
     def set_status(self, value: object) -> None:
         """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""
