@@ -59,8 +59,8 @@ class Signal(Generic[T]):
 
     def __repr__(self) -> str:
         of = self._payload_type
-        shown = "" if of is None else f", {of.__name__ if isinstance(of, type) else of!r}"
-        return f"Signal({self._name!r}{shown})"
+        shown = of.__name__ if isinstance(of, type) else repr(of)
+        return f"Signal({self._name!r})" if of is None else f"Signal({self._name!r}, {shown})"
 
 
 class Named(NamedTuple):
