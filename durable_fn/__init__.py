@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .core.function import DurableFunction as DurableFunction
     from .core.retry import Retry as Retry
     from .core.retry import RetryPolicy as RetryPolicy
+    from .core.signal import Signal as Signal
     from .core.step_options import step as step
     from .errors import BatchError as BatchError
     from .errors import CallbackTimeout as CallbackTimeout
@@ -61,6 +62,7 @@ _HOME = {
     "Retry": ".core.retry",
     "RetryPolicy": ".core.retry",
     "Saga": ".runtime.threads.context",
+    "Signal": ".core.signal",
     "SignalTimeout": ".errors",
     "StepError": ".errors",
     "StepInfo": ".core.current",
@@ -92,6 +94,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "Saga",
+    "Signal",
     "SignalTimeout",
     "StepError",
     "StepInfo",

@@ -53,7 +53,10 @@ class SentHints:
     def __init__(self) -> None:
         self.sent: list[Wake] = []
 
-    def serve(self, fn: str) -> None: ...
+    def serve(self, fn: str, id_rule: str = "") -> None: ...
+
+    def id_rule(self, fn: str) -> str | None:
+        return ""
 
     def forward(self, hint: Wake) -> None: ...
 

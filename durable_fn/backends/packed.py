@@ -355,8 +355,18 @@ class PackedStore:
         packed = self._ending(ending, header), self._note(note, header)
         return self._out(self.store.complete(header, writer, *packed))  # type: ignore[no-any-return]
 
-    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
-        return self._out(self.store.deliver(header, self._entry(entry, header), now))  # type: ignore[no-any-return]
+    def deliver(self, header: Header, entry: Entry, now: int, once: str = "") -> Header | Refusal:
+        packed = self._entry(entry, header)
+        if not once:
+            return self._out(self.store.deliver(header, packed, now))  # type: ignore[no-any-return]
+        return self._out(self.store.deliver(header, packed, now, self._mark(once, header)))  # type: ignore[no-any-return]
+
+    def _mark(self, once: str, header: Header) -> str:
+        """Nobody finds out by trying which ids were sent. Raises JournalDamaged where the secret cannot be read."""
+        if not self.encrypts or header.foreign:
+            return once
+        secret = self.unsealed(header).proof_secret
+        return hmac.new(secret.encode(), f"mark {once}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         return self._out(self.store.beat(header, self._entry(entry, header), now))  # type: ignore[no-any-return]
@@ -448,11 +458,14 @@ class PackedStore:
     def due(self, shard: int, now: int, limit: int, *, after: Due | None = None) -> list[Due]:
         return self.store.due(shard, now, limit, after=after)
 
-    def register(self, fn: str, queue: str) -> None:
-        self.store.register(fn, queue)
+    def register(self, fn: str, queue: str, id_rule: str = "") -> None:
+        self.store.register(fn, queue, id_rule)
 
     def locate(self, fn: str) -> str | None:
         return self.store.locate(fn)
+
+    def id_rule(self, fn: str) -> str | None:
+        return self.store.id_rule(fn)
 
     def functions(self) -> list[str]:
         return self.store.functions()

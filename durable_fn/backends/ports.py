@@ -127,10 +127,12 @@ class JournalStore(Protocol):
     def progressed(self, header: Header, writer: str) -> Header | Refusal:
         """The owner has written a segment: `header.tries` begin anew."""
 
-    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+    def deliver(self, header: Header, entry: Entry, now: int, once: str = "") -> Header | Refusal:
         """Entry and bump in one transaction; a key below "cancel/" also sets the header's flag; one below "signal/"
         is accepted only if nothing else was since `header` was read. Refusal("moved"): something was, or another
-        entry stands under the key; the same writer or digest is a success."""
+        entry stands under the key; the same writer or digest is a success. `once`: of a signal with an id, the mark that is
+        put in the same transaction (`log/inbox.py:mark`). Refusal("repeated"): another writer's stands there and its time is
+        not over, whatever has become of that signal and of the execution."""
 
     def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """As `deliver`, of an entry that takes the place of an older one with its key, if there is one: that one is gone then."""
@@ -189,11 +191,15 @@ class JournalStore(Protocol):
     ) -> Iterator[Header]:
         """Newest first."""
 
-    def register(self, fn: str, queue: str) -> None:
-        """Writes the row that says where the function of this name takes its messages, if it is not so already."""
+    def register(self, fn: str, queue: str, id_rule: str = "") -> None:
+        """Writes the row that says where the function of this name takes its messages, and how its executions get their ids
+        (`log/ids.py`), if it is not so already."""
 
     def locate(self, fn: str) -> str | None:
         """The queue of the function of this name."""
+
+    def id_rule(self, fn: str) -> str | None:
+        """How executions of the function of this name get their ids, as it has registered; None where it has not."""
 
     def functions(self) -> list[str]:
         """The names of all that have registered."""
@@ -223,12 +229,15 @@ class BlobStore(Protocol):
 class Wakeups(Protocol):
     """Durable timers that may be lost: SQS delays and schedules, or nothing where a due-time poll does the work."""
 
-    def serve(self, fn: str) -> None:
+    def serve(self, fn: str, id_rule: str = "") -> None:
         """This process runs the function of this name, so its messages go to this process's own queue. Cheap; called
         at every invocation."""
 
     def check(self, fn: str, *, given: bool) -> None:
         """Raises UnknownFunction where nobody would wake an execution of this function. `given`: it was named by its object."""
+
+    def id_rule(self, fn: str) -> str | None:
+        """How executions of the function of this name get their ids (`log/ids.py`). None: nobody knows."""
 
     def forward(self, hint: Wake) -> None:
         """A message for another function came here: passes it to that function's queue. Raises RuntimeError if nobody

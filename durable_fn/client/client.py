@@ -8,17 +8,18 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from ..backends.ports import Backend
+from ..core.current import running_step
 from ..core.function import DurableFunction
+from ..core.signal import Signal, name_of, sendable
 from ..errors import ExecutionConflict
 from ..log import failures
 from ..log.durations import milliseconds
-from ..log.events import component
-from ..log.foreign import require_own
-from ..log.header import Header
 from ..log.history import whole_history
-from ..log.inbox import FAILURE, SUCCESS, entry, numbered, signal_prefix
+from ..log.ids import checked_signal_id
+from ..log.inbox import FAILURE, SUCCESS
 from ..runtime.calls import cancel as request_cancel
-from ..runtime.executions import check_fits
+from ..runtime.executions import check_fits, terms_of
+from ..runtime.signalling import send_signal
 from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
 from ..values.adapters import to_plain_json
 from . import endings, reruns, starts, views
@@ -84,7 +85,9 @@ class DurableClient:
 
         "attach": an id in use is returned as it is, in whatever status, if the payload is the same; another payload is
         ExecutionConflict. "reject": an id in use is always ExecutionConflict. So is an id of another durable function. Without
-        `id`: by the function's own `execution_id` rule, else a new one. A function is found through DURABLE_FN_QUEUES, or the
+        `id`: by the function's own `execution_id` rule, also when it is given by name; a rule that cannot be applied from here (a
+        function, or one that is not known because nothing has registered yet) is a ValueError that asks for `id`; no rule is a
+        new id. A function is found through DURABLE_FN_QUEUES, or the
         registry row that it writes into the table when it runs for the first time; an unknown one is UnknownFunction, and
         nothing is written. Raises SerializationError, PayloadTooLarge, ValueError for an id or delay that is none.
         """
@@ -130,22 +133,34 @@ class DurableClient:
 
     # -- steering --------------------------------------------------------------------------------------------------
 
-    def signal(self, id: str, name: str, payload: object = None) -> None:
+    @overload
+    def signal(self, id: str, signal: Signal[None], payload: None = None, *, signal_id: str | None = None) -> None: ...
+    @overload
+    def signal(self, id: str, signal: Signal[T], payload: T, *, signal_id: str | None = None) -> None: ...
+    @overload
+    def signal(self, id: str, signal: str, payload: object = None, *, signal_id: str | None = None) -> None: ...
+    def signal(
+        self, id: str, signal: Signal[Any] | str, payload: object = None, *, signal_id: str | None = None
+    ) -> None:
         """Durable when it returns. A finished execution: ExecutionConflict. One whose journal has another format: FormatError.
-        One of a function that nobody could wake: UnknownFunction, and nothing is written."""
-        component(name)
-        text = to_plain_json(payload)
-        check_fits(self._executions.store, text, f"the payload of signal {name!r}")
-        by = writer()
-        while True:
-            header = self._executions.head(id)
-            require_own(header)
-            self._executions.backend.wakeups.check(header.fn, given=True)
-            reply = self._executions.deliver(header, entry(numbered(signal_prefix(name), header.n, by), by, text))
-            if isinstance(reply, Header):
-                return
-            if reply.reason not in ("moved", "unknown"):  # something came first, or it went on as the next generation
-                raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
+        One of a function that nobody could wake: UnknownFunction, and nothing is written. A payload that does not fit a
+        Signal: SerializationError, nothing is sent.
+
+        A second delivery within 30 days with the same `signal_id` (one execution, one signal) is dropped quietly, also after
+        the first was consumed, over continue_as_new, and when the execution has ended since, whatever its payload. Default: none,
+        each call delivers; but inside a step body it is made of the step's idempotency key and of the operation (target, signal,
+        and which such call of the body it is), so a body that is tried again delivers once. In a handler: `ctx.signal`.
+        """
+        backend = self._executions.backend
+        name, text = name_of(signal), sendable(signal, payload, terms_of(backend))
+        check_fits(backend.store, text, f"the payload of signal {name!r}")
+        if signal_id is None:
+            step = running_step.get()
+            own = None if step is None else step.signal_id(id, name)
+        else:
+            own = f"given {checked_signal_id(signal_id)}"
+        if not send_signal(backend, id, name, text, own):
+            raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
 
     def complete_callback(self, token: str, result: object = None) -> None:
         """Once. The same result again is accepted quietly; a completed, expired or unknown token is a CallbackError."""

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..backends.ports import Backend, Loaded
-from ..errors import ExecutionConflict, ExecutionNotFound
+from ..errors import ExecutionConflict
 from ..log.durations import aware
 from ..log.foreign import require_own
 from ..log.header import Header, Refusal
 from ..log.ids import checked_id
 from ..log.inbox import Entry
 from ..log.retention import DAY_MS
+from ..runtime.signalling import not_found
 from ..runtime.wakes import send_wake
 
 TRIES = 20
@@ -38,7 +39,7 @@ class Executions:
     def _found(self, id: str, read: Callable[[str], Header | None]) -> Header:
         header = read(checked_id(id))
         if header is None:
-            raise ExecutionNotFound(f"there is no execution {id!r}; it was never started, or its retention is over")
+            raise not_found(id)
         return header
 
     def loaded(self, id: str) -> Loaded:

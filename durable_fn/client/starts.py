@@ -12,7 +12,7 @@ from ..log.events import component
 from ..log.header import Header
 from ..log.ids import checked_id, new_id
 from ..log.inputs import Input, admitted, unseen
-from ..runtime.executions import check_annotations, check_same, execution_id, new_header, terms_of
+from ..runtime.executions import check_annotations, check_same, new_header, ruled_id, terms_of
 from ..runtime.wakes import send_wake
 from ..types import Duration, IfExists
 from ..values.adapters import UNTYPED, adapter
@@ -61,7 +61,7 @@ def _wanted(
     input = unseen(payload) if function is None else _admitted(backend, function, payload)
     return new_header(
         backend,
-        _id(function, input, id),
+        checked_id(id) if id is not None else ruled_id(backend, fn, function, input) or new_id(),
         fn,
         input,
         retention_ms=function.retention_ms if function else None,
@@ -74,14 +74,6 @@ def _admitted(backend: Backend, function: DurableFunction[Any, Any], payload: ob
     terms = terms_of(backend)
     check_annotations(function, terms)
     return admitted(function.event_adapter, payload, f"the payload for {function.name!r}", terms)
-
-
-def _id(function: DurableFunction[Any, Any] | None, input: Input, id: str | None) -> str:
-    if id is not None:
-        return checked_id(id)
-    if function is None or function.execution_id is None:
-        return new_id()
-    return execution_id(function, input, None)
 
 
 def _attach(

@@ -157,7 +157,7 @@ def target_of(target: Any, payload: object, result_type: object = None) -> Targe
     if not hasattr(target, "event_adapter"):
         raise TypeError(f"the target must be a durable function or its name, got {type(target).__name__}")
     limits = {"retention_ms": target.retention_ms, "timeout_ms": target.timeout_ms}
-    return Target(target.name, payload, target.result_adapter, target.event_adapter, **limits)
+    return Target(target.name, payload, target.result_adapter, target.event_adapter, **limits, function=target)
 
 
 # -- steps inside other operations ---------------------------------------------------------------------------------

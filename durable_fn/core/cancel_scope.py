@@ -16,7 +16,7 @@ class CancelScope:
     def __init__(self) -> None:
         self.cancellation: Cancellation | None = None
         self.raised = False
-        self.shields = 0  # compensations that run: a cancellation waits for them
+        self.shields = 0  # shielded blocks and compensations that run: a cancellation waits for them
         self.inner: set[CancelScope] = set()  # branches of a fan that runs inside
         self.closed: BaseException | None = None  # what every further durable call raises until it is walked again
         self.leaving = False  # its code unwinds, to be walked again
@@ -37,9 +37,11 @@ class CancelScope:
         return closed
 
     def cancel(self, cancellation: Cancellation) -> None:
-        """Also the branches inside. The first reason stays."""
+        """Also the branches inside, unless a shielded block runs here: they were begun in it. The first reason stays."""
         if self.cancellation is None:
             self.cancellation = cancellation
+        if self.shields:
+            return
         for inside in tuple(self.inner):
             inside.cancel(
                 Cancellation("cancelled", cancellation.reason) if cancellation.kind == "timed out" else cancellation

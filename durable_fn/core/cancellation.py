@@ -8,10 +8,10 @@ from ..errors import ExecutionCancelled, ExecutionTimedOut
 from ..log.events import RAISED
 from ..log.journal import Record
 from .cancel_scope import Cancellation
-from .effects import Call, CheckTime, Decide, Effect, Expire, Launch, Operation, Park, Settle
+from .effects import Call, CheckTime, Decide, Effect, Expire, Launch, Operation, Park, Post, Settle
 from .scope import Op
 
-_INTERRUPTED = (Call, CheckTime, Park, Launch, Expire)
+_INTERRUPTED = (Call, CheckTime, Park, Launch, Post, Expire)
 """Live effects before which it is raised. What has happened is committed first, and a fan ends its branches by itself first."""
 
 Raised = ExecutionCancelled | ExecutionTimedOut

@@ -6,8 +6,9 @@ Both travel by contextvars, so they follow threads and tasks that copy the conte
 from __future__ import annotations
 
 import contextvars
+import itertools
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ _LOGGER = logging.getLogger("durable_fn.step")
 class StepInfo:
     """The running attempt of a step."""
 
-    __slots__ = ("_attempt", "_deadline", "_execution_id", "_key", "_name", "_operation_id")
+    __slots__ = ("_attempt", "_deadline", "_execution_id", "_key", "_name", "_operation_id", "_sent")
 
     def __init__(
         self, execution_id: str, operation_id: str, name: str, attempt: int, idempotency_key: str, deadline: int
@@ -33,6 +34,14 @@ class StepInfo:
         self._attempt = attempt
         self._key = idempotency_key
         self._deadline = deadline
+        self._sent: dict[tuple[str, str], Iterator[int]] = {}
+
+    def signal_id(self, target: str, name: str) -> str:
+        """Of the next signal of this name that the body sends there: the same in every attempt, and nobody else's."""
+        count = self._sent.setdefault(
+            (target, name), itertools.count(1)
+        )  # the body may have threads: each call here is atomic
+        return f"step {self._key} {next(count)}"
 
     @property
     def attempt(self) -> int:

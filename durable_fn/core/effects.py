@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..log.journal import Record
     from ..values.adapters import Adapter
     from .fan import Fan
+    from .function import DurableFunction
     from .scope import Scope
     from .turn import Turn
 
@@ -106,10 +107,13 @@ class Expire:
 class Launch:
     """Write down another execution and send its first message. `by`: stands for the operation that asks. `key`: of the entry
     that its end puts into this execution's inbox; None: nobody waits. `attach`: only wait for one that is there.
-    `retention_ms` None: both limits are the function's own, which this process does not know. Sent back: the outcome of an
-    execution that has already ended; NOT_THERE; else None."""
+    `retention_ms` None: both limits are the function's own, which this process does not know. `ruled`: its id is by the
+    function's own rule, if it has one; `function`: where that is known. Sent back: the outcome of an execution that has already
+    ended; NOT_THERE; else None. Where nobody waits: the id."""
 
-    __slots__ = ("adapter", "attach", "by", "delay_ms", "fn", "id", "input", "key", "retention_ms", "timeout_ms")
+    __slots__ = (
+        "adapter", "attach", "by", "delay_ms", "fn", "function", "id", "input", "key", "retention_ms", "ruled", "timeout_ms",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -123,7 +127,11 @@ class Launch:
         adapter: Adapter | None = None,
         attach: bool = False,
         by: str = "",
+        ruled: bool = False,
+        function: DurableFunction[Any, Any] | None = None,
     ) -> None:
+        self.ruled = ruled
+        self.function = function
         self.attach = attach
         self.by = by
         self.fn = fn
@@ -134,6 +142,18 @@ class Launch:
         self.timeout_ms = timeout_ms
         self.delay_ms = delay_ms
         self.adapter = adapter
+
+
+class Post:
+    """Signal another execution, once: `signal_id` is the same after a death. Sent back: whether it is there, and took it."""
+
+    __slots__ = ("id", "name", "signal_id", "text")
+
+    def __init__(self, id: str, name: str, text: str, signal_id: str) -> None:
+        self.id = id
+        self.name = name
+        self.text = text
+        self.signal_id = signal_id
 
 
 class Tell:
@@ -191,5 +211,7 @@ def until(turn: Turn, due: int) -> Operation[None]:
         yield Park(due)
 
 
-Effect: TypeAlias = Call | CheckTime | Commit | Settle | Park | Decide | Expire | Launch | Tell | Take | Inside | Fork
+Effect: TypeAlias = (
+    Call | CheckTime | Commit | Settle | Park | Decide | Expire | Launch | Post | Tell | Take | Inside | Fork
+)
 Operation: TypeAlias = Generator[Effect, Any, T]

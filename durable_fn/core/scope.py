@@ -202,6 +202,10 @@ class Scope:
         count = self._names.get(component, 0) + 1
         return f"{self.path}{component}" if count == 1 else f"{self.path}{component}#{count}"
 
+    def count(self, component: str) -> None:
+        """One of this name was here, though it is no operation."""
+        self._names[component] = self._names.get(component, 0) + 1
+
     def task(self) -> Scope:
         """The scope of the next native task that is started here."""
         self.tasks += 1

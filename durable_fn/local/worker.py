@@ -22,6 +22,7 @@ from ..backends.clocks import ScaledClock, SystemClock
 from ..backends.ports import Backend
 from ..core.function import DurableFunction
 from ..log.header import Header
+from ..log.ids import rule_text
 from ..runtime.invocation import Invocation
 from ..runtime.session import Outage
 from ..testing.lambda_context import FakeLambdaContext
@@ -58,8 +59,8 @@ class Worker:
         self._emit = emit
         self._speed = speed
         self._stopped = False
-        for name in self._functions:
-            backend.wakeups.serve(name)
+        for name, function in self._functions.items():
+            backend.wakeups.serve(name, rule_text(function.execution_id))
         self._cleaned = 0  # when finished executions were last looked through
 
     def stop(self, *_: object) -> None:

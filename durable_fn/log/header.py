@@ -128,7 +128,7 @@ def outlined(header: Header) -> Header:
     return replace(header, input=None, result=None, error=None, custom=None)
 
 
-Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "moved", "cancelled", "live"]
+Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "moved", "cancelled", "live", "repeated"]
 
 
 class Refusal(NamedTuple):

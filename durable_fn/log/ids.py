@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 _MAX_BYTES = 512
 
@@ -20,6 +21,31 @@ def checked_id(id: object, what: str = "the execution id") -> str:
             f"{what} is {len(id.encode()):,} bytes, at most {_MAX_BYTES} are allowed; hash it: {id[:40]!r}..."
         )
     return id
+
+
+def checked_signal_id(id: object) -> str:
+    """The id of one signal, as its sender gives it. Raises TypeError or ValueError."""
+    if not isinstance(id, str):
+        raise TypeError(f"signal_id must be a str, not {type(id).__name__}: {str(id)[:80]!r}")
+    if not id or not id.isprintable() or len(id.encode()) > _MAX_BYTES:
+        raise ValueError(f"signal_id must be 1 to {_MAX_BYTES} bytes of printable characters, got {id[:80]!r}")
+    return id
+
+
+NO_RULE: Final = ""
+BY_CODE: Final = "code"
+_BY_PATH: Final = "path "
+"""How executions of a function get their ids, as the registry says it to whoever knows the function by its name only: not at all,
+by code that only the function has, or by a path into the payload."""
+
+
+def rule_text(rule: object) -> str:
+    return NO_RULE if rule is None else f"{_BY_PATH}{rule}" if isinstance(rule, str) else BY_CODE
+
+
+def path_of(rule: str) -> str | None:
+    """None for a rule that is no path."""
+    return rule.removeprefix(_BY_PATH) if rule.startswith(_BY_PATH) else None
 
 
 def new_id() -> str:

@@ -9,7 +9,8 @@ operations that wait for one execution read the same entry. An outcome that a re
 is asked anew has another key (see `slot`, `callback_key`). N is the count of entries that the sender saw. A signal is accepted
 only while that is the count, so that signals are in the order in which they were accepted, whoever sent them: none that comes
 later goes before one that was handed out. A body is one letter, the outcome, and a value (a callback's with the time it came,
-and a tab, before it).
+and a tab, before it). A signal that its sender gave an id leaves a mark beside its entry, in the same request, and for `MARK_S`
+whoever sends one of that id again finds it: see `mark`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ CANCEL: Final = "cancel/"
 SIGNAL: Final = "signal/"
 REDRIVE: Final = "redrive/"
 _OF_A_GENERATION: Final = frozenset({"callback", "beat", "call"})
+MARK_S: Final = 30 * 86_400
+"""Seconds for which a signal's id is known: by its value, whatever becomes of the signal, and never renewed."""
+_ANY: Final = "|"
 SUCCESS: Final = "S"
 FAILURE: Final = "F"
 TIMEOUT: Final = "T"
@@ -103,6 +107,16 @@ def call_key(gen: int, child: str, again: int) -> str:
 
 def signal_prefix(name: str) -> str:
     return f"{SIGNAL}{short(name)}/"
+
+
+def any_of(prefixes: Iterable[str]) -> str:
+    """What a wait names that goes on by entries with any of these prefixes."""
+    return _ANY.join(prefixes)
+
+
+def mark(name: str, id: str) -> str:
+    """Stands for a signal's name and the id that its sender gave it: 128 bits."""
+    return hashlib.blake2b(f"{name}\0{id}".encode(), digest_size=16).hexdigest()
 
 
 def belongs(key: str, gen: int) -> bool:
@@ -197,6 +211,11 @@ class Inbox:
         """The oldest unconsumed entry with this prefix, consumed now: one branch gets it."""
         return self._queue(prefix).take(self.used)
 
+    def take_any(self, prefixes: Iterable[str]) -> Entry | None:
+        """As `take`, of several prefixes: the one that was accepted first, whatever its name."""
+        there = [(first.key.split("/")[2], prefix) for prefix in prefixes if (first := self.first(prefix)) is not None]
+        return self.take(min(there)[1]) if there else None
+
     def give_back(self, key: str) -> None:
         """Who took the signal did not get it: the next one who asks does, and it is the oldest again."""
         self.used.discard(key)
@@ -209,5 +228,8 @@ class Inbox:
         return self.entries[max(keys)] if keys else None
 
     def waits_for(self, wake: str) -> bool:
-        """Whether what `wake` names is here: a key, or with a slash at its end any unconsumed entry below it."""
+        """Whether what `wake` names is here: a key, or with a slash at its end any unconsumed entry below it; or any of
+        several such (`any_of`)."""
+        if _ANY in wake:
+            return any(map(self.waits_for, wake.split(_ANY)))
         return self.first(wake) is not None if wake.endswith("/") else wake in self.entries

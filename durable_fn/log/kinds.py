@@ -16,7 +16,11 @@ SIGNAL: Final = "signal"
 POLL: Final = "poll"
 CALL: Final = "call"
 SEND: Final = "send"
+POST: Final = "post"
+"""A signal to another execution. Its value says whether that one took it."""
 PATCH: Final = "patch"
+SHIELD: Final = "shielded"
+"""The end of a shielded block of a `def` handler, where a cancellation that came inside was raised. Else none is written."""
 CHILD: Final = "child"
 PARALLEL: Final = "parallel"
 MAP: Final = "map"
@@ -68,7 +72,9 @@ KINDS: Final[dict[str, Kind]] = {
     POLL: Kind(walked=True, renewed="retried"),
     CALL: Kind(effect=True, acts=True, outside=True),
     SEND: Kind(acts=True, result="id"),
+    POST: Kind(acts=True),
     PATCH: Kind(moves=False, optional=True),
+    SHIELD: Kind(moves=False),
     CHILD: Kind(code=True, consequence=True),
     PARALLEL: Kind(moves=False, fan=True, code=True),
     MAP: Kind(moves=False, fan=True, code=True),

@@ -42,7 +42,7 @@ from .events import (
     picked_up,
 )
 from .interrupted import is_interrupted
-from .kinds import ASKED, CALL, CALLBACK, SEND, STEP, UNDONE, WAIT
+from .kinds import ASKED, CALL, CALLBACK, POST, SEND, STEP, UNDONE, WAIT
 from .origins import Cause
 from .undone import named, sagas
 
@@ -246,6 +246,8 @@ def _count(events: list[Event], gone: set[int], targets: set[str], log: Redriven
                 log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
             elif event.id in targets:
                 log.reopened[event.id] = log.reopened.get(event.id, 0) + 1
+        elif event.kind == POST and event.status == SUCCEEDED:  # what is sent anew has another id
+            log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
         elif event.kind == CALL and event.id not in open_ and not _goes_on(event):
             log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
             if event.id in begun:

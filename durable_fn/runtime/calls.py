@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..backends.ports import Backend
+from ..core.current import apart
 from ..core.effects import NOT_THERE, Launch
 from ..errors import CallTooDeep, ExecutionConflict
 from ..log.foreign import require_own
@@ -16,7 +17,7 @@ from ..log.header import Header, Refusal
 from ..log.inbox import CANCEL, FAILURE, SUCCESS, entry, numbered
 from ..log.requests import Key, ParentNotice
 from ..values.adapters import UNTYPED_ADAPTER
-from .executions import check_same, derived_run, digest, is_same, new_header
+from .executions import check_same, derived_run, digest, is_same, new_header, ruled_id
 from .wakes import send_wake
 
 CALL_DEPTH: Final = "DURABLE_FN_CALL_DEPTH"
@@ -35,14 +36,17 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
         if asked.id == parent.id:
             raise ExecutionConflict(f"execution {parent.id!r} called itself. {_NEVER}", execution_id=parent.id)
         _check_depth(backend, parent, asked)
+    id = asked.id
+    if asked.ruled:  # user code may have a part in it, which is no place for durable calls
+        id = apart(ruled_id, backend, asked.fn, asked.function, asked.input) or id
     wanted = new_header(
         backend,
-        asked.id,
+        id,
         asked.fn,
         asked.input,
         retention_ms=asked.retention_ms,
         timeout_ms=asked.timeout_ms,
-        run=derived_run(parent, asked.id, "call" if asked.key is not None else "send"),
+        run=derived_run(parent, id, "call" if asked.key is not None else "send"),
         delay_ms=asked.delay_ms,
     )
     if asked.key is not None:
@@ -55,7 +59,7 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
     )  # this execution may have made it with another payload
     if there.status == "PENDING" and there.run == wanted.run:
         send_wake(backend, there, backend.clock.now())
-    return None if wanted.parent is None else _awaited(backend, there, wanted.parent, own=there.run == wanted.run)
+    return id if wanted.parent is None else _awaited(backend, there, wanted.parent, own=there.run == wanted.run)
 
 
 def _check_depth(backend: Backend, parent: Header, asked: Launch) -> None:

@@ -118,19 +118,9 @@ class BaseSaga:
             self._context._turn.undo(self._open.rollback(keys), error)
         return undo
 
-    @contextlib.contextmanager
-    def _shield(self) -> Iterator[None]:
+    def _shield(self) -> contextlib.AbstractContextManager[None]:
         """A cancellation that comes now waits until the compensation is done."""
-        turn, cancel_scope = self._context._turn, self._context._scope("saga").cancel_scope
-        cancel_scope.shields += 1
-        turn.shields += 1
-        try:
-            yield
-        finally:
-            cancel_scope.shields -= 1
-            turn.shields -= 1
-            if turn.front is not None:
-                turn.front.unshielded()
+        return self._context._holding_back("saga")
 
     def _tell(self, error: BaseException | None) -> None:
         if self._failures:
@@ -202,6 +192,22 @@ class BaseContext:
     def _enter(self, method: str, kind: str, name: str, key: str | None = None) -> Op:
         """The next operation of the running branch."""
         return self._scope(method).enter(kind, component(name), None if key is None else key_component(key))
+
+    @contextlib.contextmanager
+    def _holding_back(self, method: str) -> Iterator[None]:
+        """Cancellations from above, until it is over."""
+        turn, cancel_scope = self._turn, self._scope(method).cancel_scope
+        with turn.lock:
+            cancel_scope.shields += 1
+            turn.shields += 1
+        try:
+            yield
+        finally:
+            with turn.lock:
+                cancel_scope.shields -= 1
+                turn.shields -= 1
+            if turn.front is not None:
+                turn.front.unshielded()
 
     def _checked(self, plan: StepPlan) -> StepPlan:
         """Raises TypeError for a step that this kind of handler cannot run."""

@@ -14,7 +14,7 @@ from ..errors import ExecutionConflict, PayloadTooLarge, SerializationError
 from ..log.durations import aware
 from ..log.foreign import require_own
 from ..log.header import Header
-from ..log.ids import checked_id, new_id
+from ..log.ids import NO_RULE, checked_id, new_id, path_of
 from ..log.inputs import Input, arrived
 from ..log.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
 from ..values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
@@ -78,6 +78,35 @@ def execution_id(function: DurableFunction[Any, Any], input: Input, default: str
         if filled == input.payload:
             raise
         return checked_id(found_by(rule, filled, what), what)
+
+
+def ruled_id(backend: Backend, fn: str, function: DurableFunction[Any, Any] | None, input: Input) -> str | None:
+    """By the function's own rule, also where only its name is known; None where it has none. Raises ValueError for a rule that
+    cannot be applied here, and UnknownFunction."""
+    if function is not None:
+        return None if function.execution_id is None else execution_id(function, input, None)
+    rule = backend.wakeups.id_rule(fn)
+    if rule == NO_RULE:
+        return None
+    if rule is None:
+        backend.wakeups.check(fn, given=False)
+        raise ValueError(
+            f"how executions of {fn!r} get their ids is not known here: it has not registered itself in the table yet (it does "
+            "when it runs for the first time). Give id, or hand over the function instead of its name"
+        )
+    path = path_of(rule)
+    if path is None:
+        raise ValueError(
+            f"executions of {fn!r} get their ids by a function of its own, which only its object has. Give id, or hand over the "
+            "function instead of its name"
+        )
+    from .paths import found_by
+
+    what = f"the execution id of {fn!r}"
+    try:
+        return checked_id(found_by(path, input.payload, what), what)
+    except ValueError as error:
+        raise ValueError(f"{error}. What the function fills in by default is not known here: give id") from None
 
 
 def new_header(

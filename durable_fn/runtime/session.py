@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..backends.ports import Backend, BlobRefused
-from ..core.effects import Decide, Launch
+from ..core.effects import Decide, Launch, Post
 from ..core.turn import Fenced, Suspension, Turn
 from ..errors import DurableError, JournalDamaged, SerializationError
 from ..log import failures
@@ -348,6 +348,14 @@ class Session:
         from .calls import launch as start
 
         return self._asked(lambda: start(self.backend, self.turn.header, launch))
+
+    def post(self, post: Post) -> bool:
+        """A signal to another execution, once. False: that one has ended."""
+        from .executions import check_fits
+        from .signalling import send_signal
+
+        check_fits(self.store, post.text, f"the payload of signal {post.name!r}")
+        return self._asked(lambda: send_signal(self.backend, post.id, post.name, post.text, post.signal_id))
 
     def tell(self, id: str, reason: str) -> None:
         from .calls import cancel_own

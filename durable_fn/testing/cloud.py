@@ -31,6 +31,7 @@ from ..client import DurableClient
 from ..core.function import DurableFunction
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
+from ..log.ids import rule_text
 from ..types import Duration
 from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext
@@ -190,7 +191,7 @@ class LocalCloud:
             self._registered[fn] = queue
             try:
                 with self.wire.aside():
-                    self.store.register(fn, queue)
+                    self.store.register(fn, queue, rule_text(self._functions[fn].execution_id))
             except Exception:
                 _log.warning("the queue of durable function %r could not be registered", fn, exc_info=True)
         if (fn, queue) not in self._environments:

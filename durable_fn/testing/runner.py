@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, overload
 
 from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
@@ -11,9 +11,11 @@ from ..backends.ports import Backend
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..core.function import DurableFunction
+from ..core.signal import Signal
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
+from ..log.ids import rule_text
 from ..runtime.invocation import Invocation
 from ..runtime.session import Outage
 from ..types import Duration, ErrorInfo, ExecutionStatus, HistoryEvent
@@ -24,6 +26,7 @@ from .waits import jumps_to, open_callbacks
 
 E = TypeVar("E")
 R = TypeVar("R")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,8 +153,8 @@ class LocalRunner(Generic[E, R]):
         hooks, codec = extensions()
         self._journal = PackedStore(self._store, codec, SQLiteBlobs(self._store))
         self._backend = Backend(self._journal, PollingWakeups(self._store), self._clock, "sqlite", hooks)
-        for name in self._functions:
-            self._backend.wakeups.serve(name)
+        for function in self._functions.values():
+            self._backend.wakeups.serve(function.name, rule_text(function.execution_id))
         self._client = DurableClient(self._backend)
         self._raised: dict[str, BaseException] = {}
 
@@ -230,9 +233,15 @@ class LocalRunner(Generic[E, R]):
 
     # -- from outside ----------------------------------------------------------------------------------------------
 
-    def signal(self, id: str, name: str, payload: object = None) -> None:
+    @overload
+    def signal(self, id: str, signal: Signal[None], payload: None = None, *, signal_id: str | None = None) -> None: ...
+    @overload
+    def signal(self, id: str, signal: Signal[T], payload: T, *, signal_id: str | None = None) -> None: ...
+    @overload
+    def signal(self, id: str, signal: str, payload: object = None, *, signal_id: str | None = None) -> None: ...
+    def signal(self, id: str, signal: Any, payload: Any = None, *, signal_id: str | None = None) -> None:
         """As `DurableClient.signal`. Nothing runs before `run_until_idle` or `advance`."""
-        self._client.signal(id, name, payload)
+        self._client.signal(id, signal, payload, signal_id=signal_id)
 
     def complete_callback(self, token: str, result: object = None) -> None:
         self._client.complete_callback(token, result)

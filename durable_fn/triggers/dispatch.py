@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..log.ids import rule_text
 from ..runtime.lambda_time import remaining_ms
 from ..runtime.session import Outage
 from ..wiring import backend as configured_backend
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def handle(function: DurableFunction[Any, Any], event: Any, context: Any) -> Any:
     """The Lambda entry point of a durable function."""
     backend = configured_backend()
-    backend.wakeups.serve(function.name)
+    backend.wakeups.serve(function.name, rule_text(function.execution_id))
     if context is None:
         from .no_lambda import NoLambda
 

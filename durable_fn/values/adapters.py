@@ -61,6 +61,9 @@ class Adapter(Protocol):
     def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
         """Data from outside, validated now. The error has what came as `raw`."""
 
+    def dump(self, value: object) -> str:
+        """As its class writes it for others, in JSON. Raises whatever that raises."""
+
 
 class UntypedAdapter:
     """Without an annotation: JSON with tags."""
@@ -84,6 +87,9 @@ class UntypedAdapter:
         return tagged.encode(value, what, secrets=terms.encrypted)
 
     result = encode
+
+    def dump(self, value: object) -> str:
+        return to_plain_json(value)
 
     def decode(self, text: str, what: str) -> Any:
         return tagged.decode(text, what)
@@ -132,10 +138,13 @@ class TypedAdapter:
         if not self.form.styled:
             return kept.text
         try:
-            shown = self._validation.serializer.to_json(value, by_alias=True, round_trip=True, warnings="none").decode()
+            shown = self.dump(value)
             return kept.text if documents.loads(shown) == plain(kept.text) else documents.with_shown(kept.text, shown)
         except Exception:  # a serializer that fails: what is stored is shown
             return kept.text
+
+    def dump(self, value: object) -> str:
+        return str(self._validation.serializer.to_json(value, by_alias=True, round_trip=True, warnings="none").decode())
 
     def keep(self, value: object, what: str, terms: Terms = STRICT) -> Kept:
         text = self._written(value, what, terms)
@@ -244,6 +253,9 @@ class Unusable:
         raise self._error
 
     result = encode
+
+    def dump(self, value: object) -> str:
+        raise self._error
 
     def decode(self, text: str, what: str) -> Any:
         raise self._error

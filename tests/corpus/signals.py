@@ -36,6 +36,28 @@ async def buffered(event: Any, ctx: Ctx) -> Any:
     return [[await ctx.wait_for_signal("x", timeout=90_000) for _ in range(2)], y]
 
 
+@shape(result=[["y", 1], ["x", 2], "x, y"], early=every(signals("y", 1), signals("x", 2)))
+async def any_of_two(event: Any, ctx: Ctx) -> Any:
+    """By arrival, whatever their names, and never the same one twice."""
+    await ctx.sleep(100)
+    got = [list(await ctx.wait_for_any_signal("x", "y")) for _ in range(2)]
+    try:
+        await ctx.wait_for_any_signal("x", "y", timeout=0)
+    except SignalTimeout as error:
+        return [*got, error.name]
+
+
+@shape(result=[True, 7, "once"], once=("once",))
+async def signalled(event: Any, ctx: Ctx) -> Any:
+    """It signals an execution, itself here: that gets it once, whatever dies."""
+    taken = await ctx.signal(ctx.execution_id, "x", 7)
+    got = await ctx.wait_for_signal("x", timeout=0)
+    try:
+        await ctx.wait_for_signal("x", timeout=0)
+    except SignalTimeout:
+        return [taken, got, await ctx.step(effect, "once")]
+
+
 @shape(result="gave up", once=("reminder 0", "reminder 1", "reminder 2"))
 async def reminders(event: Any, ctx: Ctx) -> Any:
     for day in range(3):

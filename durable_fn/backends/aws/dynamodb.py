@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...errors import ExecutionNotFound, JournalDamaged
 from ...log.events import Segment
 from ...log.header import Header, Refusal, outlined
-from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry
+from ...log.inbox import CANCEL, MARK_S, REDRIVE, SIGNAL, Entry
 from ...log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ...log.retention import Snapshot, removal
 from ...types import ExecutionStatus
@@ -27,6 +27,7 @@ from .items import (
     entry_key,
     from_entry,
     from_header,
+    from_mark,
     from_segment,
     header_key,
     number,
@@ -37,7 +38,7 @@ from .items import (
 )
 from .reading import Reading
 from .requests import ConditionFailed
-from .table import Table, new, over
+from .table import Table, new, new_for_now, over
 from .transitions import Transition
 from .values import LargeValues, lost
 
@@ -182,21 +183,31 @@ class DynamoStore:
         there = self.table.put_new(from_segment(header, segment))
         return there is None or _is_of(segment, there)
 
-    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+    def deliver(self, header: Header, entry: Entry, now: int, once: str = "") -> Header | Refusal:
         """[the key is free] and [live]: entry and bump together, or a wake-up could be lost between them. A signal also [nothing
-        came since its sender looked]: none goes before one that was accepted earlier."""
+        came since its sender looked]: none goes before one that was accepted earlier. With an id also [no mark of it]."""
         cancels = entry.key.startswith(CANCEL)
         again, ordered = entry.key.startswith(REDRIVE), entry.key.startswith(SIGNAL)
         bump = transitions.deliver(header, now, cancel=cancels, ordered=ordered, again=again)
+        marks = [{"Put": new_for_now(from_mark(header, once, entry.writer, now // 1000 + MARK_S), now)}] if once else []
         try:
-            self.table.transact({"Put": new(from_entry(header, entry))}, bump.part)
+            self.table.transact({"Put": new(from_entry(header, entry))}, bump.part, *marks)
         except ConditionFailed as failure:
+            if once and failure.failed[2] and (failure.items[2] or {})["w"]["S"] != entry.writer:
+                return Refusal("repeated", None)
             if not failure.failed[0]:
-                return bump.refused(failure.items[1])
+                refused = bump.refused(failure.items[1])
+                ended = isinstance(refused, Refusal) and refused.reason == "finished"
+                return Refusal("repeated", None) if ended and once and self._is_marked(header, once, now) else refused
             there = to_entry(header.key, failure.items[0] or {})
             if there.writer != entry.writer and there.digest != entry.digest:
                 return Refusal("moved", header)
         return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancels)
+
+    def _is_marked(self, header: Header, once: str, now: int) -> bool:
+        """Nobody promises that a transaction names every condition that failed."""
+        there = self.table.get({name: from_mark(header, once, "", 0)[name] for name in ("pk", "sk")})
+        return there is not None and int(there["ttl"]["N"]) > now // 1000
 
     def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         """[live], and whether the key is free or not says whether an older one is replaced."""
@@ -345,17 +356,26 @@ class DynamoStore:
 
     # -- functions -------------------------------------------------------------------------------------------------
 
-    def register(self, fn: str, queue: str) -> None:
+    def register(self, fn: str, queue: str, id_rule: str = "") -> None:
         """Reads before it writes: nearly always the row is there already."""
-        if self.locate(fn) != queue:
-            self.table.put({"pk": text(FUNCTIONS), "sk": text(fn), "queue": text(queue)})
+        row = {"pk": text(FUNCTIONS), "sk": text(fn), "queue": text(queue), "id_rule": text(id_rule)}
+        if self._row(fn) != row:
+            self.table.put(row)
+
+    def _row(self, fn: str) -> Item | None:
+        return self.table.get({"pk": text(FUNCTIONS), "sk": text(fn)})
 
     def locate(self, fn: str) -> str | None:
-        item = self.table.get({"pk": text(FUNCTIONS), "sk": text(fn)})
-        return None if item is None else str(item["queue"]["S"])
+        row = self._row(fn)
+        return None if row is None else str(row["queue"]["S"])
+
+    def id_rule(self, fn: str) -> str | None:
+        """None also for the row of a version that did not write it."""
+        row = self._row(fn)
+        return None if row is None or "id_rule" not in row else str(row["id_rule"]["S"])
 
     def functions(self) -> list[str]:
-        return [item["sk"]["S"] for item in self.table.partition(FUNCTIONS)]
+        return [item["sk"]["S"] for item in self.table.rows(FUNCTIONS)]
 
 
 def _told(header: Header, note: ParentNotice) -> list[dict[str, dict[str, Any]]]:

@@ -5,6 +5,7 @@
     L#run#gen#seq           segment of the log: w (writer), b (body)
     I#run#key               inbox entry: w, d (digest of what was sent), b
     V#run#gen#input#hash    an input, result or error too large for the header (which has the hash there)
+    Z#run#mark              a signal with an id was sent: w, and a ttl of its own. Behind everything else, and never read along
 
 What was compressed or encrypted, and is not short, stands as bytes (B), everything else as text (S). Beside each b stands c, a
 checksum: what was cut off or changed must not be taken for what the code did.
@@ -34,6 +35,7 @@ Item: TypeAlias = dict[str, dict[str, Any]]
 
 HEADER: Final = "H"
 FUNCTIONS: Final = " function"
+MARKS: Final = "Z#"
 
 INLINE_BYTES: Final = 1000
 """A larger value gets an item of its own, so that each of the header's writes stays one write unit."""
@@ -221,6 +223,10 @@ def from_entry(header: Header, entry: Entry) -> Item:
 def to_entry(key: Key, item: Item) -> Entry:
     name = item["sk"]["S"].removeprefix(inbox_prefix(key))
     return Entry(name, item["w"]["S"], item["d"]["S"], body_of(item), horizon_of(item))
+
+
+def from_mark(header: Header, mark: str, writer: str, until: int) -> Item:
+    return {"pk": text(header.id), "sk": text(f"{MARKS}{header.run}#{mark}"), "w": text(writer), "ttl": number(until)}
 
 
 def from_value(header: Header, name: str, value: str) -> Item:

@@ -46,12 +46,13 @@ class Queues:
         self._told = {} if told is None else told
         self._region = region
         self._monotonic = monotonic
-        self._served: set[str] = set()
+        self._served: dict[str, str] = {}  # with their rules for ids
+        self._rules: dict[str, tuple[str, float]] = {}
         self._rows: dict[str, tuple[str, float]] = {}
         self._gone: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def serve(self, fn: str) -> None:
+    def serve(self, fn: str, id_rule: str = "") -> None:
         """Also writes the function's row in the registry, once per process and only in Lambda, so that clients and the
         sweeper find its queue. A failure to do so is logged: the function itself needs no registry."""
         if self._own is None or fn in self._served:
@@ -59,10 +60,10 @@ class Queues:
         with self._lock:
             if fn in self._served:
                 return
-            self._served.add(fn)
+            self._served[fn] = id_rule
         if os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
             try:
-                self._store.register(fn, self._own)
+                self._store.register(fn, self._own, id_rule)
             except Exception:
                 _log.warning("the queue of durable function %r could not be registered", fn, exc_info=True)
 
@@ -93,6 +94,18 @@ class Queues:
         """The registered queue of a function whose message came to this process, unless it is this one's."""
         url = self._told.get(fn) or self._of_registry(fn)
         return None if url == self._own else url
+
+    def id_rule(self, fn: str) -> str | None:
+        """The function's own rule, or that of the registry row, which is remembered for a minute."""
+        if fn in self._served:
+            return self._served[fn]
+        now, row = self._monotonic(), self._rules.get(fn)
+        if row is not None and now - row[1] < _REMEMBERED_S:
+            return row[0]
+        rule = self._store.id_rule(fn)
+        if rule is not None:
+            self._rules[fn] = (rule, now)
+        return rule
 
     def known(self) -> tuple[str, ...]:
         """Names of functions. Without those of the registry where it may not be read."""

@@ -11,6 +11,7 @@ from ...log.retention import Snapshot
 from .expressions import Change, Condition, expressed
 from .items import (
     HEADER,
+    MARKS,
     Item,
     edition_prefix,
     entry_key,
@@ -47,7 +48,7 @@ class Retention:
     def prolong(self, header: Header, horizon: int) -> None:
         run = f"#{header.run}#"
         for item in self._table.keys(header.id):
-            if run in item["sk"]["S"]:
+            if run in item["sk"]["S"] and not item["sk"]["S"].startswith(MARKS):
                 self._stamp({"pk": item["pk"], "sk": item["sk"]}, horizon)
 
     def _stamp(self, key: Item, horizon: int) -> None:
@@ -66,7 +67,7 @@ class Retention:
                 self._delete(item)
 
     def remove(self, header: Header) -> None:
-        for item in self._table.partition(header.id):
+        for item in self._table.keys(header.id):
             if item["sk"]["S"] != HEADER:
                 self._delete(item)
         with contextlib.suppress(ConditionFailed):  # another purge may have been quicker, and the id be in use again

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .items import Item, text
+from .items import MARKS, Item, number, text
 from .requests import ConditionFailed, request
 
 
@@ -53,16 +53,25 @@ class Table:
         self.request("transact_write_items", TransactItems=writes, ClientRequestToken=uuid.uuid4().hex)
 
     def partition(self, id: str) -> Iterator[Item]:
-        """All items of an execution in the order of their keys, strongly consistent page by page."""
+        """All items of an execution but the marks of signals, in the order of their keys, strongly consistent page by page."""
+        return self.pages(
+            "query",
+            KeyConditionExpression="pk = :pk AND sk < :marks",
+            ExpressionAttributeValues={":pk": text(id), ":marks": text(MARKS)},
+            ConsistentRead=True,
+        )
+
+    def rows(self, partition: str) -> Iterator[Item]:
+        """All items of a partition that is no execution's."""
         return self.pages(
             "query",
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues={":pk": text(id)},
+            ExpressionAttributeValues={":pk": text(partition)},
             ConsistentRead=True,
         )
 
     def keys(self, id: str) -> Iterator[Item]:
-        """Of all items of an execution."""
+        """Of all items of an execution, marks included."""
         return self.pages(
             "query",
             KeyConditionExpression="pk = :pk",
@@ -91,5 +100,16 @@ def new(item: Item) -> dict[str, Any]:
     return {
         "Item": item,
         "ConditionExpression": "attribute_not_exists(pk)",
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def new_for_now(item: Item, now: int) -> dict[str, Any]:
+    """As `new`, of an item that counts until its ttl: whether that is over is looked at here, for the table removes it later."""
+    return {
+        "Item": item,
+        "ConditionExpression": "attribute_not_exists(pk) OR #ttl <= :now",
+        "ExpressionAttributeNames": {"#ttl": "ttl"},
+        "ExpressionAttributeValues": {":now": number(now // 1000)},
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }

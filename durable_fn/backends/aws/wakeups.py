@@ -57,8 +57,11 @@ class SqsWakeups:
 
     # -- which queue -----------------------------------------------------------------------------------------------
 
-    def serve(self, fn: str) -> None:
-        self._queues.serve(fn)
+    def serve(self, fn: str, id_rule: str = "") -> None:
+        self._queues.serve(fn, id_rule)
+
+    def id_rule(self, fn: str) -> str | None:
+        return self._queues.id_rule(fn)
 
     def check(self, fn: str, *, given: bool) -> None:
         """A function's object tells nothing of its queue."""

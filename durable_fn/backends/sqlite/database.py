@@ -23,7 +23,9 @@ _TABLES: Final = (
     "CREATE TABLE segments (id, run, gen, seq, writer, body, PRIMARY KEY (id, run, gen, seq)) WITHOUT ROWID",
     "CREATE TABLE inbox (id, run, key, writer, digest, body, PRIMARY KEY (id, run, key)) WITHOUT ROWID",
     "CREATE TABLE blobs (key PRIMARY KEY, data)",
-    "CREATE TABLE functions (fn PRIMARY KEY, queue) WITHOUT ROWID",
+    "CREATE TABLE functions (fn PRIMARY KEY, queue, id_rule) WITHOUT ROWID",
+    "CREATE TABLE marks (id, run, mark, writer, until, PRIMARY KEY (id, run, mark)) WITHOUT ROWID",
+    "CREATE INDEX marks_index ON marks (until)",
 )
 _BUSY_SECONDS: Final = 30.0
 

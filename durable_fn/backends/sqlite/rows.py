@@ -8,7 +8,7 @@ from typing import Any, Final
 from ...log.events import Segment
 from ...log.formats import UNNUMBERED
 from ...log.header import Header
-from ...log.inbox import Entry
+from ...log.inbox import MARK_S, Entry
 from ...log.requests import Key
 from .database import COLUMNS
 
@@ -42,7 +42,7 @@ def update(db: sqlite3.Connection, old: Header | None, new: Header) -> None:
 
 def remove(db: sqlite3.Connection, id: str) -> None:
     """With all that belongs to it."""
-    for table in ("segments", "inbox", "executions"):
+    for table in ("segments", "inbox", "marks", "executions"):
         db.execute(f"DELETE FROM {table} WHERE id = ?", (id,))
 
 
@@ -85,6 +85,19 @@ def entries(db: sqlite3.Connection, key: Key) -> list[Entry]:
 def entry_at(db: sqlite3.Connection, key: Key, name: str) -> Entry | None:
     row = db.execute(f"{_ENTRIES} WHERE id = ? AND run = ? AND key = ?", (key.id, key.run, name)).fetchone()
     return None if row is None else Entry(*row)
+
+
+def marked_by(db: sqlite3.Connection, key: Key, mark: str, now: int) -> str | None:
+    """The writer of a mark whose time is not over."""
+    find = "SELECT writer FROM marks WHERE id = ? AND run = ? AND mark = ? AND until > ?"
+    row = db.execute(find, (key.id, key.run, mark, now // 1000)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def put_mark(db: sqlite3.Connection, key: Key, mark: str, writer: str, now: int) -> None:
+    """Over one whose time is over."""
+    row = (key.id, key.run, mark, writer, now // 1000 + MARK_S)
+    db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?, ?)", row)
 
 
 def forget(db: sqlite3.Connection, key: Key, read: tuple[str, ...]) -> None:

@@ -132,9 +132,16 @@ class SQLiteStore:
             new = transitions.decide(old, key, segment.writer, seen)
             return new if isinstance(new, Refusal) or rows.put_segment(db, key, segment) else Refusal("fenced", new)
 
-    def deliver(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
+    def deliver(self, header: Header, entry: Entry, now: int, once: str = "") -> Header | Refusal:
         with self.database.transaction() as db:
-            return _deliver(db, header.key, entry, now, header.n if entry.key.startswith(SIGNAL) else None)
+            key, seen = header.key, header.n if entry.key.startswith(SIGNAL) else None
+            marked = rows.marked_by(db, key, once, now) if once else None
+            if marked is not None and marked != entry.writer:
+                return Refusal("repeated", rows.find(db, key.id))
+            reply = _deliver(db, key, entry, now, seen)
+            if once and isinstance(reply, Header):
+                rows.put_mark(db, key, once, entry.writer, now)
+            return reply
 
     def beat(self, header: Header, entry: Entry, now: int) -> Header | Refusal:
         with self.database.transaction() as db:
@@ -214,8 +221,10 @@ class SQLiteStore:
         """Nothing, as for `keep`."""
 
     def remove_expired(self, now: int) -> int:
-        """What DynamoDB's TTL does: finished executions whose retention is over. Returns how many."""
+        """What DynamoDB's TTL does: finished executions whose retention is over, and marks whose time is. Returns how many
+        executions."""
         with self.database.transaction() as db:
+            db.execute("DELETE FROM marks WHERE until <= ?", (now // 1000,))
             old = db.execute("SELECT id, run FROM executions WHERE finished IS NOT NULL AND ttl * 1000 < ?", (now,))
             expired = old.fetchall()
             for id, run in expired:
@@ -263,14 +272,15 @@ class SQLiteStore:
                 last = (header.started, header.id)
                 yield header
 
-    def register(self, fn: str, queue: str) -> None:
-        with self.database.transaction() as db:
-            db.execute(
-                "INSERT INTO functions VALUES (?, ?) ON CONFLICT DO UPDATE SET queue = excluded.queue", (fn, queue)
-            )
+    def register(self, fn: str, queue: str, id_rule: str = "") -> None:
+        self.database.write("INSERT OR REPLACE INTO functions VALUES (?, ?, ?)", (fn, queue, id_rule))
 
     def locate(self, fn: str) -> str | None:
         found = self.database.read("SELECT queue FROM functions WHERE fn = ?", (fn,))
+        return str(found[0][0]) if found else None
+
+    def id_rule(self, fn: str) -> str | None:
+        found = self.database.read("SELECT id_rule FROM functions WHERE fn = ?", (fn,))
         return str(found[0][0]) if found else None
 
     def functions(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...errors import UnknownFunction
+from ...log.ids import NO_RULE
 from ...log.wake import Wake
 from .store import SQLiteStore
 
@@ -13,14 +14,14 @@ class PollingWakeups:
 
     def __init__(self, store: SQLiteStore | None = None) -> None:
         self._store = store
-        self._served: set[str] = set()
+        self._served: dict[str, str] = {}  # with their rules
 
-    def serve(self, fn: str) -> None:
+    def serve(self, fn: str, id_rule: str = "") -> None:
         """Makes its name known, once per process. There are no queues."""
-        if self._store is not None and fn not in self._served:
-            self._served.add(fn)
-            if self._store.locate(fn) is None:
-                self._store.register(fn, "")
+        if self._store is not None and self._served.get(fn) != id_rule:
+            self._served[fn] = id_rule
+            if self._store.id_rule(fn) != id_rule:
+                self._store.register(fn, "", id_rule)
 
     def check(self, fn: str, *, given: bool) -> None:
         if given or self._store is None or fn in self._served or self._store.locate(fn) is not None:
@@ -34,6 +35,11 @@ class PollingWakeups:
             name=fn,
             known=known,
         )
+
+    def id_rule(self, fn: str) -> str | None:
+        if self._store is None:
+            return NO_RULE
+        return self._served.get(fn, self._store.id_rule(fn))
 
     def forward(self, hint: Wake) -> None:
         """Nothing: the poll of the other function finds it."""

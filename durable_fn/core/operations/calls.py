@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import (
     CallError,
@@ -34,11 +34,15 @@ from ..scope import Op
 from ..turn import Turn
 from .reading import check_adapter, recorded, taken_down, taken_result
 
+if TYPE_CHECKING:
+    from ..function import DurableFunction
+
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
 _CONFLICT = "durable_fn.errors.ExecutionConflict"
 _TOO_LARGE = "durable_fn.errors.PayloadTooLarge"
 _UNKNOWN = "durable_fn.errors.UnknownFunction"
 _TOO_DEEP = "durable_fn.errors.CallTooDeep"
+_NO_ID = "ValueError"
 _REFUSALS = (ExecutionConflict, PayloadTooLarge, UnknownFunction, CallTooDeep)
 """Nothing was started, and nothing will be by trying again."""
 _LONGEST_ID = 400
@@ -57,7 +61,9 @@ class Target:
         *,
         retention_ms: int | None,
         timeout_ms: int | None,
+        function: DurableFunction[Any, Any] | None = None,
     ) -> None:
+        self.function = function
         self.fn = fn
         self.payload = payload
         self.adapter = adapter
@@ -155,11 +161,14 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
         child = derived_id(op, turn.journal.again.get(op.id, 0)) if id is None else checked_id(id, "the id of ctx.send")
         try:
             limits = target.retention_ms, target.timeout_ms, delay_ms
-            yield Launch(target.fn, child, target.input(turn), None, *limits, target.input_adapter)
+            child = yield Launch(
+                target.fn, child, target.input(turn), None, *limits, target.input_adapter,
+                ruled=id is None, function=target.function,
+            )  # fmt: skip
             event = turn.record(op, SUCCEEDED, value=child)
-        except _REFUSALS as refused:
+        except (*_REFUSALS, ValueError) as refused:
             event = turn.record(op, FAILED, value=failures.encode(_refusal(refused)))
-        yield Settle(event)
+        yield Settle(event, durable=event.status == FAILED)  # by the next try it may be there, and known
         turn.show(op, event)
     if event.status == SUCCEEDED:
         return event.value
@@ -196,8 +205,12 @@ def _earlier(op: Op) -> list[str]:
     return [derived_id(op, again) for again in reversed(range(len(ends))) if ends[again] != SUCCEEDED]
 
 
-def _refusal(error: ExecutionConflict | PayloadTooLarge | UnknownFunction | CallTooDeep) -> failures.Failure:
+def _refusal(
+    error: ExecutionConflict | PayloadTooLarge | UnknownFunction | CallTooDeep | ValueError,
+) -> failures.Failure:
     """Recorded, so that a replay takes the same way, whatever has become of the other execution meanwhile."""
+    if isinstance(error, ValueError):
+        return failures.Failure(_NO_ID, str(error), "", {}, None)
     if isinstance(error, ExecutionConflict):
         return failures.Failure(_CONFLICT, str(error), "", {"id": error.execution_id}, None)
     return failures.Failure(class_name(type(error)), str(error), "", error.data, None)
@@ -245,6 +258,8 @@ def _error(target: Target, failure: failures.Failure) -> Exception:
 
 def _refused(failure: failures.Failure, data: dict[str, Any]) -> Exception | None:
     """What kept the other execution from being started, as it was raised the first time."""
+    if failure.error_type == _NO_ID:
+        return ValueError(failure.message)
     if failure.error_type == _CONFLICT:
         return ExecutionConflict(failure.message, execution_id=str(data.get("id", "")))
     if failure.error_type == _TOO_LARGE:

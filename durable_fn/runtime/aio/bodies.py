@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...core.current import running_step
-from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Tell
+from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Post, Tell
 from ...errors import StepTimeout
 from ...log.events import is_keyed
 from ...log.failures import own_cancellation
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .waiting import Waiter
 
 
-Request = Launch | Expire | Tell
+Request = Launch | Expire | Post | Tell
 
 
 class Gatekeeper(Protocol):
@@ -195,6 +195,8 @@ class Bodies:
             ask: Any = partial(session.launch, effect)
         elif isinstance(effect, Expire):
             ask = partial(session.expire, effect.key, effect.body)
+        elif isinstance(effect, Post):
+            ask = partial(session.post, effect)
         else:
             ask = partial(session.tell, effect.id, effect.reason)
         self._pump.commits.ask(ask, operation.answer())

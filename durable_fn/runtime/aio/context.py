@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
@@ -13,6 +16,7 @@ from ...core.operations.step import step as step_operation
 from ...core.retry import Retry, RetryPolicy
 from ...core.step_options import StepPlan, callable_name, check_keywords, plan_of
 from ...log.durations import milliseconds, moment
+from ...log.ids import checked_id
 from ...types import Duration, LambdaContext
 from ..context import BaseContext, BaseSaga, Undo, named
 from ..session import Session
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from ...core.function import DurableFunction
     from ...core.operations.callbacks import Promise
     from ...core.scope import Op
+    from ...core.signal import Signal
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,6 +100,30 @@ class AsyncSaga(BaseSaga):
                 await self._ctx.step(fn, *args, **kwargs)
             except Exception as error:
                 self._failed(fn, error, id)
+
+
+class _Shielded(AbstractAsyncContextManager[None]):
+    """One block, entered once."""
+
+    def __init__(self, ctx: AsyncDurableContext) -> None:
+        self._context = ctx
+
+    async def __aenter__(self) -> None:
+        self._held = self._context._holding_back("shielded")
+        self._held.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        pump = self._context._pump
+        scope = None if exc_type is not None else self._context._scope("shielded")
+        held = scope is not None and scope.cancel_scope in pump.held_back
+        self._held.__exit__(None, None, None)
+        if scope is None or pump.over:
+            return
+        if held and scope.cancel_scope not in pump.held_back:
+            await asyncio.sleep(0)  # it is raised here, and not at the next wait: there may be none
+        await pump.end.let_come(ops.block_id(scope))
 
 
 @inline
@@ -243,22 +272,68 @@ class AsyncDurableContext(BaseContext):
         return self._drive(op, wait)
 
     @overload
+    def wait_for_signal(self, signal: Signal[T], *, timeout: Duration | None = None) -> Coroutine[object, None, T]: ...
+    @overload
     def wait_for_signal(
-        self, name: str, *, result_type: type[T], timeout: Duration | None = None
+        self, signal: str, *, result_type: type[T], timeout: Duration | None = None
     ) -> Coroutine[object, None, T]: ...
     @overload
     def wait_for_signal(
-        self, name: str, *, result_type: object = None, timeout: Duration | None = None
+        self, signal: str, *, result_type: object = None, timeout: Duration | None = None
     ) -> Coroutine[object, None, Any]: ...
-    def wait_for_signal(self, name: str, *, result_type: object = None, timeout: Duration | None = None) -> Any:
+    def wait_for_signal(
+        self, signal: Signal[Any] | str, *, result_type: object = None, timeout: Duration | None = None
+    ) -> Any:
         """Buffered, in order, each consumed once, also when it came before the wait; unread ones survive continue_as_new.
 
-        `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit: SerializationError,
-        consumed.
+        A wait that is cancelled, times out or loses a race (`race`, `parallel`, asyncio) consumes nothing: the signal stays for
+        the next wait. `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit:
+        SerializationError with `.raw`, consumed, so that a loop may go on to the next one.
         """
-        limit = ops.optional_ms(timeout, "timeout")
-        op = self._enter("wait_for_signal", "signal", name)
-        return self._drive(op, ops.wait_for_signal(op, name, ops.of(result_type), limit))
+        limit, wanted = ops.optional_ms(timeout, "timeout"), ops.awaited(signal, result_type)
+        op = self._enter("wait_for_signal", "signal", wanted.name)
+        return self._drive(op, ops.wait_for_signal(op, wanted, limit))
+
+    @overload
+    def wait_for_any_signal(
+        self, s1: Signal[T1], s2: Signal[T2], /, *, timeout: Duration | None = None
+    ) -> Coroutine[object, None, tuple[str, T1 | T2]]: ...
+    @overload
+    def wait_for_any_signal(
+        self, s1: Signal[T1], s2: Signal[T2], s3: Signal[T3], /, *, timeout: Duration | None = None
+    ) -> Coroutine[object, None, tuple[str, T1 | T2 | T3]]: ...
+    @overload
+    def wait_for_any_signal(
+        self, s1: Signal[T1], s2: Signal[T2], s3: Signal[T3], s4: Signal[T4], /, *, timeout: Duration | None = None
+    ) -> Coroutine[object, None, tuple[str, T1 | T2 | T3 | T4]]: ...
+    @overload
+    def wait_for_any_signal(
+        self, *signals: Signal[Any] | str, timeout: Duration | None = None
+    ) -> Coroutine[object, None, tuple[str, Any]]: ...
+    def wait_for_any_signal(self, *signals: Signal[Any] | str, timeout: Duration | None = None) -> Any:
+        """The name and the payload of exactly one signal: the oldest that has one of these names; the others stay, in order.
+
+        As in wait_for_signal, a wait that is cancelled, times out or loses a race consumes nothing, and data that does not fit is
+        a SerializationError, consumed. Types are kept for 2 to 4 Signals: tell the payloads apart by `isinstance`, or by the
+        name. Code under way may be given more names later, in any order; one that was taken must stay among them. ValueError
+        for no signal, or for one name twice.
+        """
+        limit, wanted = ops.optional_ms(timeout, "timeout"), ops.any_awaited(signals)
+        op = self._enter("wait_for_any_signal", "signal", "any_signal")
+        return self._drive(op, ops.wait_for_any_signal(op, wanted, limit))
+
+    @overload
+    def signal(self, target_id: str, signal: Signal[None], payload: None = None) -> Coroutine[object, None, bool]: ...
+    @overload
+    def signal(self, target_id: str, signal: Signal[T], payload: T) -> Coroutine[object, None, bool]: ...
+    @overload
+    def signal(self, target_id: str, signal: str, payload: object = None) -> Coroutine[object, None, bool]: ...
+    def signal(self, target_id: str, signal: Signal[Any] | str, payload: Any = None) -> Coroutine[object, None, bool]:
+        """Signals another execution, durably and exactly once, whatever dies. False: that one has ended (the same answer on
+        replay). Unknown: ExecutionNotFound. A payload that does not fit a Signal: SerializationError, nothing is sent."""
+        name, target = ops.name_of(signal), checked_id(target_id, "the id of ctx.signal")
+        op = self._enter("signal", "post", name)
+        return self._drive(op, ops.post(op, target, name, partial(ops.sendable, signal, payload)))
 
     @overload
     def parallel(
@@ -465,7 +540,8 @@ class AsyncDurableContext(BaseContext):
         self, target: str, payload: object, *, id: str | None = None, delay: Duration | None = None
     ) -> Coroutine[object, None, str]: ...
     def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
-        """Fire and forget; the id of the new execution. Not cancelled with this one."""
+        """Fire and forget; the id of the new execution. Not cancelled with this one. `payload`, and the id by the target's own
+        rule, as in DurableClient.start; where there is no rule the id is derived from this execution and operation."""
         wanted, wait = ops.target_of(target, payload), ops.optional_ms(delay, "delay") or 0
         op = self._enter("send", "send", wanted.fn)
         return self._drive(op, ops.send(op, wanted, id, wait))
@@ -499,6 +575,16 @@ class AsyncDurableContext(BaseContext):
     def saga(self) -> AsyncSaga:
         """A block whose undo actions run if it fails."""
         return AsyncSaga(self)
+
+    def shielded(self) -> AbstractAsyncContextManager[None]:
+        """`async with ctx.shielded():` for what must not be torn apart.
+
+        A cancellation (of the execution, of a branch that lost) or deadline (`execution_timeout`) that arrives inside is raised
+        after the block; if the block fails, its error goes first. Inside all is as ever: it suspends, and goes on after a death.
+        Nests, and holds for branches begun inside. While any task is inside, it is handed out to none. Not held back:
+        `terminate`, and what your own code cancels natively (`task.cancel()`, asyncio.timeout).
+        """
+        return _Shielded(self)
 
     def set_status(self, value: object) -> Coroutine[object, None, None]:
         """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""

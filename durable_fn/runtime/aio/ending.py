@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 
 class ExecutionEnd:
-    """Of one turn. `came`: it was handed out, or is in line."""
+    """Of one turn. `came`: it was handed out, or is in line. The line says which ends of shielded blocks wait for it: in a replay
+    they wait again, so that no code behind them runs first."""
 
     gone = False
 
@@ -25,13 +27,30 @@ class ExecutionEnd:
         self._pump = pump
         self._turn = pump.turn
         self.came = END_ID in pump.line.known
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._awaited: list[str] = []  # as the log says
         if self.came:
             pump.targets[END_ID] = self
+            line = next(event for event in pump.line.events if event.id == END_ID)
+            self._awaited = json.loads(line.value)[3:]
 
     @property
     def may_come(self) -> bool:
         """Not twice, and not while a shielded block runs in any task of the execution."""
         return not self.came and not self._turn.shields
+
+    async def let_come(self, id: str) -> None:
+        """At the end of a shielded block: waits, if it is to come here. Where the code goes on from here as it went before, it
+        went without."""
+        turn = self._turn
+        if not self.came and self.may_come and not self._pump.line.replaying and not turn.journal.has_uncalled():
+            turn.look_at_deadline()
+            if turn.cancel_scope.cancellation is None:
+                return
+        elif id not in self._awaited:
+            return
+        self._waiting[id] = future = self._pump.loop.plain_future()
+        await future
 
     def look(self) -> bool:
         """Whether it is in line now. That a deadline is over is decided from absence: nothing may have come that is not in
@@ -45,7 +64,8 @@ class ExecutionEnd:
             return False
         self.came = True
         # With how many native tasks each scope had started: a redrive asks.
-        value = json.dumps([cancellation.kind, cancellation.reason, turn.tasks], ensure_ascii=False)
+        told = [cancellation.kind, cancellation.reason, turn.tasks, *self._waiting]
+        value = json.dumps(told, ensure_ascii=False)
         event = Event(END_ID, END, -1, SUCCEEDED, 1, turn.time(), 0, value)
         if cancellation.kind == "timed out":
             self._pump.decide(Decide(event, turn.inbox.version), self)
@@ -61,8 +81,12 @@ class ExecutionEnd:
 
     def hand(self, event: Event) -> bool:
         """Its line: the handler's own task is cancelled."""
-        kind, reason, _ = json.loads(event.value)
+        kind, reason = json.loads(event.value)[:2]
         cancel_scope = self._turn.cancel_scope
         cancel_scope.cancellation, cancel_scope.raised = Cancellation(kind, reason), True
         self._pump.cancel_main(native(error_of(cancel_scope.cancellation)), END_ID)
+        self._awaited = []
+        for future in self._waiting.values():  # it arrives in the handler's own task, whoever else waits here
+            if not future.done():
+                future.set_result(None)
         return True

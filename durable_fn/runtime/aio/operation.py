@@ -26,6 +26,7 @@ from ...core.effects import (
     Launch,
     Operation,
     Park,
+    Post,
     Settle,
     Take,
     Tell,
@@ -256,6 +257,7 @@ _EFFECTS: Final[dict[type, Callable[[RunningOperation, Any], Any]]] = {
     CheckTime: RunningOperation._at_the_gate,
     Launch: RunningOperation._at_the_gate,
     Expire: RunningOperation._at_the_gate,
+    Post: RunningOperation._at_the_gate,
     Tell: RunningOperation._at_the_gate,
 }
 

@@ -21,6 +21,7 @@ from ...core.effects import (
     Launch,
     Operation,
     Park,
+    Post,
     Settle,
     Tell,
 )
@@ -92,7 +93,7 @@ def _exhaust(session: Session, op: Op, operation: Operation[None]) -> None:
             return
 
 
-_NEW: Final = (Commit, Decide, Expire, Launch, Settle, Tell)
+_NEW: Final = (Commit, Decide, Expire, Launch, Post, Settle, Tell)
 """Effects by which something happens that is not recorded yet."""
 
 
@@ -117,7 +118,7 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
         return run_fan(session, op, effect.fan)
     if isinstance(effect, Decide):
         return session.decide(effect)
-    if isinstance(effect, Expire | Launch | Tell):
+    if isinstance(effect, Expire | Launch | Post | Tell):
         return _request(session, effect)
     return None  # Take: in a `def` handler nobody can see which branch was first
 
@@ -131,11 +132,13 @@ def _settle(session: Session, op: Op, settle: Settle) -> Event:
     return settle.event
 
 
-def _request(session: Session, effect: Expire | Launch | Tell) -> Any:
+def _request(session: Session, effect: Expire | Launch | Post | Tell) -> Any:
     session.gate()
     if isinstance(effect, Expire):
         return session.expire(effect.key, effect.body)
     session.turn.act(begun=isinstance(effect, Tell))
+    if isinstance(effect, Post):
+        return session.post(effect)
     return session.launch(effect) if isinstance(effect, Launch) else session.tell(effect.id, effect.reason)
 
 

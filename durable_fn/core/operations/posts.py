@@ -1,0 +1,59 @@
+"""ctx.signal: a signal to another execution, once.
+
+Written to the log: that it was taken, or that the other one had ended, or why it could not be sent. The id of the signal is
+derived, so whoever goes on after a death sends the same one again, and the mark of the first says so. What would be otherwise
+the next time (it has ended, it is not there) is durable before anything follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...errors import ExecutionNotFound, PayloadTooLarge, UnknownFunction
+from ...log import failures
+from ...log.events import FAILED, SUCCEEDED, Event
+from ...values.parts import class_name
+from ...values.terms import Terms
+from ..effects import Operation, Post, Settle
+from ..scope import Op
+
+_NOT_FOUND = "durable_fn.errors.ExecutionNotFound"
+_TOO_LARGE = "durable_fn.errors.PayloadTooLarge"
+_REFUSALS = (ExecutionNotFound, PayloadTooLarge, UnknownFunction)
+"""Nothing was sent, and nothing will be by trying again."""
+
+
+def post(op: Op, target: str, name: str, text: Callable[[Terms], str]) -> Operation[bool]:
+    """`text`: the payload as it is sent, made when it is needed. Raises SerializationError before anything is written."""
+    turn, record = op.turn, op.record
+    if record is not None and record.done is not None:
+        event = turn.deliver(op, record)
+    else:
+        try:
+            taken = yield Post(target, name, text(turn.terms), signal_id(op))
+            event = turn.record(op, SUCCEEDED, value="true" if taken else "false")
+        except _REFUSALS as refused:
+            data = None if isinstance(refused, ExecutionNotFound) else refused.data
+            failure = failures.Failure(class_name(type(refused)), str(refused), "", data, None)
+            event, taken = turn.record(op, FAILED, value=failures.encode(failure)), False
+        yield Settle(event, durable=not taken)
+        turn.show(op, event)
+    if event.status == SUCCEEDED:
+        return event.value == "true"
+    raise _error(event)
+
+
+def signal_id(op: Op) -> str:
+    """The same on every replay, another in every generation, and another when a redrive makes it be sent anew."""
+    again = len(op.turn.journal.epochs.get(op.id, ""))
+    return f"post {op.turn.derive(f'signal {op.id} {again}').hex()}"
+
+
+def _error(event: Event) -> Exception:
+    failure = failures.decode(event.value)
+    data = failure.data if isinstance(failure.data, dict) else {}
+    if failure.error_type == _NOT_FOUND:
+        return ExecutionNotFound(failure.message)
+    if failure.error_type == _TOO_LARGE:
+        return PayloadTooLarge(failure.message, size=int(data.get("size", 0)), limit=int(data.get("limit", 0)))
+    return UnknownFunction(failure.message, name=str(data.get("name", "")), known=tuple(data.get("known", ())))
