@@ -51,7 +51,7 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
     shows it all the same."""
     events = [event for event in _lines(segments) if not _aside(event)]
     if finished is not None:
-        events += _last_sleeps(events, finished)
+        events += last_sleeps(events, finished)
     begun = {event.id: event.at for event in events if event.status == BEGUN}
     return [shown(event, begun.get(event.id)) for event in events]
 
@@ -99,7 +99,7 @@ def _of_execution(
     )
 
 
-def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
+def last_sleeps(events: list[Event], finished: int) -> list[Event]:
     """In the order in which they were over."""
     ended = {event.id for event in events if event.status != BEGUN}
     return [

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...core.current import running_step
+from ...core.current import running_arguments, running_step
 from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Tell
 from ...errors import StepTimeout
 from ...log.events import is_keyed
@@ -157,6 +157,8 @@ class Bodies:
         it has begun."""
         if isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS:
             return True
+        if isinstance(effect, Call) and not effect.is_async and self._threads and self._session.activity.in_order:
+            return True
         return (
             self.yielding and isinstance(effect, Call | CheckTime) and not (isinstance(effect, Call) and effect.begun)
         )
@@ -208,6 +210,7 @@ class Bodies:
     async def _attempt(self, operation: Waiter, call: Call) -> tuple[Any, BaseException | None]:
         """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
         running_step.set(call.info)
+        running_arguments.set((call.args, call.kwargs))
         try:
             if not self._session.hooks:
                 if call.is_async and call.timeout is None:  # most: without two coroutines on the way
