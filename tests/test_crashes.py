@@ -126,8 +126,10 @@ def test_at_most_once_steps_may_be_interrupted() -> None:
         report = crash_everywhere(handler, None, check=check)
         assert report.ok, report
         assert set(results) == {"paid"}
-        assert len(ran) <= len(results) + 2, "an interrupted run starts the body once, or not at all"
-        assert 2 + report.crash_points - 4 <= len(results) < 2 + report.crash_points, "few are interrupted"
+        assert len(ran) <= len(results) + 4, (
+            "an interrupted run starts the body once, or not at all; two are not checked"
+        )
+        assert 1 + report.crash_points - 4 <= len(results) < 1 + report.crash_points, "few are interrupted"
 
 
 def test_an_at_most_once_body_that_runs_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +176,7 @@ def test_retries_count_by_attempt() -> None:
 
 
 def test_a_check_that_fails_after_a_crash_names_the_point() -> None:
-    """Without a crash it is the test's own failure."""
+    """And says so where there was none."""
     attempts: list[int] = []
 
     def body() -> int:
@@ -195,8 +197,10 @@ def test_a_check_that_fails_after_a_crash_names_the_point() -> None:
     def never(execution: Execution[Any]) -> None:
         raise AssertionError("mine")
 
-    with pytest.raises(AssertionError, match="mine"):
-        crash_everywhere(handler, None, check=never)
+    assert (
+        crash_everywhere(handler, None, check=never).failures[0]
+        == "without a crash: check failed: AssertionError: mine"
+    )
 
 
 def test_a_cancelled_caller_is_cancelled_whatever_its_callee_says_first() -> None:

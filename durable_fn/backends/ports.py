@@ -260,3 +260,5 @@ class Backend:
     clock: Clock
     kind: Literal["sqlite", "aws"]
     hooks: tuple[Hooks, ...] = ()
+    seed: str | None = None
+    """For tests: what the secrets of executions are made of, so that those of one id draw the same in every run."""

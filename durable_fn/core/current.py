@@ -90,6 +90,16 @@ current_scope: ContextVar[Any] = ContextVar("durable_fn_scope", default=None)
 running_step: ContextVar[StepInfo | None] = ContextVar("durable_fn_step", default=None)
 
 
+running_arguments: ContextVar[tuple[tuple[Any, ...], dict[str, Any]]] = ContextVar("durable_fn_arguments")
+"""What that body was called with: test tools look at it."""
+
+
+class MisplacedCall(RuntimeError):
+    """A durable call in a step's body. The code is wrong, so no attempt after it can be better."""
+
+    __module__, __qualname__ = "builtins", "RuntimeError"  # what it is to users
+
+
 def apart(function: Callable[..., T], *args: Any) -> T:
     """What a function of the user says that is asked in the middle of an operation: no durable call has a place there, and as it
     may be asked only once, the contextvars that it sets end with it."""

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NoReturn, TypeAlias
 from ..errors import StepInterrupted
 from ..log.durations import milliseconds
 from ..types import Duration
-from .current import apart
+from .current import MisplacedCall, apart
 
 _log = logging.getLogger("durable_fn")
 
@@ -166,12 +166,14 @@ def _is_function(value: Any) -> bool:
     return callable(value) and not isinstance(value, type) and not inspect.iscoroutinefunction(value)
 
 
-def next_delay(retry: Retry, error: Exception, attempt: int) -> int | None:
+def next_delay(retry: Retry, error: Exception, attempt: int, rand: Callable[[], float]) -> int | None:
     """Milliseconds to wait after `attempt` (from 1) ended with `error`; None gives up. User code that fails here gives up: the
-    error of the body is what the user has to see, and it must be recorded."""
+    error of the body is what the user has to see, and it must be recorded. `rand`: of the jitter."""
+    if isinstance(error, MisplacedCall):
+        return None
     try:
         if isinstance(retry, RetryPolicy):
-            return retry.delay_ms(attempt) if apart(retry.retries, error, attempt) else None
+            return retry.delay_ms(attempt, rand) if apart(retry.retries, error, attempt) else None
         return apart(asked, retry, error, attempt, "retry")
     except Exception:
         _log.exception("the retry of a step failed itself, so the step is not retried")

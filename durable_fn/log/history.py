@@ -72,7 +72,7 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
                 found.append(_entry(event, left.get(number), begun.get(event.id)))
     if finished is not None:
         kept = [event for segment in log.segments for event in parse_body(segment.body) if not _aside(event)]
-        found += [shown(event, begun.get(event.id)) for event in _last_sleeps(kept, finished)]
+        found += [shown(event, begun.get(event.id)) for event in last_sleeps(kept, finished)]
     return found
 
 
@@ -138,7 +138,7 @@ def _of_execution(
     )
 
 
-def _last_sleeps(events: list[Event], finished: int) -> list[Event]:
+def last_sleeps(events: list[Event], finished: int) -> list[Event]:
     """In the order in which they were over."""
     ended = {event.id for event in events if event.status != BEGUN}
     return [

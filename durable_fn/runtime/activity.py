@@ -18,6 +18,9 @@ class Activity:
     """The threads of a turn, and what they are at as far as a commit that would share its write wants to know."""
 
     def __init__(self) -> None:
+        self.in_order = (
+            False  # for tests: branches, and bodies in threads, run one at a time, so the same one is first each time
+        )
         self._helpers = 0  # besides the turn's own thread; fans of one turn share them
         self._lock = threading.Lock()
         self._resting: set[int] = set()
@@ -38,7 +41,7 @@ class Activity:
     def take_helper(self) -> bool:
         """One of the threads that a turn may have besides its own, if any is left."""
         with self._lock:
-            if self._helpers >= MOST_HELPERS:
+            if self.in_order or self._helpers >= MOST_HELPERS:
                 return False
             self._helpers += 1
             return True

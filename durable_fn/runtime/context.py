@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from ..core import lazily
-from ..core.current import FieldLogger, current_scope, running_step
+from ..core.current import FieldLogger, MisplacedCall, current_scope, running_step
 from ..core.operations import draws
 from ..core.scope import Op, OpenSaga, Scope
 from ..core.step_options import StepPlan, callable_name, plan_of
@@ -242,7 +242,7 @@ class BaseContext:
             return scope
         info = running_step.get()
         if info is not None:
-            raise RuntimeError(
+            raise MisplacedCall(
                 f"ctx.{method} was called inside the body of step {info.name!r}. A step body is ordinary code that runs "
                 "once; make durable calls in the handler, before or after the step"
             )

@@ -128,14 +128,15 @@ def new_header(
     check_fits(backend.store, input.text, f"the event for {fn!r}")
     now = backend.clock.now()
     begin = now + delay_ms
-    secret, sent = secrets.token_hex(16), digest(input.sent)
+    secret, drawn_run = _secrets(backend, id)
+    sent = digest(input.sent)
     horizon = first_horizon(begin, DEFAULT_RETENTION_MS if retention_ms is None else retention_ms, timeout_ms)
     retention = OF_FUNCTION if retention_ms is None else max(1, -(-retention_ms // 1000))
     deadline = -begin if retention_ms is None else None if timeout_ms is None else begin + timeout_ms
     return Header(
         id=id,
         fn=fn,
-        run=run or secrets.token_hex(8),
+        run=run or drawn_run,
         secret=secret,
         status="PENDING",
         started=now,
@@ -148,6 +149,14 @@ def new_header(
         sent=sent,
         due=begin,
     )
+
+
+def _secrets(backend: Backend, id: str) -> tuple[str, str]:
+    """The secret of a new execution, and what tells it from others of this id."""
+    if backend.seed is None:
+        return secrets.token_hex(16), secrets.token_hex(8)
+    text = hashlib.blake2b(id.encode(), key=backend.seed.encode(), digest_size=24).hexdigest()
+    return text[:32], text[32:]
 
 
 def check_fits(store: JournalStore, text: str, what: str) -> None:

@@ -63,6 +63,7 @@ class Invocation:
 
     read_only = False
     always_suspend = False
+    in_order = False
 
     def __init__(self, function: DurableFunction[Any, Any], backend: Backend, context: LambdaContext) -> None:
         self.function = function
@@ -216,6 +217,7 @@ class Invocation:
                 self.info.follow(TurnProgress(turn, loaded.segments, header.prev_lease != 0))
             session = Session(turn, self.backend, lease.end, self.remaining_ms(), self.hooks)
             session.read_only, session.always_suspend = self.read_only, self.always_suspend
+            session.activity.in_order = self.in_order
             settlement = OutcomeWriter(session, self.function)
             try:
                 if not self._fenced:

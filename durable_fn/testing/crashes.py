@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from ..core.function import DurableFunction
+from ..log.durations import milliseconds
 from ..log.header import LIVE
-from .ledger import Body, Ledger, LedgerStore
+from ..runtime.lambda_time import MOST_MS
+from ..types import Duration
+from .compared import UNDETERMINED, Facts, differences, facts_of, undetermined, walked_differently
+from .ledger import Ledger, LedgerStore
 from .runner import EPOCH, Execution, LocalRunner
 
 E = TypeVar("E")
@@ -88,27 +91,50 @@ class CrashReport:
         return "\n".join([head, *(f"- {failure}" for failure in self._failures)])
 
 
+class _Plan(NamedTuple):
+    """What all runs have in common."""
+
+    handler: DurableFunction[Any, Any]
+    others: tuple[DurableFunction[Any, Any], ...] = ()
+    event: Any = None
+    id: str | None = None
+    drive: Callable[[Any, Any], object] | None = None
+    check: Callable[[Any], object] | None = None
+    setup: Callable[[], object] | None = None
+    lambda_timeout_ms: int = 60_000
+    jump: bool = True
+
+
 class _Run(LocalRunner[E, R]):
     """A runner whose invocations die at one point. What the test itself asks for, by `client` and the runner's methods, does
-    not."""
+    not. `late`: all wake-ups come as late as after a death."""
 
-    def __init__(
-        self,
-        handler: DurableFunction[E, R],
-        others: tuple[DurableFunction[Any, Any], ...],
-        die_at: int | None,
-        late: bool,
-    ) -> None:
-        super().__init__(handler, *others, now=EPOCH + timedelta(hours=7 * late))
-        self._late_ms = 1_000_000 * late
+    def __init__(self, plan: _Plan, die_at: int | None, late: bool) -> None:
+        super().__init__(plan.handler, *plan.others, now=EPOCH + timedelta(hours=7 * late))
+        self._plan = plan
+        self._in_order = True
+        self._lambda_timeout = plan.lambda_timeout_ms / 1000
+        self._late_ms = late * (plan.lambda_timeout_ms + 2 * self._journal.skew_ms + 1)
+        self._punctual = not late
+        self.execution: Execution[R]
         self.ledger = Ledger()
         watched: Any = LedgerStore(self._journal, self.ledger)
         self._client._executions.store = watched
         self.dying: Any = DyingStore(watched, die_at)
         self._backend.store, self._backend.hooks = self.dying, (*self._backend.hooks, self.ledger)
+        self._backend.seed = "crash_everywhere"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def run_until_idle(self) -> None:
+        self._punctual = not self._late_ms
+        super().run_until_idle()
 
     def _wake(self, id: str) -> None:
-        self._clock.advance_to(self._clock.now() + self._late_ms)
+        if not self._punctual:  # once for each pass: a ticker would never be idle
+            self._punctual = True
+            self._clock.advance_to(self._clock.now() + self._late_ms)
         self.dying.invoked = True
         try:
             super()._wake(id)
@@ -119,15 +145,34 @@ class _Run(LocalRunner[E, R]):
         finally:
             self.dying.invoked = False
 
+    def drive(self) -> Execution[R]:
+        """From the start to the end, or to where nobody helps it on."""
+        plan = self._plan
+        id = plan.id
+        if id is None and plan.handler.execution_id is None:
+            id = "crash-everywhere"  # the same in every run: other ids are made of it
+        self.execution = execution = self.start(plan.event, id)
+        self.go_on(execution)
+        for _ in range(_MOST_DRIVES):
+            if plan.drive is None or execution.status not in LIVE:
+                return execution
+            plan.drive(self, execution)
+            self.go_on(execution)
+        raise RuntimeError(f"execution {execution.id!r} is not finished after {_MOST_DRIVES} calls of `drive`")
 
-class _Facts(NamedTuple):
-    """How a run came out. `interrupted`: steps that ended as StepInterrupted."""
+    def go_on(self, execution: Execution[R]) -> None:
+        if self._plan.jump:
+            self.run_on(execution)
+            return
+        self.run_until_idle()
+        while (end := self._end_of_a_lease()) is not None:
+            self._clock.advance_to(end + 1)
+            self.run_until_idle()
 
-    compared: dict[str, Any]
-    ended: bool
-    interrupted: frozenset[str]
-    bodies: Counter[Body]
-    problems: list[str]
+    def _end_of_a_lease(self) -> int | None:
+        """Of an owner that died: nobody is asked for anything before somebody else can go on."""
+        live = (header for header in self._store.executions(None, None, None, None) if header.live)
+        return min((header.lease for header in live if header.lease), default=None)
 
 
 def crash_everywhere(
@@ -137,20 +182,44 @@ def crash_everywhere(
     id: str | None = None,
     drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None = None,
     check: Callable[[Execution[R]], object] | None = None,
+    setup: Callable[[], object] | None = None,
+    lambda_timeout: Duration = 60,
+    jump: bool = True,
 ) -> CrashReport:
-    """Runs once for the reference, then once per crash point (before and after each write of an invocation) with the process
-    dying there, and compares status, result, which steps succeeded how often, and how often their bodies ran.
+    """Runs twice without a crash, and once per crash point (before and after each write of an invocation) with the process dying
+    there, and compares status, result, error, custom status, which steps succeeded how often, and how often their bodies ran.
 
-    A body may run once more than in the reference, in the attempt that was in flight; never again once its success is
-    recorded; and one that is `at_most_once` never twice in an attempt. A crash at an `at_most_once` body ends that step as
+        report = crash_everywhere(handler, order, drive=answer, setup=shop.reset)
+        assert report.ok, report
+
+    Two runs without a crash that differ in anything but time are a failure of their own ("not deterministic: the result was ...
+    and ...; drawn outside a step?"), and the only ones told. All runs have one id and draw the same (`ctx.uuid4`, `ctx.random`,
+    tokens, keys, jitter). Branches, and bodies in threads, run one at a time, in their order: bodies must not wait for each
+    other. What a body itself draws may differ, and what follows from it is not compared then. Values are compared decoded, so
+    the order of keys does not matter.
+
+    drive           brings what comes from outside, each time the execution idles; it must tolerate being called again.
+    check           may assert more, of the first run and of each with a death; what it raises is a failure that names the crash
+                    point.
+    setup           called before each run: resets fakes. Steps must be idempotent or fake.
+    lambda_timeout  how long a death holds the lease: what goes on does so that much later, and timeouts that end meanwhile have
+                    ended.
+    jump            False: the clock does not jump over timers, only `drive` moves it (`runner.advance`). For handlers that are
+                    never idle with it (a ticker) or whose timeouts must not end before `drive` was asked.
+
+    A body may run once more than without a crash, in the attempt that was in flight; never again once its success is recorded;
+    and one that is `at_most_once` never twice in an attempt. A crash at an `at_most_once` body ends that step as
     StepInterrupted, rightly: such a run must end, its bodies are counted, and the rest is not compared; `check` is called, and
-    may fail.
-    What depends on time is not compared: it differs between two runs without a crash, too, when all wake-ups come late.
+    may fail. What depends on time is not compared: it differs when all wake-ups come late by `lambda_timeout`, or is what
+    follows from another branch being first.
 
-    `drive` brings what comes from outside, each time the execution idles; it must tolerate being called again. `check` may
-    assert more. Steps must be idempotent or fake.
+    Raises what `drive`, or the runner, raises without a crash; ValueError for a `lambda_timeout` of nothing or above 15 minutes.
+    Surprise: what differs only between processes (the order of a set of texts, the environment) is the same in all runs.
     """
-    return crash_at(lambda _: True, handler, event, *others, id=id, drive=drive, check=check)
+    return crash_at(
+        lambda _: True, handler, event, *others, id=id, drive=drive, check=check, setup=setup,
+        lambda_timeout=lambda_timeout, jump=jump,
+    )  # fmt: skip
 
 
 def crash_at(
@@ -161,80 +230,89 @@ def crash_at(
     id: str | None = None,
     drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None = None,
     check: Callable[[Execution[R]], object] | None = None,
+    setup: Callable[[], object] | None = None,
+    lambda_timeout: Duration = 60,
+    jump: bool = True,
 ) -> CrashReport:
     """`crash_everywhere` at the crash points that are chosen, by their numbers from 1 on."""
-
-    def once(die_at: int | None, late: bool = False) -> tuple[_Run[E, R], Execution[R], _Facts]:
-        run = _Run(handler, others, die_at, late)
-        with run:
-            execution = _drive(run, event, id, drive)
-            facts = _facts(run, execution)
-            if check is not None:
-                failure = _failure(check, execution, raises=die_at is None)
-                if failure and not facts.interrupted - reference.interrupted:
-                    facts.problems.append(failure)
-            return run, execution, facts
-
-    reference = _Facts({}, True, frozenset(), Counter(), [])
-    run, _, reference = once(None)
-    _, _, late = once(None, late=True)
-    points, failures = run.dying.requests, [f"without a crash: {problem}" for problem in reference.problems]
-    for point in filter(chosen, range(1, points + 1)):
-        crashed, _, facts = once(point)
-        where = crashed.dying.where or f"crash point {point} was not reached"
-        failures += [f"dying {where}: {wrong}" for wrong in _differences(facts, reference, late)]
-    return CrashReport(points, failures)
+    timeout_ms = milliseconds(lambda_timeout, "lambda_timeout")
+    if not 0 < timeout_ms <= MOST_MS:
+        raise ValueError(f"lambda_timeout must be above 0 and at most 15 minutes, got {lambda_timeout!r}")
+    plan = _Plan(handler, others, event, id, drive, check, setup, timeout_ms, jump)
+    first, points = _first(plan)
+    unlike = [problem for problem in first.problems if problem.startswith(UNDETERMINED)]
+    if unlike:
+        return CrashReport(points, unlike)
+    deaths = [_dying(plan, point, first) for point in filter(chosen, range(1, points + 1))]
+    second, late = (
+        _again(plan, late=False),
+        _again(plan, late=True),
+    )  # now, for a `check` that resets fakes is not asked of them
+    unlike = undetermined(first, second)
+    if unlike:
+        return CrashReport(points, unlike)
+    failures = [f"without a crash: {problem}" for problem in first.problems]
+    return CrashReport(points, failures + [told for death in deaths for told in death.told(first, second, late)])
 
 
-def _drive(
-    run: _Run[E, R], event: E, id: str | None, drive: Callable[[LocalRunner[E, R], Execution[R]], object] | None
-) -> Execution[R]:
-    if id is None and run._handler.execution_id is None:
-        id = "crash-everywhere"  # the same in every run: other ids are made of it
-    execution = run.run(event, id)
-    for _ in range(_MOST_DRIVES):
-        if drive is None or execution.status not in LIVE:
-            return execution
-        drive(run, execution)
-        run.run_on(execution)
-    raise RuntimeError(f"execution {execution.id!r} is not finished after {_MOST_DRIVES} calls of `drive`")
+def _begin(plan: _Plan, die_at: int | None = None, *, late: bool = False) -> _Run[Any, Any]:
+    if plan.setup is not None:
+        plan.setup()
+    return _Run(plan, die_at, late)
 
 
-def _failure(check: Callable[[Execution[R]], object], execution: Execution[R], *, raises: bool) -> str | None:
-    """What fails after a crash is a line of the report; without one it is the test's own failure."""
+def _first(plan: _Plan) -> tuple[Facts, int]:
+    """And how many crash points there are."""
+    with _begin(plan) as run:
+        execution = run.drive()
+        facts = facts_of(run, execution, run.ledger)
+        if not facts.problems:
+            facts.problems.extend(walked_differently(run))
+        facts.problems.extend(_failure(plan, execution))
+        return facts, run.dying.requests
+
+
+def _again(plan: _Plan, *, late: bool) -> Facts:
+    """Nobody asks whether a run is right that is late, but how it differs."""
+    with _begin(plan, late=late) as run:
+        try:
+            run.drive()
+        except Exception:
+            if not late:
+                raise
+        return facts_of(run, run.execution, run.ledger)
+
+
+class _Death(NamedTuple):
+    """How a run with a death came out. `facts`: None where it went no further. `problems`: in words."""
+
+    where: str
+    facts: Facts | None
+    problems: list[str]
+
+    def told(self, *whole: Facts) -> list[str]:
+        found = [] if self.facts is None else differences(self.facts, *whole)
+        return [f"dying {self.where}: {told}" for told in found + self.problems]
+
+
+def _dying(plan: _Plan, point: int, reference: Facts) -> _Death:
+    with _begin(plan, point) as run:
+        facts: Facts | None = None
+        try:
+            execution = run.drive()
+            facts = facts_of(run, execution, run.ledger)
+            problems = _failure(plan, execution)
+            if facts.interrupted - reference.interrupted:
+                problems = []
+        except Exception as error:
+            problems = [*run.ledger.problems, f"{type(error).__name__}: {error}"]
+        return _Death(run.dying.where or f"nowhere: crash point {point} was not reached", facts, problems)
+
+
+def _failure(plan: _Plan, execution: Execution[Any]) -> list[str]:
     try:
-        check(execution)
+        if plan.check is not None:
+            plan.check(execution)
     except Exception as error:
-        if raises:
-            raise
-        return f"check failed: {type(error).__name__}: {error}"
-    return None
-
-
-def _facts(run: _Run[Any, Any], execution: Execution[Any]) -> _Facts:
-    info, history = run.client.describe(execution.id), execution.history
-    succeeded = Counter(e.id for e in history if e.status == "SUCCEEDED" and e.kind != "execution")
-    compared = {
-        "the status": info.status,
-        "the result": run._header(execution.id).result,
-        "the error": (info.error or {}).get("error_type"),
-        "the operations that succeeded": dict(succeeded),
-    }
-    return _Facts(
-        compared, info.status not in LIVE, frozenset(run.ledger.interrupted), run.ledger.bodies, run.ledger.problems
-    )
-
-
-def _differences(facts: _Facts, reference: _Facts, late: _Facts) -> list[str]:
-    wrong = list(facts.problems)
-    for key, ran in facts.bodies.items():
-        usual = max(reference.bodies[key], late.bodies[key], 1)
-        if ran > usual + 1:
-            wrong.append(f"the body of step {key.operation!r} of {key.id!r} ran {ran} times in attempt {key.attempt}")
-    if facts.interrupted - reference.interrupted:
-        return wrong if facts.ended or not reference.ended else [*wrong, "the execution did not end"]
-    return wrong + [
-        f"{key} is {facts.compared[key]!r} instead of {expected!r}"
-        for key, expected in reference.compared.items()
-        if expected == late.compared[key] and facts.compared[key] != expected
-    ]
+        return [f"check failed: {type(error).__name__}: {error}"]
+    return []

@@ -7,11 +7,16 @@ from collections import Counter
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
+from ..core.current import running_arguments
 from ..hooks import AttemptInfo, Hooks
 from ..log import failures
 from ..log.events import BEGUN, FAILED, REDRIVE_ID, RETRY, SUCCEEDED, Event, Segment, is_fence, parse_body
 from ..log.header import Header
+from ..log.history import shown
+from ..log.kinds import CALLBACK, SIGNAL, STEP, THREAD
+from .plain import as_text
 
+_FROM_OUTSIDE = frozenset({STEP, CALLBACK, SIGNAL, THREAD})
 _INTERRUPTED = "durable_fn.errors.StepInterrupted"
 
 
@@ -32,6 +37,10 @@ class Ledger(Hooks):
         self.bodies: Counter[Body] = Counter()
         self.interrupted: set[str] = set()
         self.problems: list[str] = []
+        self.asked: dict[Body, str] = {}
+        """What each body was called with."""
+        self.told: dict[Body, str] = {}
+        """What came from outside of the handler's code: the outcomes of bodies, answers, signals."""
         self._lives: Counter[str] = Counter()
         self._succeeded: set[tuple[str, int, str]] = set()
         self._once: Counter[Body] = Counter()  # of at-most-once attempts, by their markers
@@ -40,6 +49,8 @@ class Ledger(Hooks):
         """A body begins."""
         key = Body(info.execution_id, self._lives[info.execution_id], info.operation_id, info.attempt)
         self.bodies[key] += 1
+        args, kwargs = running_arguments.get()
+        self.asked.setdefault(key, as_text((*args, kwargs) if kwargs else args))
         if key[:3] in self._succeeded:
             self._tell(key, "ran again though its success was recorded")
         if key in self._once:
@@ -55,10 +66,18 @@ class Ledger(Hooks):
         """It is durable now."""
         if not is_fence(segment.body):
             for event in parse_body(segment.body):
-                if event.kind == "step":
+                if event.kind in _FROM_OUTSIDE and event.status != BEGUN:
+                    self._outcome(id, event)
+                if event.kind == STEP:
                     self._step(id, event)
                 elif event.id == REDRIVE_ID:
                     self.begin_again(id)
+
+    def _outcome(self, id: str, event: Event) -> None:
+        entry = shown(event)
+        error = entry.error and (entry.error["error_type"], entry.error["message"])
+        key = Body(id, self._lives[id], event.id, event.attempt)
+        self.told[key] = f"{entry.status} {as_text(entry.result)} {error}"
 
     def _step(self, id: str, event: Event) -> None:
         key = Body(id, self._lives[id], event.id, event.attempt)

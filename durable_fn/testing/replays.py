@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..backends.clocks import VirtualClock
 from ..backends.ports import Backend, Loaded
@@ -15,12 +16,14 @@ from ..core.turn import Turn
 from ..errors import CallTimeout, NonDeterminismError, SerializationError
 from ..log import failures
 from ..log.durations import moment
-from ..log.events import Segment
+from ..log.events import Segment, parse_body
 from ..log.header import Header
+from ..log.history import last_sleeps
 from ..runtime.invocation import Invocation
 from ..types import HistoryEvent
 from ..values import documents
 from ..values.terms import Terms
+from ..wiring import using
 from .lambda_context import FakeLambdaContext
 
 R = TypeVar("R")
@@ -102,6 +105,44 @@ def _run(
     after = store.get(header.id)
     assert after is not None
     return _verdict(handler, invocation, after, ended=ended)
+
+
+class Walked(NamedTuple):
+    """What code made of its own log."""
+
+    header: Header
+    raised: BaseException | None
+
+
+def walk_again(handler: DurableFunction[Any, Any], header: Header, segments: list[Segment]) -> Walked:
+    """The code of an execution that has ended, once more over all that it recorded. Nothing is run or told: code that draws
+    nothing outside its steps comes to the same end."""
+    assert header.finished is not None
+    again = replace(
+        header,
+        status="SUSPENDED", result=None, error=None, finished=None, parent=None, lease=0, prev_lease=0, own="", doubtful=0,
+        due=header.finished, turns=1, n=0, gone=0, edition="", copied=0, tries=0, strikes=0, timer=None,
+    )  # fmt: skip
+    clock = VirtualClock(header.finished)
+    store = SQLiteStore(":memory:", synchronous="off")
+    try:
+        store.create(again)
+        events = [event for segment in segments for event in parse_body(segment.body)]
+        bodies = [*(segment.body for segment in segments), *(e.line() for e in last_sleeps(events, header.finished))]
+        for seq, text in enumerate(bodies):
+            store.append(again, Segment(seq, "history", text))
+        backend = Backend(store, PollingWakeups(), clock, "sqlite")
+        invocation = _Reading(
+            handler, backend, FakeLambdaContext(clock, timeout=_TIMEOUT_S, function_name=handler.name)
+        )
+        invocation.hooks, invocation.in_order = (), True
+        with using(backend):
+            invocation.resume(again.id)
+        after = store.get(again.id)
+        assert after is not None
+        return Walked(after, invocation.raised)
+    finally:
+        store.close()
 
 
 def _verdict(handler: DurableFunction[Any, R], invocation: Invocation, after: Header, *, ended: bool) -> R:

@@ -167,6 +167,7 @@ def dying_everywhere(shape: Shape, front: str) -> CrashReport:
         id=ID,
         drive=drive,
         check=check,
+        setup=_forget,
     )
     assert not wrong, wrong
     return report

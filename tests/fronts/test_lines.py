@@ -17,7 +17,7 @@ from durable_fn import AsyncDurableContext, RetryPolicy, durable, step
 from durable_fn.errors import ExecutionCancelled, SignalTimeout, StepError
 from durable_fn.testing import LocalRunner, crash_everywhere, replay
 from durable_fn.testing.cloud import LocalCloud
-from durable_fn.testing.crashes import SimulatedDeath, _Run
+from durable_fn.testing.crashes import SimulatedDeath, _Plan, _Run
 
 Ctx = AsyncDurableContext
 
@@ -374,7 +374,7 @@ def test_a_result_is_durable_before_the_handler_sees_it() -> None:
 
     for die_at in (3, 4):  # before and after the write of the step
         seen.clear()
-        runner = _Run(sees, (), die_at, False)
+        runner = _Run(_Plan(sees), die_at, False)
         with runner:
             runner.start(None, "x")
             runner.run_until_idle()

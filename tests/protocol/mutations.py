@@ -115,7 +115,7 @@ MUTATIONS: Final = [
              "if turn.inbox.version is not decision.version:", "if False:"),
     Mutation("bodies share the threads of the journal", "runtime/aio/loop.py",
              "        return super().run_in_executor(self._journal, fn)\n", "        return super().run_in_executor(None, fn)\n"),
-    Mutation("a body's time counts while it waits for a thread", "runtime/aio/bodies.py", "not effect.is_async and self._threads >= MOST_HELPERS", "False"),
+    Mutation("a body's time counts while it waits for a thread", "runtime/aio/bodies.py", "not effect.is_async and self._threads >= self._most_threads", "False"),
     Mutation("an execution ends while a body unwinds", "runtime/aio/pump.py",
              "if unwinding and self.session.time_left() > LEAST_TIME:", "if False:"),
     Mutation("patched does not look at native tasks behind it", "core/scope.py",

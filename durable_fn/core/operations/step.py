@@ -99,7 +99,7 @@ def _failed(op: Op, plan: StepPlan, attempt: int, error: Exception) -> Operation
     """Waits for the next attempt, or raises if there is none."""
     failure = failures.capture(error, classes=plan.raises)
     retry = _retry(op, plan, error)
-    delay = None if retry is None else next_delay(retry, error, attempt)
+    delay = None if retry is None else next_delay(retry, error, attempt, lambda: _jitter(op, attempt))
     if delay is None:
         yield from _fail(op, plan, attempt, failure, error)
     else:
@@ -113,12 +113,17 @@ def _interrupted(op: Op, plan: StepPlan, attempt: int) -> Operation[None]:
     """Waits for the next attempt if the step's own policy names this end, else raises it."""
     policy = plan.retry
     if isinstance(policy, RetryPolicy) and policy.retries_interrupted(attempt, _error(op, attempt)):
-        due = op.turn.time() + policy.delay_ms(attempt)
+        due = op.turn.time() + policy.delay_ms(attempt, lambda: _jitter(op, attempt))
         op.turn.record(op, RETRY, attempt, due=due, value=failures.encode(interrupted.FAILURE))
         yield COMMIT
         yield from until(op.turn, due)
     else:
         yield from _fail(op, plan, attempt, interrupted.FAILURE, None)
+
+
+def _jitter(op: Op, attempt: int) -> float:
+    """Of the execution's own draws, so that runs with one seed have the same delays."""
+    return int.from_bytes(op.turn.draw(op.scope, f"retry {op.id} {attempt}")[:8]) / 2**64
 
 
 def _retry(op: Op, plan: StepPlan, error: Exception) -> Retry | None:

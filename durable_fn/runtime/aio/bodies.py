@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...core.current import running_step
+from ...core.current import running_arguments, running_step
 from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Post, Tell
 from ...errors import StepTimeout
 from ...log.events import is_keyed
@@ -159,12 +159,16 @@ class Bodies:
 
     def _with_a_thread(self) -> list[tuple[Waiter, Effect]]:
         """Those that waited for a thread and get one now, the first first."""
-        free = min(MOST_HELPERS - self._threads, len(self._for_threads))
+        free = min(self._most_threads - self._threads, len(self._for_threads))
         return [self._for_threads.popitem(last=False) for _ in range(free)]
 
     def _waits_for_a_thread(self, effect: Effect) -> bool:
         """Its time counts when it has one."""
-        return isinstance(effect, Call) and not effect.is_async and self._threads >= MOST_HELPERS
+        return isinstance(effect, Call) and not effect.is_async and self._threads >= self._most_threads
+
+    @property
+    def _most_threads(self) -> int:
+        return 1 if self._session.activity.in_order else MOST_HELPERS
 
     def _is_put_off(self, effect: Effect) -> bool:
         """Whether it waits for the next invocation, unless a marker says already that it has begun."""
@@ -221,6 +225,7 @@ class Bodies:
     async def _attempt(self, operation: Waiter, call: Call) -> tuple[Any, BaseException | None]:
         """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
         running_step.set(call.info)
+        running_arguments.set((call.args, call.kwargs))
         try:
             if not self._session.hooks:
                 if call.is_async and call.timeout is None:  # most: without two coroutines on the way

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from ...core.cancellation import error_of, is_raised_before, raise_again_at, raise_at
-from ...core.current import current_scope, running_step
+from ...core.current import current_scope, running_arguments, running_step
 from ...core.effects import (
     Call,
     CheckTime,
@@ -189,6 +189,7 @@ def _attempt(session: Session, call: Call) -> Any:
     """In a context of its own: what the body sets in it ends with it, for on a replay no body runs."""
     current_scope.set(None)
     running_step.set(call.info)
+    running_arguments.set((call.args, call.kwargs))
     if not session.hooks:
         return _body(call)
     from ..hooking import attempt
