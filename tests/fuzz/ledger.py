@@ -21,7 +21,7 @@ from durable_fn.log.events import (
     parse_body,
 )  # fmt: skip
 from durable_fn.log.header import Header
-from durable_fn.log.history import _last_sleeps
+from durable_fn.log.history import last_sleeps
 from durable_fn.log.inbox import Entry, signal_prefix
 
 SIGNAL = "signal/"
@@ -53,7 +53,7 @@ class Log:
 
     def whole(self, finished: int | None) -> list[Segment]:
         """With the ends of the last sleeps, which the end of the execution tells."""
-        sleeps = [] if finished is None else _last_sleeps(self.events(), finished)
+        sleeps = [] if finished is None else last_sleeps(self.events(), finished)
         return [*self.segments, *[Segment(len(self.segments), "end", body(sleeps))][: len(sleeps)]]
 
     def line(self) -> list[Event]:
