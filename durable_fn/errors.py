@@ -238,7 +238,8 @@ class CallTooDeep(DurableError):
 
 
 class ExecutionConflict(DurableError):
-    """The id is in use: by another durable function, with another payload, or at all where `if_exists="reject"`."""
+    """The id is in use: by another durable function, with another payload, or at all where `if_exists="reject"`. Of `ctx.call`,
+    also: by an execution that is under way and tells its end to another one."""
 
     def __init__(self, text: str, *, execution_id: str) -> None:
         super().__init__(text)

@@ -184,7 +184,7 @@ def test_two_executions_cannot_wait_for_one(world: World, handler: DurableFuncti
     first = world.run(handler, 1, "first", kid)
     second = world.run(handler, 1, "second", kid)
     text, id, after = world.client.result(second)
-    assert "is under way and tells its end to execution 'first'" in text
+    assert "is under way and tells its end to execution 'first' (SUSPENDED), and to no other" in text
     assert (id, after) == ("K", "went on")
     world.client.signal("K", "go", 7)
     world.advance(1)

@@ -129,9 +129,12 @@ def _awaited(backend: Backend, there: Header, wanted: str, *, own: bool = False)
     require_own(there)
     while there.live and not _same(there.parent, wanted, "id", "run", "gen", "key"):
         if there.parent is not None and not _same(there.parent, wanted, "id", "run", "gen"):
+            told = json.loads(there.parent)["id"]
+            first = backend.store.head(told)
             raise ExecutionConflict(
-                f"execution {there.id!r} is under way and tells its end to execution {json.loads(there.parent)['id']!r}; wait "
-                "for it with a signal, or call it under another id",
+                f"execution {there.id!r} is under way and tells its end to execution {told!r} "
+                f"({'which is gone' if first is None else first.status}), and to no other; let it send a signal here, call it "
+                "when it has ended, or call another id",
                 execution_id=there.id,
             )
         reply = backend.store.adopt(there, wanted)

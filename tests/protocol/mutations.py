@@ -31,6 +31,7 @@ TESTS: Final = [
     ],
     ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py", "tests/fronts/test_lines.py"],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
+    ["tests/test_redriven_sagas.py", "tests/test_causes.py"],
     ["tests/protocol/test_retention.py", "tests/test_steering.py", "tests/test_redrive.py"],
     [
         "tests/test_sweeper.py",
@@ -46,6 +47,7 @@ TESTS: Final = [
 HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
+CONSEQUENCES, REDRIVE = "log/consequences.py", "log/redrive.py"
 INVOCATION, SETTLEMENT, SESSION, STEP = (
     "runtime/invocation.py",
     "runtime/outcome.py",
@@ -263,6 +265,27 @@ MUTATIONS: Final = [
              "[self.table.transact(part) for part in consumed]; self.table.transact(transition.part, begin)"),
     Mutation("a stale owner deletes many that others have not read", DYNAMO,
              "self.table.transact(look.part, *consumed[: _MOST_PARTS - 1])", "self.table.transact(*consumed[: _MOST_PARTS - 1])"),
+    Mutation("what was undone counts as done", CONSEQUENCES, "        queue = [Cause(saga.id) for saga in touched", "        queue = [Cause(saga.id) for saga in [] and touched"),
+    Mutation("a step is named inside a saga that was undone", REDRIVE, "    undone = [saga.places for saga in sagas(events)]\n", "    undone: list[frozenset[int]] = []\n"),
+    Mutation("a compensation acts before the log knows of the rollback", "core/turn.py", "            event = saga.line(self.time())\n            self.pending.append(event)\n        self.drew(event)", "            event = saga.line(self.time())\n            self.pending.append(event)"),
+    Mutation("an error does not say which sagas it undid", "core/turn.py", "        origins.mark_undone(self, error, saga.id)\n", ""),
+    Mutation("a saga does not hold its native tasks", "log/undone.py", "        return begun.tasks < int(head[1:]) <= ended.tasks", "        return False"),
+    Mutation("a saga does not hold what has a key", "log/undone.py", "    return id in saga.keys + saga.undo_keys if", "    return False if"),
+    Mutation("a failed compensation is forgotten with its saga", CONSEQUENCES, "    if not mine or not again or min(mine) < min(again):", "    if True:"),
+    Mutation("what was undone behind a failed compensation is undone twice", CONSEQUENCES, "    gone -= done\n    aside |= done\n", ""),
+    Mutation("a step that is done again keeps its key", STEP, '.hex()\n    info', '.hex()\n    key = turn.derive("step " + op.id).hex()\n    info'),
+    Mutation("a redrive begins an interrupted body again", CONSEQUENCES, "place is None or is_interrupted(log.events[place])", "place is None"),
+    Mutation("a redrive from before it begins an interrupted body again", REDRIVE, "stay = {} if how == \"fork\" else", "stay = {} if how else"),
+    Mutation("a body that was cut short may begin again", "log/interrupted.py", "if known.status == BEGUN or is_interrupted(known):", "if is_interrupted(known):"),
+    Mutation("any policy tries an interrupted body again", "core/retry.py", "        if StepInterrupted not in classes or", "        if"),
+    Mutation("an interrupted body is tried again for ever", "core/retry.py", "(self.max_attempts is not None and attempt >= self.max_attempts):\n            return False\n        try:", "attempt < 0:\n            return False\n        try:"),
+    Mutation("a history forgets what a redrive forgot", "log/history.py", "            elif not _aside(event):\n                found.append(_entry", "            elif not _aside(event) and number in left:\n                found.append(_entry"),
+    Mutation("a replay reads what a redrive forgot", "log/history.py", "forgotten=kept is None)", "forgotten=False)"),
+    Mutation("a group does not say what is in it", "log/failures.py", '    return f"; the first: {class_name(type(leaf))}: {_message(leaf)}"', '    return ""'),
+    Mutation("a caller is told the class of the wrapper", "core/operations/calls.py", "error_type=failure.root or failure.error_type or None", "error_type=failure.error_type or None"),
+    Mutation("a caller is not told the data of what failed", "core/operations/calls.py", "        data=data.get(\"data\"),\n", ""),
+    Mutation("a caller is told one of several causes", "core/operations/calls.py", "root=failure.root, several=failure.several)", "root=failure.root, several=failure.several[:1])"),
+    Mutation("a race does not say why nobody won", "core/operations/fans.py", "BatchError(text + told, batch=batch)", "BatchError(text, batch=batch)"),
     Mutation("a lost log is redriven", "client/executions.py", "- DAY_MS > 0:", "- DAY_MS > 1 << 60:"),
     Mutation("a finished one stays as long as its log", HEADER,
              "        ttl=removal(ending.finished, ending.retention or header.retention),\n", ""),

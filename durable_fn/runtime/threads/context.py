@@ -474,8 +474,9 @@ class DurableContext(BaseContext):
     ) -> Any:
         """Starts another durable function and waits.
 
-        `id` default: derived from this execution and operation, so a replay attaches. An `id` that exists already attaches to it,
-        if it has the same payload and tells its end to no other execution: else ExecutionConflict. Cancelling this execution
+        `id` default: derived from this execution and operation, so a replay attaches. An `id` that exists: takes
+        the result if it has ended with the same payload; attaches to it while it is under way, if it tells its end to no other
+        execution; else ExecutionConflict. Cancelling this execution
         cancels the other, if this one made it. Raises CallError, CallTimeout.
         """
         wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
