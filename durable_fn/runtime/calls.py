@@ -11,6 +11,7 @@ from typing import Final
 from ..backends.ports import Backend
 from ..core.current import apart
 from ..core.effects import NOT_THERE, Launch
+from ..core.operations.calls import NoId
 from ..errors import CallTooDeep, ExecutionConflict
 from ..log.foreign import require_own
 from ..log.header import Header, Refusal
@@ -38,7 +39,10 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
         _check_depth(backend, parent, asked)
     id = asked.id
     if asked.ruled:  # user code may have a part in it, which is no place for durable calls
-        id = apart(ruled_id, backend, asked.fn, asked.function, asked.input) or id
+        try:
+            id = apart(ruled_id, backend, asked.fn, asked.function, asked.input) or id
+        except ValueError as error:
+            raise NoId(str(error)) from error
     wanted = new_header(
         backend,
         id,

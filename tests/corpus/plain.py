@@ -54,6 +54,19 @@ class PlainSaga:
         self._saga.__exit__(exc_type, exc, tb)
 
 
+class PlainShield:
+    def __init__(self, block: Any) -> None:
+        self._block = block
+
+    async def __aenter__(self) -> None:
+        self._block.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._block.__exit__(exc_type, exc, tb)
+
+
 class PlainContext:
     """A DurableContext as `async def` text uses it."""
 
@@ -66,6 +79,8 @@ class PlainContext:
             return attribute
         if name == "saga":
             return lambda: PlainSaga(attribute())
+        if name == "shielded":
+            return lambda: PlainShield(attribute())
         if name == "callback":
             return lambda *args, **kwargs: Ready(PlainCallback(attribute(*args, **kwargs)))
         if name in _BRANCHES:

@@ -253,7 +253,7 @@ def racing(event: None, ctx: DurableContext) -> Any:
     def move(c: DurableContext) -> str:
         try:
             with c.shielded():
-                c.sleep(60)
+                c.sleep(6000)
                 c.step(note, "moved")
         except ExecutionCancelled:
             note("lost")
@@ -268,7 +268,7 @@ async def a_racing(event: None, ctx: AsyncDurableContext) -> Any:
     async def move(c: AsyncDurableContext) -> str:
         try:
             async with c.shielded():
-                await c.sleep(60)
+                await c.sleep(6000)
                 await c.step(note, "moved")
         except ExecutionCancelled:
             note("lost")

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TESTS: Final = [
+    ["tests/test_signalling.py", "tests/fronts/test_shielded.py", "tests/test_id_rules.py"],
     [
         "tests/fronts/test_unwound_code.py",
         "tests/fronts/test_signals_and_threads.py",
@@ -64,6 +65,30 @@ class Mutation(NamedTuple):
 
 
 MUTATIONS: Final = [
+    Mutation("a signal's mark is not put (DynamoDB)", DYNAMO, ", now)}] if once else []", ", now)}] if False else []"),
+    Mutation("a signal's mark is not looked at (SQLite)", SQLITE, "if marked is not None and marked != entry.writer:", "if False:"),
+    Mutation("a mark outlasts its time (SQLite)", ROWS, "AND mark = ? AND until > ?", "AND mark = ? AND until > ? - 86400000"),
+    Mutation("a mark outlasts its time (DynamoDB)", "backends/aws/table.py", "attribute_not_exists(pk) OR #ttl <= :now", "attribute_not_exists(pk)"),
+    Mutation("marks are read along", "backends/aws/table.py", "pk = :pk AND sk < :marks", "pk = :pk AND sk <> :marks"),
+    Mutation("a body that is tried again sends anew", "core/current.py", "f\"step {self._key} {next(count)}\"",
+             "f\"step {self._key} {self._attempt} {next(count)}\""),
+    Mutation("each signal of a body is the first", "core/current.py", "f\"step {self._key} {next(count)}\"", "f\"step {self._key} {bool(next(count))}\""),
+    Mutation("a handler's signal after a death is another one", "core/operations/posts.py",
+             "op.turn.derive(f'signal {op.id} {again}').hex()", "id(op)"),
+    Mutation("a handler's signal after a redrive is the same", "log/redrive.py",
+             "elif event.kind == POST and event.status == SUCCEEDED:", "elif False:"),
+    Mutation("that a target had ended may be revoked", "core/operations/posts.py", "yield Settle(event, durable=not taken)", "yield Settle(event)"),
+    Mutation("any of several signals goes by name", "log/inbox.py", "return self.take(min(there)[1]) if there", "return self.take(there[0][1]) if there"),
+    Mutation("a typed signal is not checked where it is sent", "core/signal.py", "if not isinstance(signal, Signal):\n        return to_plain",
+             "if True:\n        return to_plain"),
+    Mutation("a shielded block does not reach into its branches", "core/cancel_scope.py", "        if self.shields:\n            return\n", ""),
+    Mutation("a shielded branch that lost is walked again and again", "runtime/threads/driver.py", "told=cancel_scope.shields > 0)", "told=False)"),
+    Mutation("a def block does not raise at its end", "core/operations/shields.py", "if not (scope.cancel_scope.cancel_pending and scope.live):", "if True:"),
+    Mutation("a def block raises what came behind it", "core/operations/shields.py", "cancel_pending and scope.live)", "cancel_pending)"),
+    Mutation("an async block does not raise at its end", "runtime/aio/context.py", "        await pump.end.let_come(ops.block_id(scope))\n", ""),
+    Mutation("a replayed async block does not wait for its end", "runtime/aio/ending.py", "json.loads(line.value)[3:]", "[]"),
+    Mutation("who waits at a block's end waits for ever", "runtime/aio/ending.py", "                future.set_result(None)\n", "                pass\n"),
+    Mutation("a start by name makes an id of its own", "client/starts.py", "ruled_id(backend, fn, function, input) or new_id()", "new_id()"),
     Mutation("tasks stand in sets by their addresses", "runtime/aio/loop.py",
              "    def __hash__(self) -> int:\n        return self.number\n\n\nclass HandlerFuture", "\n\nclass HandlerFuture"),
     Mutation("a result is handed out before it is durable", "runtime/aio/delivery.py",

@@ -15,6 +15,7 @@ from ...errors import (
     CallError,
     CallTimeout,
     CallTooDeep,
+    DurableError,
     ExecutionCancelled,
     ExecutionConflict,
     ExecutionTimedOut,
@@ -47,6 +48,10 @@ _REFUSALS = (ExecutionConflict, PayloadTooLarge, UnknownFunction, CallTooDeep)
 """Nothing was started, and nothing will be by trying again."""
 _LONGEST_ID = 400
 _OWN_DIGITS = 16
+
+
+class NoId(DurableError):
+    """The function's own rule gives no id here. Raised in the handler as the ValueError that it is elsewhere."""
 
 
 class Target:
@@ -166,7 +171,7 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
                 ruled=id is None, function=target.function,
             )  # fmt: skip
             event = turn.record(op, SUCCEEDED, value=child)
-        except (*_REFUSALS, ValueError) as refused:
+        except (*_REFUSALS, NoId) as refused:
             event = turn.record(op, FAILED, value=failures.encode(_refusal(refused)))
         yield Settle(event, durable=event.status == FAILED)  # by the next try it may be there, and known
         turn.show(op, event)
@@ -206,10 +211,10 @@ def _earlier(op: Op) -> list[str]:
 
 
 def _refusal(
-    error: ExecutionConflict | PayloadTooLarge | UnknownFunction | CallTooDeep | ValueError,
+    error: ExecutionConflict | PayloadTooLarge | UnknownFunction | CallTooDeep | NoId,
 ) -> failures.Failure:
     """Recorded, so that a replay takes the same way, whatever has become of the other execution meanwhile."""
-    if isinstance(error, ValueError):
+    if isinstance(error, NoId):
         return failures.Failure(_NO_ID, str(error), "", {}, None)
     if isinstance(error, ExecutionConflict):
         return failures.Failure(_CONFLICT, str(error), "", {"id": error.execution_id}, None)

@@ -230,6 +230,6 @@ def _park(session: Session, op: Op, park: Park) -> None:
     if ready(session, park.due, park.wake):
         return
     if cancel_scope is not session.turn.cancel_scope:
-        cancel_scope.closed = Parked(park.due, (park.wake,) if park.wake else ())
+        cancel_scope.closed = Parked(park.due, (park.wake,) if park.wake else (), told=cancel_scope.shields > 0)
         raise cancel_scope.closed
     wait_for(session, park.due, (park.wake,) if park.wake else ())

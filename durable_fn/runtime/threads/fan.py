@@ -242,9 +242,10 @@ class _RunningFan:
         due, wakes = self._first_due(), tuple(self.wakes)
         cancel_scope = self.op.scope.cancel_scope
         if cancel_scope is not self.turn.cancel_scope:
-            told = (
+            woken = (
                 cancel_scope.cancel_pending and cancel_scope.cancellation is self.cancellation
-            )  # those inside were woken by it
+            )  # those inside, by it
+            told = woken or cancel_scope.shields > 0
             cancel_scope.closed = self.fatal = Parked(due, wakes, told=told)
             return
         try:

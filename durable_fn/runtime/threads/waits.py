@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 
 class Parked(Suspension):
-    """Unwinds a branch that waits; the rest of the handler goes on. `wakes`: inbox keys that end the wait; `told`: the branch is
-    to end, and what it waits for knows that already."""
+    """Unwinds a branch that waits; the rest of the handler goes on. `wakes`: inbox keys that end the wait; `told`: a
+    cancellation changes nothing now: what it waits for knows of it already, or a shielded block has to end first."""
 
     def __init__(self, due: int | None, wakes: tuple[str, ...], *, told: bool = False) -> None:
         super().__init__("the branch waits", due)

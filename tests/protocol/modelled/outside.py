@@ -68,7 +68,17 @@ class Outside(Invocations):
         due = NOW if self.rule("a bump makes it due") else e.due
         if not self.rule("a bump makes it due though a time is set"):
             due = e.due or NOW
-        entry, bump = {"inbox": e.inbox | {key}}, {"n": e.n + 1, "due": due}
+        key, _, id = key.partition(" ")
+        if id and at == 0 and not again and id in e.marks:
+            yield f"{key} was sent before", True, moved_on(w, j, 9)
+            return
+        mark = {"marks": e.marks | {id}} if id and self.rule("the id of a signal leaves a mark") else {}
+        if mark and at == 0 and not self.rule("a mark and its entry are one request"):
+            yield f"the mark of {key} is put", True, moved_on(self.ex(w, 0, **mark), j, 3)
+            return
+        if (id and not e.inbox.isdisjoint({"sig1", "sig2"} - {key})) or (id and any(row[0] != key for row in e.taken)):
+            w = self.bad(w, "ONCE a signal with one id is delivered twice")
+        entry, bump = {"inbox": e.inbox | {key}, **mark}, {"n": e.n + 1, "due": due}
         done = 2 if self.shape.messages else 9
         bumps_later = not self.rule("an entry is not put before its bump")
         if at == 1:

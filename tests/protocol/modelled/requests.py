@@ -201,7 +201,8 @@ class Requests:
         mine = e.live and e.gen == gen and self.same(e.owner, me)
         if not mine and self.rule("only the owner deletes what was consumed"):
             return w, "fenced"
-        return self.ex(w, i, inbox=e.inbox - {key}), "ok"
+        marks = e.marks if self.rule("a mark outlives its entry") else frozenset()
+        return self.ex(w, i, inbox=e.inbox - {key}, marks=marks), "ok"
 
     def renew(self, w: World, me: int, i: int, arg: Any) -> tuple[World, str]:
         gen, seen, gone = arg

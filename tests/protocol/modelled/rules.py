@@ -55,6 +55,9 @@ RULES: Final = (
     WRITTEN,
     HANDS_OUT,
     GIVES_BACK,
+    "the id of a signal leaves a mark",
+    "a mark and its entry are one request",
+    "a mark outlives its entry",
     "consumed signals are deleted before the generation changes",
     "only the owner deletes what was consumed",
 )
@@ -124,6 +127,11 @@ def _proofs() -> Iterator[Proof]:
 
 
 def _of_signals() -> Iterator[Proof]:
+    twice = SHAPES["a signal sent twice"]._replace(messages=False)
+    yield Proof(("the id of a signal leaves a mark",), "ONCE", twice)
+    yield Proof(("a mark and its entry are one request",), "LIVE", twice, 1, ("die",))
+    renewed = SHAPES["a signal sent twice over generations"]._replace(messages=False)
+    yield Proof(("a mark outlives its entry",), "ONCE", renewed)
     for front in FRONTS:
         yield Proof((WRITTEN,), "REPLAY", waits("a timer is first", front), 1, ("die",))
     yield Proof((WRITTEN,), "REPLAY", waits("a wait is cancelled", "def"), 1, ("die",))

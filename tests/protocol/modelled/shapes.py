@@ -25,6 +25,7 @@ class Shape(NamedTuple):
 
 
 START: Final = ("start", "1")
+ID1, ID2 = ("in", "sig1 id"), ("in", "sig2 id")  # one signal, sent twice with the same id
 SIG1, SIG2, CANCEL = ("in", "sig1"), ("in", "sig2"), ("in", "cancel")
 
 
@@ -39,6 +40,10 @@ SHAPES: Final[dict[str, Shape]] = {
     "timeout": _one(("first", ("patient", "c")), outs=(("in", "c"),)),
     "timeout years away": _one(("first", ("patient", "c")), outs=(("in", "c"),), far=True),
     "signal": _one(("first", ("signal", "x")), ("do", "b"), outs=(SIG1,)),
+    "a signal sent twice": _one(("first", ("signal", "x")), ("do", "b"), outs=(ID1, ID2)),
+    "a signal sent twice over generations": Shape(
+        (((("first", ("signal", "x")), ("renew",)), (("do", "b"),)), ((),)), (START, ID1, ID2)
+    ),
     "sleep and a signal": _one(("first", ("timer", "t")), outs=(SIG1,)),
     "two signals": _one(("first", ("signal", "x")), ("do", "b"), outs=(SIG1, SIG2)),
     "parallel": _one(("do", "a", "b")),

@@ -31,6 +31,7 @@ class Execution(NamedTuple):
     gen: int = 0
     log: tuple[Segment, ...] = ()
     inbox: frozenset[str] = NOTHING
+    marks: frozenset[str] = NOTHING  # ids of signals that were accepted
     hidden: frozenset[str] = NOTHING  # in the inbox, and not shown to a Query yet
     tick: bool = False  # whether the time of its timer has come
     hinted: str = ""
