@@ -260,7 +260,11 @@ def test_a_cloud_has_the_verbs_of_a_runner() -> None:
 
 
 def nested(event: Any, ctx: DurableContext) -> Any:
-    return ctx.step(step(lambda: (BEGUN.append(1), ctx.step(work)), name="outer"))
+    def outer() -> int:
+        BEGUN.append(1)
+        return ctx.step(work)
+
+    return ctx.step(outer)
 
 
 async def nested_async(event: Any, ctx: AsyncDurableContext) -> Any:
