@@ -123,7 +123,7 @@ class BatchResult(Generic[T]):
         items: Sequence[BatchItem[T]],
         reason: CompletionReason,
         kind: type,
-        incomplete: Callable[[str, BatchResult[Any]], Exception],
+        incomplete: Callable[[str, BatchItem[Any] | None, BatchResult[Any]], Exception],
     ) -> None:
         self._items = list(items)
         self._reason: CompletionReason = reason

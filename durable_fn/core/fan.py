@@ -7,6 +7,7 @@ from typing import Any
 
 from ..batch import BatchItem, BatchResult, Completion
 from ..errors import BatchError
+from ..log.failures import told
 from ..log.journal import Record
 from ..types import CompletionReason, ItemStatus
 from ..values.adapters import Adapter
@@ -112,6 +113,10 @@ class Fan:
         items: list[BatchItem[Any]] = [
             BatchItem(s.index, s.name, s.status or "CANCELLED", s.value, s.error) for s in self.branches
         ]
-        return BatchResult(
-            items, self.reason or "ALL_COMPLETED", kind, lambda text, batch: BatchError(text, batch=batch)
-        )
+        return BatchResult(items, self.reason or "ALL_COMPLETED", kind, _incomplete)
+
+
+def _incomplete(text: str, first: BatchItem[Any] | None, batch: BatchResult[Any]) -> BatchError:
+    if first is not None and first.error is not None:
+        text += f"; the first failure is branch {first.name!r}: {told(first.error)}"
+    return BatchError(text, batch=batch)

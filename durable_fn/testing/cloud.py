@@ -14,7 +14,7 @@ import logging
 from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
@@ -26,7 +26,7 @@ from ..backends.aws import DynamoStore, SqsWakeups
 from ..backends.aws.blobs import S3Blobs
 from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
-from ..backends.ports import Backend
+from ..backends.ports import Backend, JournalStore
 from ..client import DurableClient
 from ..core.function import DurableFunction
 from ..log.durations import aware, milliseconds, moment
@@ -37,8 +37,11 @@ from ..wiring import extensions, using
 from .lambda_context import FakeLambdaContext
 from .moto_wire import Request, Wire
 from .permissions import Permission, Place
-from .runner import EPOCH
-from .waits import jumps_to
+from .runner import EPOCH, Execution
+from .waits import Patience, jumps_to
+
+E = TypeVar("E")
+R = TypeVar("R")
 
 _log = logging.getLogger("durable_fn.testing")
 
@@ -68,7 +71,7 @@ class LocalCloud:
 
     def __init__(
         self,
-        *,
+        *handlers: DurableFunction[Any, Any],
         now: datetime | None = None,
         timeout: float = 60,
         max_receives: int = 5,
@@ -79,6 +82,7 @@ class LocalCloud:
         recursive_loop: Literal["Allow", "Terminate"] = "Allow",
         queues: Collection[str] | None = None,
     ) -> None:
+        self._handlers = handlers
         self._bucket = bucket
         self._recursive_loop = recursive_loop
         self._named = queues
@@ -96,6 +100,7 @@ class LocalCloud:
         self._queues: dict[str, str] = {}
         self._reaped = self.clock.now()
         self._stack = ExitStack()
+        self._raised: dict[str, BaseException] = {}  # as on AWS, nobody outside sees what a handler raised
         self.deaths: list[BaseException] = []
         """What invocations from the queue raised instead of answering."""
 
@@ -113,6 +118,8 @@ class LocalCloud:
         self.store = DynamoStore(_client("dynamodb"), TABLE, shards=self._shards, sleep=self.clock.sleep)
         self.backend = self._backend(None)
         self.client = DurableClient(self.backend)
+        for handler in self._handlers:
+            self.attach(handler)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -146,6 +153,45 @@ class LocalCloud:
                 self._told[name] = self._queues[name]
         self._functions[name] = function
         self._environments = {key: kept for key, kept in self._environments.items() if key[0] != name}
+
+    def deploy(self, handler: DurableFunction[Any, Any], /) -> None:
+        """As `LocalRunner.deploy`: new code for the function of that name, or a new one."""
+        self.attach(handler)
+
+    def start(self, function: DurableFunction[E, R], event: E, id: str | None = None) -> Execution[R]:
+        """Starts an execution; nothing runs before `run`, `run_until_idle` or `advance`. Raises what `DurableClient.start`
+        does."""
+        return Execution(self, function, self.client.start(function, event, id=id))
+
+    # -- from outside ----------------------------------------------------------------------------------------------
+
+    def signal(self, id: str, signal: Any, payload: Any = None, **options: Any) -> None:
+        """As `DurableClient.signal`, as the others here are as the client's."""
+        self.client.signal(id, signal, payload, **options)
+
+    def complete_callback(self, token: str, result: object = None) -> None:
+        self.client.complete_callback(token, result)
+
+    def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
+        self.client.fail_callback(token, message, error_type)
+
+    def heartbeat_callback(self, token: str) -> None:
+        self.client.heartbeat_callback(token)
+
+    def cancel(self, id: str, reason: str | None = None) -> None:
+        self.client.cancel(id, reason)
+
+    # -- what an `Execution` looks at ------------------------------------------------------------------------------
+
+    @property
+    def _journal(self) -> JournalStore:
+        return self.backend.store
+
+    def _header(self, id: str) -> Header:
+        with self.wire.aside():
+            header = self.backend.store.get(id)
+        assert header is not None
+        return header
 
     def _queue(self, fn: str) -> str:
         sqs, name = _client("sqs"), "".join(c if c.isalnum() else "-" for c in fn)
@@ -206,16 +252,17 @@ class LocalCloud:
 
     def run(self, id: str) -> Header:
         """Runs on until the execution has ended, is held up by a mismatch, or waits for something from outside."""
-        for _ in range(_MOST_ROUNDS):
+        patience = Patience(id)
+        while True:
             self.run_until_idle()
             with self.wire.aside():
                 header = self.store.get(id)
-            assert header is not None
+                assert header is not None
+                patience.spend(self.backend.store, header, self.clock.now())
             moment = self._next_event()
             if not header.live or header.held or moment is None or not self._goes_on():
                 return header
             self._pass_time(moment)
-        raise RuntimeError(f"execution {id!r} is not finished after {_MOST_ROUNDS:,} rounds; does it loop?")
 
     def _goes_on(self) -> bool:
         """Whether any execution goes on by itself, without somebody outside or the end of its patience."""

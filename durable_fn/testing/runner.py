@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
-from ..backends.ports import Backend
+from ..backends.ports import Backend, JournalStore
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..core.function import DurableFunction
@@ -33,10 +33,25 @@ EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_TURNS: Final = 100_000
 
 
-class Execution(Generic[R_co]):
-    """A live view: it shows where the execution stands now."""
+class Runner(Protocol):
+    """Where an execution is looked at: a LocalRunner, or a LocalCloud."""
 
-    def __init__(self, runner: LocalRunner[Any, Any], function: DurableFunction[Any, R_co], id: str) -> None:
+    _functions: dict[str, DurableFunction[Any, Any]]
+    _raised: dict[str, BaseException]
+
+    @property
+    def client(self) -> DurableClient: ...
+
+    @property
+    def _journal(self) -> JournalStore: ...
+
+    def _header(self, id: str) -> Header: ...
+
+
+class Execution(Generic[R_co]):
+    """A live view: it shows where the execution stands now, in a LocalRunner or a LocalCloud."""
+
+    def __init__(self, runner: Runner, function: DurableFunction[Any, R_co], id: str) -> None:
         self._runner = runner
         self._function = function
         self._id = id

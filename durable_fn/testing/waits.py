@@ -15,9 +15,9 @@ from ..log.outcomes import callback_place, expiry, outcome_key
 from ..log.tokens import make as make_token
 
 _EVERY: Final = 25
-_OF_A_TURN: Final = 50
+_OF_A_TURN: Final = 500
 _MOST_BESIDE: Final = 200_000
-_MOST_COST: Final = 5_000_000
+_MOST_COST: Final = 2_500_000
 
 
 def waits_outside(loaded: Loaded) -> bool:
