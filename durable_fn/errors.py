@@ -146,7 +146,7 @@ class BatchError(DurableError):
     @property
     def causes(self) -> list[Cause]:
         """Of the failed branches, in input order."""
-        return self._causes_of(self)
+        return BatchError._causes_of(self)
 
     _causes_of: ClassVar[Callable[[BaseException], list[Cause]]]
     """Handed in by who knows what is behind an error."""
