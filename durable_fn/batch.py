@@ -62,12 +62,6 @@ class Completion:
         return f"Completion({', '.join(given)})"
 
 
-def _told(error: Exception | None) -> str:
-    from .log.failures import told
-
-    return "" if error is None else told(error)
-
-
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -147,8 +141,7 @@ class BatchResult(Generic[T]):
             failed = [item for item in wrong if item.error is not None]
             first = failed[0] if failed else None
             text = f"{len(failed)} of {len(self._items)} branches failed, {len(wrong) - len(failed)} were not finished"
-            told = f"; the first failure is branch {first.name!r}: {_told(first.error)}" if first else ""
-            raise self._incomplete(text + told, self) from (first.error if first else None)
+            raise self._incomplete(text, self) from (first.error if first else None)
         return self._kind(item.result for item in self._items)  # type: ignore[no-any-return]
 
     @property

@@ -141,13 +141,8 @@ class BatchError(DurableError):
     def __init__(self, text: str, *, batch: BatchResult[Any]) -> None:
         super().__init__(text)
         self.batch = batch
-
-    @property
-    def causes(self) -> list[Cause]:
+        self.causes: list[Cause] = []
         """Of the failed branches, in input order."""
-        from .log.failures import causes_of
-
-        return causes_of(self)
 
 
 class CompensationError(DurableError):
