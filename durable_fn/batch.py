@@ -123,7 +123,7 @@ class BatchResult(Generic[T]):
         items: Sequence[BatchItem[T]],
         reason: CompletionReason,
         kind: type,
-        incomplete: Callable[[str, BatchItem[Any] | None, BatchResult[Any]], Exception],
+        incomplete: Callable[[str, BatchResult[Any]], Exception],
     ) -> None:
         self._items = list(items)
         self._reason: CompletionReason = reason
@@ -141,7 +141,7 @@ class BatchResult(Generic[T]):
             failed = [item for item in wrong if item.error is not None]
             first = failed[0] if failed else None
             text = f"{len(failed)} of {len(self._items)} branches failed, {len(wrong) - len(failed)} were not finished"
-            raise self._incomplete(text, first, self) from (first.error if first else None)
+            raise self._incomplete(text, self) from (first.error if first else None)
         return self._kind(item.result for item in self._items)  # type: ignore[no-any-return]
 
     @property

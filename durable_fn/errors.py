@@ -7,8 +7,7 @@ Where several errors are behind one (a batch, an ExceptionGroup), `causes` lists
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .batch import BatchResult
@@ -142,14 +141,8 @@ class BatchError(DurableError):
     def __init__(self, text: str, *, batch: BatchResult[Any]) -> None:
         super().__init__(text)
         self.batch = batch
-
-    @property
-    def causes(self) -> list[Cause]:
+        self.causes: list[Cause] = []
         """Of the failed branches, in input order."""
-        return BatchError._causes_of(self)
-
-    _causes_of: ClassVar[Callable[[BaseException], list[Cause]]]
-    """Handed in by who knows what is behind an error."""
 
 
 class CompensationError(DurableError):

@@ -7,11 +7,21 @@ from typing import Any
 
 from ..batch import BatchItem, BatchResult, Completion
 from ..errors import BatchError
-from ..log.failures import told
+from ..log import failures
 from ..log.journal import Record
 from ..types import CompletionReason, ItemStatus
 from ..values.adapters import Adapter
 from .cancel_scope import CancelScope
+
+
+def incomplete(text: str, batch: BatchResult[Any]) -> BatchError:
+    """With all causes; its message ends with the first."""
+    first = next((item for item in batch if item.error is not None), None)
+    if first is not None and first.error is not None:
+        text += f"; the first failure is branch {first.name!r}: {failures.told(first.error)}"
+    error = BatchError(text, batch=batch)
+    error.causes = failures.causes_of(error)
+    return error
 
 
 class Branch:
@@ -113,10 +123,4 @@ class Fan:
         items: list[BatchItem[Any]] = [
             BatchItem(s.index, s.name, s.status or "CANCELLED", s.value, s.error) for s in self.branches
         ]
-        return BatchResult(items, self.reason or "ALL_COMPLETED", kind, _incomplete)
-
-
-def _incomplete(text: str, first: BatchItem[Any] | None, batch: BatchResult[Any]) -> BatchError:
-    if first is not None and first.error is not None:
-        text += f"; the first failure is branch {first.name!r}: {told(first.error)}"
-    return BatchError(text, batch=batch)
+        return BatchResult(items, self.reason or "ALL_COMPLETED", kind, incomplete)

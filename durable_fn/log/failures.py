@@ -307,6 +307,3 @@ def _again(text: str) -> Exception:
 
 
 parts.of_errors(parts.Errors(_inner, _again))
-
-
-BatchError._causes_of = staticmethod(causes_of)

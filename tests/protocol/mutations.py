@@ -310,7 +310,7 @@ MUTATIONS: Final = [
     Mutation("a caller is told the class of the wrapper", "core/operations/calls.py", "error_type=failure.root or failure.error_type or None", "error_type=failure.error_type or None"),
     Mutation("a caller is not told the data of what failed", "core/operations/calls.py", "        data=data.get(\"data\"),\n", ""),
     Mutation("a caller is told one of several causes", "core/operations/calls.py", "root=failure.root, several=failure.several)", "root=failure.root, several=failure.several[:1])"),
-    Mutation("a race does not say why nobody won", "core/operations/fans.py", "BatchError(text + told, batch=batch)", "BatchError(text, batch=batch)"),
+    Mutation("a race does not say why nobody won", "core/fan.py", "        text += f\"; the first", "        _ = f\"; the first"),
     Mutation("a lost log is redriven", "client/executions.py", "- DAY_MS > 0:", "- DAY_MS > 1 << 60:"),
     Mutation("a finished one stays as long as its log", HEADER,
              "        ttl=removal(ending.finished, ending.retention or header.retention),\n", ""),

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ...batch import BatchResult
-from ...errors import BatchError
 from ...log import failures, origins
 from ...log.events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event, ancestors
 from ...log.kinds import BRANCH, FANS
@@ -22,7 +21,7 @@ from ...values.adapters import UNTYPED_ADAPTER, Adapter
 from ..cancel_scope import Cancellation, CancelScope
 from ..cancellation import cancellation_of
 from ..effects import Fork, Inside, Operation, Settle, Take
-from ..fan import Branch, Fan
+from ..fan import Branch, Fan, incomplete
 from ..scope import Op
 from .reading import check_adapter, recorded
 
@@ -114,9 +113,7 @@ def race(op: Op, fan: Fan, *, named: bool) -> Operation[tuple[Any, Any]]:
             return branch.name if named else branch.index, branch.value
     errors = [branch.error for branch in fan.branches if branch.error is not None]
     text = f"none of the {len(fan.branches)} branches of race {op.id!r} succeeded"
-    first = next((branch for branch in fan.branches if branch.error is not None), None)
-    told = "" if first is None else f"; the first failure is branch {first.name!r}: {failures.told(errors[0])}"
-    raise BatchError(text + told, batch=batch) from (errors[0] if errors else None)
+    raise incomplete(text, batch) from (errors[0] if errors else None)
 
 
 _STATUS: Final[dict[str, ItemStatus]] = {SUCCEEDED: "SUCCEEDED", FAILED: "FAILED", CANCELLED: "CANCELLED"}
