@@ -76,7 +76,7 @@ async def asked_again_after_a_timeout(event: Any, ctx: Ctx) -> Any:
     return [id, status, await ctx.call(slow, 7, id=id)]
 
 
-@shape(result=[90, "CallError"], others=(middle, helper), once=("helped 1",))
+@shape(result=[90, "LookupError"], others=(middle, helper), once=("helped 1",))
 async def grandchildren(event: Any, ctx: Ctx) -> Any:
     good = await ctx.call(middle, 1)
     try:
