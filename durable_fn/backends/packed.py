@@ -201,6 +201,22 @@ class PackedStore:
     def fits(self, text: str) -> bool:
         return self.packing.fits(text)
 
+    # -- of an embedded journal, which carries no text -----------------------------------------------------------------
+
+    def remove_expired(self, now: int) -> int:
+        return int(self._embedded.remove_expired(now))
+
+    def next_due(self, now: int) -> int | None:
+        due: int | None = self._embedded.next_due(now)
+        return due
+
+    def close(self) -> None:
+        self._embedded.close()
+
+    @property
+    def _embedded(self) -> Any:
+        return self.store
+
     # -- in --------------------------------------------------------------------------------------------------------
 
     def _in(self, text: str | None, header: Header, at: Place) -> Any:
