@@ -214,7 +214,7 @@ def test_an_event_that_fits_no_more_is_no_damage(cloud: LocalCloud) -> None:
         return event
 
     cloud.attach(typed)
-    id = cloud.client.start("typed", "text")
+    id = cloud.client.start("typed", "text", id="x")
     cloud.run(id)
     info = cloud.client.describe(id)
     assert info.error is not None

@@ -13,7 +13,7 @@ from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.log.draws import drawn, seed_of
 from durable_fn.log.tokens import make
 from durable_fn.testing import LocalRunner, replay
-from durable_fn.testing.crashes import _Run
+from durable_fn.testing.crashes import _Plan, _Run
 
 
 def work(x: Any) -> Any:
@@ -77,7 +77,7 @@ async def taken_over(event: Any, ctx: AsyncDurableContext) -> Any:
 def test_a_replay_knows_where_an_owner_took_over(dies_at: int) -> None:
     """After a death a native timeout starts again with the code that runs again, later than the first time; or the sleep is
     over by then."""
-    with _Run(taken_over, (), dies_at, False) as runner:
+    with _Run(_Plan(taken_over), dies_at, False) as runner:
         execution = runner.run(None)
         assert execution.status == "SUCCEEDED"
         assert replay(taken_over, execution.history) == execution.result

@@ -26,7 +26,7 @@ from durable_fn.log.journal import Journal
 from durable_fn.runtime import activity
 from durable_fn.testing import Execution, LocalRunner
 from durable_fn.testing.cloud import LocalCloud
-from durable_fn.testing.crashes import _Run
+from durable_fn.testing.crashes import _Plan, _Run
 from tests.effects import EFFECTS, effect
 from tests.environments import AwsWorld, SqliteWorld, World
 
@@ -497,7 +497,7 @@ def much(event: list[str], ctx: DurableContext) -> Any:
 
 def dies_at(point: int | None, handler: DurableFunction[Any, Any], *, local: bool) -> tuple[Any, int]:
     KEYS.clear()
-    with _Run(handler, (), point, False) as runner:
+    with _Run(_Plan(handler), point, False) as runner:
         runner._journal.local = local  # type: ignore[attr-defined]
         execution = runner.start([], "x")
         runner.run_until_idle()

@@ -16,7 +16,7 @@ from durable_fn import (
 )
 from durable_fn.errors import ExecutionTimedOut
 from durable_fn.testing import LocalRunner
-from durable_fn.testing.crashes import _Run
+from durable_fn.testing.crashes import _Plan, _Run
 from tests.effects import EFFECTS
 
 from .edges import note, result_of
@@ -113,7 +113,7 @@ def test_a_status_is_not_lost_in_a_death(dies_at: int) -> None:
         await asyncio.gather(says(), ctx.step(note, "b"), ctx.step(note, "c"))
         await ctx.sleep(100)
 
-    with _Run(handler, (), dies_at, False) as runner:
+    with _Run(_Plan(handler), dies_at, False) as runner:
         execution = runner.run(None)
         assert execution.status == "SUCCEEDED"
         assert execution.custom_status == "said"
