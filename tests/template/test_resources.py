@@ -164,6 +164,7 @@ def test_functions_are_given_the_variables_that_the_package_reads(function: str)
         "DURABLE_FN_METRICS",  # which nobody needs
         "DURABLE_FN_KMS_KEY",  # by a parameter that is empty here
         "DURABLE_FN_QUEUES",  # of who calls others that may not have run yet: here the clients, see the outputs
+        "DURABLE_FN_ACTOR",  # of a person, or a client: who redrives
     }  # fmt: skip
     of_package = _read("durable_fn", "DURABLE_FN_") - own
     of_demos = _read("handlers_demo", "DURABLE_FN_")
