@@ -76,7 +76,9 @@ def test_payloads_without_a_type_hold_only_json(value: Any, asking: Any) -> None
         lambda: runner.client.start("asks", value),
         lambda: runner.complete_callback(execution.callback_token("cb"), value),
     ):
-        with pytest.raises(SerializationError, match="the payload is not JSON: it holds NaN or an infinite number"):
+        with pytest.raises(
+            SerializationError, match="the payload( of signal 's')? is not JSON: it holds NaN or an infinite number"
+        ):
             send()
     assert len(list(runner.client.list())) == 1
     for function in one_call("f", lambda ctx: ctx.set_status(value)):

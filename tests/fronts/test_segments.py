@@ -20,7 +20,7 @@ SEGMENTS = {
     "a signal between two steps": (3, 2),
     "a race of a signal and a sleep": (3, 2),
     "parallel of three steps and a child": (3, 1),
-    "a saga that is rolled back": (3, 1),
+    "a saga that is rolled back": (4, 1),  # that it is undone is durable before the first compensation (decision 23)
 }
 
 
