@@ -77,7 +77,7 @@ def test_payloads_without_a_type_hold_only_json(value: Any, asking: Any) -> None
         lambda: runner.complete_callback(execution.callback_token("cb"), value),
     ):
         with pytest.raises(
-            SerializationError, match="the payload( of signal 's')? is not JSON: it holds NaN or an infinite number"
+            SerializationError, match=r"the payload( of signal 's')? is not JSON: it holds NaN or an infinite number"
         ):
             send()
     assert len(list(runner.client.list())) == 1
