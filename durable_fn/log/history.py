@@ -36,7 +36,7 @@ from .events import (
 )
 from .header import Header
 from .kinds import BRANCH, KINDS, SLEEP
-from .redrive import after_redrives
+from .redrive import Redriven, after_redrives
 
 _STATUS: Final[dict[str, EventStatus]] = {
     BEGUN: "STARTED",
@@ -71,7 +71,7 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
             elif not _aside(event):
                 found.append(_entry(event, left.get(number), begun.get(event.id)))
     if finished is not None:
-        kept = [event for segment in log.segments for event in parse_body(segment.body) if not _aside(event)]
+        kept = [event for event in _lines(log) if not _aside(event)]
         found += [shown(event, begun.get(event.id)) for event in last_sleeps(kept, finished)]
     return found
 
@@ -108,8 +108,8 @@ def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEv
     return found
 
 
-def _lines(segments: Iterable[Segment]) -> list[Event]:
-    return [event for segment in after_redrives(list(segments)).segments for event in parse_body(segment.body)]
+def _lines(log: Redriven) -> list[Event]:
+    return [event for segment in log.segments for event in parse_body(segment.body)]
 
 
 def _aside(event: Event) -> bool:
@@ -117,11 +117,11 @@ def _aside(event: Event) -> bool:
     return not event.id or event.id in NO_OPERATIONS
 
 
-def _origin(header: Header, segments: Iterable[Segment]) -> str:
+def _origin(header: Header, segments: list[Segment]) -> str:
     """The seed of what it draws, from which nobody finds the secret of its tokens; and the lines that no entry shows (new owners
     after a death, generations, forks), each with the number of entries before it."""
     shown_before, asides = 0, []
-    for event in _lines(segments):
+    for event in _lines(after_redrives(segments)):
         if not _aside(event):
             shown_before += 1
         elif event.id not in (STATUS_ID, REDRIVE_ID, WALKED_ID, ASKED_ID):

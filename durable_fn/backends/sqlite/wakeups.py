@@ -39,7 +39,8 @@ class PollingWakeups:
     def id_rule(self, fn: str) -> str | None:
         if self._store is None:
             return NO_RULE
-        return self._served.get(fn, self._store.id_rule(fn))
+        served = self._served.get(fn)
+        return self._store.id_rule(fn) if served is None else served
 
     def forward(self, hint: Wake) -> None:
         """Nothing: the poll of the other function finds it."""
