@@ -18,6 +18,7 @@ from ...errors import (
     DurableError,
     ExecutionCancelled,
     ExecutionConflict,
+    ExecutionNotFound,
     ExecutionTimedOut,
     PayloadTooLarge,
     UnknownFunction,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _TIMED_OUT = "durable_fn.errors.CallTimeout"
 _CONFLICT = "durable_fn.errors.ExecutionConflict"
+_NOT_FOUND = "durable_fn.errors.ExecutionNotFound"
 _TOO_LARGE = "durable_fn.errors.PayloadTooLarge"
 _UNKNOWN = "durable_fn.errors.UnknownFunction"
 _TOO_DEEP = "durable_fn.errors.CallTooDeep"
@@ -119,7 +121,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
         yield Tell(child, f"its caller {turn.header.id!r} was cancelled: {why}")
         raise
     except _REFUSALS as refused:
-        event, decided = turn.record(op, FAILED, value=failures.encode(_refusal(refused))), False
+        event, decided = turn.record(op, FAILED, value=failures.encode(refusal(refused))), False
     if not decided:
         yield Settle(event)
     turn.show(op, event)
@@ -172,7 +174,7 @@ def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str
             )  # fmt: skip
             event = turn.record(op, SUCCEEDED, value=child)
         except (*_REFUSALS, NoId) as refused:
-            event = turn.record(op, FAILED, value=failures.encode(_refusal(refused)))
+            event = turn.record(op, FAILED, value=failures.encode(refusal(refused)))
         yield Settle(event, durable=event.status == FAILED)  # by the next try it may be there, and known
         turn.show(op, event)
     if event.status == SUCCEEDED:
@@ -210,15 +212,16 @@ def _earlier(op: Op) -> list[str]:
     return [derived_id(op, again) for again in reversed(range(len(ends))) if ends[again] != SUCCEEDED]
 
 
-def _refusal(
-    error: ExecutionConflict | PayloadTooLarge | UnknownFunction | CallTooDeep | NoId,
+def refusal(
+    error: ExecutionConflict | ExecutionNotFound | PayloadTooLarge | UnknownFunction | CallTooDeep | NoId,
 ) -> failures.Failure:
     """Recorded, so that a replay takes the same way, whatever has become of the other execution meanwhile."""
     if isinstance(error, NoId):
         return failures.Failure(_NO_ID, str(error), "", {}, None)
     if isinstance(error, ExecutionConflict):
         return failures.Failure(_CONFLICT, str(error), "", {"id": error.execution_id}, None)
-    return failures.Failure(class_name(type(error)), str(error), "", error.data, None)
+    data = None if isinstance(error, ExecutionNotFound) else error.data
+    return failures.Failure(class_name(type(error)), str(error), "", data, None)
 
 
 def _value(turn: Turn, target: Target, child: str, outcome: str) -> str:
@@ -244,7 +247,7 @@ def _unwrap(op: Op, target: Target, event: Event) -> Any:
 def _error(target: Target, failure: failures.Failure) -> Exception:
     data = failure.data if isinstance(failure.data, dict) else {}
     id, status = str(data.get("id", "")), data.get("status", "FAILED")
-    if "status" not in data and (refused := _refused(failure, data)) is not None:
+    if "status" not in data and (refused := refused_by(failure, data)) is not None:
         return refused
     if (
         failure.error_type == _TIMED_OUT and status == "RUNNING"
@@ -261,12 +264,14 @@ def _error(target: Target, failure: failures.Failure) -> Exception:
     )
 
 
-def _refused(failure: failures.Failure, data: dict[str, Any]) -> Exception | None:
-    """What kept the other execution from being started, as it was raised the first time."""
+def refused_by(failure: failures.Failure, data: dict[str, Any]) -> Exception | None:
+    """What kept the other execution from being started, or from being reached, as it was raised the first time."""
     if failure.error_type == _NO_ID:
         return ValueError(failure.message)
     if failure.error_type == _CONFLICT:
         return ExecutionConflict(failure.message, execution_id=str(data.get("id", "")))
+    if failure.error_type == _NOT_FOUND:
+        return ExecutionNotFound(failure.message)
     if failure.error_type == _TOO_LARGE:
         return PayloadTooLarge(failure.message, size=int(data.get("size", 0)), limit=int(data.get("limit", 0)))
     if failure.error_type == _UNKNOWN:

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from ...errors import ExecutionNotFound, PayloadTooLarge, UnknownFunction
 from ...log import failures
 from ...log.events import FAILED, SUCCEEDED, Event
-from ...values.parts import class_name
 from ...values.terms import Terms
 from ..effects import Operation, Post, Settle
 from ..scope import Op
+from .calls import refusal, refused_by
 
-_NOT_FOUND = "durable_fn.errors.ExecutionNotFound"
-_TOO_LARGE = "durable_fn.errors.PayloadTooLarge"
 _REFUSALS = (ExecutionNotFound, PayloadTooLarge, UnknownFunction)
 """Nothing was sent, and nothing will be by trying again."""
 
@@ -33,9 +31,7 @@ def post(op: Op, target: str, name: str, text: Callable[[Terms], str]) -> Operat
             taken = yield Post(target, name, text(turn.terms), signal_id(op))
             event = turn.record(op, SUCCEEDED, value="true" if taken else "false")
         except _REFUSALS as refused:
-            data = None if isinstance(refused, ExecutionNotFound) else refused.data
-            failure = failures.Failure(class_name(type(refused)), str(refused), "", data, None)
-            event, taken = turn.record(op, FAILED, value=failures.encode(failure)), False
+            event, taken = turn.record(op, FAILED, value=failures.encode(refusal(refused))), False
         yield Settle(event, durable=not taken)
         turn.show(op, event)
     if event.status == SUCCEEDED:
@@ -51,9 +47,6 @@ def signal_id(op: Op) -> str:
 
 def _error(event: Event) -> Exception:
     failure = failures.decode(event.value)
-    data = failure.data if isinstance(failure.data, dict) else {}
-    if failure.error_type == _NOT_FOUND:
-        return ExecutionNotFound(failure.message)
-    if failure.error_type == _TOO_LARGE:
-        return PayloadTooLarge(failure.message, size=int(data.get("size", 0)), limit=int(data.get("limit", 0)))
-    return UnknownFunction(failure.message, name=str(data.get("name", "")), known=tuple(data.get("known", ())))
+    error = refused_by(failure, failure.data if isinstance(failure.data, dict) else {})
+    assert error is not None  # nothing else is recorded for a signal
+    return error
