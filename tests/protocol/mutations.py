@@ -2,12 +2,15 @@
 
     python -m tests.protocol.mutations [NAME ...]
 
-Works on a copy of the tree. Exits with 1 if a rule can go without a test failing, or if a mutation no longer applies.
+Works on a copy of the tree. The test that noticed is kept in noticed_by.json and is the first to be asked the next time. Exits with 1 if a rule can go
+without a test failing, or if a mutation no longer applies.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +19,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+NOTICED_BY: Final = Path(__file__).with_name("noticed_by.json")
+_NOTHING_THERE: Final = 4  # what pytest ends with where a test that is named is not found
 TESTS: Final = [
     ["tests/test_signalling.py", "tests/fronts/test_shielded.py", "tests/test_id_rules.py"],
     [
@@ -325,35 +330,45 @@ MUTATIONS: Final = [
 ]  # fmt: skip
 
 
-def survives(tree: Path, mutation: Mutation) -> str | None:
-    """What is wrong with the tests, or None: one of them failed, as it should."""
+def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | None:
+    """What is wrong with the tests, or None: one of them failed, as it should, and is `known` now."""
     path = tree / "durable_fn" / mutation.file
     text = path.read_text()
     if text.count(mutation.old) != 1:
         return f"does not apply: {text.count(mutation.old)} places in {mutation.file}"
     path.write_text(text.replace(mutation.old, mutation.new))
+    first = [[known[mutation.name]]] if _is_there(tree, known.get(mutation.name)) else []
     try:
-        runs = (_failure(tree, tests) for tests in TESTS)
-        problem = next((found for found in runs if found != ""), "no test noticed")
+        for tests in first + TESTS:
+            if (failed := _failed(tree, tests)) is not None:
+                known[mutation.name] = failed
+                return None
+    except RuntimeError as error:
+        return str(error)
     finally:
         path.write_text(text)
-    return problem
+    return "no test noticed"
 
 
-def _failure(tree: Path, tests: list[str]) -> str | None:
-    """None if a test failed, "" if none did, else what went wrong."""
+def _is_there(tree: Path, test: str | None) -> bool:
+    return test is not None and (tree / test.partition("::")[0]).exists()
+
+
+def _failed(tree: Path, tests: list[str]) -> str | None:
+    """The test that failed, or None. RuntimeError: something else went wrong."""
     limit = [
         "--timeout=60",
         "--timeout-method=thread",
     ]  # ends the process: a local cloud takes an exception for a death
-    command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "--no-header", *limit, *tests]
-    run = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=_environment(tree))
-    if run.returncode == 0:
-        return ""
-    noticed = (
-        "\nFAILED tests" in run.stdout or "+ Timeout +" in run.stdout + run.stderr
-    )  # a mutation may make an endless loop
-    return None if noticed else run.stdout[-500:] or f"pytest ended with {run.returncode}"
+    command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-vv", "--no-header", *limit, *tests]
+    run = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=_environment(tree), errors="replace")
+    if run.returncode in (0, _NOTHING_THERE):
+        return None
+    if failed := re.search(r"^FAILED (tests\S+?::.+?)(?: - .*)?$", run.stdout, re.MULTILINE):
+        return failed[1]
+    if "+ Timeout +" in run.stdout + run.stderr:  # a mutation may make an endless loop
+        return re.findall(r"^(tests/\S+\.py::.*?) *$", run.stdout, re.MULTILINE)[-1].strip()
+    raise RuntimeError(run.stdout[-500:] or f"pytest ended with {run.returncode}")
 
 
 def _environment(tree: Path) -> dict[str, str]:
@@ -362,17 +377,23 @@ def _environment(tree: Path) -> dict[str, str]:
 
 def main() -> None:
     wanted = [m for m in MUTATIONS if len(sys.argv) == 1 or any(word in m.name for word in sys.argv[1:])]
-    bad = 0
+    bad, known = 0, json.loads(NOTICED_BY.read_text())
     with tempfile.TemporaryDirectory(prefix="durable-fn-mutations-") as directory:
         tree = Path(directory) / "tree"
         shutil.copytree(
             ROOT, tree, ignore=shutil.ignore_patterns(".git", ".venv*", "__pycache__", ".*_cache", ".hypothesis")
         )
         for mutation in wanted:
-            problem = survives(tree, mutation)
+            problem = survives(tree, mutation, known)
             bad += problem is not None
-            print(
-                f"{'noticed ' if problem is None else 'SURVIVED'}  {mutation.name}{'' if problem is None else ': ' + problem}"
+            said = (
+                f"noticed   {mutation.name}: {known[mutation.name]}"
+                if problem is None
+                else f"SURVIVED  {mutation.name}: {problem}"
+            )
+            print(said, flush=True)
+            NOTICED_BY.write_text(
+                json.dumps({m.name: known[m.name] for m in MUTATIONS if m.name in known}, indent=1) + "\n"
             )
     sys.exit(1 if bad else 0)
 
