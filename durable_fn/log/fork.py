@@ -98,7 +98,7 @@ def _without(segment: Segment, ids: set[str], now: int) -> Segment:
 
 def limit_of(header: Header, segments: list[Segment]) -> int | None:
     """The execution's timeout in milliseconds, as its deadline tells: it counts from the generation's beginning."""
-    if header.deadline is None or header.deadline < 0:
+    if header.deadline is None:
         return None
     first = parse_body(segments[0].body)[0] if segments else None
     begun = first.at if first is not None and first.id == GENERATION_ID else header.started

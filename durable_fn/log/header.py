@@ -30,14 +30,15 @@ class Header:
     """Times are epoch milliseconds, but `ttl`, `horizon` and `retention` are seconds, as DynamoDB's TTL wants them. `input`,
     `result` and `error` are encoded values.
 
-    `retention` and `deadline` say less while only the function itself knows them: see `retention.OF_FUNCTION`. `ttl`: of the
-    header itself; `horizon`: of every other item. `timer`: while `due` is only the time at which items have to be stamped anew:
-    the time that the code waits for, 0 for none. `edition`: the copy that stands for the log's first `copied` segments. `hint`:
-    the time that the last message is for; behind `due` after a sweep, which moves only the time of the next look. `tries`: how
-    often it was woken, or given back after an outage, without any progress since. `doubtful`: 1 where an owner's last
-    write may still be under way: of one that gave it back after an outage, or that died before one that could not go on.
-    `format`: the number of what its journal is written in (formats.py). `input_hash`: of what was sent, keyed with the secret.
-    `sent`: the same without a key, while somebody starts it; it is never stored.
+    `retention` is 0 and `timeout_from` the time from which the timeout counts where only the function itself knows its
+    limits: the execution was started by name. `ttl`: of the header itself; `horizon`: of every other item. `timer`: while
+    `due` is only the time at which items have to be stamped anew: the time that the code waits for, 0 for none. `edition`:
+    the copy that stands for the log's first `copied` segments. `hint`: the time that the last message is for; behind `due`
+    after a sweep, which moves only the time of the next look. `tries`: how often it was woken, or given back after an outage,
+    without any progress since. `doubtful`: 1 where an owner's last write may still be under way: of one that gave it back
+    after an outage, or that died before one that could not go on. `format`: the number of what its journal is written in
+    (formats.py). `input_hash`: of what was sent, keyed with the secret. `sent`: the same without a key, while somebody starts
+    it; it is never stored.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Header:
     error: str | None = None
     parent: str | None = None
     deadline: int | None = None
+    timeout_from: int | None = None
     custom: str | None = None
     horizon: int = 0
     retention: int = 30 * 86_400
@@ -327,7 +329,8 @@ def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
         return Refusal("unknown", header)
     return replace(
         header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
-        cancel=False, deadline=None, strikes=0, tries=0, doubtful=0, ttl=header.horizon, turns=max(1, header.turns),
+        cancel=False, deadline=None, timeout_from=None, strikes=0, tries=0, doubtful=0, ttl=header.horizon,
+        turns=max(1, header.turns),
     )  # fmt: skip
 
 
@@ -349,8 +352,9 @@ def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Hea
     return replace(
         header, status="PENDING", gen=header.gen + 1, gone=header.gone + len(renewal.used) + len(renewal.closed),
         input=renewal.input, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now,
-        turns=header.turns, error=None, strikes=0, tries=0, doubtful=0, deadline=renewal.deadline, ttl=renewal.horizon,
-        horizon=renewal.horizon, timer=None, edition="", copied=0, cancel=header.cancel and not renewal.uncancelled,
+        turns=header.turns, error=None, strikes=0, tries=0, doubtful=0, deadline=renewal.deadline, timeout_from=None,
+        ttl=renewal.horizon, horizon=renewal.horizon, timer=None, edition="", copied=0,
+        cancel=header.cancel and not renewal.uncancelled,
     )  # fmt: skip
 
 

@@ -22,8 +22,7 @@ _LONGEST_WINDOW_MS: Final = SPARE_MS + 30 * DAY_MS
 
 DEFAULT_RETENTION_MS: Final = 30 * DAY_MS
 OF_FUNCTION: Final = 0
-"""A header's retention while only the function itself knows it: the execution was started by name. Its deadline is then minus
-the time that it counts from."""
+"""A header's retention where only the function itself knows it: the execution was started by name."""
 
 _BETWEEN: Final = "\x1d"  # between segments: no journal line and no packed text has it
 _CHUNK: Final = 350_000  # characters

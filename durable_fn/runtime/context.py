@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from datetime import datetime
 from typing import Any, NoReturn
 from uuid import UUID
@@ -53,11 +53,6 @@ def is_replaying(turn: Turn) -> bool:
     if turn.front is None:
         turn.walks.say(scope)
     return False
-
-
-def named(name: str | None, default: str) -> str:
-    """The name that was given, also one that is none: it is refused where it is looked at."""
-    return default if name is None else name
 
 
 Undo = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -211,6 +206,10 @@ class BaseContext:
 
     def _checked(self, plan: StepPlan) -> StepPlan:
         """Raises TypeError for a step that this kind of handler cannot run."""
+        raise NotImplementedError
+
+    def _check_branches(self, what: str, fns: Iterable[Any]) -> None:
+        """Raises TypeError for branches that this kind of handler cannot run."""
         raise NotImplementedError
 
     def _set_status(self, value: object) -> None:

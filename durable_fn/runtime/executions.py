@@ -130,9 +130,9 @@ def new_header(
     begin = now + delay_ms
     secret, drawn_run = _secrets(backend, id)
     sent = digest(input.sent)
+    by_name = retention_ms is None
     horizon = first_horizon(begin, DEFAULT_RETENTION_MS if retention_ms is None else retention_ms, timeout_ms)
     retention = OF_FUNCTION if retention_ms is None else max(1, -(-retention_ms // 1000))
-    deadline = -begin if retention_ms is None else None if timeout_ms is None else begin + timeout_ms
     return Header(
         id=id,
         fn=fn,
@@ -143,7 +143,8 @@ def new_header(
         ttl=horizon,
         horizon=horizon,
         retention=retention,
-        deadline=deadline,
+        deadline=None if by_name or timeout_ms is None else begin + timeout_ms,
+        timeout_from=begin if by_name else None,
         input_hash=keyed(sent, secret),
         input=input.text,
         sent=sent,

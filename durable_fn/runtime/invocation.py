@@ -272,9 +272,8 @@ class Invocation:
         """With the function's own limits where who started it, by name, did not know them."""
         if header.retention == OF_FUNCTION:
             header.retention = max(1, -(-self.function.retention_ms // 1000))
-        if header.deadline is not None and header.deadline < 0:
-            limit = self.function.timeout_ms
-            header.deadline = None if limit is None else limit - header.deadline
+        if header.timeout_from is not None and self.function.timeout_ms is not None:
+            header.deadline = header.timeout_from + self.function.timeout_ms
         return header
 
     def _handler(self, session: Session, header: Header) -> Outcome:

@@ -30,7 +30,7 @@ def waits_outside(loaded: Loaded) -> bool:
     open_ = _open(loaded, journal)
     if not open_ or due is None or header.status != "SUSPENDED" or header.held:
         return False
-    if header.deadline is not None and header.deadline < 0:  # only the function knows it: what is no timer of the code
+    if header.timeout_from is not None:  # only the function knows it: what is no timer of the code
         return not any(due in _timers(r) for r in journal.records.values() if r.done is None and r.kind not in OUTSIDE)
     return due == header.deadline or any(due in _ends(loaded, journal, record) for record in open_)
 

@@ -45,9 +45,22 @@ _TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", 
 _NUMBERS: Final = (
     "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
     "horizon", "retention", "timer", "copied", "format", "tries", "doubtful",
+    "timeout_from",
 )  # fmt: skip
 _ZERO: Final = frozenset(
-    {"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied", "tries", "doubtful"}
+    {
+        "gone",
+        "strikes",
+        "prev_lease",
+        "hint",
+        "finished",
+        "due",
+        "deadline",
+        "timeout_from",
+        "copied",
+        "tries",
+        "doubtful",
+    }
 )
 """Left out of the item while they say nothing."""
 

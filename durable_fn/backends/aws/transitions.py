@@ -134,7 +134,7 @@ def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
     change.set("gone", number(gone)).value("#input", renewal.input)
     change.set("#ttl", number(renewal.horizon)).set("horizon", number(renewal.horizon))
     change.number("due", renewal.now).number("hint", renewal.now).number("deadline", renewal.deadline)
-    change.remove("prev_lease", "#error", "strikes", "tries", "doubtful", "timer", "edition", "copied")
+    change.remove("prev_lease", "#error", "strikes", "tries", "doubtful", "timer", "edition", "copied", "timeout_from")
     if renewal.uncancelled:
         change.remove("cancel")
     condition = _owned(header.key, writer) & _seen(renewal.seen)
@@ -201,7 +201,18 @@ def revive(header: Header, now: int) -> Transition:
     """[ended, not retired]. The segment goes along."""
     change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
     change.number("due", now).number("hint", now).number("turns", max(1, header.turns))
-    change.remove("prev_lease", "deadline", "finished", "strikes", "tries", "doubtful", "#result", "#error", "cancel")
+    change.remove(
+        "prev_lease",
+        "deadline",
+        "timeout_from",
+        "finished",
+        "strikes",
+        "tries",
+        "doubtful",
+        "#result",
+        "#error",
+        "cancel",
+    )
     condition = _generation(header.key) & _ENDED & _NOT_RETIRED
     return Transition(header.id, condition, change, partial(rules.revive, key=header.key, now=now))
 

@@ -6,19 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from ...core import lazily as ops
-from ...core.operations.sleep import sleep as sleep_operation
-from ...core.operations.step import step as step_operation
 from ...core.retry import Retry, RetryPolicy
-from ...core.step_options import StepPlan, callable_name, check_keywords, plan_of
-from ...log.durations import milliseconds, moment
-from ...log.ids import checked_id
+from ...core.step_options import StepPlan
 from ...types import Duration, LambdaContext
-from ..context import BaseContext, BaseSaga, Undo, named
+from .. import operations as begin
+from ..context import BaseContext, BaseSaga, Undo
 from ..session import Session
 from .loop import inline
 from .native import in_full
@@ -59,8 +55,7 @@ class AsyncCallback(Generic[T_co]):
         return self._promise.token
 
     def result(self) -> Coroutine[object, None, T_co]:
-        op = ops.waiting(self._promise, self._ctx._scope("callback().result"))
-        return self._ctx._drive(op, ops.result(op, self._promise))
+        return self._ctx._drive(*begin.callback_result(self._ctx, self._promise))
 
 
 class AsyncSaga(BaseSaga):
@@ -152,6 +147,9 @@ class AsyncDurableContext(BaseContext):
     def _checked(self, plan: StepPlan) -> StepPlan:
         return plan
 
+    def _check_branches(self, what: str, fns: Iterable[Any]) -> None:
+        pass
+
     def _watched(self, coroutine: Coroutine[object, None, T], what: str) -> Coroutine[object, None, T]:
         """Without `await` its value would be a coroutine, which is always true."""
         self._pump.unawaited.called(coroutine, what, self._scope(what).cancel_scope, coroutine)
@@ -171,23 +169,15 @@ class AsyncDurableContext(BaseContext):
         encode/decode, so mutations and identity are lost, the types stay. Raises StepError, StepTimeout, StepInterrupted,
         a class named in `raises=`, SerializationError. The arguments are not recorded.
         """
-        plan = plan_of(fn)
-        if kwargs:
-            check_keywords(fn, args, kwargs)
-        op = self._scope("step").enter("step", plan.component, plan.key)
-        return drive(self._pump, op, step_operation(op, plan, fn, args, kwargs))
+        return drive(self._pump, *begin.step(self, fn, args, kwargs))
 
     def sleep(self, duration: Duration, *, name: str | None = None) -> Coroutine[object, None, None]:
         """Seconds or timedelta. Suspends, unless it is short (about a second)."""
-        delay = milliseconds(duration, "the duration of ctx.sleep")
-        op = self._enter("sleep", "sleep", named(name, "sleep"))
-        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
+        return self._drive(*begin.sleep(self, duration, name))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> Coroutine[object, None, None]:
         """ValueError for a naive datetime; a past one returns at once."""
-        due = moment(when, "the time of ctx.sleep_until")
-        op = self._enter("sleep_until", "sleep", named(name, "sleep_until"))
-        return self._drive(op, sleep_operation(op, due))
+        return self._drive(*begin.sleep_until(self, when, name))
 
     @overload
     def callback(
@@ -223,9 +213,7 @@ class AsyncDurableContext(BaseContext):
         Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
         messages. No `timeout`: waits for ever.
         """
-        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        op = self._enter("callback", "callback", named(name, "callback"), key)
-        promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
+        op, promise = begin.callback(self, name, key, result_type, timeout, heartbeat_timeout)
         return self._watched(done(AsyncCallback(promise, self)), f"callback {op.id!r}")
 
     @overload
@@ -265,11 +253,9 @@ class AsyncDurableContext(BaseContext):
     ) -> Any:
         """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
         submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
-        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        plan = self._checked(ops.submitter(submit, retry))
-        op = self._enter("wait_for_callback", "callback", named(name, "callback"), key)
-        wait = ops.wait_for_callback(op, named(name, "callback"), ops.of(result_type), *limits, plan, submit)
-        return self._drive(op, wait)
+        return self._drive(
+            *begin.wait_for_callback(self, submit, name, key, result_type, timeout, heartbeat_timeout, retry)
+        )
 
     @overload
     def wait_for_signal(self, signal: Signal[T], *, timeout: Duration | None = None) -> Coroutine[object, None, T]: ...
@@ -290,9 +276,7 @@ class AsyncDurableContext(BaseContext):
         the next wait. `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit:
         SerializationError with `.raw`, consumed, so that a loop may go on to the next one.
         """
-        limit, wanted = ops.optional_ms(timeout, "timeout"), ops.awaited(signal, result_type)
-        op = self._enter("wait_for_signal", "signal", wanted.name)
-        return self._drive(op, ops.wait_for_signal(op, wanted, limit))
+        return self._drive(*begin.wait_for_signal(self, signal, result_type, timeout))
 
     @overload
     def wait_for_any_signal(
@@ -318,9 +302,7 @@ class AsyncDurableContext(BaseContext):
         name. Code under way may be given more names later, in any order; one that was taken must stay among them. ValueError
         for no signal, or for one name twice.
         """
-        limit, wanted = ops.optional_ms(timeout, "timeout"), ops.any_awaited(signals)
-        op = self._enter("wait_for_any_signal", "signal", "any_signal")
-        return self._drive(op, ops.wait_for_any_signal(op, wanted, limit))
+        return self._drive(*begin.wait_for_any_signal(self, signals, timeout))
 
     @overload
     def signal(self, target_id: str, signal: Signal[None], payload: None = None) -> Coroutine[object, None, bool]: ...
@@ -331,9 +313,7 @@ class AsyncDurableContext(BaseContext):
     def signal(self, target_id: str, signal: Signal[Any] | str, payload: Any = None) -> Coroutine[object, None, bool]:
         """Signals another execution, durably and exactly once, whatever dies. False: that one has ended (the same answer on
         replay). Unknown: ExecutionNotFound. A payload that does not fit a Signal: SerializationError, nothing is sent."""
-        name, target = ops.name_of(signal), checked_id(target_id, "the id of ctx.signal")
-        op = self._enter("signal", "post", name)
-        return self._drive(op, ops.post(op, target, name, partial(ops.sendable, signal, payload)))
+        return self._drive(*begin.signal(self, target_id, signal, payload))
 
     @overload
     def parallel(
@@ -394,9 +374,7 @@ class AsyncDurableContext(BaseContext):
         Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
         at once.
         """
-        fan = ops.parallel_fan(branches, self, completion, max_concurrency)
-        op = self._enter("parallel", "parallel", named(name, "parallel"))
-        return self._drive(op, ops.fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
+        return self._drive(*begin.parallel(self, branches, name, max_concurrency, completion))
 
     def map(
         self,
@@ -414,9 +392,7 @@ class AsyncDurableContext(BaseContext):
         A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
         its record.
         """
-        fan = ops.map_fan(fn, items, self, completion, max_concurrency, item_name)
-        op = self._enter("map", "map", named(name, "map"))
-        return self._drive(op, ops.fan_out(op, fan, list))
+        return self._drive(*begin.map(self, fn, items, name, max_concurrency, completion, item_name))
 
     @overload
     def race(
@@ -447,9 +423,7 @@ class AsyncDurableContext(BaseContext):
     def race(self, branches: Any, *, name: str | None = None) -> Any:
         """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
         sagas roll back; a step body that runs is cancelled, and its result is dropped."""
-        fan = ops.race_fan(branches, self)
-        op = self._enter("race", "race", named(name, "race"))
-        return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))
+        return self._drive(*begin.race(self, branches, name))
 
     @overload
     def child(
@@ -473,11 +447,7 @@ class AsyncDurableContext(BaseContext):
         """`fn(ctx, ...)` in its own id namespace. `name=` and `key=` are taken by `child` itself, never passed on; with one of
         them the checker cannot check the other arguments (PEP 612). Below a keyed child ids are as stable as inside it:
         "name:key/charge"."""
-        name, key = kwargs.pop("name", None), kwargs.pop("key", None)
-        if not callable(fn):
-            raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
-        op = self._enter("child", "child", named(name, callable_name(fn)), key)
-        return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
+        return self._drive(*begin.child(self, fn, args, kwargs))
 
     @overload
     def call(
@@ -528,9 +498,7 @@ class AsyncDurableContext(BaseContext):
         execution; else ExecutionConflict. Cancelling this execution
         cancels the other, if this one made it. Raises CallError, CallTimeout.
         """
-        wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
-        op = self._enter("call", "call", named(name, wanted.fn))
-        return self._drive(op, ops.call(op, wanted, id, limit))
+        return self._drive(*begin.call(self, target, payload, result_type, name, id, timeout))
 
     @overload
     def send(
@@ -543,9 +511,7 @@ class AsyncDurableContext(BaseContext):
     def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
         """Fire and forget; the id of the new execution. Not cancelled with this one. `payload`, and the id by the target's own
         rule, as in DurableClient.start; where there is no rule the id is derived from this execution and operation."""
-        wanted, wait = ops.target_of(target, payload), ops.optional_ms(delay, "delay") or 0
-        op = self._enter("send", "send", wanted.fn)
-        return self._drive(op, ops.send(op, wanted, id, wait))
+        return self._drive(*begin.send(self, target, payload, id, delay))
 
     def poll(
         self,
@@ -565,13 +531,7 @@ class AsyncDurableContext(BaseContext):
         that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait,
         and for the last time at the end of `timeout`; a `max_attempts` that is given in `every` limits the checks.
         """
-        plan, limit, pace = (
-            self._checked(ops.checker(check, until, retry)),
-            ops.optional_ms(timeout, "timeout"),
-            ops.pace_of(every),
-        )
-        op = self._enter("poll", "poll", named(name, plan.name))
-        return self._drive(op, ops.poll(op, plan, check, initial, until, pace, limit))
+        return self._drive(*begin.poll(self, check, initial, until, every, timeout, retry, name))
 
     def saga(self) -> AsyncSaga:
         """A block whose undo actions run if it fails."""

@@ -7,21 +7,17 @@ import contextvars
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from ...core import lazily as ops
 from ...core.current import current_scope
-from ...core.operations.sleep import sleep as sleep_operation
-from ...core.operations.step import step as step_operation
 from ...core.retry import Retry, RetryPolicy
 from ...core.scope import Scope
-from ...core.step_options import StepPlan, callable_name, check_keywords, is_async, plan_of
-from ...log.durations import milliseconds, moment
-from ...log.ids import checked_id
+from ...core.step_options import StepPlan, callable_name, is_async
 from ...types import Duration, LambdaContext
-from ..context import BaseContext, BaseSaga, named
+from .. import operations as begin
+from ..context import BaseContext, BaseSaga
 from ..session import Session
 from .driver import drive
 
@@ -58,8 +54,7 @@ class Callback(Generic[T_co]):
         return self._promise.token
 
     def result(self) -> T_co:
-        op = ops.waiting(self._promise, self._ctx._scope("callback().result"))
-        value: T_co = self._ctx._drive(op, ops.result(op, self._promise))
+        value: T_co = self._ctx._drive(*begin.callback_result(self._ctx, self._promise))
         return value
 
 
@@ -122,7 +117,7 @@ class DurableContext(BaseContext):
             )
         return plan
 
-    def _sync_branches(self, what: str, fns: Iterable[Any]) -> None:
+    def _check_branches(self, what: str, fns: Iterable[Any]) -> None:
         for fn in fns:
             if is_async(fn):
                 raise TypeError(
@@ -137,26 +132,16 @@ class DurableContext(BaseContext):
         mutations and identity are lost, the types stay. Raises StepError, StepTimeout, StepInterrupted, a class named in
         `raises=`, SerializationError. An `async def` fn is a TypeError here. The arguments are not recorded.
         """
-        plan = plan_of(fn)
-        if kwargs:
-            check_keywords(fn, args, kwargs)
-        if plan.is_async:
-            self._checked(plan)
-        op = self._scope("step").enter("step", plan.component, plan.key)
-        result: T = drive(self._session, op, step_operation(op, plan, fn, args, kwargs))
+        result: T = drive(self._session, *begin.step(self, fn, args, kwargs))
         return result
 
     def sleep(self, duration: Duration, *, name: str | None = None) -> None:
         """Seconds or timedelta. Suspends, unless it is short (about a second)."""
-        delay = milliseconds(duration, "the duration of ctx.sleep")
-        op = self._enter("sleep", "sleep", named(name, "sleep"))
-        return self._drive(op, sleep_operation(op, self._turn.time() + delay))
+        self._drive(*begin.sleep(self, duration, name))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> None:
         """ValueError for a naive datetime; a past one returns at once."""
-        due = moment(when, "the time of ctx.sleep_until")
-        op = self._enter("sleep_until", "sleep", named(name, "sleep_until"))
-        return self._drive(op, sleep_operation(op, due))
+        self._drive(*begin.sleep_until(self, when, name))
 
     @overload
     def callback(
@@ -192,9 +177,7 @@ class DurableContext(BaseContext):
         Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
         messages. No `timeout`: waits for ever.
         """
-        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        op = self._enter("callback", "callback", named(name, "callback"), key)
-        promise = ops.callback(op, named(name, "callback"), ops.of(result_type), *limits)
+        _, promise = begin.callback(self, name, key, result_type, timeout, heartbeat_timeout)
         return Callback(promise, self)
 
     @overload
@@ -234,11 +217,9 @@ class DurableContext(BaseContext):
     ) -> Any:
         """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
         submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
-        limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
-        plan = self._checked(ops.submitter(submit, retry))
-        op = self._enter("wait_for_callback", "callback", named(name, "callback"), key)
-        wait = ops.wait_for_callback(op, named(name, "callback"), ops.of(result_type), *limits, plan, submit)
-        return self._drive(op, wait)
+        return self._drive(
+            *begin.wait_for_callback(self, submit, name, key, result_type, timeout, heartbeat_timeout, retry)
+        )
 
     @overload
     def wait_for_signal(self, signal: Signal[T], *, timeout: Duration | None = None) -> T: ...
@@ -255,9 +236,7 @@ class DurableContext(BaseContext):
         the next wait. `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit:
         SerializationError with `.raw`, consumed, so that a loop may go on to the next one.
         """
-        limit, wanted = ops.optional_ms(timeout, "timeout"), ops.awaited(signal, result_type)
-        op = self._enter("wait_for_signal", "signal", wanted.name)
-        return self._drive(op, ops.wait_for_signal(op, wanted, limit))
+        return self._drive(*begin.wait_for_signal(self, signal, result_type, timeout))
 
     @overload
     def wait_for_any_signal(
@@ -281,9 +260,7 @@ class DurableContext(BaseContext):
         name. Code under way may be given more names later, in any order; one that was taken must stay among them. ValueError
         for no signal, or for one name twice.
         """
-        limit, wanted = ops.optional_ms(timeout, "timeout"), ops.any_awaited(signals)
-        op = self._enter("wait_for_any_signal", "signal", "any_signal")
-        return self._drive(op, ops.wait_for_any_signal(op, wanted, limit))
+        return self._drive(*begin.wait_for_any_signal(self, signals, timeout))
 
     @overload
     def signal(self, target_id: str, signal: Signal[None], payload: None = None) -> bool: ...
@@ -294,9 +271,7 @@ class DurableContext(BaseContext):
     def signal(self, target_id: str, signal: Signal[Any] | str, payload: Any = None) -> bool:
         """Signals another execution, durably and exactly once, whatever dies. False: that one has ended (the same answer on
         replay). Unknown: ExecutionNotFound. A payload that does not fit a Signal: SerializationError, nothing is sent."""
-        name, target = ops.name_of(signal), checked_id(target_id, "the id of ctx.signal")
-        op = self._enter("signal", "post", name)
-        taken: bool = self._drive(op, ops.post(op, target, name, partial(ops.sendable, signal, payload)))
+        taken: bool = self._drive(*begin.signal(self, target_id, signal, payload))
         return taken
 
     @overload
@@ -353,10 +328,7 @@ class DurableContext(BaseContext):
         Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
         at once.
         """
-        fan = ops.parallel_fan(branches, self, completion, max_concurrency)
-        self._sync_branches("branch", (branch.fn for branch in fan.branches))
-        op = self._enter("parallel", "parallel", named(name, "parallel"))
-        return self._drive(op, ops.fan_out(op, fan, tuple if isinstance(branches, tuple) else list))
+        return self._drive(*begin.parallel(self, branches, name, max_concurrency, completion))
 
     def map(
         self,
@@ -374,10 +346,7 @@ class DurableContext(BaseContext):
         A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
         its record.
         """
-        fan = ops.map_fan(fn, items, self, completion, max_concurrency, item_name)
-        self._sync_branches("branch", (fn,))
-        op = self._enter("map", "map", named(name, "map"))
-        return self._drive(op, ops.fan_out(op, fan, list))
+        return self._drive(*begin.map(self, fn, items, name, max_concurrency, completion, item_name))
 
     @overload
     def race(
@@ -400,10 +369,7 @@ class DurableContext(BaseContext):
     def race(self, branches: Any, *, name: str | None = None) -> Any:
         """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
         sagas roll back; a step body that runs already runs to its end and its result is dropped."""
-        fan = ops.race_fan(branches, self)
-        self._sync_branches("branch", (branch.fn for branch in fan.branches))
-        op = self._enter("race", "race", named(name, "race"))
-        return self._drive(op, ops.race(op, fan, named=isinstance(branches, Mapping)))
+        return self._drive(*begin.race(self, branches, name))
 
     @overload
     def child(
@@ -423,12 +389,7 @@ class DurableContext(BaseContext):
         """`fn(ctx, ...)` in its own id namespace. `name=` and `key=` are taken by `child` itself, never passed on; with one of
         them the checker cannot check the other arguments (PEP 612). Below a keyed child ids are as stable as inside it:
         "name:key/charge"."""
-        name, key = kwargs.pop("name", None), kwargs.pop("key", None)
-        if not callable(fn):
-            raise TypeError(f"ctx.child takes a function of the context, got {type(fn).__name__}")
-        self._sync_branches("child", (fn,))
-        op = self._enter("child", "child", named(name, callable_name(fn)), key)
-        return self._drive(op, ops.child(op, fn, (self, *args), kwargs, ops.branch_adapter(fn)))
+        return self._drive(*begin.child(self, fn, args, kwargs))
 
     @overload
     def call(
@@ -479,9 +440,7 @@ class DurableContext(BaseContext):
         execution; else ExecutionConflict. Cancelling this execution
         cancels the other, if this one made it. Raises CallError, CallTimeout.
         """
-        wanted, limit = ops.target_of(target, payload, result_type), ops.optional_ms(timeout, "timeout")
-        op = self._enter("call", "call", named(name, wanted.fn))
-        return self._drive(op, ops.call(op, wanted, id, limit))
+        return self._drive(*begin.call(self, target, payload, result_type, name, id, timeout))
 
     @overload
     def send(
@@ -492,9 +451,7 @@ class DurableContext(BaseContext):
     def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
         """Fire and forget; the id of the new execution. Not cancelled with this one. `payload`, and the id by the target's own
         rule, as in DurableClient.start; where there is no rule the id is derived from this execution and operation."""
-        wanted, wait = ops.target_of(target, payload), ops.optional_ms(delay, "delay") or 0
-        op = self._enter("send", "send", wanted.fn)
-        return self._drive(op, ops.send(op, wanted, id, wait))
+        return self._drive(*begin.send(self, target, payload, id, delay))
 
     def poll(
         self,
@@ -514,13 +471,7 @@ class DurableContext(BaseContext):
         that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait,
         and for the last time at the end of `timeout`; a `max_attempts` that is given in `every` limits the checks.
         """
-        plan, limit, pace = (
-            self._checked(ops.checker(check, until, retry)),
-            ops.optional_ms(timeout, "timeout"),
-            ops.pace_of(every),
-        )
-        op = self._enter("poll", "poll", named(name, plan.name))
-        state: T = self._drive(op, ops.poll(op, plan, check, initial, until, pace, limit))
+        state: T = self._drive(*begin.poll(self, check, initial, until, every, timeout, retry, name))
         return state
 
     def saga(self) -> Saga:
