@@ -427,6 +427,36 @@ def test_the_time_counts_from_when_it_can_begin(world: World) -> None:
     assert {world.client.describe(name).status for name in ("by object", "by name")} == {"TIMED_OUT"}
 
 
+@durable(name="limited-loop", execution_timeout=60)
+def limited_loop(event: Any, ctx: DurableContext) -> Any:
+    if event < 3:
+        ctx.sleep(50)
+        ctx.continue_as_new(event + 1)
+    return ctx.wait_for_signal("x")
+
+
+def test_each_generation_has_the_functions_whole_time(world: World) -> None:
+    world.run(limited_loop, 9, "known")
+    for name, target in (("by object", limited_loop), ("by name", "limited-loop")):
+        world.client.start(target, 0, id=name)  # type: ignore[call-overload]
+    world.advance(195)
+    assert {world.client.describe(name).status for name in ("by object", "by name")} == {"SUSPENDED"}
+    world.advance(20)
+    assert {world.client.describe(name).status for name in ("by object", "by name")} == {"TIMED_OUT"}
+
+
+def test_a_redrive_is_given_time_without_limit_however_it_was_started(world: World) -> None:
+    world.run(limited, True, "known")
+    for name, target in (("by object", limited), ("by name", "limited")):
+        world.client.start(target, False, id=name)  # type: ignore[call-overload]
+    world.advance(65)
+    assert {world.client.describe(name).status for name in ("by object", "by name")} == {"TIMED_OUT"}
+    for name in ("by object", "by name"):
+        world.client.redrive(name)
+    world.advance(600)
+    assert {world.client.describe(name).status for name in ("by object", "by name")} == {"SUSPENDED"}
+
+
 # -- values that are gone ------------------------------------------------------------------------------------------
 
 
