@@ -333,7 +333,7 @@ MUTATIONS: Final = [
     Mutation("a generation counts from its execution's beginning (SQLite)", HEADER, "deadline=renewal.deadline, timeout_from=None,", "deadline=renewal.deadline,"),
     Mutation("a generation counts from its execution's beginning (DynamoDB)", TRANSITIONS, '"copied", "timeout_from")', '"copied")'),
     Mutation("a redrive keeps the function's timeout (SQLite)", HEADER, "deadline=None, timeout_from=None,", "deadline=None,"),
-    Mutation("a redrive keeps the function's timeout (DynamoDB)", TRANSITIONS, '"deadline", "timeout_from",', '"deadline",'),
+    Mutation("a redrive keeps the function's timeout (DynamoDB)", TRANSITIONS, '        "timeout_from",\n        "finished",\n', '        "finished",\n'),
     Mutation("a start by name has no timeout", INVOCATION, "if header.timeout_from is not None and", "if False and"),
 ]  # fmt: skip
 
