@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
 from ..log import origins
@@ -95,6 +96,19 @@ class Held(BaseException):
         self.error = error
 
 
+class Progress(IntEnum):
+    """What a turn has done that stays."""
+
+    NONE = 0
+    ACTED = 1
+    """A body began, or another execution was written to."""
+    WORKED = 2
+    """A segment was written, or something that counts as one: an invocation that makes way now has not run in vain."""
+
+
+R = TypeVar("R", bound=BaseException)
+
+
 class Turn:
     """Pure state. `time` is the only thing from outside: it tells epoch milliseconds."""
 
@@ -128,9 +142,8 @@ class Turn:
         )  # pending ones that a death could make otherwise: who was first in a `def` handler, what was drawn
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self.deadline = 0  # epoch milliseconds: when the invocation ends
-        self.worked = False  # a body was run or a segment written, so yielding makes progress
-        self.acted = False  # a body began, or another execution was written to
-        self.closed: BaseException | None = None  # what every further durable call raises
+        self.progress = Progress.NONE
+        self.closed: BaseException | None = None  # what every further durable call raises: see `close`
         self.cancel_scope = CancelScope()
         self.started = journal.origin or header.started  # journal time begins then
         self.walks = Walks(journal)
@@ -270,8 +283,23 @@ class Turn:
         self.said = None
 
     def continue_as_new(self, payload: object) -> Renewed:
-        self.closed = renewed = Renewed(payload)
-        return renewed
+        return self.close(Renewed(payload))
+
+    def close(self, reason: R) -> R:
+        """Every further durable call raises this, and its class says how the turn stands: it waits or makes way (Suspension),
+        goes on as new (Renewed), the code does not match the journal, something cannot be read (Held), another one owns the
+        execution (Fenced), the journal cannot be reached, or the process dies."""
+        self.closed = reason
+        return reason
+
+    def end(self, reason: BaseException) -> None:
+        """Closes it, unless something did before: that stays its end. By a death nothing more is committed, also not by `finally`
+        blocks."""
+        if self.closed is None:
+            self.closed = reason
+
+    def made(self, progress: Progress) -> None:
+        self.progress = max(self.progress, progress)
 
     def drop_pending(self, id: str) -> None:
         """What an operation was about to record when it was ended from above; that it began stays."""
@@ -333,16 +361,14 @@ class Turn:
     ) -> NonDeterminismError:
         """The error of DESIGN promise 7; from now on every durable call of this turn raises it."""
         with self.lock:
-            error = self._mismatched(recorded, attempted, position, scope, cause)
-            self.closed = error
-            return error
+            return self.close(self._mismatched(recorded, attempted, position, scope, cause))
 
     def _mismatched(
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str
     ) -> NonDeterminismError:
         where = "an operation with a key" if position == NO_PLACE else f"operation {position + 1}"
         where += f" of branch {scope.rstrip('/')!r}" if scope else ""
-        nothing = not (self.worked or self.acted)
+        nothing = self.progress is Progress.NONE
         before = (
             "Nothing was run or recorded" if nothing else "What ran in this invocation before stays as it was recorded"
         )
@@ -361,7 +387,7 @@ class Turn:
         with self.lock:
             closed = self.closed
             if closed is None or (begun and isinstance(closed, Suspension)):
-                self.acted = True
+                self.made(Progress.ACTED)
                 return
         raise self.ended()
 
@@ -379,7 +405,7 @@ class Turn:
             "without it. Way out: deploy code, or a configuration, that reads it (it is tried again by itself); to start it "
             "anew under another id; or to terminate it."
         )
-        self.closed = held = Held(reason)
+        held = self.close(Held(reason))
         held.__cause__ = error
         return held
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..backends.ports import Backend, BlobRefused, Loaded
-from ..core.turn import STALL_LIMIT, Fenced, Held, Renewed, Suspension, Turn
+from ..core.turn import STALL_LIMIT, Fenced, Held, Progress, Renewed, Suspension, Turn
 from ..errors import (
     ExecutionCancelled,
     ExecutionTimedOut,
@@ -362,7 +362,7 @@ class Invocation:
         self.raised = error
         told = failures.capture(error)
         cancelled = isinstance(error, ExecutionCancelled)
-        did_something = turn.worked or turn.pending or turn.journal.records
+        did_something = turn.progress is Progress.WORKED or turn.pending or turn.journal.records
         reported = reported or (self.of_record and not cancelled and not did_something)
         failure = failures.encode(replace(told, causes=origins.origins_of(turn, error), reported=reported))
         return Outcome(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..backends.ports import Backend, BlobRefused
 from ..core.effects import Decide, Launch, Post
-from ..core.turn import Fenced, Suspension, Turn
+from ..core.turn import Fenced, Progress, Suspension, Turn
 from ..errors import DurableError, JournalDamaged, SerializationError
 from ..log import failures
 from ..log.events import BEGUN, FAILED, SUCCEEDED, Event, Segment, body, fence, handover
@@ -92,8 +92,7 @@ class Session:
 
     def _check_lease(self, elapsed: float) -> None:
         if elapsed > self._lease_ms - self.store.skew_ms:
-            self.turn.closed = Fenced(f"the lease on {self.turn.header.id!r} is over")
-            raise self.turn.closed
+            raise self.turn.close(Fenced(f"the lease on {self.turn.header.id!r} is over"))
 
     def admits(self, timeout: float | None, *, begun: bool) -> bool:
         """Whether a body may begin now, of an execution that is still ours. `begun`: a marker says so, and it is not put off
@@ -107,7 +106,7 @@ class Session:
         a whole Lambda would loop."""
         if self.read_only:
             return True
-        if not self.turn.worked:
+        if self.turn.progress is not Progress.WORKED:
             return False
         if self.always_suspend:
             return True
@@ -237,7 +236,7 @@ class Session:
     def append(self, text: str) -> None:
         """One segment at the next sequence number."""
         self._put(text)
-        self.turn.worked = True
+        self.turn.made(Progress.WORKED)
         self._progressed()
 
     def _progressed(self) -> None:
@@ -281,7 +280,7 @@ class Session:
             return self.decide_on([], decision)
         if isinstance(reply, Header):
             turn.journal.next_seq += 1
-            turn.worked = True
+            turn.made(Progress.WORKED)
             self._progressed()
             self.report(last)
             return None
@@ -309,7 +308,7 @@ class Session:
         if isinstance(reply, Header):
             with turn.lock:
                 turn.inbox.add(new)
-            turn.worked = True
+            turn.made(Progress.WORKED)
         elif reply.reason == "moved":
             self.reload()
         else:
@@ -373,16 +372,14 @@ class Session:
         except Exception as error:
             raise self._outage(error) from error
         except BaseException as death:
-            self.turn.closed = death
+            self.turn.close(death)
             raise
 
     def _outage(self, error: Exception) -> Outage:
-        self.turn.closed = Outage(f"the journal of {self.turn.header.id!r} could not be reached: {error}")
-        return self.turn.closed
+        return self.turn.close(Outage(f"the journal of {self.turn.header.id!r} could not be reached: {error}"))
 
     def _fenced(self, why: str) -> Fenced:
-        self.turn.closed = Fenced(f"{self.turn.header.id!r} {why}")
-        return self.turn.closed
+        return self.turn.close(Fenced(f"{self.turn.header.id!r} {why}"))
 
     def fence(self, *, dead: bool = True) -> None:
         """A new owner's first write: the one before may still have an append under way. `dead`: that one died; else it gave the
@@ -401,14 +398,12 @@ class Session:
         except BlobRefused:
             raise  # nothing was written, and something else may be
         except Exception as error:
-            turn.closed = Outage(f"could not write the journal of {header.id!r}: {error}")
-            raise turn.closed from error
+            raise turn.close(Outage(f"could not write the journal of {header.id!r}: {error}")) from error
         except BaseException as death:
-            turn.closed = death  # a process that is going down must not run the rest of the handler
+            turn.close(death)  # a process that is going down must not run the rest of the handler
             raise
         if not mine:
-            turn.closed = Fenced(f"another invocation wrote segment {segment.seq} of {header.id!r}")
-            raise turn.closed
+            raise turn.close(Fenced(f"another invocation wrote segment {segment.seq} of {header.id!r}"))
         turn.journal.next_seq += 1
 
 

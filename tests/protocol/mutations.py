@@ -240,7 +240,7 @@ MUTATIONS: Final = [
     Mutation("a status of another version is taken for a stale index", "sweeper.py", "        if there.status not in LIVE:", "        if False:"),
     Mutation("a suspend that is held begins the tries anew (SQLite)", HEADER, "tries=header.tries if parking.strikes else 0,", "tries=0,"),
     Mutation("a suspend that is held begins the tries anew (DynamoDB)", TRANSITIONS, "    if not parking.strikes:\n", "    if True:\n"),
-    Mutation("a segment does not begin the tries anew", SESSION, "        self.turn.worked = True\n        self._progressed()\n\n    def", "        self.turn.worked = True\n\n    def"),
+    Mutation("a segment does not begin the tries anew", SESSION, "        self.turn.made(Progress.WORKED)\n        self._progressed()\n\n    def", "        self.turn.made(Progress.WORKED)\n\n    def"),
     Mutation("an owner that could not write keeps its lease", INVOCATION, "            self._give_back(cause)\n", ""),
     Mutation("a process that dies gives its lease back", INVOCATION, "except (Exception, Outage) as error:", "except BaseException as error:"),
     Mutation("who follows an outage does not fence", INVOCATION, "self._fenced = not (dead or header.doubtful)", "self._fenced = not dead"),
@@ -263,7 +263,7 @@ MUTATIONS: Final = [
     Mutation("the sweeper revives what is finished", HEADER,
              '        return Refusal("finished", header)\n    if header.due == due and header.hint == now:', "        pass\n    if False:"),
     Mutation("no stall limit", INVOCATION, "if dead and turn.journal.fences >= STALL_LIMIT:", "if False:"),
-    Mutation("a turn that has done nothing yields", SESSION, "        if not self.turn.worked:\n            return False\n", ""),
+    Mutation("a turn that has done nothing yields", SESSION, "        if self.turn.progress is not Progress.WORKED:\n            return False\n", ""),
     Mutation("a stale owner's segment is not read again", INVOCATION, "                    continue  # the stale", "                    pass  # the stale"),
     Mutation("an interrupted attempt runs again", STEP,
              "if op.record is not None and op.record.begun is not None and op.record.begun.attempt == attempt:", "if False:"),
@@ -333,7 +333,7 @@ MUTATIONS: Final = [
     Mutation("a generation counts from its execution's beginning (SQLite)", HEADER, "deadline=renewal.deadline, timeout_from=None,", "deadline=renewal.deadline,"),
     Mutation("a generation counts from its execution's beginning (DynamoDB)", TRANSITIONS, '"copied", "timeout_from")', '"copied")'),
     Mutation("a redrive keeps the function's timeout (SQLite)", HEADER, "deadline=None, timeout_from=None,", "deadline=None,"),
-    Mutation("a redrive keeps the function's timeout (DynamoDB)", TRANSITIONS, '        "timeout_from",\n        "finished",\n', '        "finished",\n'),
+    Mutation("a redrive keeps the function's timeout (DynamoDB)", TRANSITIONS, '"deadline", "timeout_from", "finished"', '"deadline", "finished"'),
     Mutation("a start by name has no timeout", INVOCATION, "if header.timeout_from is not None and", "if False and"),
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...core.current import running_arguments, running_step
 from ...core.effects import Call, CheckTime, Effect, Expire, Launch, Post, Tell
+from ...core.turn import Progress
 from ...errors import StepTimeout
 from ...log.events import is_keyed
 from ...log.failures import own_cancellation
@@ -194,7 +195,8 @@ class Bodies:
         if self._pump.commits.busy:
             return False
         session = self._session
-        session.turn.acted = session.turn.acted or not isinstance(effect, Expire)
+        if not isinstance(effect, Expire):
+            session.turn.made(Progress.ACTED)
         if isinstance(effect, Launch):
             ask: Any = partial(session.launch, effect)
         elif isinstance(effect, Expire):
@@ -210,7 +212,8 @@ class Bodies:
 
     def _start(self, operation: Waiter, call: Call) -> None:
         assert operation.context is not None
-        loop, self._session.turn.acted = self._pump.loop, True
+        loop = self._pump.loop
+        self._session.turn.made(Progress.ACTED)
         self.starting = True
         body = loop.start_task(self._attempt(operation, call), operation.context.copy())
         self.starting = False

@@ -105,8 +105,8 @@ class Pump(Delivery):
         """The turn is over: by the end of the handler, or by what is raised in its place."""
         if not self.over:
             self.over, self.outcome = True, outcome
-            if self.turn.closed is None and isinstance(outcome, Suspension):
-                self.turn.closed = outcome
+            if isinstance(outcome, Suspension):
+                self.turn.end(outcome)
             if not self._finished.done():
                 self._finished.set_result(None)
 
@@ -121,9 +121,8 @@ class Pump(Delivery):
         self.over, self._rounds = True, 0
 
     def die(self, death: BaseException) -> None:
-        """Like a death: nothing more is committed, also not by `finally` blocks."""
-        if self.turn.closed is None:
-            self.turn.closed = death
+        """The turn ends by this, and so does the loop."""
+        self.turn.end(death)
         self.finish(death)
 
     # -- moving the handler ----------------------------------------------------------------------------------------

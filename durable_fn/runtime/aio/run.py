@@ -78,9 +78,11 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
         return
     turn, reason = pump.turn, pump.turn.closed
     if reason is None:
-        turn.closed = RuntimeError(
-            f"a task of execution {turn.header.id!r} made a durable call after the handler returned; await the task, or "
-            "use asyncio.TaskGroup"
+        turn.close(
+            RuntimeError(
+                f"a task of execution {turn.header.id!r} made a durable call after the handler returned; await the task, or "
+                "use asyncio.TaskGroup"
+            )
         )
         if any(not task.done() for task in left):
             _log.warning(

@@ -178,8 +178,8 @@ def _call(session: Session, op: Op, call: Call) -> Any:
     except BaseException as death:
         if is_native_cancellation(death):
             raise own_cancellation(death) from death
-        if not isinstance(death, Exception | ExecutionCancelled) and session.turn.closed is None:
-            session.turn.closed = death  # like a death: nothing more is committed, also not by `finally` blocks
+        if not isinstance(death, Exception | ExecutionCancelled):
+            session.turn.end(death)
         raise
     finally:
         session.activity.end_body(began)

@@ -293,8 +293,7 @@ class _RunningFan:
             self.op.scope.cancel_scope.inner.discard(cancel_scope)
         elif error is not None and not isinstance(error, Exception | ExecutionCancelled):
             self.fatal = error
-            if self.turn.closed is None:
-                self.turn.closed = error  # like a death: nothing more is committed
+            self.turn.end(error)
         else:
             self.op.scope.cancel_scope.inner.discard(cancel_scope)
             self._end(branch, value, error)

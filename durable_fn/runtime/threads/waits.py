@@ -48,9 +48,7 @@ def wait_for(session: Session, due: int | None, wakes: tuple[str, ...]) -> None:
 
 
 def suspend(session: Session, why: str, due: int | None) -> Suspension:
-    suspension = Suspension(why, due)
-    session.turn.closed = suspension
-    return suspension
+    return session.turn.close(Suspension(why, due))
 
 
 def plain(value: T, what: str, fn: Callable[..., Any]) -> T:
