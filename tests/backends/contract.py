@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from durable_fn.backends.ports import JournalStore
 from durable_fn.log.events import Segment
 from durable_fn.log.header import Header, Refusal
-from durable_fn.log.inbox import Entry, entry
+from durable_fn.log.inbox import MARK_S, Entry, entry
 from durable_fn.log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from durable_fn.log.retention import Snapshot, packed_log
 
@@ -305,6 +305,22 @@ class StoreContract:
         assert there.input == '{"a":1}'
 
     # -- deliver ---------------------------------------------------------------------------------------------------
+
+    def test_a_mark_lasts_its_time_whoever_removes_it(self, store: JournalStore) -> None:
+        """Nobody has to come by: DynamoDB's TTL is days late, and a file may have no worker."""
+        accepted(store.create(header()))
+        there = accepted(store.acquire("x", Lease("o", NOW, NOW + 1000)))
+
+        def send(number: int, writer: str, now: int) -> Header | Refusal:
+            nonlocal there
+            reply = store.deliver(there, Entry(f"S#{number}", writer, "", str(number)), now, once="a")
+            there = reply if isinstance(reply, Header) else there
+            return reply
+
+        accepted(send(1, "first", NOW))
+        assert reason(send(2, "second", NOW + MARK_S * 1000 - 1)) == "repeated"
+        accepted(send(2, "third", NOW + MARK_S * 1000))
+        assert reason(send(3, "second", NOW + MARK_S * 1000 + 1)) == "repeated"
 
     def test_deliver(self, store: JournalStore) -> None:
         owned = self.owned(store)
