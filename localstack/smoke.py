@@ -26,6 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
+from pair import BADLY, CALLEE, CALLER, HANDLERS, Pair  # noqa: E402
 from stack import REGION, Stack, aws  # noqa: E402
 
 from durable_fn import DurableClient  # noqa: E402
@@ -43,6 +44,8 @@ class Smoke:
         self.stack = stack
         self.client = client
         self._run = f"{time.time():.0f}"
+        self._held = ""
+        self._pair = Pair(stack, user_of(stack))
 
     # -- tools -----------------------------------------------------------------------------------------------------
 
@@ -241,6 +244,50 @@ class Smoke:
         header = self.client._executions.store.get(id)
         return None if header is None else self.client._executions.store.load(header.key)
 
+    def a_function_that_never_ran_is_called(self) -> str:
+        """Its queue is in the caller's variables; nothing else knows of it yet."""
+        self._pair.create()
+        answer = self._invoke(CALLER, 21)
+        assert self.client.result(answer["execution_id"], wait=40) == 43, answer
+        return "43"
+
+    def a_bad_deploy(self) -> str:
+        """Live executions do not match the new code: they are held, and the alarm's metric says so. Then the code is mended."""
+        client = self._pair.client()
+        id = self._invoke(CALLEE, -5)["execution_id"]
+        assert client.describe(id).status == "SUSPENDED"
+        self._pair.deploy(BADLY)
+        begun, before = time.monotonic(), len(self._pair.metric(CALLEE, "Held"))
+        client.signal(id, "more", 7)
+        until(lambda: any(self._pair.metric(CALLEE, "Held")[before:]), 300, "the metric of the alarm did not move")
+        held, noticed = client.describe(id), time.monotonic() - begun
+        assert held.status == "SUSPENDED", held
+        assert "no longer matches" in str(held.error), held
+        self._pair.deploy(HANDLERS)
+        self._held = id
+        return f"the metric moved after {noticed:.1f} s"
+
+    def the_mended_deploy(self) -> str:
+        """Takes up what the bad one held, by itself: it is tried again after a minute, then after two, and so on up to an hour."""
+        until(
+            lambda: self.client.describe(self._held).status == "SUCCEEDED", 150, "the mended code does not take it up"
+        )
+        assert self.client.result(self._held) == -3
+        return f"{self.client.describe(self._held).invocations} invocations"
+
+    def a_queue_that_is_replaced(self) -> str:
+        """What waits, goes on; who knows only the old queue finds the new one."""
+        old = self._pair.client()
+        waiting = self._invoke(CALLEE, -50)["execution_id"]
+        self._pair.replace_queue(CALLEE)
+        assert self._invoke(CALLEE, 4)["result"] == 8, "it says in the table where its queue is now"
+        old.signal(waiting, "more", 7)
+        assert old.result(waiting, wait=60) == -93
+        assert old.result(self._invoke(CALLER, 30)["execution_id"], wait=60) == 61, (
+            "the caller has the old one in its variables"
+        )
+        return "old clients and callers found it"
+
     def nothing_in_the_dead_letters(self) -> str:
         for function in ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "AuditPipeline"):
             queue = self.stack.resource(f"{function}DeadLetters")
@@ -267,10 +314,14 @@ def until(holds: Callable[[], object], seconds: float, otherwise: str) -> None:
         time.sleep(0.5)
 
 
+def user_of(stack: Stack) -> str:
+    return f"{stack.name}-smoke"
+
+
 @contextlib.contextmanager
 def client_of(stack: Stack) -> Iterator[DurableClient]:
     """With the credentials of a user that has the stack's ClientAccess policy and nothing else."""
-    iam, user, policy = aws("iam"), f"{stack.name}-smoke", stack.output("ClientPolicyArn")
+    iam, user, policy = aws("iam"), user_of(stack), stack.output("ClientPolicyArn")
     iam.create_user(UserName=user)
     iam.attach_user_policy(UserName=user, PolicyArn=policy)
     key = iam.create_access_key(UserName=user)["AccessKey"]
@@ -294,6 +345,8 @@ def client_of(stack: Stack) -> Iterator[DurableClient]:
 
 
 CHECKS = (
+    Smoke.a_function_that_never_ran_is_called,
+    Smoke.a_bad_deploy,
     Smoke.an_order_by_the_client,
     Smoke.an_order_by_an_invocation,
     Smoke.a_lost_message,
@@ -303,6 +356,8 @@ CHECKS = (
     Smoke.an_agent,
     Smoke.an_audit,
     Smoke.functions_that_are_killed,
+    Smoke.a_queue_that_is_replaced,
+    Smoke.the_mended_deploy,
     Smoke.nothing_in_the_dead_letters,
 )
 """In this order: later ones change the stack for a while."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 from moto.scheduler.models import scheduler_backends
@@ -321,6 +322,38 @@ def test_a_warm_process_finds_a_replaced_queue(cloud: LocalCloud, variable: bool
         assert sorted(bodies(new) + bodies(new)) == sorted(["after", *(f"{n}" for n in range(12))])
     (schedule,) = schedules()
     assert schedule.target["Arn"].endswith(":nap-2")
+
+
+def test_a_queue_that_may_not_be_used_any_more_was_perhaps_replaced(cloud: LocalCloud) -> None:
+    """A role's rights name the queue that is there: to the one before it has none, and IAM does not say whether it is."""
+    old, sqs = cloud.queue_url(nap), _client("sqs")
+    with cloud.wire.aside():
+        cloud.store.register("nap", old)
+    warm, send, send_batch = wakeups(cloud, queue_url=None), sqs.send_message, sqs.send_message_batch
+    warm.send(hint(cloud, 0, "before"), cloud.clock.now())
+
+    def rightly(send: Callable[..., Any]) -> Callable[..., Any]:
+        def sending(**arguments: Any) -> Any:
+            if arguments["QueueUrl"] == old:
+                said = {"Error": {"Code": "AccessDenied", "Message": "no identity-based policy allows it"}}
+                raise ClientError(said, "SendMessage")
+            return send(**arguments)
+
+        return sending
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqs, "send_message", rightly(send))
+        patch.setattr(sqs, "send_message_batch", rightly(send_batch))
+        with pytest.raises(RuntimeError, match="has no right to call SendMessage"):
+            warm.send(hint(cloud, 0, "lost"), cloud.clock.now())  # it was not replaced
+        new = replace_queue(cloud)
+        with cloud.wire.aside():
+            cloud.store.register("nap", new)
+        for sender in (warm, wakeups(cloud, queue_url=None, queues={"nap": old})):
+            sender.send(hint(cloud, 0, "one"), cloud.clock.now())
+            assert sender.send_all([hint(cloud, 0, "many")]) == []
+    with cloud.wire.aside():
+        assert sorted(bodies(new)) == ["many", "many", "one", "one"]
 
 
 def test_a_queue_that_is_gone_is_looked_for_again(cloud: LocalCloud) -> None:

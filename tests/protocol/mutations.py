@@ -253,7 +253,7 @@ MUTATIONS: Final = [
     Mutation("a circle of calls is not seen", "runtime/calls.py", "            _check_circle(backend, there)\n", "            pass\n"),
     Mutation("an unknown function is started", "client/starts.py", "        if backend.store.head(wanted.id) is None:\n            raise\n", "        pass\n"),
     Mutation("an unknown function is called", "runtime/calls.py", "    backend.wakeups.check(asked.fn, given=asked.retention_ms is not None)\n", ""),
-    Mutation("a replaced queue is not looked for", "backends/aws/wakeups.py", "now = self._queues.elsewhere(fn, queue) if is_no_queue(error.__cause__) else None", "now = None"),
+    Mutation("a replaced queue is not looked for", "backends/aws/wakeups.py", "now = self._queues.elsewhere(fn, queue) if may_be_replaced(error.__cause__) else None", "now = None"),
     Mutation("a heartbeat is one entry more", DYNAMO, "for put, instead in ((over(item), True), (new(item), False)):", "for put, instead in (({'Item': item}, False),):"),
     Mutation("the sweeper trusts a stale index", TRANSITIONS,
              'Condition("due = :seen AND lease < :now", {":seen": number(seen_due), ":now"', 'Condition("lease < :now", {":now"'),
@@ -335,6 +335,7 @@ MUTATIONS: Final = [
     Mutation("a redrive keeps the function's timeout (SQLite)", HEADER, "deadline=None, timeout_from=None,", "deadline=None,"),
     Mutation("a redrive keeps the function's timeout (DynamoDB)", TRANSITIONS, '"deadline", "timeout_from", "finished"', '"deadline", "finished"'),
     Mutation("a start by name has no timeout", INVOCATION, "if header.timeout_from is not None and", "if False and"),
+    Mutation("a queue that may not be used is not looked for elsewhere", "backends/aws/requests.py", "in _NO_QUEUE | _NO_RIGHT", "in _NO_QUEUE"),
 ]  # fmt: skip
 
 
@@ -364,7 +365,7 @@ def _is_there(tree: Path, test: str | None) -> bool:
 
 def _failed(tree: Path, tests: list[str]) -> str | None:
     """The test that failed, or None. RuntimeError: something else went wrong."""
-    options = ["-x", "-n", "0", "-vv", "--no-header", "--timeout=60", f"--ignore={_OF_THIS_TABLE}"]
+    options = ["-x", "-n", "0", "-vv", "--no-header", "--timeout=120", f"--ignore={_OF_THIS_TABLE}"]
     options += ["--timeout-method=thread"]  # ends the process: a local cloud takes an exception for a death
     command = [sys.executable, "-m", "pytest", *options, *tests]
     run = subprocess.run(command, cwd=tree, capture_output=True, text=True, env=_environment(tree), errors="replace")
@@ -373,7 +374,7 @@ def _failed(tree: Path, tests: list[str]) -> str | None:
     if failed := re.search(r"^FAILED (tests\S+?::.+?)(?: - .*)?$", run.stdout, re.MULTILINE):
         return failed[1]
     if "+ Timeout +" in run.stdout + run.stderr:  # a mutation may make an endless loop
-        return re.findall(r"^(tests/\S+\.py::.*?) *$", run.stdout, re.MULTILINE)[-1].strip()
+        return re.findall(r"^(tests/\S+\.py::.*?) *(?:\++ Timeout \++)?$", run.stdout, re.MULTILINE)[-1].strip()
     raise RuntimeError(run.stdout[-500:] or f"pytest ended with {run.returncode}")
 
 

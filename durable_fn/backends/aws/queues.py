@@ -83,7 +83,7 @@ class Queues:
         return url
 
     def elsewhere(self, fn: str, gone: str) -> str | None:
-        """`find`, after AWS said that this queue does not exist. None where nobody knows another one."""
+        """`find`, after this queue took no message. None where nobody knows another one."""
         with self._lock:
             self._gone[gone] = self._monotonic()
             self._rows.pop(fn, None)

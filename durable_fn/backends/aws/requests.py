@@ -56,9 +56,13 @@ def code_of(error: Exception) -> str:
 _NO_QUEUE: Final = frozenset({"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
 
 
-def is_no_queue(error: BaseException | None) -> bool:
-    """Whether AWS said that the queue does not exist."""
-    return isinstance(error, ClientError) and code_of(error) in _NO_QUEUE
+_NO_RIGHT: Final = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
+
+
+def may_be_replaced(error: BaseException | None) -> bool:
+    """Whether the queue may have been replaced by another one: it does not exist, or the role has no right to it any more. Rights
+    name queues, and IAM is asked before anybody looks whether the queue is there."""
+    return isinstance(error, ClientError) and code_of(error) in _NO_QUEUE | _NO_RIGHT
 
 
 def _reasons(error: ClientError) -> list[dict[str, Any]]:
@@ -93,7 +97,7 @@ def explained(error: Exception, where: str) -> Exception:
         return RuntimeError(
             f"{where} does not exist in this account and region ({message}): deploy the stack, or correct the variable"
         )
-    if code in {"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"}:
+    if code in _NO_RIGHT:
         action = getattr(error, "operation_name", "the request")
         return RuntimeError(f"the role in use has no right to call {action} on {where}: {message}")
     if code == "ValidationException" and "specified index" in message:

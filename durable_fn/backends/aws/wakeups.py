@@ -17,7 +17,7 @@ from typing import Any, Final
 from ...log.wake import Wake
 from .dynamodb import DynamoStore
 from .queues import Queues, queue_arn
-from .requests import code_of, explained, is_no_queue, request
+from .requests import code_of, explained, may_be_replaced, request
 
 _log = logging.getLogger("durable_fn")
 
@@ -107,14 +107,14 @@ class SqsWakeups:
         return failed
 
     def _to_queue(self, fn: str, queue: str, send: Callable[[str], Any]) -> Any:
-        """To the one that was found, or where that does not exist any more, to the one that is there now."""
+        """To the one that was found, or where that was replaced, to the one that is there now."""
         try:
             return send(queue)
         except RuntimeError as error:
-            now = self._queues.elsewhere(fn, queue) if is_no_queue(error.__cause__) else None
+            now = self._queues.elsewhere(fn, queue) if may_be_replaced(error.__cause__) else None
             if now is None:
                 raise
-        _log.warning("the queue of durable function %r was replaced: %s is gone, %s is used", fn, queue, now)
+        _log.warning("the queue of durable function %r was replaced: %s takes no messages, %s is used", fn, queue, now)
         return send(now)
 
     def _warn_once(self) -> None:
