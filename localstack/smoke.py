@@ -268,7 +268,7 @@ class Smoke:
         return f"the metric moved after {noticed:.1f} s"
 
     def the_mended_deploy(self) -> str:
-        """Takes up what the bad one held, by itself: it is tried again after a minute, then after two, and so on up to an hour."""
+        """Takes up what the bad one held, by itself: it is tried again after a minute, and then more and more seldom."""
         until(
             lambda: self.client.describe(self._held).status == "SUCCEEDED", 150, "the mended code does not take it up"
         )
