@@ -255,3 +255,32 @@ def test_a_turn_that_is_over_is_not_kept_by_its_alarms() -> None:
         result_of(handler)
     gc.collect()
     assert sum(isinstance(one, Turn) and one.header.fn == "h" for one in gc.get_objects()) <= 2
+
+
+@pytest.mark.parametrize("always_suspend", [False, True])
+def test_a_body_that_was_left_is_not_interrupted_by_a_replay(always_suspend: bool) -> None:
+    """It began, at most once, and the code left it: each replay leaves it again, and says nothing of it in the log."""
+
+    @step(semantics="at_most_once")
+    async def once() -> str:
+        effect("once")
+        await asyncio.sleep(60)
+        return "never"
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> Any:
+        task = asyncio.ensure_future(ctx.step(once))
+        await ctx.sleep(0.5)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await ctx.sleep(100)
+        return await ctx.step(note, "after")
+
+    runner = LocalRunner(handler, always_suspend=always_suspend)
+    runner.start(None, "x")
+    runner.run_until_idle()
+    runner.advance(200)
+    assert runner.client.result("x") == "after"
+    left = [(e.status, e.error and e.error["error_type"]) for e in runner.client.history("x") if e.name == "once"]
+    assert (left, EFFECTS) == ([("STARTED", None), ("FAILED", "asyncio.CancelledError")], ["once", "after"])

@@ -347,6 +347,138 @@ def test_while_any_task_is_inside_it_is_handed_out_to_none(always_suspend: bool)
     assert report.ok, report
 
 
+@durable(name="kid")
+def kid(event: Any, ctx: DurableContext) -> Any:
+    return ctx.wait_for_signal("go")
+
+
+async def _asked(n: int) -> int:
+    return n + 1
+
+
+WAITS: dict[str, Any] = {
+    "call": lambda ctx: ctx.call(kid, None, id="kid", timeout=50),
+    "signal": lambda ctx: ctx.wait_for_signal("s", timeout=50),
+    "any signal": lambda ctx: ctx.wait_for_any_signal("s", "t", timeout=50),
+    "callback": lambda ctx: ctx.wait_for_callback(print, timeout=50),
+    "poll": lambda ctx: ctx.poll(_asked, initial=0, until=lambda n: False, every=20, timeout=50),
+    "sleep": lambda ctx: ctx.sleep(50),
+    "native sleep": lambda ctx: asyncio.sleep(50),
+    "native timeout": lambda ctx: asyncio.wait_for(ctx.wait_for_signal("s"), 50),
+}
+
+
+def _beside(wait: str, together: str) -> DurableFunction[Any, Any]:
+    @durable(name="beside")
+    async def handler(event: None, ctx: AsyncDurableContext) -> Any:
+        async def inside(ctx: AsyncDurableContext) -> None:
+            async with ctx.shielded():
+                await ctx.sleep(100)
+
+        async def outside(ctx: AsyncDurableContext) -> None:
+            try:
+                got = await WAITS[wait](ctx)
+            except Exception as error:
+                got = type(error).__name__
+            await ctx.step(note, f"{got} at {ctx.now().timestamp() - began:.0f}")
+
+        began = ctx.now().timestamp()
+        if together == "branches":
+            await ctx.parallel([inside, outside])
+        else:
+            await asyncio.gather(inside(ctx), outside(ctx))
+
+    return handler
+
+
+def _held_back(wait: str, together: str, always_suspend: bool) -> LocalRunner[Any, Any]:
+    """It is cancelled while one task is in a shielded block, and another one waits."""
+    runner = LocalRunner(_beside(wait, together), kid, always_suspend=always_suspend)
+    runner.start(None, "x")
+    runner.run_until_idle()
+    runner.advance(10)
+    runner.cancel("x", "rain")
+    runner.run_until_idle()
+    return runner
+
+
+@suspended
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("together", ["branches", "tasks"])
+@pytest.mark.parametrize("wait", WAITS)
+def test_what_waits_beside_a_block_times_out_meanwhile(wait: str, together: str, always_suspend: bool) -> None:
+    runner = _held_back(wait, together, always_suspend)
+    runner.advance(60)
+    ends = {
+        "call": "CallTimeout",
+        "signal": "SignalTimeout",
+        "any signal": "SignalTimeout",
+        "callback": "CallbackTimeout",
+    }
+    ends |= {"poll": "PollTimeout", "native timeout": "TimeoutError"}
+    assert [f"{ends.get(wait)} at 50"] == DONE
+    assert status(runner) == "SUSPENDED"
+    runner.advance(60)
+    assert status(runner) == "CANCELLED"
+
+
+@suspended
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("together", ["branches", "tasks"])
+@pytest.mark.parametrize("wait", ["call", "signal"])
+def test_what_comes_beside_a_block_is_taken(wait: str, together: str, always_suspend: bool) -> None:
+    runner = _held_back(wait, together, always_suspend)
+    runner.client.signal("kid" if wait == "call" else "x", "go" if wait == "call" else "s", 7)
+    runner.run_until_idle()
+    runner.advance(1)
+    assert (DONE, status(runner)) == (["7 at 10"], "SUSPENDED")
+    runner.advance(120)
+    assert (DONE, status(runner)) == (["7 at 10"], "CANCELLED")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("together", ["branches", "tasks"])
+@pytest.mark.parametrize("wait", ["call", "answered call", "signal"])
+def test_what_waits_beside_a_block_goes_on_in_the_turn_that_hears_of_the_cancellation(wait: str, together: str) -> None:
+    def cancelled() -> None:
+        runner.client.cancel("x")
+        if wait == "answered call":
+            runner.client.terminate("kid")
+
+    @durable(name="beside")
+    async def handler(event: None, ctx: AsyncDurableContext) -> Any:
+        async def inside(ctx: AsyncDurableContext) -> None:
+            async with ctx.shielded():
+                await ctx.sleep(0.1)
+                await ctx.step(cancelled)
+                await ctx.step(note, "heard")  # before a body, what came is looked at
+                await ctx.sleep(0.8)
+                await ctx.step(note, "inside")
+
+        async def outside(ctx: AsyncDurableContext) -> None:
+            try:
+                await (
+                    ctx.wait_for_signal("s", timeout=0.5)
+                    if wait == "signal"
+                    else ctx.call(kid, 0, id="kid", timeout=0.5)
+                )
+            except Exception as error:
+                await ctx.step(note, type(error).__name__)
+
+        if together == "branches":
+            await ctx.parallel([inside, outside])
+        else:
+            await asyncio.gather(inside(ctx), outside(ctx))
+
+    runner = LocalRunner(handler, kid)
+    runner.start(None, "x")
+    runner.run_until_idle()
+    runner.advance(5)
+    assert status(runner) == "CANCELLED"
+    ends = {"call": "CallTimeout", "answered call": "CallError", "signal": "SignalTimeout"}
+    assert ["heard", ends[wait], "inside"] == DONE
+
+
 @durable(name="left")
 async def left(event: None, ctx: AsyncDurableContext) -> Any:
     """Its own task takes the cancellation for itself, and goes on to wait for the one whose block ended."""

@@ -93,6 +93,10 @@ class Ledger:
             if self._once[key] > 1:
                 self.problems.append(f"an at-most-once body began twice: {key}")
 
+    def is_marked(self, info: StepInfo, gen: int) -> bool:
+        """Whether it is durable that this at-most-once body begins."""
+        return (info.execution_id, gen, info.operation_id, info.attempt) in self._once
+
     # -- what is durable -------------------------------------------------------------------------------------------
 
     def segment(self, header: Header, segment: Segment) -> None:

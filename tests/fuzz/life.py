@@ -140,7 +140,8 @@ class Life(LocalRunner[Any, Any]):
     def begins(self, *, threaded: bool = False) -> None:
         info = current_step()
         self.world.point(f"body {info.operation_id}")
-        if self.native and info.execution_id == ID and not threaded:  # one in a thread was handed over before
+        handed_over = threaded or self.ledger.is_marked(info, self.handlers.generation[ID])  # before
+        if self.native and info.execution_id == ID and not handed_over:
             trace = self.handlers.traces[-1]
             trace.began = trace.end
         if self.unwinding and not threaded:

@@ -24,7 +24,7 @@ _OF_THIS_TABLE: Final = "tests/protocol/test_mutations.py"
 """Sees each mutation, and says nothing about the rules."""
 _NOTHING_THERE: Final = 4  # what pytest ends with where a test that is named is not found
 TESTS: Final = [
-    ["tests/test_signalling.py", "tests/fronts/test_shielded.py", "tests/test_id_rules.py"],
+    ["tests/fronts/test_shielded.py", "tests/test_signalling.py", "tests/test_id_rules.py"],
     [
         "tests/fronts/test_unwound_code.py",
         "tests/fronts/test_signals_and_threads.py",
@@ -336,6 +336,8 @@ MUTATIONS: Final = [
     Mutation("a redrive keeps the function's timeout (DynamoDB)", TRANSITIONS, '"deadline", "timeout_from", "finished"', '"deadline", "finished"'),
     Mutation("a start by name has no timeout", INVOCATION, "if header.timeout_from is not None and", "if False and"),
     Mutation("a queue that may not be used is not looked for elsewhere", "backends/aws/requests.py", "in _NO_QUEUE | _NO_RIGHT", "in _NO_QUEUE"),
+    Mutation("a call beside a shielded block waits for its cancellation alone", "core/operations/calls.py", " and (op.turn.front is None or not op.turn.shields)", ""),
+    Mutation("what was left begins in each replay", "runtime/aio/operation.py", "        if record is not None and record.given_up is not None:\n            # The", "        if False:\n            # The"),
 ]  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
     turn, key = op.turn, _key(op, child)
     while outcome is None:
         version = turn.inbox.version
-        there, cancel_pending = turn.inbox.get(key), op.scope.cancel_scope.cancel_pending
+        there, cancel_pending = turn.inbox.get(key), _is_cancelled_next(op)
         if there is not None and not cancel_pending:  # its end may be what this very cancellation led to
             outcome = there.body
         elif cancel_pending or due is None or turn.time() < due:
@@ -158,6 +158,12 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
     status = SUCCEEDED if outcome[0] == SUCCESS else FAILED
     event = turn.record(op, status, value=_value(turn, target, child, outcome))
     return taken_down(turn, target.adapter, event), False
+
+
+def _is_cancelled_next(op: Op) -> bool:
+    """Whether a cancellation comes before anything else. In an async handler it comes to none of its tasks while one of them is
+    in a shielded block; the others go on until then."""
+    return op.scope.cancel_scope.cancel_pending and (op.turn.front is None or not op.turn.shields)
 
 
 def send(op: Op, target: Target, id: str | None, delay_ms: int) -> Operation[str]:
