@@ -1,9 +1,10 @@
 """Takes each rule of the protocol away, one at a time, and shows the test that notices.
 
-    python -m tests.protocol.mutations [NAME ...]
+    python -m tests.protocol.mutations [--likely] [NAME ...]
 
-Works on a copy of the tree. The test that noticed is kept in noticed_by.json and is the first to be asked the next time. Exits with 1 if a rule can go
-without a test failing, or if a mutation no longer applies.
+The likeliest tests go first; with `--likely` no others are asked. Works on a copy of the tree. The test that noticed is kept in
+noticed_by.json and is the first to be asked the next time. Exits with 1 if a rule can go without a test failing, or if a mutation
+no longer applies.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from tests.protocol.likely import likely
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 NOTICED_BY: Final = Path(__file__).with_name("noticed_by.json")
+_ONLY_LIKELY: Final = "--likely"
 _OF_THIS_TABLE: Final = "tests/protocol/test_mutations.py"
 """Sees each mutation, and says nothing about the rules."""
 _NOTHING_THERE: Final = 4  # what pytest ends with where a test that is named is not found
@@ -349,8 +353,9 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
         return f"does not apply: {text.count(mutation.old)} places in {mutation.file}"
     path.write_text(text.replace(mutation.old, mutation.new))
     first = [[known[mutation.name]]] if _is_there(tree, known.get(mutation.name)) else []
+    likeliest = likely(ROOT / "tests", f"{mutation.name} {mutation.file}")
     try:
-        for tests in first + TESTS:
+        for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else TESTS)]:
             if (failed := _failed(tree, tests)) is not None:
                 known[mutation.name] = failed
                 return None
@@ -385,7 +390,8 @@ def _environment(tree: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    wanted = [m for m in MUTATIONS if len(sys.argv) == 1 or any(word in m.name for word in sys.argv[1:])]
+    words = [word for word in sys.argv[1:] if word != _ONLY_LIKELY]
+    wanted = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
     bad, known = 0, json.loads(NOTICED_BY.read_text())
     with tempfile.TemporaryDirectory(prefix="durable-fn-mutations-") as directory:
         tree = Path(directory) / "tree"
@@ -401,9 +407,8 @@ def main() -> None:
                 else f"SURVIVED  {mutation.name}: {problem}"
             )
             print(said, flush=True)
-            NOTICED_BY.write_text(
-                json.dumps({m.name: known[m.name] for m in MUTATIONS if m.name in known}, indent=1) + "\n"
-            )
+            kept = {m.name: known[m.name] for m in MUTATIONS if m.name in known}
+            NOTICED_BY.write_text(json.dumps(kept, indent=1) + "\n")
     sys.exit(1 if bad else 0)
 
 
