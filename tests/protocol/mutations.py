@@ -17,7 +17,12 @@ from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TESTS: Final = [
-    ["tests/test_signalling.py", "tests/fronts/test_shielded.py", "tests/test_id_rules.py"],
+    [
+        "tests/test_signalling.py",
+        "tests/fronts/test_shielded.py",
+        "tests/test_id_rules.py",
+        "tests/fronts/test_keys_of_clean_up.py",
+    ],
     [
         "tests/fronts/test_unwound_code.py",
         "tests/fronts/test_signals_and_threads.py",
@@ -299,6 +304,9 @@ MUTATIONS: Final = [
     Mutation("a failed compensation is forgotten with its saga", CONSEQUENCES, "    if not mine or not again or min(mine) < min(again):", "    if True:"),
     Mutation("what was undone behind a failed compensation is undone twice", CONSEQUENCES, "    gone -= done\n    aside |= done\n", ""),
     Mutation("a step that is done again keeps its key", STEP, '.hex()\n    info', '.hex()\n    key = turn.derive("step " + op.id).hex()\n    info'),
+    Mutation("a step that cleans up has the key of one on no record", STEP, '"\\0" * op.cleans_up', '""'),
+    Mutation("a signal that cleans up counts as sent before", "core/operations/posts.py", "' cleaning up' * op.cleans_up", "''"),
+    Mutation("clean-up in a branch has the keys of before", "core/scope.py", "(around is not None and around.ended)", "False"),
     Mutation("a redrive begins an interrupted body again", CONSEQUENCES, "place is None or is_interrupted(log.events[place])", "place is None"),
     Mutation("a redrive from before it begins an interrupted body again", REDRIVE, "stay = {} if how == \"fork\" else", "stay = {} if how else"),
     Mutation("a body that was cut short may begin again", "log/interrupted.py", "if known.status == BEGUN or is_interrupted(known):", "if is_interrupted(known):"),
