@@ -130,6 +130,7 @@ class Turn:
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.worked = False  # a body was run or a segment written, so yielding makes progress
         self.acted = False  # a body began, or another execution was written to
+        self.took_over = False  # from an owner that died, or gave the execution back
         self.closed: BaseException | None = None  # what every further durable call raises
         self.cancel_scope = CancelScope()
         self.started = journal.origin or header.started  # journal time begins then
