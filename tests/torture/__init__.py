@@ -1,1 +1,1 @@
-"""Simulated lives of workflows on AWS's code path, with every kind of death and of bad day that fits into a seed: see docs/reliability.md."""
+"""Simulated lives of workflows on the code path of AWS, with every kind of death and bad day that fits into a seed."""

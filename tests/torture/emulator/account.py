@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -46,6 +47,33 @@ class Schedules:
 
     def delete_schedule(self, Name: str, GroupName: str) -> None:
         self.made.pop(Name, None)
+
+
+class Bucket:
+    """S3, as far as values go there."""
+
+    def __init__(self) -> None:
+        self.meta = SimpleNamespace(region_name=REGION)
+        self.objects: dict[str, bytes] = {}
+
+    def create_bucket(self, **_: Any) -> None: ...
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.objects[Key] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        if Key not in self.objects:
+            raise refused("NoSuchKey", "GetObject", "The specified key does not exist.")
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+    def list_objects_v2(self, Bucket: str, Prefix: str, MaxKeys: int) -> dict[str, Any]:
+        keys = [key for key in self.objects if key.startswith(Prefix)]
+        return {"Contents": [{"Key": key} for key in keys[:MaxKeys]], "IsTruncated": len(keys) > MaxKeys}
+
+    def delete_objects(self, Bucket: str, Delete: dict[str, Any]) -> dict[str, Any]:
+        for one in Delete["Objects"]:
+            self.objects.pop(one["Key"], None)
+        return {}
 
 
 class Line:
@@ -105,7 +133,12 @@ class MemoryAccount:
         self.table = Table(clock.now)
         self.queues = Queues(clock.now, REGION, ACCOUNT)
         self.made = Schedules()
-        self._behind: dict[str, Any] = {"dynamodb": self.table, "sqs": self.queues, "scheduler": self.made}
+        self._behind: dict[str, Any] = {
+            "dynamodb": self.table,
+            "sqs": self.queues,
+            "scheduler": self.made,
+            "s3": Bucket(),
+        }
         self._clients: dict[str, Client] = {}
         self.queues.sent = self._sent
 

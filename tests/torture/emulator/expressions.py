@@ -205,6 +205,8 @@ def _sum(left: Any, right: Any) -> dict[str, str]:
 
 
 def _among(value: Any, members: list[Any]) -> bool:
+    if value is not None and "S" in value:
+        return value in members
     return value is not None and comparable(value) in [comparable(member) for member in members if member is not None]
 
 
@@ -229,9 +231,8 @@ def parsed(text: str, names: dict[str, str] | None, *, update: bool = False) -> 
     return _parsed(text, tuple((names or {}).items()), update)
 
 
-RESERVED = frozenset(
-    "COUNT COUNTER DATA DATE ERROR EVENT EXISTS HASH INDEX INPUT KEY KEYS LAST LENGTH LIMIT LOCATION NAME NEXT NUMBER OF "
-    "OWNER PARTITION POSITION RANGE RESULT ROLE RULE SECTION SEQUENCE SET SIZE SOURCE START STATE STATUS STRING TIMESTAMP "
-    "TOKEN TTL TYPE UNIT USER VALUE VALUES VERSION VIEW WRITE YEAR ZONE".split()
-)
+_WORDS = """COUNT COUNTER DATA DATE ERROR EVENT EXISTS HASH INDEX INPUT KEY KEYS LAST LENGTH LIMIT LOCATION NAME NEXT
+NUMBER OF OWNER PARTITION POSITION RANGE RESULT ROLE RULE SECTION SEQUENCE SET SIZE SOURCE START STATE STATUS STRING
+TIMESTAMP TOKEN TTL TYPE UNIT USER VALUE VALUES VERSION VIEW WRITE YEAR ZONE"""
+RESERVED = frozenset(_WORDS.split())
 """Those of DynamoDB's 573 reserved words that a field of a journal might be called."""

@@ -11,14 +11,18 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from durable_fn.testing.moto_wire import item_bytes
-from tests.torture.emulator.expressions import Invalid, Item, parsed
+from tests.torture.emulator.expressions import Invalid, Item, Parsed, parsed
 
 _ITEM_BYTES: Final = 400 * 1024
 _PAGE_BYTES: Final = 1024 * 1024
 _TRANSACTION_BYTES: Final = 4 * 1024 * 1024
 _MOST_PARTS: Final = 100
+_LONG: Final = ("b", "input", "result", "error", "custom")
+_SMALL: Final = 1024
+"""What the other fields of an item may have together."""
 _TOKEN_MS: Final = 600_000
 """A transaction that comes again with its token within ten minutes is done once."""
+_NONE: Final[frozenset[str]] = frozenset()
 _FAILED: Final = "ConditionalCheckFailed"
 
 
@@ -170,7 +174,7 @@ class Table:
         keys = [(key["pk"]["S"], key["sk"]["S"]) for key, _, _, _ in plans]
         if len(keys) != len(set(keys)):
             raise Invalid("Transaction request cannot include multiple operations on one item")
-        if sum(item_bytes(after) for _, _, _, after in plans if after) > _TRANSACTION_BYTES:
+        if sum(_weight(after) for _, _, _, after in plans if after) > _TRANSACTION_BYTES:
             raise Invalid("Transaction request size limit exceeded")
 
     def _planned(self, kind: str, arguments: dict[str, Any]) -> tuple[Item, Item | None, bool, Item | None]:
@@ -190,7 +194,8 @@ class Table:
             after = of_update.run(before or key, values or {}) if of_update else dict(before or key)
         else:
             after = before if kind == "ConditionCheck" else None
-        if after is not None and kind != "ConditionCheck" and item_bytes(after) > _ITEM_BYTES:
+        written = after is not None and kind != "ConditionCheck"
+        if written and _weight(after) > _ITEM_BYTES - _SMALL and item_bytes(after) > _ITEM_BYTES:
             raise Invalid("Item size has exceeded the maximum allowed size")
         return key, before, True, after
 
@@ -230,7 +235,10 @@ class Table:
         return None
 
     def first_due(self) -> int | None:
-        return min((int(item["due"]["N"]) for item in self.index()), default=None)
+        """When something is due, as far as the index shows it by then."""
+        shown = [int(item["due"]["N"]) for item in self.index()]
+        coming = [max(at, int(row["due"]["N"])) for at, _, row in self._coming if row is not None]
+        return min(shown + coming, default=None)
 
     def reap(self, now: int, *, chance: float = 1.0) -> None:
         """DynamoDB's TTL removes some of what it may remove."""
@@ -241,15 +249,27 @@ class Table:
                     self._store(item, None)
 
 
+def _weight(item: Any) -> int:
+    """Characters of what may be long: a quarter of what it costs to count bytes. Whoever comes near a limit has them counted."""
+    return _SMALL + sum(len(next(iter(item[name].values()))) * 3 for name in _LONG if name in item)
+
+
 def _check_used(names: Any, values: Any, *used: Any) -> None:
     """As AWS: what is named has to be used, and nothing may be empty."""
     if names == {} or values == {}:
         raise Invalid("ExpressionAttributeNames and ExpressionAttributeValues must not be empty")
-    both = [one for one in used if one is not None]
-    if set(names or ()) != {name for one in both for name in one.names}:
+    wanted_names, wanted_values = _wanted(*used)
+    if (names or {}).keys() != wanted_names:
         raise Invalid(f"names unused or undefined in expressions: {sorted(names or ())}")
-    if set(values or ()) != {value for one in both for value in one.values}:
+    if (values or {}).keys() != wanted_values:
         raise Invalid(f"values unused or undefined in expressions: {sorted(values or ())}")
+
+
+def _wanted(condition: Parsed | None, update: Parsed | None) -> tuple[frozenset[str], frozenset[str]]:
+    if condition is None or update is None:
+        one = condition or update
+        return (_NONE, _NONE) if one is None else (one.names, one.values)
+    return condition.names | update.names, condition.values | update.values
 
 
 def _shown(arguments: dict[str, Any], before: Item | None) -> dict[str, Any]:
@@ -273,7 +293,7 @@ def _page(rows: list[Item], arguments: dict[str, Any], index: tuple[str, ...]) -
     limit, size, taken = arguments.get("Limit") or len(rows), 0, []
     for item in rows[:limit]:
         taken.append(item)
-        size += item_bytes(item)
+        size += _weight(item)
         if size > _PAGE_BYTES:
             break
     reply: dict[str, Any] = {}
