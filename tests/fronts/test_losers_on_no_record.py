@@ -79,3 +79,33 @@ def test_the_loser_of_a_race_gives_back_what_nobody_knows_of() -> None:
 def test_a_branch_that_could_not_have_begun_yet_undoes_nothing() -> None:
     assert run(maps) == ["SUCCEEDED", "CANCELLED", "CANCELLED", "CANCELLED"]
     assert EFFECTS == ["asked", "slow", "reserved", "answered", "given back"]
+
+
+@durable(name="races")
+def races_and_dies(event: Any, ctx: DurableContext) -> Any:
+    def dies_undone(name: str) -> str:
+        return dies_once(name)
+
+    def loses(c: DurableContext) -> str:
+        with c.saga() as saga:
+            saga.add_compensation(dies_undone, "slow given back")
+            c.step(effect, "slow")
+            c.sleep(10_000)
+        return "never"
+
+    return ctx.race([quick, loses, reserves])
+
+
+def test_also_where_the_process_dies_again_when_the_race_is_won() -> None:
+    """That the first has won is on record, and what the last did is not."""
+    with LocalRunner(races_and_dies) as runner:
+        runner._in_order = True
+        execution = runner.start(None, "x")
+        with pytest.raises(Killed):
+            runner.run_until_idle()
+        with pytest.raises(Killed):
+            runner.advance(3600)
+        runner.advance(3600)
+        assert execution.result == (0, "quick")
+    assert EFFECTS[:4] == ["asked", "slow", "reserved", "answered"]
+    assert sorted(EFFECTS[4:]) == ["given back", "slow given back", "slow given back"]

@@ -308,6 +308,7 @@ MUTATIONS: Final = [
     Mutation("a signal that cleans up counts as sent before", "core/operations/posts.py", "' cleaning up' * op.cleans_up", "''"),
     Mutation("clean-up in a branch has the keys of before", "core/scope.py", "(around is not None and around.ended)", "False"),
     Mutation("a loser that is on no record keeps what it did", "core/operations/fans.py", "    unrecorded = op.turn.took_over and", "    unrecorded = False and"),
+    Mutation("a loser on no record is forgotten once a race is won", "core/operations/fans.py", "(fan.over and not _may_have_begun(op, fan, branch))", 'fan.over'),
     Mutation("a branch that could not have begun is undone", "core/operations/fans.py", " and branch.index < fan.recalled + fan.width", ""),
     Mutation("a redrive begins an interrupted body again", CONSEQUENCES, "place is None or is_interrupted(log.events[place])", "place is None"),
     Mutation("a redrive from before it begins an interrupted body again", REDRIVE, "stay = {} if how == \"fork\" else", "stay = {} if how else"),

@@ -137,7 +137,7 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
             if branch.status == "SUCCEEDED":
                 branch.value = recorded(op.turn, branch.adapter or UNTYPED_ADAPTER, text, branch.what)
     for _, branch in ends:
-        if branch.status is None and (over or (fan.over and not journal.has_below(f"{op.id}/{branch.component}/"))):
+        if branch.status is None and (over or (fan.over and not _may_have_begun(op, fan, branch))):
             journal.skip_below(f"{op.id}/{branch.component}/")
             branch.status = "CANCELLED"
     if over and not fan.over:
