@@ -53,6 +53,7 @@ class Judge(Hooks):
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.bodies: Counter[str] = Counter()
+        self.segments = 0  # that were stored
         self.fences: Counter[str] = Counter()  # in a row, at the end of each log
         self.on_body: Any = None
         self._asked: dict[str, str] = {}
@@ -99,6 +100,7 @@ class Judge(Hooks):
             self._header(before, after)
 
     def _segment(self, id: str, text: str) -> None:
+        self.segments += 1
         for line in text.split("\n"):
             operation, kind, _, status, attempt, *_ = line.split("\t")
             self.fences[id] = self.fences[id] + 1 if not operation else 0

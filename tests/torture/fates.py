@@ -44,8 +44,9 @@ class Deaths:
 
 
 class Storm:
-    """Most processes die, each at a place of its own by chance. Where three owners in a row stored nothing the next is spared: an
-    execution whose owners die for ever at one place ends as stalled, rightly. `died`: how many."""
+    """Most processes die, each at a place of its own by chance. Where three owners in a row stored nothing, or six processes died
+    before they owned anything, the next is spared: an execution whose owners die for ever at one place ends as stalled,
+    rightly. `died`: how many."""
 
     IN_A_ROW = 3
 
@@ -55,6 +56,7 @@ class Storm:
         self._reach = chance.choice((3, 6, 12))
         self._process: object = None
         self._left = 0
+        self._vain = self._stored = 0
         self.died = 0
 
     def meet(self, cloud: TortureCloud, service: str, operation: str, request: Request) -> Any:
@@ -75,11 +77,14 @@ class Storm:
         self._left -= 1
         if self._left == 0:
             self.died += 1
+            self._vain += 1
             cloud.die(where)
 
     def _begin(self, cloud: TortureCloud, process: object) -> None:
         self._process = process
-        spared = any(fences >= self.IN_A_ROW for fences in cloud.judge.fences.values())
+        if cloud.judge.segments > self._stored:
+            self._stored, self._vain = cloud.judge.segments, 0
+        spared = self._vain >= 2 * self.IN_A_ROW or max(cloud.judge.fences.values(), default=0) >= self.IN_A_ROW
         dies = not spared and self._chance.random() < self._rate
         self._left = self._chance.randint(1, self._reach) if dies else 0
 
