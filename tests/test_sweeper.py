@@ -14,8 +14,10 @@ from botocore.exceptions import ClientError
 from durable_fn import DurableContext, durable, sweeper
 from durable_fn.log.header import Header
 from durable_fn.runtime.executions import new_header
-from durable_fn.testing.cloud import TABLE, LocalCloud, _client
+from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
+from durable_fn.testing.moto_account import TABLE
+from durable_fn.testing.moto_account import client as _client
 from durable_fn.wiring import using
 from tests.intercepted import START, Bench
 

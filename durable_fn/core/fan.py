@@ -67,6 +67,7 @@ class Fan:
         self.width = max_concurrency or len(branches) or 1
         self.reason: CompletionReason | None = None if branches else "ALL_COMPLETED"
         self.ended = 0
+        self.recalled = 0  # that had ended when this turn began
         self.succeeded = 0
         self.failed = 0
         self.early = False  # over before every branch had ended: the order of their ends decided

@@ -21,9 +21,11 @@ KEY_CHANGED: Final = "the operation got a key, or lost it"
 
 
 class Op:
-    """One call of an operation: its id, its place, and what the journal holds for it. `asked`: see `Event`."""
+    """One call of an operation: its id, its place, and what the journal holds for it. `asked`: see `Event`. `cleans_up`: the code
+    called it after a cancellation had been raised there. That may have come before an operation of the same id which a process
+    began and that is on no record: this is another one, whatever it is called."""
 
-    __slots__ = ("asked", "begun", "id", "kind", "number", "position", "record", "scope", "turn")
+    __slots__ = ("asked", "begun", "cleans_up", "id", "kind", "number", "position", "record", "scope", "turn")
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Op:
         number: int = 0,
     ) -> None:
         self.asked = asked
+        self.cleans_up = scope.ended
         self.scope = scope
         self.turn = scope.turn
         self.kind = kind
@@ -137,6 +140,12 @@ class Scope:
                 raise self._mismatch(kind, id, position)
             self._check_twin(kind, id, position)
         return Op(self, kind, id, position, record, number=self.calls)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a cancellation was raised here, or around it."""
+        around = self.home.parent
+        return self.cancel_scope.raised or (around is not None and around.ended)
 
     @property
     def extent(self) -> Extent:

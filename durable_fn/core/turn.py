@@ -143,6 +143,7 @@ class Turn:
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.progress = Progress.NONE
+        self.took_over = False  # from an owner that died, or gave the execution back
         self.closed: BaseException | None = None  # what every further durable call raises: see `close`
         self.cancel_scope = CancelScope()
         self.started = journal.origin or header.started  # journal time begins then

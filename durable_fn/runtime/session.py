@@ -73,7 +73,6 @@ class Session:
         self._taken = self._written = 0  # batches
         self.activity = Activity()
         self.read_only = False  # a recorded history is walked: no body runs
-        self.took_over = False  # from an owner that died, or gave the execution back
         self._begun: dict[str, int] = {}  # operations that began in this turn, for hooks
         self.always_suspend = False  # for tests: one operation per turn
         turn.deadline = self._wall + remaining_ms
@@ -385,7 +384,7 @@ class Session:
         """A new owner's first write: the one before may still have an append under way. `dead`: that one died; else it gave the
         execution back, which is no sign of a step that never fits."""
         now = self.turn.time()
-        self.took_over = True
+        self.turn.took_over = True
         self._put(fence(now) if dead else handover(now))
 
     def _put(self, text: str) -> None:

@@ -8,18 +8,12 @@ milliseconds on the code path that runs on AWS.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
 from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
-
-from moto import mock_aws
-from moto.dynamodb.models import dynamodb_backends
-from moto.scheduler.models import scheduler_backends
-from moto.sqs.models import sqs_backends
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 from .. import sweeper
 from ..backends.aws import DynamoStore, SqsWakeups
@@ -34,9 +28,11 @@ from ..log.header import Header
 from ..log.ids import rule_text
 from ..types import Duration
 from ..wiring import extensions, using
+from .account import Account
 from .lambda_context import FakeLambdaContext
-from .moto_wire import Request, Wire
-from .permissions import Permission, Place
+from .moto_account import ACCOUNT, REGION, TABLE, MotoAccount
+from .moto_wire import Request
+from .permissions import Permission
 from .runner import EPOCH, Execution
 from .waits import Patience, jumps_to
 
@@ -45,12 +41,9 @@ R = TypeVar("R")
 
 _log = logging.getLogger("durable_fn.testing")
 
-REGION: Final = "eu-central-1"
-TABLE: Final = "durable-fn"
 BUCKET: Final = "durable-fn-values"
 BATCH: Final = 10
-_ACCOUNT: Final = "123456789012"
-_ROLE: Final = f"arn:aws:iam::{_ACCOUNT}:role/durable-fn-scheduler"
+_ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/durable-fn-scheduler"
 _MINUTE: Final = 60_000
 _DAY: Final = 86_400_000
 _MOST_ROUNDS: Final = 100_000
@@ -68,6 +61,9 @@ class LocalCloud:
     queue after 16 rounds. `queues`: the functions that DURABLE_FN_QUEUES names to all others and to clients, all of them by
     default; others are known when they have run once.
     """
+
+    _account: ClassVar[type[Account]] = MotoAccount
+    """What answers for AWS."""
 
     def __init__(
         self,
@@ -91,7 +87,8 @@ class LocalCloud:
         self._registered: dict[str, str] = {}
         self._deliveries = deliveries
         self.clock = VirtualClock(moment(now or EPOCH, "now"))
-        self.wire = Wire(self.clock, Place(REGION, _ACCOUNT))
+        self.account = self._account(self.clock)
+        self.wire = self.account.wire
         self._timeout = timeout
         self._max_receives = max_receives
         self._role = _ROLE if schedules else None
@@ -105,17 +102,17 @@ class LocalCloud:
         """What invocations from the queue raised instead of answering."""
 
     def __enter__(self) -> LocalCloud:
-        self._stack.enter_context(mock_aws())
-        self._stack.enter_context(self.wire.open())
+        self._stack.enter_context(self.account.open())
+        sdk = self.account.client
         with self.wire.aside():
-            _client("dynamodb").create_table(**table_definition(TABLE))
+            sdk("dynamodb").create_table(**table_definition(TABLE))
             ttl = {"AttributeName": "ttl", "Enabled": True}
-            _client("dynamodb").update_time_to_live(TableName=TABLE, TimeToLiveSpecification=ttl)
-            _client("scheduler").create_schedule_group(Name="durable-fn")
+            sdk("dynamodb").update_time_to_live(TableName=TABLE, TimeToLiveSpecification=ttl)
+            sdk("scheduler").create_schedule_group(Name="durable-fn")
             if self._bucket:
                 place = {"LocationConstraint": REGION}
-                _client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
-        self.store = DynamoStore(_client("dynamodb"), TABLE, shards=self._shards, sleep=self.clock.sleep)
+                sdk("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
+        self.store = DynamoStore(sdk("dynamodb"), TABLE, shards=self._shards, sleep=self.clock.sleep)
         self.backend = self._backend(None)
         self.client = DurableClient(self.backend)
         for handler in self._handlers:
@@ -126,9 +123,10 @@ class LocalCloud:
         self._stack.close()
 
     def _backend(self, queue_url: str | None) -> Backend:
+        sdk = self.account.client
         wakeups = SqsWakeups(
-            lambda: _client("sqs"),
-            lambda: _client("scheduler"),
+            lambda: sdk("sqs"),
+            lambda: sdk("scheduler"),
             self.store,
             queue_url=queue_url,
             queues=self._told,
@@ -137,7 +135,7 @@ class LocalCloud:
             sleep=self.clock.sleep,
             monotonic=self.clock.monotonic,
         )
-        blobs = S3Blobs(lambda: _client("s3"), BUCKET) if self._bucket else None
+        blobs = S3Blobs(lambda: sdk("s3"), BUCKET) if self._bucket else None
         hooks, codec = extensions()
         return Backend(PackedStore(self.store, codec, blobs), wakeups, self.clock, "aws", hooks)
 
@@ -194,7 +192,7 @@ class LocalCloud:
         return header
 
     def _queue(self, fn: str) -> str:
-        sqs, name = _client("sqs"), "".join(c if c.isalnum() else "-" for c in fn)
+        sqs, name = self.account.client("sqs"), "".join(c if c.isalnum() else "-" for c in fn)
         dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": self._max_receives})
@@ -292,10 +290,7 @@ class LocalCloud:
         if until - self._reaped < _DAY:
             return
         self._reaped = until
-        table = dynamodb_backends[_ACCOUNT][REGION].tables[TABLE]
-        for item in list(table.all_items()):
-            if "ttl" in item.attrs and int(item.attrs["ttl"].value) * 1000 < until:
-                table.delete_item(item.hash_key, item.range_key)
+        self.account.reap(until)
 
     def run_until_idle(self) -> None:
         """All that happens at the present time."""
@@ -320,7 +315,7 @@ class LocalCloud:
     # -- the parts of AWS ------------------------------------------------------------------------------------------
 
     def _moto_queue(self, url: str) -> Any:
-        return sqs_backends[_ACCOUNT][REGION].queues[url.rpartition("/")[2]]
+        return self.account.queue(url)
 
     def _message_times(self, fn: str) -> list[int]:
         messages = self._moto_queue(self._queues[fn])._messages
@@ -328,7 +323,7 @@ class LocalCloud:
 
     def _poll(self, fn: str) -> bool:
         """One batch, as Lambda's event source takes it. Returns whether there was one."""
-        sqs, url = _client("sqs"), self._queues[fn]
+        sqs, url = self.account.client("sqs"), self._queues[fn]
         if not any(at <= self.clock.now() for at in self._message_times(fn)):
             return False
         with self.wire.aside(), self.wire.acting(fn):
@@ -370,7 +365,7 @@ class LocalCloud:
         if self._recursive_loop == "Allow":
             return messages
         refused = [m for m in messages if self.wire.lineage.get(m["MessageId"], {}).get(fn, 0) >= _MOST_HOPS]
-        sqs, url = _client("sqs"), self._queues[fn]
+        sqs, url = self.account.client("sqs"), self._queues[fn]
         with self.wire.aside():
             for message in refused:
                 _log.warning("Lambda ended a recursive loop of function %r: set its RecursiveLoop to Allow", fn)
@@ -381,25 +376,23 @@ class LocalCloud:
     def _schedules(self) -> list[tuple[Any, int]]:
         return [
             (schedule, round(datetime.fromisoformat(schedule.schedule_expression[3:-1] + "+00:00").timestamp() * 1000))
-            for group in scheduler_backends[_ACCOUNT][REGION].schedule_groups.values()
-            for schedule in group.schedules.values()
+            for schedule in self.account.schedules()
         ]
 
     def _fire_schedules(self) -> bool:
         fired = [schedule for schedule, at in self._schedules() if at <= self.clock.now()]
+        sqs, scheduler = self.account.client("sqs"), self.account.client("scheduler")
         with self.wire.aside():
             for schedule in fired:
                 name = schedule.target["Arn"].rpartition(":")[2]
-                url = _client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+                url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
                 with self.wire.acting("scheduler"):
-                    _client("sqs").send_message(QueueUrl=url, MessageBody=schedule.target["Input"])
-                _client("scheduler").delete_schedule(Name=schedule.name, GroupName=schedule.group_name)
+                    sqs.send_message(QueueUrl=url, MessageBody=schedule.target["Input"])
+                scheduler.delete_schedule(Name=schedule.name, GroupName=schedule.group_name)
         return bool(fired)
 
     def _first_due(self) -> int | None:
-        items = dynamodb_backends[_ACCOUNT][REGION].tables[TABLE].all_items()
-        times = [int(item.attrs["due"].value) for item in items if "due" in item.attrs]
-        return min(times, default=None)
+        return self.account.first_due()
 
     def _sweep(self) -> bool:
         """On the full minute, if there is something to find: its cost would else be most of a long sleep's."""
@@ -418,18 +411,6 @@ class LocalCloud:
     def permissions(self) -> set[Permission]:
         """What all this needs in IAM, by caller: hold it against your policies."""
         return self.wire.permissions
-
-
-@functools.cache
-def _client(service: str) -> Any:
-    """Kept for the whole process: making one takes tens of milliseconds. moto answers whoever asks."""
-    import botocore.session
-    from botocore.config import Config
-
-    session = botocore.session.get_session()
-    session.set_credentials("testing", "testing")
-    retries = {"mode": "standard", "total_max_attempts": 4}
-    return session.create_client(service, region_name=REGION, config=Config(retries=retries))
 
 
 def table_definition(name: str) -> dict[str, Any]:
@@ -468,6 +449,6 @@ def _record(message: dict[str, Any], fn: str) -> dict[str, Any]:
         "messageAttributes": {},
         "md5OfBody": message["MD5OfBody"],
         "eventSource": "aws:sqs",
-        "eventSourceARN": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:{fn}",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{fn}",
         "awsRegion": REGION,
     }

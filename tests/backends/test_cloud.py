@@ -15,8 +15,10 @@ from durable_fn import DurableContext, RetryPolicy, current_step, durable, step,
 from durable_fn.backends.aws.items import Item
 from durable_fn.errors import SerializationError
 from durable_fn.log.wake import Wake, is_wake_message, parse_wake
-from durable_fn.testing.cloud import REGION, LocalCloud, _client
+from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
+from durable_fn.testing.moto_account import REGION
+from durable_fn.testing.moto_account import client as _client
 
 RAN: list[str] = []
 

@@ -24,7 +24,8 @@ from durable_fn.log.header import Header
 from durable_fn.log.inbox import Entry
 from durable_fn.log.requests import Ending, Lease, ParentNotice, Parking, Renewal
 from durable_fn.log.retention import Snapshot, packed_log
-from durable_fn.testing.cloud import LocalCloud, _client
+from durable_fn.testing.cloud import LocalCloud
+from durable_fn.testing.moto_account import client as _client
 
 from .contract import LARGE, NOW, StoreContract, accepted, header, reason
 

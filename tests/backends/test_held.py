@@ -10,7 +10,8 @@ import pytest
 
 from durable_fn import DurableContext, DurableFunction, durable
 from durable_fn.errors import ExecutionConflict, ExecutionNotFound
-from durable_fn.testing.cloud import BUCKET, LocalCloud, _client
+from durable_fn.testing.cloud import BUCKET, LocalCloud
+from durable_fn.testing.moto_account import client as _client
 from durable_fn.types import ExecutionInfo
 from tests.faults.damages import DAMAGES, RAN, a_works, body, changed, header_field, items, key, large, works
 

@@ -10,7 +10,8 @@ import pytest
 
 from durable_fn import DurableContext, durable
 from durable_fn.cli import starting_point
-from durable_fn.testing.cloud import LocalCloud, _client
+from durable_fn.testing.cloud import LocalCloud
+from durable_fn.testing.moto_account import client as _client
 from tests.template.cloudformation import TEMPLATE, load
 from tests.template.stage import FUNCTIONS
 

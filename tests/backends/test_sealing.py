@@ -22,7 +22,7 @@ from durable_fn.log.tokens import is_genuine, parse
 from durable_fn.runtime.executions import digest
 from durable_fn.sweeper import sweep
 from durable_fn.testing.cloud import BUCKET, LocalCloud
-from durable_fn.testing.cloud import _client as cloud_client
+from durable_fn.testing.moto_account import client as cloud_client
 from durable_fn.wiring import using
 
 from .contract import NOW, accepted, header

@@ -20,7 +20,9 @@ from durable_fn.backends.aws.queues import check_queue_url, queue_arn, told_queu
 from durable_fn.backends.aws.wakeups import SqsWakeups, schedule_name
 from durable_fn.errors import UnknownFunction
 from durable_fn.log.wake import Wake
-from durable_fn.testing.cloud import REGION, LocalCloud, _client
+from durable_fn.testing.cloud import LocalCloud
+from durable_fn.testing.moto_account import REGION
+from durable_fn.testing.moto_account import client as _client
 
 URL = f"https://sqs.{REGION}.amazonaws.com/123456789012/nap"
 

@@ -9,7 +9,8 @@ from typing import Any
 from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.backends.aws.items import Item
 from durable_fn.backends.aws.table import Table
-from durable_fn.testing.cloud import BUCKET, LocalCloud, _client
+from durable_fn.testing.cloud import BUCKET, LocalCloud
+from durable_fn.testing.moto_account import client as _client
 
 RAN: list[int] = []
 

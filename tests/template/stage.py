@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from durable_fn.testing.cloud import _ACCOUNT, BUCKET, REGION, TABLE
+from durable_fn.testing.cloud import BUCKET
+from durable_fn.testing.moto_account import ACCOUNT, REGION, TABLE
 from tests.template.cloudformation import TEMPLATE, Template
 
 FUNCTIONS = ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "AuditPipeline")
 _NAMES = {"Journal": TABLE, "LargeValues": BUCKET, "Schedules": "durable-fn", "SchedulerRole": "durable-fn-scheduler"}
 _ARNS = {
-    "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{_ACCOUNT}:table/",
+    "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",
     "AWS::S3::Bucket": "arn:aws:s3:::",
-    "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:",
-    "AWS::Scheduler::ScheduleGroup": f"arn:aws:scheduler:{REGION}:{_ACCOUNT}:schedule-group/",
-    "AWS::IAM::Role": f"arn:aws:iam::{_ACCOUNT}:role/",
-    "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{_ACCOUNT}:log-group:",
+    "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:",
+    "AWS::Scheduler::ScheduleGroup": f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/",
+    "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
+    "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:",
 }
 
 
@@ -33,7 +34,7 @@ def staged(text: str | None = None) -> Template:
     pseudo = {
         "AWS::Partition": "aws",
         "AWS::Region": REGION,
-        "AWS::AccountId": _ACCOUNT,
+        "AWS::AccountId": ACCOUNT,
         "AWS::StackName": "stack",
         "AWS::URLSuffix": "amazonaws.com",
     }

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from durable_fn import DurableContext, durable, sweeper
-from durable_fn.testing.cloud import BATCH, TABLE, LocalCloud, _client, table_definition
+from durable_fn.testing.cloud import BATCH, LocalCloud, table_definition
 from durable_fn.testing.lambda_context import FakeLambdaContext
+from durable_fn.testing.moto_account import TABLE
+from durable_fn.testing.moto_account import client as _client
 from durable_fn.wiring import using
 from tests.template.cloudformation import ROOT
 from tests.template.stage import FUNCTIONS, staged

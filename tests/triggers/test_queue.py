@@ -11,7 +11,8 @@ import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
 from durable_fn.log.wake import Wake
-from durable_fn.testing.cloud import LocalCloud, _client
+from durable_fn.testing.cloud import LocalCloud
+from durable_fn.testing.moto_account import client as _client
 from tests.environments import World
 from tests.triggers.samples import SEEN, Order, echo, executions, orders, see, several
 

@@ -10,7 +10,8 @@ import pytest
 
 from durable_fn import DurableContext, durable
 from durable_fn.errors import ExecutionConflict, SerializationError
-from durable_fn.testing.cloud import LocalCloud, _client
+from durable_fn.testing.cloud import LocalCloud
+from durable_fn.testing.moto_account import client as _client
 from durable_fn.triggers.images import plain_item
 from tests.environments import World
 from tests.triggers.samples import SEEN, echo, executions, orders, sample, several

@@ -128,6 +128,7 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
         assert record.done is not None
         text, failed = record.done.value, record.done.status == FAILED
         fan.end(branch, _STATUS[record.done.status])
+        fan.recalled += 1
         branch.walk = branch.status != "CANCELLED" and (failed or not text)
         branch.record = record
         if not branch.walk:
@@ -136,7 +137,7 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
             if branch.status == "SUCCEEDED":
                 branch.value = recorded(op.turn, branch.adapter or UNTYPED_ADAPTER, text, branch.what)
     for _, branch in ends:
-        if branch.status is None and (over or (fan.over and not journal.has_below(f"{op.id}/{branch.component}/"))):
+        if branch.status is None and (over or (fan.over and not _may_have_begun(op, fan, branch))):
             journal.skip_below(f"{op.id}/{branch.component}/")
             branch.status = "CANCELLED"
     if over and not fan.over:
@@ -146,13 +147,19 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
 
 
 def next_branch(op: Op, fan: Fan) -> Branch | None:
-    """The next one to start. Of a fan that is over, or is to end, only those that have something to unwind."""
+    """The next one to start. Of a fan that is over, or is to end, only those that may have something to unwind."""
     while (branch := fan.next_new()) is not None:
         ends = (fan.over or op.scope.cancel_scope.cancel_pending) and not branch.walk
-        if not ends or op.turn.journal.has_below(f"{op.id}/{branch.component}/"):
+        if not ends or _may_have_begun(op, fan, branch):
             return branch
         branch.started = True
     return None
+
+
+def _may_have_begun(op: Op, fan: Fan, branch: Branch) -> bool:
+    """Also where nothing says so: an owner that died may have been in the first body of it."""
+    unrecorded = op.turn.took_over and op.begun and branch.index < fan.recalled + fan.width
+    return unrecorded or op.turn.journal.has_below(f"{op.id}/{branch.component}/")
 
 
 def inherit_cancellation(op: Op, fan: Fan, cancel_scope: CancelScope) -> None:

@@ -40,9 +40,10 @@ def post(op: Op, target: str, name: str, text: Callable[[Terms], str]) -> Operat
 
 
 def signal_id(op: Op) -> str:
-    """The same on every replay, another in every generation, and another when a redrive makes it be sent anew."""
+    """The same on every replay, another in every generation, another when a redrive makes it be sent anew, and after a
+    cancellation another than before it."""
     again = len(op.turn.journal.epochs.get(op.id, ""))
-    return f"post {op.turn.derive(f'signal {op.id} {again}').hex()}"
+    return f"post {op.turn.derive(f'signal {op.id} {again}' + ' cleaning up' * op.cleans_up).hex()}"
 
 
 def _error(event: Event) -> Exception:

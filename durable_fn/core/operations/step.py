@@ -72,7 +72,8 @@ def _call(
     if plan.timeout is not None:
         deadline = min(deadline, turn.time() + int(plan.timeout * 1000))
     again = turn.journal.again.get(op.id, 0)  # what a redrive made undone must not be what a provider answers with
-    key = turn.derive(f"step {op.id}\0{again}" if again else "step " + op.id).hex()
+    purpose = f"step {op.id}\0{again}" if again else "step " + op.id
+    key = turn.derive(purpose + "\0" * op.cleans_up).hex()
     info = StepInfo(turn.header.id, op.id, plan.name, attempt, key, deadline)
     return Call(fn, args, kwargs, info, plan.timeout, plan.is_async, plan.at_most_once)
 

@@ -42,7 +42,9 @@ class Delivery:
         self.decided: Event | None = None  # the last line by which another way may have been taken
         self.threads = 0  # calls in other threads that the handler awaits
         self._on_time: Event | None = None  # the last line of a time that is on record
-        self._live = session.took_over or not self.turn.journal.records  # whether what runs now runs for the first time
+        self._live = (
+            session.turn.took_over or not self.turn.journal.records
+        )  # whether what runs now runs for the first time
         self._foreign = False  # something that has no line woke the handler
         self._rounds = 0
         self._patience = Patience(loop, self._schedule)
