@@ -15,6 +15,7 @@ PACKAGE = ROOT / "durable_fn"
 
 WORDS = {"types", "errors", "batch", "hooks"}
 RULES = {*WORDS, "values", "log", "core"}
+TOOLS = {"sweeper", "testing"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "batch": {"types"},
@@ -39,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "ext": {"errors", "types", "hooks", ""},
     "testing": {*RULES, "backends", "backends.ports", "backends.clocks", "runtime", "wiring", "client", "sweeper"},
     "local": {*RULES, "backends.ports", "backends.clocks", "runtime", "wiring", "testing"},
-    "cli": {"errors", "types", "values", "log", "backends.clocks", "client", "wiring"},
+    "cli": {*RULES, "backends.ports", "backends.clocks", "client", "wiring", "sweeper", "testing", ""},
     "": {
         *WORDS,
         "core",
