@@ -38,8 +38,9 @@ ALLOWED: dict[str, set[str]] = {
     "sweeper": {"log", "backends.ports", "runtime", "wiring"},
     "ext": {"errors", "types", "hooks", ""},
     "testing": {*RULES, "backends", "backends.ports", "backends.clocks", "runtime", "wiring", "client", "sweeper"},
-    "local": {*RULES, "backends.ports", "backends.clocks", "runtime", "wiring", "testing"},
-    "cli": {"errors", "types", "values", "log", "backends.clocks", "client", "wiring"},
+    "local": {*RULES, "backends", "backends.ports", "backends.clocks", "runtime", "wiring", "testing", "callback_api"},
+    "ui": {"errors", "types", "values", "log", "backends.ports", "client", "triggers", "wiring"},
+    "cli": {"errors", "types", "values", "log", "backends.ports", "backends.clocks", "client", "wiring", "local", "ui"},
     "": {
         *WORDS,
         "core",
