@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
@@ -80,7 +81,8 @@ class HistoryEvent:
     """Operation id: the path of names, "fan-out/3/resize", "charge#2"."""
     kind: str
     """"step", "sleep", "callback", "signal", "call", ...; "execution" for its start and its end; "redrive", whose `id` is the
-    operation at which it was cut (empty where nothing was forgotten), "fork" and "generation" for what it went on from."""
+    operation at which it was cut (empty where nothing was forgotten), "fork" and "generation" for what it went on from; "cancel"
+    where somebody asked for its end."""
     name: str
     at: datetime
     """Aware, UTC."""
@@ -99,11 +101,16 @@ class HistoryEvent:
     origin: str = ""
     """On the start of an execution: what `testing.replay` needs besides the entries. No secret is in it."""
     by: str | None = None
-    """Who asked, of what came from outside: a redrive, a fork."""
+    """Who asked, of what came from outside: a redrive, a fork, a cancellation, a termination, a signal."""
     reason: str | None = None
     """Why, in their words."""
     forgotten: bool = False
     """A later redrive made the execution forget it: it is here for who reads, and no replay sees it."""
+    code_version: str | None = None
+    """Of the function that wrote it: DURABLE_FN_CODE_VERSION, else the published Lambda version, else a hash of the handler's
+    file."""
+    invocation: str = ""
+    """Stands for the invocation that wrote it: where it changes, the code was run from its beginning again."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; entries without a value are left out."""
@@ -131,6 +138,12 @@ class HistoryEvent:
             row["reason"] = self.reason
         if self.forgotten:
             row["forgotten"] = True
+        if self.began is not None:
+            row["began"] = self.began.isoformat()
+        if self.code_version is not None:
+            row["code_version"] = self.code_version
+        if self.invocation:
+            row["invocation"] = self.invocation
         return row
 
 
@@ -151,7 +164,93 @@ class ExecutionInfo:
     """1, and one more for each continue_as_new."""
     invocations: int
     input: Any
-    """JSON form; None where it cannot be read."""
+    """JSON form; None where it cannot be read, and in a list where it is too large for the header (1,000 bytes on DynamoDB)."""
     error: ErrorInfo | None
     held: ErrorInfo | None = None
     """Why it cannot go on (a mismatch, damage, a codec, a write that is refused), while it is tried again and again."""
+    updated_at: datetime | None = None
+    """When it was started, taken, parked, told something or ended last; a step alone does not count. None: before this was
+    recorded."""
+    waiting_for: tuple[str, ...] = ()
+    """Ids of the operations that it waits for, while suspended. `describe` reads them from the log, `list` does not."""
+    overdue: bool = False
+    """Its time came more than a minute ago, or the sweeper woke it in vain, and nobody has taken it."""
+    result: Any = None
+    """JSON form; None unless it succeeded, and in a list where it is too large for the header."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with all of it; times are ISO texts with their zone."""
+        row = {part.name: getattr(self, part.name) for part in fields(self)}
+        times = {name: value.isoformat() for name, value in row.items() if isinstance(value, datetime)}
+        return {**row, **times, "waiting_for": list(self.waiting_for)}
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFilter:
+    """Which executions a list shows: those for which all of it holds. What is left out holds for all.
+
+    ExecutionFilter(name="order", status=("FAILED", "TIMED_OUT"), started_after=yesterday)
+    """
+
+    name: str | None = None
+    """Of this durable function."""
+    name_prefix: str = ""
+    """Of durable functions whose names begin so."""
+    id_prefix: str = ""
+    """Whose ids begin so."""
+    status: ExecutionStatus | Collection[ExecutionStatus] | None = None
+    """In this status, or in one of these."""
+    parent: str | None = None
+    """Which the execution with this id waits for."""
+    started_after: datetime | None = None
+    """Then or later."""
+    started_before: datetime | None = None
+    updated_after: datetime | None = None
+    """Then or later. No index has it: on DynamoDB what is left by the rest is read, and shown if it fits."""
+    held: bool | None = None
+    """Cannot go on, and is tried again and again."""
+    overdue: bool | None = None
+    """Was due more than a minute ago, or was woken in vain, and nobody has taken it."""
+    has_error: bool | None = None
+    """Has an error recorded: why it ended, or why it is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPage:
+    """A part of a list, newest first."""
+
+    executions: list[ExecutionInfo]
+    cursor: str | None
+    """Give it to `page` for what comes behind; None where nothing does. A page may hold fewer than were asked for, none even,
+    and have a cursor: a page reads a bounded number of rows, whatever the filter."""
+    read_units: float = 0
+    """Of DynamoDB, as it told; 0 on SQLite."""
+    scanned: bool = False
+    """The whole table was read, because it has no index for lists (docs/guide/listing.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that an execution waits for."""
+
+    id: str
+    """Of the operation."""
+    kind: str
+    """"sleep", "callback", "signal", "call", "poll", or "step" for one that is to be tried again."""
+    name: str
+    since: datetime
+    until: datetime | None
+    """When it is over by itself; None: never."""
+    on: str
+    """On what or whom, in words."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; times are ISO texts with their zone."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "name": self.name,
+            "since": self.since.isoformat(),
+            "until": None if self.until is None else self.until.isoformat(),
+            "on": self.on,
+        }

@@ -15,7 +15,6 @@ import json
 import logging
 import secrets
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -25,9 +24,9 @@ from ..log.header import PACKED, Header, Refusal, outlined
 from ..log.inbox import Entry, plain_digest
 from ..log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ..log.retention import Snapshot
-from ..types import ExecutionStatus
+from ..log.selection import Position, Selection
 from ..values.parts import class_name
-from .ports import BlobRefused, BlobStore, Due, JournalStore, Loaded, blob_prefix
+from .ports import BlobRefused, BlobStore, Due, Found, JournalStore, Loaded, blob_prefix
 
 if TYPE_CHECKING:
     from ..hooks import Codec
@@ -327,8 +326,14 @@ class PackedStore:
     # -- the port --------------------------------------------------------------------------------------------------
 
     def create(self, header: Header) -> Header | Refusal:
+        return self._out(self.store.create(self._sealed(header)))  # type: ignore[no-any-return]
+
+    def create_all(self, headers: list[Header]) -> list[Header | Refusal]:
+        return [self._out(reply) for reply in self.store.create_all([self._sealed(header) for header in headers])]
+
+    def _sealed(self, header: Header) -> Header:
         stored = {name: self._field(name, getattr(header, name), header) for name in ("secret", "input")}
-        return self._out(self.store.create(replace(header, **stored)))  # type: ignore[no-any-return]
+        return replace(header, **stored)
 
     def get(self, id: str) -> Header | None:
         header = self.store.get(id)
@@ -437,11 +442,11 @@ class PackedStore:
         )
         return self._out(self.store.renew(header, writer, packed))  # type: ignore[no-any-return]
 
-    def executions(
-        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
-    ) -> Iterator[Header]:
-        for header in self.store.executions(name, status, started_after, limit):
-            yield self._out(header)
+    def find(
+        self, wanted: Selection, after: Position | None = None, limit: int | None = None, *, scan: bool = False
+    ) -> Found:
+        found = self.store.find(wanted, after, limit, scan=scan)
+        return found._replace(headers=[self._out(header) for header in found.headers])
 
     # Nothing of theirs is packed, and what is not needed is not unpacked.
 

@@ -18,8 +18,8 @@ from ..log.header import Header, Refusal
 from ..log.inbox import Entry
 from ..log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ..log.retention import Snapshot, unpacked_log
+from ..log.selection import ALL, Position, Selection
 from ..log.wake import Wake
-from ..types import ExecutionStatus
 
 if TYPE_CHECKING:
     from ..hooks import Hooks
@@ -65,6 +65,16 @@ class Due(NamedTuple):
 
     id: str
     due: int
+
+
+class Found(NamedTuple):
+    """A part of a list, newest first. `after`: behind what the next part begins, None where there is none; `units`: what
+    was read, as DynamoDB counts; `scanned`: the whole table was read for it."""
+
+    headers: list[Header]
+    after: Position | None
+    units: float = 0
+    scanned: bool = False
 
 
 class JournalStore(Protocol):
@@ -186,10 +196,15 @@ class JournalStore(Protocol):
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         """`header.postpone`; Refusal("held") after moving `due` to the end of the lease."""
 
-    def executions(
-        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
-    ) -> Iterator[Header]:
-        """Newest first."""
+    def create_all(self, headers: list[Header]) -> list[Header | Refusal]:
+        """As many `create`, together where that is cheaper, and not all or none."""
+
+    def find(
+        self, wanted: Selection, after: Position | None = None, limit: int | None = None, *, scan: bool = False
+    ) -> Found:
+        """At most `limit` executions that match, from the newest on, or from behind `after`. It reads a bounded number of
+        rows, so there may be fewer, and more behind them; without a limit, all. Values that are in items of their own are
+        None, but errors. `scan`: read the whole table, also where there is an index."""
 
     def register(self, fn: str, queue: str, id_rule: str = "") -> None:
         """Writes the row that says where the function of this name takes its messages, and how its executions get their ids
@@ -203,6 +218,20 @@ class JournalStore(Protocol):
 
     def functions(self) -> list[str]:
         """The names of all that have registered."""
+
+
+def every(store: JournalStore, wanted: Selection = ALL) -> Iterator[Header]:
+    """All that match, newest first. A table is scanned: no runner of tests has to pay for an index."""
+    after: Position | None = None
+    while True:
+        found = store.find(wanted, after, None if not store.local else _PAGE, scan=True)
+        yield from found.headers
+        after = found.after
+        if after is None:
+            return
+
+
+_PAGE = 500
 
 
 class BlobRefused(Exception):

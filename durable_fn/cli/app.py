@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..client import DurableClient
 from ..errors import DurableError
-from . import screens, serving
+from . import dashboards, screens, serving
 from .demo import Demo, demo_directory
 from .demos import script as scripts
 from .timeline import Report
@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Durable execution for Python on plain AWS Lambda.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 serving.register(app)
+dashboards.register(app)
 _QUICK = "20"
 T = TypeVar("T")
 

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from ..errors import DurableError
 from ..local.discovery import NothingFound
 from ..local.journal import default_url
 from ..local.service import Plan, Service
+from ..ui.dashboard import Dashboard
 from ..ui.guard import Guard
+from ..ui.world import World
 from ..wiring import BACKEND_VARIABLE
-from . import screens, web
+from . import web
+from .dashboards import failure, label, me
 from .happenings import printer
 
 PORT: Final = 8700
@@ -88,7 +89,7 @@ def worker(
     """Your durable functions on a server of your own: as `dev`, without reloading and dashboard. SIGTERM stops it gracefully."""
     url = backend or os.environ.get(BACKEND_VARIABLE)
     if not url:
-        raise _failure(f"name the journal: --backend sqlite:////var/lib/shop/journal.db, or {BACKEND_VARIABLE}")
+        raise failure(f"name the journal: --backend sqlite:////var/lib/shop/journal.db, or {BACKEND_VARIABLE}")
     plan = _plan(targets, url, workers or os.cpu_count() or 1, timeout, reload=False)
     front = None
     if port is not None:
@@ -103,20 +104,14 @@ def _plan(targets: Sequence[str], url: str, size: int, timeout: list[str] | None
         try:
             limit = float(seconds)
         except ValueError:
-            raise _failure(f"--timeout takes seconds, or NAME=SECONDS, got {text!r}") from None
+            raise failure(f"--timeout takes seconds, or NAME=SECONDS, got {text!r}") from None
         if not 0 < limit <= 900:
-            raise _failure(f"--timeout is more than 0 and at most 900 seconds, as on Lambda, got {text!r}")
+            raise failure(f"--timeout is more than 0 and at most 900 seconds, as on Lambda, got {text!r}")
         if equals:
             single[name] = limit
         else:
             every = limit
     return Plan(targets, url, size, every, single, reload=reload)
-
-
-def _failure(text: str) -> typer.Exit:
-    said = Text.assemble(("Error: ", "bold red"), screens.plain(text))
-    Console(stderr=True, highlight=False).print(said, soft_wrap=True)
-    return typer.Exit(1)
 
 
 class _Front:
@@ -142,7 +137,10 @@ class _Front:
         from ..local.http import routes
         from ..ui.server import application
 
-        return application(None, self._guard, routes=routes(service))
+        if not self._ui:
+            return application(None, self._guard, routes=routes(service))
+        world = World(service.backend, label(service.plan.url), read_only=False, served=lambda: [*service.pool.served])
+        return application(Dashboard(world, self._guard).answer, self._guard, routes=routes(service), by=me())
 
 
 async def _serve(plan: Plan, front: _Front | None, tell: Tell) -> None:
@@ -160,9 +158,9 @@ def _run(plan: Plan, front: Callable[[], _Front] | None, tell: Tell) -> None:
     except ModuleNotFoundError as error:
         if error.name not in web.PACKAGES:
             raise
-        raise _failure(web.missing(error.name, "local")) from error
+        raise failure(web.missing(error.name, "local")) from error
     except (DurableError, NothingFound, RuntimeError, OSError) as error:
-        raise _failure(str(error)) from error
+        raise failure(str(error)) from error
 
 
 def _addressed(plan: Plan, front: _Front) -> Plan:

@@ -10,7 +10,7 @@ from ..log.journal import Journal
 from ..log.kinds import CALLBACK
 from ..log.outcomes import Place, callback_place, place_of
 from ..log.tokens import Token, is_genuine, make, parse
-from .executions import Executions, writer
+from .executions import Executions
 
 
 class Callbacks:
@@ -73,7 +73,9 @@ class Callbacks:
             raise CallbackError("the callback has its outcome already: a heartbeat changes nothing")
         self._check_time(place)
         body = Beat(self._executions.clock.now(), place.timeout, place.every, place.key).body()
-        reply = self._executions.beat(header, entry(beat_key(found.gen, found.operation), writer(), body))
+        reply = self._executions.beat(
+            header, entry(beat_key(found.gen, found.operation), self._executions.writer(), body)
+        )
         if isinstance(reply, Refusal):
             raise CallbackError("the execution that waited for the callback has ended")
 
@@ -90,7 +92,7 @@ class Callbacks:
         return None if over else Place(last.key, None, due, last.due, last.every)
 
     def _put(self, header: Header, place: Place, body: str) -> bool:
-        new = settled(place.key, writer(), body, self._executions.clock.now())
+        new = settled(place.key, self._executions.writer(), body, self._executions.clock.now())
         return isinstance(self._executions.deliver(header, new), Header)
 
     def _check_time(self, place: Place) -> None:

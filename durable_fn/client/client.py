@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
@@ -20,11 +20,20 @@ from ..log.inbox import FAILURE, SUCCESS
 from ..runtime.calls import cancel as request_cancel
 from ..runtime.executions import check_fits, terms_of
 from ..runtime.signalling import send_signal
-from ..types import Duration, ExecutionInfo, ExecutionStatus, HistoryEvent, IfExists
+from ..types import (
+    Duration,
+    ExecutionFilter,
+    ExecutionInfo,
+    ExecutionPage,
+    ExecutionStatus,
+    HistoryEvent,
+    IfExists,
+    Wait,
+)
 from ..values.adapters import to_plain_json
-from . import endings, reruns, starts, views
+from . import documents, endings, lists, reruns, starts, views
 from .callbacks import Callbacks
-from .executions import Executions, writer
+from .executions import Executions
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -93,6 +102,21 @@ class DurableClient:
         """
         return starts.start(self._executions.backend, name, payload, id, delay, if_exists)
 
+    def start_many(
+        self,
+        name: DurableFunction[E, Any] | str,
+        payloads: Iterable[E],
+        *,
+        ids: Iterable[str] | None = None,
+    ) -> builtins.list[str]:
+        """As many `start`s, written together where that is cheaper; the ids in order. One whose id is in use with another payload
+        is ExecutionConflict after the others were started. ValueError where there are more ids than payloads, or fewer: then
+        nothing is started, and neither is anything where one payload is refused.
+
+            client.start_many(order, orders, ids=[order.number for order in orders])
+        """
+        return starts.start_many(self._executions.backend, name, payloads, ids)
+
     # -- watching --------------------------------------------------------------------------------------------------
 
     def describe(self, id: str) -> ExecutionInfo:
@@ -112,24 +136,79 @@ class DurableClient:
         wait_ms = 0 if wait is None else milliseconds(wait, "wait")
         return views.result(views.waited_for(self._executions, id, wait_ms), result_type)
 
-    def history(self, id: str) -> builtins.list[HistoryEvent]:
+    def wait(self, id: str, *, status: Collection[ExecutionStatus] | None = None, timeout: Duration) -> ExecutionInfo:
+        """Until it has one of these statuses (default: one in which it has ended). CallTimeout when that takes longer, and
+        at once where it has ended in another one. Looks again and again, a little later each time, every 2 seconds at most.
+
+            client.wait("order-1", status=["SUSPENDED"], timeout=60)
+        """
+        return views.awaited(self._executions, id, status, milliseconds(timeout, "timeout"))
+
+    def waits(self, id: str) -> builtins.list[Wait]:
+        """What it waits for: on whom, since when and until when, what is over first to the front."""
+        return views.open_waits(self._executions, id)
+
+    def history(self, id: str, *, after: str | None = None) -> builtins.list[HistoryEvent]:
         """All journal entries, in journal order, between the start and the end of the execution (kind "execution"). What a
-        redrive made it forget is among them (`forgotten`), and so are the redrives themselves, the fork that it is, and the
-        beginning of its generation."""
+        redrive made it forget is among them (`forgotten`), and so are the redrives themselves, the fork that it is, the
+        beginning of its generation, and cancellations that somebody asked for. `after`: only what came behind the last entry with
+        this operation id; ValueError where there is none."""
         loaded = self._executions.loaded(id)
-        return whole_history(loaded.header, loaded.segments)
+        return views.behind(whole_history(loaded.header, loaded.segments, loaded.inbox), after)
+
+    def document(self, id: str) -> dict[str, Any]:
+        """The execution, what it waits for, the invocations that wrote anything, and its history, as one JSON object with a
+        format and a version: what `durable-fn history --json` and the dashboard show (docs/guide/history.md)."""
+        return documents.document(self._executions, id)
 
     def list(
         self,
         *,
         name: str | None = None,
-        status: ExecutionStatus | None = None,
+        status: ExecutionStatus | Collection[ExecutionStatus] | None = None,
         started_after: datetime | None = None,
         limit: int | None = None,
+        name_prefix: str = "",
+        id_prefix: str = "",
+        parent: str | None = None,
+        started_before: datetime | None = None,
+        updated_after: datetime | None = None,
+        held: bool | None = None,
+        overdue: bool | None = None,
+        has_error: bool | None = None,
     ) -> Iterator[ExecutionInfo]:
-        """Newest first. `limit=None`: all of them. On DynamoDB this reads the whole table (there is no index for it, so
-        that running an execution stays cheap): for people and nightly jobs, not for a hot path."""
-        return views.listed(self._executions, name, status, started_after, limit)
+        """Newest first, fetched as you iterate. `limit=None`: all of them. `ExecutionFilter` says what the others mean. On
+        DynamoDB the index `listing` is read, which may be a moment behind; a table without it is scanned. `page` gives a
+        cursor."""
+        wanted = ExecutionFilter(
+            name=name,
+            name_prefix=name_prefix,
+            id_prefix=id_prefix,
+            status=status,
+            parent=parent,
+            started_after=started_after,
+            started_before=started_before,
+            updated_after=updated_after,
+            held=held,
+            overdue=overdue,
+            has_error=has_error,
+        )
+        return lists.listed(self._executions, wanted, limit)
+
+    def page(
+        self, wanted: ExecutionFilter | None = None, *, cursor: str | None = None, limit: int = 50
+    ) -> ExecutionPage:
+        """At most `limit` (1 to 1,000) of a list, newest first, from behind `cursor`, which is that of the page before. It
+        reads a bounded number of rows: where few match, it may hold fewer, and have a cursor all the same.
+
+            first = client.page(ExecutionFilter(held=True), limit=20)
+            second = client.page(ExecutionFilter(held=True), cursor=first.cursor, limit=20)
+        """
+        return lists.page(self._executions, wanted or ExecutionFilter(), cursor, limit)
+
+    def functions(self) -> builtins.list[str]:
+        """Names of the durable functions that have registered themselves."""
+        return sorted(self._executions.store.functions())
 
     # -- steering --------------------------------------------------------------------------------------------------
 
@@ -159,7 +238,7 @@ class DurableClient:
             own = None if step is None else step.signal_id(id, name)
         else:
             own = f"given {checked_signal_id(signal_id)}"
-        if not send_signal(backend, id, name, text, own):
+        if not send_signal(backend, id, name, text, own, self._executions.writer()):
             raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
 
     def complete_callback(self, token: str, result: object = None) -> None:
@@ -179,14 +258,16 @@ class DurableClient:
         """The other side is still at it: `heartbeat_timeout` begins anew."""
         self._callbacks.beat(token)
 
-    def cancel(self, id: str, reason: str | None = None) -> None:
-        """Asks. Compensations run, then CANCELLED. Finished: no effect."""
+    def cancel(self, id: str, reason: str | None = None, *, by: str | None = None) -> None:
+        """Asks. Compensations run, then CANCELLED. Finished: no effect. `by`, here and below: who, for the history; default
+        DURABLE_FN_ACTOR, else nobody."""
         self._executions.head(id)
-        request_cancel(self._executions.backend, id, failures.readable(reason or "") or None, writer())
+        own = self._executions.writer(by)
+        request_cancel(self._executions.backend, id, failures.readable(reason or "") or None, own)
 
-    def terminate(self, id: str, reason: str | None = None) -> None:
+    def terminate(self, id: str, reason: str | None = None, *, by: str | None = None) -> None:
         """At once; no code of yours runs. Finished: no effect."""
-        endings.terminate(self._executions, id, reason)
+        endings.terminate(self._executions, id, reason, by)
 
     def redrive(
         self, id: str, *, from_step: str | None = None, reason: str | None = None, by: str | None = None
@@ -226,6 +307,7 @@ class DurableClient:
         """
         return reruns.fork(self._executions, id, from_step, new_id, reason, by)
 
-    def purge(self, id: str) -> None:
-        """Removes a finished one with all it stored. Running: ExecutionConflict."""
-        endings.purge(self._executions, id)
+    def purge(self, id: str, *, reason: str | None = None, by: str | None = None) -> None:
+        """Removes a finished one with all it stored. Running: ExecutionConflict. Nothing of it is left that could tell who and
+        why: a line in the log of this process (logger `durable_fn`) does."""
+        endings.purge(self._executions, id, reason, by)

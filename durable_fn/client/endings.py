@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from ..errors import ExecutionConflict
@@ -11,20 +12,22 @@ from ..log.header import Header, Refusal
 from ..log.requests import Ending
 from ..runtime.calls import notice_of
 from ..runtime.wakes import send_told
-from .executions import TRIES, Executions, writer
+from .executions import TRIES, Executions, actor
+
+_log = logging.getLogger("durable_fn")
 
 
-def terminate(executions: Executions, id: str, reason: str | None) -> None:
+def terminate(executions: Executions, id: str, reason: str | None, by: str | None) -> None:
     """Whatever is in its journal, for nothing of it is read."""
     message = failures.readable(f"terminated{f': {reason}' if reason else ''}")
     failure = failures.Failure("durable_fn.errors.ExecutionTerminated", message, "", None, None)
     ending = Ending("TERMINATED", executions.clock.now(), error=failures.encode(failure))
-    by = writer()
+    own = executions.writer(by)
     for _ in range(TRIES):
         header = executions.head(id)
-        tombstone = Segment(executions.store.tail(header), by, fence(ending.finished))
+        tombstone = Segment(executions.store.tail(header), own, fence(ending.finished))
         ended = replace(header, status=ending.status, error=ending.error)
-        note = None if header.parent is None else notice_of(ended, by, executions.clock.now())
+        note = None if header.parent is None else notice_of(ended, own, executions.clock.now())
         reply = executions.store.terminate(header, ending, tombstone, note)
         if not isinstance(reply, Refusal):
             if note is not None:
@@ -35,10 +38,11 @@ def terminate(executions: Executions, id: str, reason: str | None) -> None:
     raise RuntimeError(f"execution {id!r} makes progress too quickly to be terminated; try again")
 
 
-def purge(executions: Executions, id: str) -> None:
-    """As `terminate`, nothing of its journal is read."""
+def purge(executions: Executions, id: str, reason: str | None, by: str | None) -> None:
+    """As `terminate`, nothing of its journal is read. Nothing is left of it but a line in this process's log."""
     reply = executions.store.retire(executions.head(id))
     if isinstance(reply, Header):
         executions.store.remove(reply)
+        _log.info("execution %r was purged by %r: %r", id, actor(by), reason)
     elif reply.reason == "live":
         raise ExecutionConflict(f"execution {id!r} is under way; cancel or terminate it first", execution_id=id)

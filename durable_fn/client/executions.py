@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from ..backends.ports import Backend, Loaded
 from ..errors import ExecutionConflict
@@ -14,11 +16,13 @@ from ..log.header import Header, Refusal
 from ..log.ids import checked_id
 from ..log.inbox import Entry
 from ..log.retention import DAY_MS
+from ..log.writers import with_actor
 from ..runtime.signalling import not_found
 from ..runtime.wakes import send_wake
 
 TRIES = 20
 """Of what another writer can be in the way of."""
+ACTOR: Final = "DURABLE_FN_ACTOR"
 
 
 class Executions:
@@ -63,6 +67,10 @@ class Executions:
             )
         return loaded
 
+    def writer(self, by: str | None = None) -> str:
+        """The id of a writer that is none of the invocations. It says when this was, and who asks."""
+        return with_actor(secrets.token_hex(6), self.clock.now(), actor(by))
+
     def deliver(self, header: Header, new: Entry) -> Header | Refusal:
         """Into the inbox, and wakes it."""
         now = self.clock.now()
@@ -79,6 +87,6 @@ class Executions:
         return reply
 
 
-def writer() -> str:
-    """The id of a writer that is none of the invocations."""
-    return secrets.token_hex(6)
+def actor(by: str | None) -> str | None:
+    """Who asks, as the history names them."""
+    return by if by is not None else os.environ.get(ACTOR) or None

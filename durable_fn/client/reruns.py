@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
-import os
-from typing import Final
 
 from ..backends.ports import Loaded
 from ..errors import ExecutionConflict
+from ..log import failures
 from ..log.draws import seed_of
 from ..log.events import Segment
 from ..log.fork import Copy, copied, limit_of
@@ -18,27 +18,22 @@ from ..log.inbox import REDRIVE, entry, numbered
 from ..log.inputs import Input
 from ..log.redrive import asked_line, cut_by, redrive_line
 from ..log.retention import OF_FUNCTION
+from ..log.writers import token_of
 from ..runtime.executions import new_header
 from ..runtime.wakes import send_wake
-from .executions import TRIES, Executions, writer
+from .executions import TRIES, Executions, actor
 
 _log = logging.getLogger("durable_fn")
-
-ACTOR: Final = "DURABLE_FN_ACTOR"
-
-
-def actor(by: str | None) -> str | None:
-    """Who asks, as the history names them."""
-    return by if by is not None else os.environ.get(ACTOR) or None
 
 
 def redrive(executions: Executions, id: str, from_step: str | None, reason: str | None, by: str | None) -> str:
     """Gives the operation at which it was cut; empty where nothing is forgotten."""
-    own = writer()
+    own = executions.writer(by)
     for _ in range(TRIES):
         header, now = executions.head(id), executions.clock.now()
         if header.held:
-            executions.deliver(header, entry(numbered(REDRIVE, header.n, own), own, ""))
+            why = "" if reason is None else json.dumps({"reason": failures.readable(reason)}, ensure_ascii=False)
+            executions.deliver(header, entry(numbered(REDRIVE, header.n, token_of(own)), own, why))
             return ""
         if not header.ended or (header.status == "SUCCEEDED" and from_step is None):
             raise ExecutionConflict(

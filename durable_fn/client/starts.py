@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from typing import Any
 
 from ..backends.ports import Backend
@@ -12,10 +14,13 @@ from ..log.events import component
 from ..log.header import Header
 from ..log.ids import checked_id, new_id
 from ..log.inputs import Input, admitted, unseen
+from ..log.wake import Wake
 from ..runtime.executions import check_annotations, check_same, new_header, ruled_id, terms_of
 from ..runtime.wakes import send_wake
 from ..types import Duration, IfExists
 from ..values.adapters import UNTYPED, adapter
+
+_log = logging.getLogger("durable_fn")
 
 
 def start(
@@ -85,3 +90,33 @@ def _attach(
             execution_id=there.id,
         )
     check_same(backend, there, wanted, function.event_adapter if function else adapter(UNTYPED))
+
+
+def start_many(
+    backend: Backend,
+    name: DurableFunction[Any, Any] | str,
+    payloads: Iterable[Any],
+    ids: Iterable[str] | None,
+) -> list[str]:
+    """Headers first, all of them: what is refused is refused before anything is written."""
+    function = name if isinstance(name, DurableFunction) else None
+    fn = str(name) if function is None else function.name
+    try:
+        pairs = [(p, None) for p in payloads] if ids is None else list(zip(payloads, ids, strict=True))
+    except ValueError:
+        raise ValueError(
+            "start_many takes an id for each payload: there are more of the one than of the other"
+        ) from None
+    wanted = [_wanted(backend, function, fn, payload, id, None) for payload, id in pairs]
+    if wanted:
+        backend.wakeups.check(fn, given=function is not None)
+    replies = backend.store.create_all(wanted)
+    now = backend.clock.now()
+    made = [reply for reply in replies if isinstance(reply, Header)]
+    for hint, error in backend.wakeups.send_all([Wake(h.id, h.run, h.fn, h.due or now) for h in made]):
+        _log.warning("no wake-up could be sent for execution %r; the sweeper will: %s", hint.id, error)
+    for reply, header in zip(replies, wanted, strict=True):
+        if not isinstance(reply, Header):
+            assert reply.header is not None
+            _attach(backend, reply.header, header, function, "attach")
+    return [header.id for header in wanted]

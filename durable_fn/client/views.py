@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ..errors import CallError, CallTimeout, DurableError, JournalDamaged
 from ..log import failures
-from ..log.durations import aware, moment
+from ..log.durations import aware
 from ..log.foreign import recorded_error, require_own
-from ..log.header import Header, outlined
+from ..log.header import ENDED, Header, outlined
 from ..log.journal import Journal
-from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus
+from ..log.selection import is_overdue
+from ..log.waiting import waits
+from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, Wait
 from ..values.adapters import UNTYPED, adapter, plain, result_of
 from ..values.parts import class_name
 from .executions import Executions
-
-_log = logging.getLogger("durable_fn")
 
 _FIRST_LOOK_S = 0.05
 _LONGEST_LOOK_S = 2.0
@@ -29,59 +27,77 @@ _LONGEST_LOOK_S = 2.0
 def snapshot(executions: Executions, id: str) -> ExecutionInfo:
     """Of a live one that is damaged: what can be read of it, and why the rest cannot."""
     try:
-        header = executions.header(id)
-        if header.foreign:
-            return _info(header)
-        if header.status == "RUNNING" or (header.status == "PENDING" and header.gen > 1):
-            loaded = executions.store.load(header.key)
-            if loaded is not None:
-                header.custom = Journal(loaded.segments).custom or header.custom
-        return _info(header)
+        return _snapshot(executions, executions.header(id))
     except (DurableError, ValueError) as error:
         outline = executions.head(id)
         if outline.ended:
             raise
-        return _damaged(outline, error)
+        return damaged(outline, executions.clock.now(), error)
 
 
-def _damaged(header: Header, error: Exception) -> ExecutionInfo:
-    return replace(_info(outlined(header)), held=_with_advice(_told(JournalDamaged(str(error)))))
+def _snapshot(executions: Executions, header: Header) -> ExecutionInfo:
+    now = executions.clock.now()
+    if header.foreign or header.ended:
+        return info(header, now)
+    loaded = executions.store.load(header.key) if header.turns or header.gen > 1 else None
+    if loaded is None:
+        return info(header, now)
+    journal = Journal(loaded.segments)
+    if header.status != "SUSPENDED":
+        header.custom = journal.custom or header.custom
+    shown = info(header, now)
+    if header.status != "SUSPENDED":
+        return shown
+    return replace(shown, waiting_for=tuple(wait.id for wait in waits(header, journal, loaded.inbox)))
 
 
-def listed(
-    executions: Executions,
-    name: str | None,
-    status: ExecutionStatus | None,
-    started_after: datetime | None,
-    limit: int | None,
-) -> Iterator[ExecutionInfo]:
-    if limit is not None and limit < 0:
-        raise ValueError(f"limit must be 0 or more, got {limit}")
-    after = None if started_after is None else moment(started_after, "started_after")
-    for header in executions.store.executions(name, status, after, limit):
-        try:
-            shown = _info(header)
-        except Exception as error:  # one damaged item must not hide the others
-            if not header.ended:
-                yield _damaged(header, error)
-                continue
-            _log.warning("execution %r is left out of the list: %s: %s", header.id, type(error).__name__, error)
-        else:
-            yield shown
+def damaged(header: Header, now: int, error: Exception) -> ExecutionInfo:
+    return replace(info(outlined(header), now), held=_with_advice(_told(JournalDamaged(str(error)))))
 
 
-def waited_for(executions: Executions, id: str, wait_ms: int) -> Header:
-    """Looks again and again, a little later each time, until it has ended or the time is over."""
+def waited_for(
+    executions: Executions, id: str, wait_ms: int, until_it: Callable[[Header], bool] = lambda header: not header.live
+) -> Header:
+    """Looks again and again, a little later each time, until it has ended, or is as it is wanted, or the time is over."""
     clock = executions.clock
     until = clock.now() + wait_ms
     pause = _FIRST_LOOK_S
     while True:
         header = executions.header(id)
         left = (until - clock.now()) / 1000
-        if not header.live or left <= 0:
+        if until_it(header) or left <= 0:
             return header
         clock.sleep(min(pause, left))
         pause = min(pause * 1.5, _LONGEST_LOOK_S)
+
+
+def awaited(executions: Executions, id: str, status: Collection[ExecutionStatus] | None, wait_ms: int) -> ExecutionInfo:
+    """Raises CallTimeout."""
+    wanted = ENDED if status is None else frozenset([status] if isinstance(status, str) else status)
+    header = waited_for(executions, id, wait_ms, lambda header: header.status in wanted or header.ended)
+    if header.status in wanted:
+        return snapshot(executions, id)
+    raise CallTimeout(
+        f"execution {id!r} is {header.status}, not {' or '.join(sorted(wanted))}"
+        + (", and has ended" if header.ended else f", after {wait_ms / 1000:g} s"),
+        execution_id=id,
+        status=header.status,
+    )
+
+
+def open_waits(executions: Executions, id: str) -> list[Wait]:
+    loaded = executions.loaded(id)
+    return waits(loaded.header, Journal(loaded.segments), loaded.inbox)
+
+
+def behind(events: list[HistoryEvent], after: str | None) -> list[HistoryEvent]:
+    """Raises ValueError."""
+    if after is None:
+        return events
+    last = next((place for place in range(len(events) - 1, -1, -1) if events[place].id == after), None)
+    if last is None:
+        raise ValueError(f"the history has no entry of an operation {after!r}")
+    return events[last + 1 :]
 
 
 def result(header: Header, result_type: object) -> Any:
@@ -110,9 +126,9 @@ def result(header: Header, result_type: object) -> Any:
     )
 
 
-def _info(header: Header) -> ExecutionInfo:
+def info(header: Header, now: int) -> ExecutionInfo:
     """Of one of another format: what its header says, without values."""
-    read = (lambda text: None) if header.foreign else plain
+    read: Callable[[str], Any] = (lambda text: None) if header.foreign else plain
     error = recorded_error(header)
     return ExecutionInfo(
         id=header.id,
@@ -122,12 +138,15 @@ def _info(header: Header) -> ExecutionInfo:
         started_at=aware(header.started),
         finished_at=None if header.finished is None else aware(header.finished),
         next_due_at=_next_due(header),
-        parent_id=None if header.parent is None else json.loads(header.parent)["id"],
+        parent_id=header.parent_id,
         generation=header.gen,
         invocations=header.turns,
-        input=read(header.input or "null"),
+        input=None if header.input is None else read(header.input),
         error=error,
         held=_held(header, error),
+        updated_at=aware(header.updated) if header.updated else None,
+        overdue=is_overdue(header, now),
+        result=None if header.result is None or header.status != "SUCCEEDED" else read(header.result),
     )
 
 

@@ -14,7 +14,7 @@ JOURNAL: Final = 2
 """Of an execution: the lines of its log, its inbox entries and its values. Its header carries it."""
 UNNUMBERED: Final = 0
 """Of an execution whose header carries no number, and of a SQLite file whose header carries none: older than the first."""
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Of a SQLite file: its tables and their columns. `PRAGMA user_version` has it."""
 WAKE: Final = 1
 """Of wake messages: "wake/1"."""

@@ -7,6 +7,7 @@ its own earlier success after a lost reply included (`w is mine`).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
@@ -36,7 +37,8 @@ class Header:
     the time that the last message is for; behind `due` after a sweep, which moves only the time of the next look. `tries`: how
     often it was woken, or given back after an outage, without any progress since. `doubtful`: 1 where an owner's last
     write may still be under way: of one that gave it back after an outage, or that died before one that could not go on.
-    `format`: the number of what its journal is written in (formats.py). `input_hash`: of what was sent, keyed with the secret.
+    `format`: the number of what its journal is written in (formats.py). `updated`: when it was started, taken, parked, told
+    something or ended last, for people; 0 where that was not recorded yet. `input_hash`: of what was sent, keyed with the secret.
     `sent`: the same without a key, while somebody starts it; it is never stored.
     """
 
@@ -74,6 +76,7 @@ class Header:
     tries: int = 0
     doubtful: int = 0
     format: int = JOURNAL
+    updated: int = 0
     sent: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +85,16 @@ class Header:
     @property
     def key(self) -> Key:
         return Key(self.id, self.run, self.gen)
+
+    @property
+    def parent_id(self) -> str | None:
+        """Of the execution that waits for this one's end."""
+        return None if self.parent is None else str(json.loads(self.parent)["id"])
+
+    @property
+    def changed(self) -> int:
+        """When something happened to it last; steps alone do not count."""
+        return max(self.started, self.updated)
 
     @property
     def sealed(self) -> bool:
@@ -160,6 +173,7 @@ def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
         prev_lease=header.lease,
         lease=lease.end,
         turns=header.turns + 1,
+        updated=lease.now,
     )
 
 
@@ -185,6 +199,7 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
         doubtful=int(parking.doubtful),
         custom=parking.custom if parking.custom is not None else header.custom,
         timer=parking.timer,
+        updated=parking.now or header.updated,
         **_of_snapshot(parking.edition),
     )
 
@@ -196,7 +211,7 @@ def held(
     again later and later. `fenced`: whether the owner before can write nothing more; if it may, the next one has to see to it."""
     strikes = header.strikes + 1
     due = now + pause_ms(HELD_MS, header.strikes)
-    return Parking(due, due, None, reason, strikes, custom, edition=edition, doubtful=not fenced)
+    return Parking(due, due, None, reason, strikes, custom, edition=edition, doubtful=not fenced, now=now)
 
 
 def _of_snapshot(edition: Snapshot | None) -> dict[str, Any]:
@@ -235,6 +250,7 @@ def complete(
         error=ending.error,
         custom=ending.custom if ending.custom is not None else header.custom,
         ttl=removal(ending.finished, ending.retention or header.retention),
+        updated=ending.finished,
     )
 
 
@@ -258,7 +274,8 @@ def deliver(
     if seen is not None and header.n != seen:
         return Refusal("moved", header)
     gone = header.gone + instead
-    new = replace(header, n=header.n + 1, gone=gone, due=now, timer=None, cancel=header.cancel or cancel)
+    new = replace(header, n=header.n + 1, gone=gone, due=now, timer=None, cancel=header.cancel or cancel,
+                  updated=now)  # fmt: skip
     return replace(new, strikes=0, tries=0) if again else new
 
 
@@ -313,6 +330,7 @@ def terminate(header: Header | None, key: Key, ending: Ending, parent: str | Non
         result=None,
         error=ending.error,
         ttl=removal(ending.finished, header.retention),
+        updated=ending.finished,
     )
 
 
@@ -328,6 +346,7 @@ def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
     return replace(
         header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
         cancel=False, deadline=None, strikes=0, tries=0, doubtful=0, ttl=header.horizon, turns=max(1, header.turns),
+        updated=now,
     )  # fmt: skip
 
 
@@ -351,6 +370,7 @@ def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Hea
         input=renewal.input, lease=0, prev_lease=0, due=renewal.now, hint=renewal.now,
         turns=header.turns, error=None, strikes=0, tries=0, doubtful=0, deadline=renewal.deadline, ttl=renewal.horizon,
         horizon=renewal.horizon, timer=None, edition="", copied=0, cancel=header.cancel and not renewal.uncancelled,
+        updated=renewal.now,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ..types import ErrorInfo, EventStatus, HistoryEvent
@@ -35,8 +35,11 @@ from .events import (
     picked_up,
 )
 from .header import Header
-from .kinds import BRANCH, KINDS, SLEEP
+from .inbox import CANCEL, REDRIVE, Entry
+from .journal import signal_key
+from .kinds import BRANCH, KINDS, SIGNAL, SLEEP
 from .redrive import Redriven, after_redrives
+from .writers import actor_of, token_of, version_of
 
 _STATUS: Final[dict[str, EventStatus]] = {
     BEGUN: "STARTED",
@@ -52,9 +55,11 @@ _LOST: Final = "the branch lost, or was cancelled"
 _GIVEN_BACK: Final = "the branch lost, or was cancelled, and did nothing with this signal: the next wait gets it"
 
 
-def history(segments: Iterable[Segment], finished: int | None = None) -> list[HistoryEvent]:
+def history(
+    segments: Iterable[Segment], finished: int | None = None, inbox: Mapping[str, Entry] | None = None
+) -> list[HistoryEvent]:
     """All entries in journal order, also those that a redrive made the execution forget. The end of a sleep that nothing came
-    after is not in the log: a finished execution shows it all the same."""
+    after is not in the log: a finished execution shows it all the same. `inbox` tells who sent a signal."""
     found: list[HistoryEvent] = []
     begun: dict[str, int] = {}
     segments = list(segments)
@@ -69,7 +74,15 @@ def history(segments: Iterable[Segment], finished: int | None = None) -> list[Hi
             if event.id in _TURNS:
                 found.append(_turn(event, asked, next(cuts) if event.id == REDRIVE_ID else None))
             elif not _aside(event):
-                found.append(_entry(event, left.get(number), begun.get(event.id)))
+                shown_entry = _entry(event, left.get(number), begun.get(event.id))
+                found.append(
+                    dataclasses.replace(
+                        shown_entry,
+                        by=_sender(event, inbox or {}),
+                        code_version=version_of(segment.writer),
+                        invocation=token_of(segment.writer),
+                    )
+                )
     if finished is not None:
         kept = [event for event in _lines(log) if not _aside(event)]
         found += [shown(event, begun.get(event.id)) for event in last_sleeps(kept, finished)]
@@ -80,6 +93,15 @@ def _entry(event: Event, kept: Event | None, begun: int | None) -> HistoryEvent:
     """As it was written; what a replay reads is how redrives left it."""
     entry = "" if kept is None else documents.masked(kept.line())
     return dataclasses.replace(shown(picked_up(event) or event, begun), entry=entry, forgotten=kept is None)
+
+
+def _sender(event: Event, inbox: Mapping[str, Entry]) -> str | None:
+    """Who sent the signal that a wait took."""
+    if event.kind != SIGNAL or event.status != SUCCEEDED:
+        return None
+    entry = inbox.get(signal_key(event))
+    actor = None if entry is None else actor_of(entry.writer)
+    return None if actor is None else actor.by
 
 
 def _turn(event: Event, asked: dict[str, str], cut: str | None) -> HistoryEvent:
@@ -95,17 +117,44 @@ def _turn(event: Event, asked: dict[str, str], cut: str | None) -> HistoryEvent:
     return HistoryEvent(cut or "", kind, name or kind, at, "SUCCEEDED", 1, told or None, by=by, reason=reason)
 
 
-def whole_history(header: Header, segments: Iterable[Segment]) -> list[HistoryEvent]:
-    """With the start and the end of the execution."""
+def whole_history(header: Header, segments: Iterable[Segment], inbox: Mapping[str, Entry]) -> list[HistoryEvent]:
+    """With the start and the end of the execution, and with what somebody asked of it from outside, by its time."""
     segments = list(segments)
     start = _of_execution(header, header.started, "STARTED", header.input or "null", None)
-    found = [dataclasses.replace(start, origin=_origin(header, segments)), *history(segments, header.finished)]
+    found = [dataclasses.replace(start, origin=_origin(header, segments)), *history(segments, header.finished, inbox)]
     if header.finished is not None:
-        succeeded = header.status == "SUCCEEDED"
-        error = None if succeeded or header.error is None else failures.info(failures.decode(header.error))
-        status: EventStatus = "SUCCEEDED" if succeeded else "FAILED"
-        found.append(_of_execution(header, header.finished, status, header.result if succeeded else None, error))
+        found.append(_end(header, segments))
+    for event in _asked(inbox):
+        place = next((n for n, other in enumerate(found) if other.at > event.at), len(found))
+        found.insert(max(1, place), event)
     return found
+
+
+def _end(header: Header, segments: list[Segment]) -> HistoryEvent:
+    assert header.finished is not None
+    succeeded = header.status == "SUCCEEDED"
+    error = None if succeeded or header.error is None else failures.info(failures.decode(header.error))
+    status: EventStatus = "SUCCEEDED" if succeeded else "FAILED"
+    end = _of_execution(header, header.finished, status, header.result if succeeded else None, error)
+    if header.status != "TERMINATED":
+        return dataclasses.replace(end, code_version=version_of(header.own), invocation=token_of(header.own))
+    actor = actor_of(segments[-1].writer) if segments else None  # the tombstone is the last one
+    reason = (error or {}).get("message", "").partition(": ")[2] or None
+    return dataclasses.replace(end, by=None if actor is None else actor.by, reason=reason)
+
+
+def _asked(inbox: Mapping[str, Entry]) -> list[HistoryEvent]:
+    """Cancellations, and tries of what was held: none of them has a line in the log."""
+    found = []
+    for key, entry in inbox.items():
+        actor = actor_of(entry.writer)
+        if actor is not None and key.startswith((CANCEL, REDRIVE)):
+            cancel = key.startswith(CANCEL)
+            reason = entry.body if cancel else json.loads(entry.body or "{}").get("reason")
+            kind = "cancel" if cancel else "redrive"
+            at = aware(actor.at)
+            found.append(HistoryEvent("", kind, kind, at, "SUCCEEDED", 1, by=actor.by, reason=reason or None))
+    return sorted(found, key=lambda event: event.at)
 
 
 def _lines(log: Redriven) -> list[Event]:

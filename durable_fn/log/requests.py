@@ -29,7 +29,7 @@ class Lease(NamedTuple):
 
 class Parking(NamedTuple):
     """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing. `edition`: the
-    copy of the log that counts from now on. `doubtful`: as the header's."""
+    copy of the log that counts from now on. `doubtful`: as the header's. `now`: when that is, 0 where it does not matter."""
 
     due: int | None
     hint: int | None
@@ -40,6 +40,7 @@ class Parking(NamedTuple):
     timer: int | None = None
     edition: Snapshot | None = None
     doubtful: bool = False
+    now: int = 0
 
 
 class Ending(NamedTuple):

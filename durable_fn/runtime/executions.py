@@ -148,6 +148,7 @@ def new_header(
         input=input.text,
         sent=sent,
         due=begin,
+        updated=now,
     )
 
 

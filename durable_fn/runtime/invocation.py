@@ -34,6 +34,7 @@ from ..log.pauses import OUTAGE_MS, pause_ms
 from ..log.redrive import failed_operations, redrive_line
 from ..log.requests import Ending, Lease
 from ..log.retention import OF_FUNCTION
+from ..log.writers import with_version
 from ..types import ExecutionStatus, LambdaContext
 from ..values.documents import from_outside
 from . import metrics
@@ -42,6 +43,7 @@ from .holding import hold, prolonged
 from .lambda_time import remaining_ms
 from .outcome import Outcome, OutcomeWriter
 from .session import Outage, Session, unstored
+from .versions import code_version
 from .wakes import send_wake
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class Invocation:
         self.backend = backend
         self.context = context
         self.hooks = (*backend.hooks, *function.hooks)
-        self.writer = secrets.token_hex(6)
+        self.writer = with_version(secrets.token_hex(6), code_version(function))
         self.info: InvocationInfo | None = None  # for hooks, if there are any
         self.header: Header  # the execution that is run, as far as it is known
         self._fenced = True  # whether an owner before can write nothing more

@@ -113,7 +113,7 @@ class OutcomeWriter:
         """If the header still says that this invocation owns it, the next one need not wait for the lease."""
         turn, now = self._turn, self._backend.clock.now()
         _log.info("execution %r makes way: %s", turn.header.id, why)
-        reply = self._store.suspend(turn.header, turn.writer, Parking(now, now, None))
+        reply = self._store.suspend(turn.header, turn.writer, Parking(now, now, None, now=now))
         if isinstance(reply, Header):
             wake(self._backend, reply, None)
             return reply
@@ -138,8 +138,9 @@ class OutcomeWriter:
         else:
             due, hint, timer = outcome.due, outcome.due, None
         # A yield waits for nothing: to go on in this invocation because something came would begin a body with no time left.
-        seen = turn.seen if due > self._backend.clock.now() else None
-        parking = Parking(due, hint, seen, custom=turn.custom, timer=timer, edition=edition)
+        now = self._backend.clock.now()
+        seen = turn.seen if due > now else None
+        parking = Parking(due, hint, seen, custom=turn.custom, timer=timer, edition=edition, now=now)
         reply = self._store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Refusal):
             return self._moved(reply, "suspend")

@@ -11,13 +11,16 @@ from ..log.foreign import require_own
 from ..log.header import Header
 from ..log.ids import checked_id
 from ..log.inbox import entry, mark, numbered, signal_prefix
+from ..log.writers import token_of
 from .wakes import send_wake
 
 
-def send_signal(backend: Backend, id: str, name: str, text: str, signal_id: str | None) -> bool:
+def send_signal(
+    backend: Backend, id: str, name: str, text: str, signal_id: str | None, writer: str | None = None
+) -> bool:
     """Durable when it returns. False: the execution has ended. With an id: once, whatever became of the first. Raises
-    ExecutionNotFound, FormatError, and UnknownFunction where nobody could wake it."""
-    by, once = secrets.token_hex(6), "" if signal_id is None else mark(name, signal_id)
+    ExecutionNotFound, FormatError, and UnknownFunction where nobody could wake it. `writer`: of somebody outside."""
+    by, once = writer or secrets.token_hex(6), "" if signal_id is None else mark(name, signal_id)
     while True:
         header = backend.store.head(checked_id(id))  # no value is read: it may be damaged
         if header is None:
@@ -25,7 +28,7 @@ def send_signal(backend: Backend, id: str, name: str, text: str, signal_id: str 
         require_own(header)
         backend.wakeups.check(header.fn, given=True)
         now = backend.clock.now()
-        new = entry(numbered(signal_prefix(name), header.n, by), by, text)
+        new = entry(numbered(signal_prefix(name), header.n, token_of(by)), by, text)
         deliver = backend.store.deliver
         reply = deliver(header, new, now, once) if once else deliver(header, new, now)
         if isinstance(reply, Header):

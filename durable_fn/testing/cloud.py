@@ -26,7 +26,7 @@ from ..backends.aws import DynamoStore, SqsWakeups
 from ..backends.aws.blobs import S3Blobs
 from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
-from ..backends.ports import Backend, JournalStore
+from ..backends.ports import Backend, JournalStore, every
 from ..client import DurableClient
 from ..core.function import DurableFunction
 from ..log.durations import aware, milliseconds, moment
@@ -267,7 +267,7 @@ class LocalCloud:
     def _goes_on(self) -> bool:
         """Whether any execution goes on by itself, without somebody outside or the end of its patience."""
         with self.wire.aside():
-            live = [header for header in self.store.executions(None, None, None, None) if header.live]
+            live = [header for header in every(self.store) if header.live]
             going = [h for h in live if jumps_to(self.backend.store, h) is not None]
         stuck = next((header for header in going if header.fn not in self._functions), None)
         if stuck is not None and all(header.fn not in self._functions for header in going):
@@ -443,6 +443,7 @@ def table_definition(name: str) -> dict[str, Any]:
             {"AttributeName": "sk", "AttributeType": "S"},
             {"AttributeName": "shard", "AttributeType": "N"},
             {"AttributeName": "due", "AttributeType": "N"},
+            {"AttributeName": "shelf", "AttributeType": "S"},
         ],
         "GlobalSecondaryIndexes": [
             {
@@ -452,7 +453,15 @@ def table_definition(name: str) -> dict[str, Any]:
                     {"AttributeName": "due", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
-            }
+            },
+            {
+                "IndexName": "listing",
+                "KeySchema": [
+                    {"AttributeName": "shard", "KeyType": "HASH"},
+                    {"AttributeName": "shelf", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["fn"]},
+            },
         ],
     }
 

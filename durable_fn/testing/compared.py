@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from ..backends.ports import every
 from ..errors import SerializationError
 from ..log import failures
 from ..log.header import ENDED, LIVE, Header
@@ -108,7 +109,7 @@ def _told(key: str, one: Any, other: Any) -> str:
 
 def walked_differently(run: LocalRunner[Any, Any]) -> Iterator[str]:
     """What code made of its own log, when it was walked once more, and should not have."""
-    for outline in list(run.backend.store.executions(None, None, None, None)):
+    for outline in list(every(run.backend.store)):
         function, header = run._functions.get(outline.fn), run._journal.get(outline.id)
         loaded = header and run._journal.load(header.key)
         if function is None or header is None or not loaded or header.status not in ("SUCCEEDED", "FAILED"):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
+from ..backends.ports import every
 from ..core.function import DurableFunction
 from ..log.durations import milliseconds
 from ..log.header import LIVE
@@ -171,7 +172,7 @@ class _Run(LocalRunner[E, R]):
 
     def _end_of_a_lease(self) -> int | None:
         """Of an owner that died: nobody is asked for anything before somebody else can go on."""
-        live = (header for header in self._store.executions(None, None, None, None) if header.live)
+        live = (header for header in every(self._store) if header.live)
         return min((header.lease for header in live if header.lease), default=None)
 
 

@@ -42,13 +42,14 @@ _acting: ContextVar[str | None] = ContextVar("durable_fn_acting")
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request as it went over the wire; botocore's own retries are requests too. `units`: write or read units of the
-    table; `index_units`: write units of its index."""
+    table; `index_units`: write units of its indices, of which `listing_units` are those of the one for lists."""
 
     service: str
     action: str
     units: float = 0
     index_units: float = 0
     status: int = 200
+    listing_units: float = 0
 
     @property
     def is_write(self) -> bool:
@@ -124,15 +125,15 @@ class Wire:
             problem = _problem(action, body)
             if problem is not None:
                 reply: Any = (400, {}, json.dumps({"__type": "ValidationException", "message": problem}))
-                units = index_units = 0.0
+                units = index_units = listing_units = 0.0
             else:
                 before = _items(action, body)
                 reply = process(request)
-                units, index_units = _capacity(action, before, _items(action, body), reply)
+                units, index_units, listing_units = _capacity(action, body, before, _items(action, body), reply)
                 if self.hops is not None:
                     self.lineage.update((id, dict(self.hops)) for id in _sent(action, reply))
             if not getattr(self._silent, "on", False) and reply is not None:
-                self.requests.append(Request(service, action, units, index_units, reply[0]))
+                self.requests.append(Request(service, action, units, index_units, reply[0], listing_units))
             return reply
 
 
@@ -276,25 +277,45 @@ def _items(action: str, body: dict[str, Any]) -> list[dict[str, Any] | None]:
 
 
 def _capacity(
-    action: str, before: list[dict[str, Any] | None], after: list[dict[str, Any] | None], reply: Any
-) -> tuple[float, float]:
+    action: str,
+    body: dict[str, Any],
+    before: list[dict[str, Any] | None],
+    after: list[dict[str, Any] | None],
+    reply: Any,
+) -> tuple[float, float, float]:
+    """Units of the table, of its indices, and of the one for lists among them."""
     if action in _WRITES:
         factor = 2 if action == "TransactWriteItems" else 1
         pairs = list(zip(before, after, strict=True))
         units = sum(_units(max(item_bytes(old or {}), item_bytes(new or {})), 1024) for old, new in pairs)
-        return factor * units, factor * sum(_index_writes(old, new) for old, new in pairs)
+        due, lists = (sum(_index_writes(old, new, keys) for old, new in pairs) for keys in (_DUE, _LISTING))
+        return factor * units, factor * (due + lists), factor * lists
     if action in ("Query", "GetItem", "Scan") and reply is not None and reply[0] == 200:
         data = json.loads(reply[2])
         items = data.get("Items") or [data.get("Item") or {}]
-        return _units(sum(item_bytes(item) for item in items), 4096), 0
-    return 0, 0
+        units = _units(sum(item_bytes(item) for item in items), 4096)
+        return units if body.get("ConsistentRead") else units / 2, 0, 0
+    if action == "BatchGetItem" and reply is not None and reply[0] == 200:
+        found = [item for items in json.loads(reply[2])["Responses"].values() for item in items]
+        return sum(_units(item_bytes(item), 4096) for item in found) / 2, 0, 0
+    return 0, 0, 0
 
 
 def _units(size: int, unit: int) -> float:
     return max(1, -(-size // unit))
 
 
-def _index_writes(old: dict[str, Any] | None, new: dict[str, Any] | None) -> int:
+_DUE: Final = ("shard", "due")
+_LISTING: Final = ("shard", "shelf")
+"""The keys by which an item stands in an index: those of the table stay what they are."""
+
+
+def _index_writes(old: dict[str, Any] | None, new: dict[str, Any] | None, keys: tuple[str, ...]) -> int:
     """An entry that is moved is deleted and put."""
-    before, after = (None if item is None else item.get("due") for item in (old, new))
+    before, after = (_entry(item, keys) for item in (old, new))
     return 0 if before == after else (before is not None) + (after is not None)
+
+
+def _entry(item: dict[str, Any] | None, keys: tuple[str, ...]) -> list[Any] | None:
+    found = [(item or {}).get(key) for key in keys]
+    return None if None in found else found

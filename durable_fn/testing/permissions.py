@@ -62,6 +62,8 @@ def _dynamodb(place: Place, action: str, body: dict[str, Any]) -> list[tuple[str
         if action == "TransactWriteItems"
         else [(action, body)]
     )
+    if action == "BatchGetItem":
+        parts = [(action, {"TableName": table}) for table in body.get("RequestItems", {"*": None})]
     found = []
     for kind, request in parts:
         table = place.arn("dynamodb", f"table/{request.get('TableName', '*')}")

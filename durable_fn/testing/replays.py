@@ -29,7 +29,7 @@ from .lambda_context import FakeLambdaContext
 R = TypeVar("R")
 
 _TIMEOUT_S: Final = 900
-_NO_ENTRIES: Final = frozenset({"execution", "redrive", "fork", "generation"})
+_NO_ENTRIES: Final = frozenset({"execution", "redrive", "fork", "generation", "cancel"})
 """Kinds that are for who reads: what a replay needs of them stands elsewhere."""
 
 

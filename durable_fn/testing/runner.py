@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
-from ..backends.ports import Backend, JournalStore
+from ..backends.ports import Backend, JournalStore, every
 from ..backends.sqlite import PollingWakeups, SQLiteBlobs, SQLiteStore
 from ..client import DurableClient
 from ..core.function import DurableFunction
@@ -222,7 +222,7 @@ class LocalRunner(Generic[E, R]):
 
     def _next_moment(self) -> int | None:
         """When the next execution goes on by itself."""
-        live = (header for header in self._store.executions(None, None, None, None) if header.live)
+        live = (header for header in every(self._store) if header.live)
         times = [time for header in live if (time := jumps_to(self._journal, header)) is not None]
         return min(times, default=None)
 

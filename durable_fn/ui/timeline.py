@@ -183,7 +183,9 @@ def _invocations(document: Row, operations: list[Row]) -> list[Row]:
     before, found = 0, []
     for each in document["invocations"]:
         first = begins.get(each["invocation"], each["first_entry_at"])
-        found.append({**each, "from": min(first, each["first_entry_at"]), "to": each["last_entry_at"], "replayed": before})
+        found.append(
+            {**each, "from": min(first, each["first_entry_at"]), "to": each["last_entry_at"], "replayed": before}
+        )
         before += each["entries"]
     return found
 

@@ -852,18 +852,7 @@ class StoreContract:
         replies = together(8, lambda n: store.postpone("x", NOW, NOW + 5, NOW + 2000 + n))
         assert sum(isinstance(reply, Header) for reply in replies) == 1
 
-    # -- executions and functions ----------------------------------------------------------------------------------
-
-    def test_executions(self, store: JournalStore) -> None:
-        for n in range(7):
-            store.create(header(f"id-{n}", started=NOW + n, fn=f"f{n % 2}"))
-        accepted(store.acquire("id-3", Lease("w", NOW + 9, NOW + 99)))
-        every = [h.id for h in store.executions(None, None, None, None)]
-        assert every == [f"id-{n}" for n in (6, 5, 4, 3, 2, 1, 0)], "newest first"
-        assert [h.id for h in store.executions("f1", None, None, None)] == ["id-5", "id-3", "id-1"]
-        assert [h.id for h in store.executions(None, "RUNNING", None, None)] == ["id-3"]
-        assert [h.id for h in store.executions(None, None, NOW + 5, None)] == ["id-6", "id-5"]
-        assert [h.id for h in store.executions("f0", "PENDING", NOW + 1, 2)] == ["id-6", "id-4"]
+    # -- functions -----------------------------------------------------------------------------------------------
 
     def test_functions(self, store: JournalStore) -> None:
         assert store.locate("f") is None
@@ -873,7 +862,6 @@ class StoreContract:
         assert (store.locate("f"), store.locate("g")) == ("q1", "q2")
         store.register("f", "q3")
         assert store.locate("f") == "q3"
-        assert list(store.executions(None, None, None, None)) == [], "a function is no execution"
 
     # -- hostile text ----------------------------------------------------------------------------------------------
 

@@ -27,12 +27,19 @@ from durable_fn.log.retention import Snapshot, packed_log
 from durable_fn.testing.cloud import LocalCloud, _client
 
 from .contract import LARGE, NOW, StoreContract, accepted, header, reason
+from .lists import ListContract
 
 
 @pytest.fixture
 def cloud() -> Iterator[LocalCloud]:
     with LocalCloud() as cloud:
         yield cloud
+
+
+class TestListsOfATable(ListContract):
+    @pytest.fixture
+    def store(self, cloud: LocalCloud) -> JournalStore:
+        return DynamoStore(cloud.store.table.client, cloud.store.table.name, shards=2)
 
 
 class TestDynamoDB(StoreContract):

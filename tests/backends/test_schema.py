@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from durable_fn import DurableClient, DurableContext, durable
+from durable_fn.backends.ports import every
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.cli.app import app
 from durable_fn.log.formats import SCHEMA
@@ -151,7 +152,7 @@ def test_processes_that_make_one_journal_at_the_same_time(tmp_path: Path) -> Non
     assert [said.get(timeout=60) for _ in processes] == [""] * 3
     for process in processes:
         process.join()
-    assert len(list(SQLiteStore(path).executions(None, None, None, None))) == 3
+    assert len(list(every(SQLiteStore(path)))) == 3
 
 
 # -- who only looks ------------------------------------------------------------------------------------------------

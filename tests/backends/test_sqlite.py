@@ -21,9 +21,10 @@ from durable_fn.log.requests import Lease
 from durable_fn.wiring import sqlite as sqlite_backend
 
 from .contract import NOW, StoreContract, accepted, header
+from .lists import ListContract
 
 
-class TestInMemory(StoreContract):
+class TestInMemory(StoreContract, ListContract):
     @pytest.fixture
     def store(self) -> Iterator[SQLiteStore]:
         store = SQLiteStore(":memory:")

@@ -14,8 +14,10 @@ import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, RetryPolicy, current_step, durable, step
 from durable_fn.codecs import KmsAesGcm
+from durable_fn.log.header import Header
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.moto_wire import Request
+from durable_fn.types import ExecutionFilter
 
 
 def work(n: int) -> int:
@@ -92,6 +94,12 @@ def actions(requests: list[Request]) -> Counter[str]:
     return Counter(request.action for request in requests)
 
 
+def index_units(requests: list[Request]) -> tuple[float, float]:
+    """Of the index of due times, and of the one for lists."""
+    lists = sum(request.listing_units for request in requests)
+    return sum(request.index_units for request in requests) - lists, lists
+
+
 def direct(cloud: LocalCloud, function: DurableFunction[Any, Any], event: Any) -> str:
     cloud.attach(function)
     return str(cloud.invoke(function, event)["execution_id"])
@@ -104,7 +112,7 @@ def test_a_straight_run_by_the_lambda_event(cloud: LocalCloud, front: str, steps
     requests = cloud.requests
     assert actions(requests) == {"PutItem": steps + 1, "UpdateItem": 1}, "N + 2 writes, no reads, no messages"
     assert [request.units for request in requests] == [1] * (steps + 2)
-    assert sum(request.index_units for request in requests) == 2
+    assert index_units(requests) == (2, 3), "due: start and end; lists: start, and a move at the end"
     cloud.advance(3600)
     assert len(cloud.requests) == steps + 2, "and nothing comes after"
 
@@ -116,7 +124,7 @@ def test_a_straight_run_by_the_client(cloud: LocalCloud, front: str) -> None:
     assert cloud.run(id).status == "SUCCEEDED"
     assert actions(cloud.requests) == {"PutItem": 11, "UpdateItem": 2, "SendMessage": 1}, "N + 3 writes and 1 message"
     assert sum(request.units for request in cloud.requests) == 13
-    assert sum(request.index_units for request in cloud.requests) == 2
+    assert index_units(cloud.requests) == (2, 3)
 
 
 class Kms:
@@ -153,7 +161,9 @@ def test_a_sleep(cloud: LocalCloud, front: str, seconds: float) -> None:
         "resume: 1 write, 1 query; then the step, the end"
     )
     assert sum(request.units for request in cloud.requests) == 8
-    assert sum(request.index_units for request in cloud.requests) == 4, "start, suspend (moved), end"
+    assert index_units(cloud.requests) == (4, 3), (
+        "due: start, suspend (moved), end; lists know of no suspend and no resume"
+    )
 
 
 def test_a_sleep_with_nothing_after_it(cloud: LocalCloud) -> None:
@@ -183,6 +193,61 @@ def test_a_sleep_above_fifteen_minutes(cloud: LocalCloud, front: str) -> None:
         "PutItem": 4, "UpdateItem": 3, "Query": 1, "CreateSchedule": 1, "SendMessage": 1,
         "GetItem": 1,  # the schedule's message comes early: it is looked at before it costs another one
     }  # fmt: skip
+
+
+def test_lists_are_told_of_being_held_and_going_on_and_of_nothing_between(cloud: LocalCloud) -> None:
+    id = cloud.client.start(straight, 2)
+    assert index_units(cloud.requests)[1] == 1
+    cloud.attach(naps)
+    header = cloud.store.get(cloud.client.start(naps, 60, id="nap"))
+    assert header is not None
+    cloud.run_until_idle()
+    cloud.requests.clear()
+
+    @durable(name="naps")
+    def other(event: float, ctx: DurableContext) -> int:
+        ctx.sleep(event)
+        return ctx.step(work, 2)
+
+    cloud.attach(other)
+    cloud.advance(61)
+    assert cloud.client.describe("nap").held
+    assert index_units(cloud.requests)[1] == 2, "from live to held"
+    cloud.advance(31)
+    assert index_units(cloud.requests)[1] == 2, "it was tried again, and is held as before"
+    cloud.attach(naps)
+    cloud.requests.clear()
+    cloud.client.redrive("nap")
+    assert index_units(cloud.requests)[1] == 4, "to live; a transaction costs twice as much"
+    assert cloud.run("nap").status == "SUCCEEDED"
+    assert index_units(cloud.requests)[1] == 6, "and to ended"
+    assert cloud.client.describe(id).status == "SUCCEEDED"
+
+
+def test_a_page_of_a_list_reads_a_bounded_number_of_units(cloud: LocalCloud) -> None:
+    """64 queries (4 states in 16 shards) and a header each; a filter that no index has reads no more than twice as many."""
+    for n in range(300):
+        cloud.store.create(header_of(n))
+    cloud.requests.clear()
+    page = cloud.client.page(limit=50)
+    assert [info.id for info in page.executions] == [f"id-{n:03}" for n in reversed(range(250, 300))]
+    assert actions(cloud.requests) == {"Query": 64, "BatchGetItem": 1}
+    assert sum(request.units for request in cloud.requests) <= 64 * 0.5 + 50 * 0.5
+    cloud.requests.clear()
+    failed = cloud.client.page(ExecutionFilter(status="FAILED"), limit=50)
+    assert actions(cloud.requests) == {"Query": 16}
+    assert (failed.executions, failed.cursor) == ([], None)
+    cloud.requests.clear()
+    rare = ExecutionFilter(updated_after=cloud.now() + timedelta(days=1))
+    page = cloud.client.page(rare, limit=50)
+    assert page.executions == []
+    assert page.cursor is not None, "there may be more"
+    assert actions(cloud.requests)["BatchGetItem"] == 2
+    assert sum(request.units for request in cloud.requests) <= 110
+
+
+def header_of(n: int) -> Header:
+    return Header(f"id-{n:03}", "straight", f"r{n}", "s", "PENDING", 1_767_225_600_000 + n, 1_800_000_000, "h", "1")
 
 
 def test_a_retry_is_one_segment_and_a_suspend(cloud: LocalCloud) -> None:

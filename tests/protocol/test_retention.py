@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
+from durable_fn.backends.ports import every
 from durable_fn.errors import ExecutionConflict, ExecutionNotFound
 from durable_fn.log.header import Header
 from durable_fn.log.inbox import entry
@@ -267,7 +268,7 @@ def test_all_of_it_goes_in_the_end(cloud: LocalCloud) -> None:
     writes = len(cloud.requests)
     cloud.advance(timedelta(days=20))
     assert len(cloud.requests) == writes, "nobody writes for it"
-    assert list(cloud.store.executions(None, None, None, None)) == []
+    assert list(every(cloud.store)) == []
     from moto.dynamodb.models import dynamodb_backends
 
     left = dynamodb_backends["123456789012"]["eu-central-1"].tables["durable-fn"].all_items()

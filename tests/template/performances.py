@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from durable_fn import DurableContext, DurableFunction, callback_api, durable, sweeper
+from durable_fn.log.selection import ALL
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.testing.permissions import Permission
@@ -140,6 +141,7 @@ def _steering(cloud: LocalCloud) -> None:
     client.fork("done", from_step="answer", new_id="again")
     cloud.run_until_idle()
     assert len(list(client.list(limit=100))) == 7
+    assert len(cloud.backend.store.find(ALL, None, 100, scan=True).headers) == 7
     assert [event.kind for event in client.history("done")]
     assert client.result("done") == "yes"
     client.purge("done")

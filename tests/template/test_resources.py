@@ -165,6 +165,7 @@ def test_functions_are_given_the_variables_that_the_package_reads(function: str)
         "DURABLE_FN_KMS_KEY",  # by a parameter that is empty here
         "DURABLE_FN_QUEUES",  # of who calls others that may not have run yet: here the clients, see the outputs
         "DURABLE_FN_ACTOR",  # of a person, or a client: who redrives
+        "DURABLE_FN_CODE_VERSION",  # of a pipeline that knows the commit; else the file's hash does
     }  # fmt: skip
     of_package = _read("durable_fn", "DURABLE_FN_") - own
     of_demos = _read("handlers_demo", "DURABLE_FN_")
@@ -248,3 +249,10 @@ def test_outputs_name_the_variables_of_clients() -> None:
     for variable in ("TABLE", "BUCKET", "SCHEDULE_GROUP", "SCHEDULE_ROLE_ARN", "QUEUES"):
         assert f"DURABLE_FN_{variable}" in said
     assert Path(ROOT / "docs" / "add-to-a-stack.md").exists()
+
+
+def test_the_index_for_lists_can_be_left_out() -> None:
+    text = (ROOT / "template.yaml").read_text().replace('Default: "true"', 'Default: "false"')
+    properties = staged(text).properties("Journal")
+    assert [index["IndexName"] for index in properties["GlobalSecondaryIndexes"]] == ["due"]
+    assert "shelf" not in {row["AttributeName"] for row in properties["AttributeDefinitions"]}

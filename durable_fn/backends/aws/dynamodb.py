@@ -7,19 +7,19 @@ header, and what their failure means, are in `transitions`; here stands what goe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from ...errors import ExecutionNotFound, JournalDamaged
+from ...errors import JournalDamaged
 from ...log.events import Segment
 from ...log.header import Header, Refusal, outlined
 from ...log.inbox import CANCEL, MARK_S, REDRIVE, SIGNAL, Entry
 from ...log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ...log.retention import Snapshot, removal
-from ...types import ExecutionStatus
-from ..ports import Due, Loaded
+from ...log.selection import Position, Selection
+from ..ports import Due, Found, Loaded
 from . import transitions
 from .items import (
     FUNCTIONS,
@@ -78,6 +78,13 @@ class DynamoStore:
             return header
         there = to_header(item)
         return replace(there, input=header.input) if there.run == header.run else Refusal("held", there)
+
+    def create_all(self, headers: list[Header]) -> list[Header | Refusal]:
+        """Several at once. A batch has no conditions, and a transaction costs twice as much."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(16) as pool:
+            return list(pool.map(self.create, headers))
 
     def get(self, id: str) -> Header | None:
         item = self.table.get(header_key(id))
@@ -202,7 +209,7 @@ class DynamoStore:
             there = to_entry(header.key, failure.items[0] or {})
             if there.writer != entry.writer and there.digest != entry.digest:
                 return Refusal("moved", header)
-        return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancels)
+        return replace(header, n=header.n + 1, due=now, timer=None, cancel=header.cancel or cancels, updated=now)
 
     def _is_marked(self, header: Header, once: str, now: int) -> bool:
         """Nobody promises that a transaction names every condition that failed."""
@@ -221,7 +228,8 @@ class DynamoStore:
                     if failure.failed[1]:
                         return bump.refused(failure.items[1])
                 else:
-                    return replace(header, n=header.n + 1, gone=header.gone + instead, due=now, timer=None)
+                    return replace(header, n=header.n + 1, gone=header.gone + instead, due=now, timer=None,
+                                   updated=now)  # fmt: skip
 
     def entry(self, key: Key, name: str) -> Entry | None:
         item = self.table.get(entry_key(key, name))
@@ -343,16 +351,12 @@ class DynamoStore:
         )
         return [Due(item["pk"]["S"], int(item["due"]["N"])) for item in reply["Items"]]
 
-    def executions(
-        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
-    ) -> Iterator[Header]:
-        from .listing import newest
+    def find(
+        self, wanted: Selection, after: Position | None = None, limit: int | None = None, *, scan: bool = False
+    ) -> Found:
+        from .listing import Listing
 
-        for item in newest(self.table, name, status, started_after, limit):
-            try:
-                yield self._values.filled(item)
-            except (ExecutionNotFound, JournalDamaged):  # no reason to show nothing of the others
-                yield to_header(item)
+        return Listing(self.table, self.shards).find(wanted, after, limit, scan=scan)
 
     # -- functions -------------------------------------------------------------------------------------------------
 

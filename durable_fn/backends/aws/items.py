@@ -30,6 +30,7 @@ from ...log.header import PACKED, Header
 from ...log.inbox import Entry
 from ...log.requests import Key
 from ...log.retention import Snapshot
+from ...log.selection import shelf_of
 
 Item: TypeAlias = dict[str, dict[str, Any]]
 
@@ -44,10 +45,10 @@ VALUES: Final = ("input", "result", "error")
 _TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom", "edition")
 _NUMBERS: Final = (
     "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
-    "horizon", "retention", "timer", "copied", "format", "tries", "doubtful",
+    "horizon", "retention", "timer", "copied", "format", "tries", "doubtful", "updated",
 )  # fmt: skip
 _ZERO: Final = frozenset(
-    {"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied", "tries", "doubtful"}
+    {"gone", "strikes", "prev_lease", "hint", "finished", "due", "deadline", "copied", "tries", "doubtful", "updated"}
 )
 """Left out of the item while they say nothing."""
 
@@ -130,7 +131,11 @@ def entry_key(key: Key, name: str) -> Item:
 
 
 def from_header(header: Header, shards: int) -> Item:
-    item: Item = {**header_key(header.id), "shard": number(shard_of(header.id, shards))}
+    item: Item = {
+        **header_key(header.id),
+        "shard": number(shard_of(header.id, shards)),
+        "shelf": text(shelf_of(header)),
+    }
     for name in _TEXT:
         value = getattr(header, name)
         if value:

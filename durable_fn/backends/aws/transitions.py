@@ -14,6 +14,7 @@ from ...log import header as rules
 from ...log.header import Header, Refusal
 from ...log.requests import Ending, Key, Lease, Parking, Renewal
 from ...log.retention import removal
+from ...log.selection import shelf, state_of
 from .expressions import Change, Condition, expressed
 from .items import Item, header_key, number, text, to_header
 
@@ -78,7 +79,7 @@ def acquire(id: str, lease: Lease) -> Transition:
     if lease.fn is not None:
         condition &= Condition("fn = :fn", {":fn": text(lease.fn)})
     change = Change().set("#status", text("RUNNING")).set("own", text(lease.writer)).copy("prev_lease", "lease")
-    change.set("lease", number(lease.end)).add("turns", 1)
+    change.set("lease", number(lease.end)).add("turns", 1).set("updated", number(lease.now))
     return Transition(id, condition, change, partial(rules.acquire, lease=lease))
 
 
@@ -92,6 +93,9 @@ def suspend(header: Header, writer: str, parking: Parking) -> Transition:
     change.number("timer", parking.timer).number("doubtful", int(parking.doubtful) or None)
     if not parking.strikes:
         change.remove("tries")
+    if parking.now:
+        change.set("updated", number(parking.now))
+    _shelve(change, header, "SUSPENDED", held=bool(parking.strikes or parking.doubtful))
     if parking.edition is not None:
         name, base, horizon = parking.edition
         change.set("edition", text(name)).set("copied", number(base))
@@ -116,6 +120,7 @@ def release(header: Header, writer: str, due: int, error: str) -> Transition:
     condition = _owned(header.key, writer) & Condition("lease > :zero", {":zero": number(0)})
     change = Change().set("#status", text("SUSPENDED")).set("lease", number(0)).remove("timer")
     change.number("due", due).number("hint", due).count("tries").set("doubtful", number(1)).value("#error", error)
+    _shelve(change, header, "SUSPENDED", held=True)
     rule = partial(rules.release, key=header.key, writer=writer, due=due, error=error)
     return Transition(header.id, condition, change, rule)
 
@@ -135,6 +140,8 @@ def renew(header: Header, writer: str, renewal: Renewal) -> Transition:
     change.set("#ttl", number(renewal.horizon)).set("horizon", number(renewal.horizon))
     change.number("due", renewal.now).number("hint", renewal.now).number("deadline", renewal.deadline)
     change.remove("prev_lease", "#error", "strikes", "tries", "doubtful", "timer", "edition", "copied")
+    change.set("updated", number(renewal.now))
+    _shelve(change, header, "PENDING")
     if renewal.uncancelled:
         change.remove("cancel")
     condition = _owned(header.key, writer) & _seen(renewal.seen)
@@ -150,11 +157,12 @@ def deliver(
     header: Header, now: int, *, cancel: bool = False, ordered: bool = False, instead: bool = False, again: bool = False
 ) -> Transition:
     """[live]; `ordered`: [nothing came since the header was read]. The entry goes along, `instead` of an older one."""
-    change = Change().add("n", 1).number("due", now).remove("timer")
+    change = Change().add("n", 1).number("due", now).remove("timer").set("updated", number(now))
     if instead:
         change.count("gone")
     if again:
         change.remove("strikes", "tries")
+        _shelve(change, header, header.status, held=bool(header.doubtful))
     if cancel:
         change.set("cancel", {"BOOL": True})
     condition = _generation(header.key) & _LIVE
@@ -202,13 +210,15 @@ def revive(header: Header, now: int) -> Transition:
     change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
     change.number("due", now).number("hint", now).number("turns", max(1, header.turns))
     change.remove("prev_lease", "deadline", "finished", "strikes", "tries", "doubtful", "#result", "#error", "cancel")
+    change.set("updated", number(now))
+    _shelve(change, header, "PENDING")
     condition = _generation(header.key) & _ENDED & _NOT_RETIRED
     return Transition(header.id, condition, change, partial(rules.revive, key=header.key, now=now))
 
 
 def retire(header: Header) -> Transition:
-    """[ended]: a status that nothing goes on from."""
-    change = Change().set("#status", text(rules.PURGED))
+    """[ended]: a status that nothing goes on from, and that no list shows."""
+    change = Change().set("#status", text(rules.PURGED)).remove("shelf")
     return Transition(header.id, _run(header.run) & _ENDED, change, partial(rules.retire, key=header.key))
 
 
@@ -258,8 +268,15 @@ def _waited_for_by(parent: str | None) -> Condition:
     return Condition("parent = :parent", {":parent": text(parent)})
 
 
+def _shelve(change: Change, header: Header, status: str, *, held: bool = False) -> None:
+    """Where the index for lists has it. What stays the same costs no write of the index."""
+    change.set("shelf", text(shelf(state_of(status, held=held), header.started)))
+
+
 def _end(header: Header, ending: Ending) -> Change:
     change = Change().set("#status", text(ending.status)).set("lease", number(0)).number("finished", ending.finished)
     change.set("#ttl", number(removal(ending.finished, ending.retention or header.retention)))
+    change.set("updated", number(ending.finished))
+    _shelve(change, header, ending.status)
     change.remove("due", "hint").value("#result", ending.result).value("#error", ending.error)
     return change.text("custom", ending.custom)

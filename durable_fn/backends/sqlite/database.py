@@ -16,10 +16,16 @@ from ...log.formats import SCHEMA, UNNUMBERED
 from ...log.header import Header
 
 COLUMNS: Final = tuple(field.name for field in fields(Header) if field.compare)
+HELD: Final = "(strikes > 0 OR doubtful > 0)"
+PARENT_ID: Final = "CASE WHEN json_valid(parent) THEN json_extract(parent, '$.id') END"
 _TABLES: Final = (
     f"CREATE TABLE executions ({', '.join(COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID",
     "CREATE INDEX due_index ON executions (due) WHERE due IS NOT NULL",
     "CREATE INDEX started_index ON executions (started)",
+    "CREATE INDEX status_index ON executions (status, started)",
+    "CREATE INDEX fn_index ON executions (fn, started)",
+    f"CREATE INDEX held_index ON executions (started) WHERE {HELD}",
+    f"CREATE INDEX parent_index ON executions ({PARENT_ID}) WHERE parent IS NOT NULL",
     "CREATE TABLE segments (id, run, gen, seq, writer, body, PRIMARY KEY (id, run, gen, seq)) WITHOUT ROWID",
     "CREATE TABLE inbox (id, run, key, writer, digest, body, PRIMARY KEY (id, run, key)) WITHOUT ROWID",
     "CREATE TABLE blobs (key PRIMARY KEY, data)",

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection
+from typing import TypeAlias
 
 from ...log import header as transitions
 from ...log.events import Segment
@@ -18,8 +18,8 @@ from ...log.header import Header, Refusal, outlined
 from ...log.inbox import CANCEL, REDRIVE, SIGNAL, Entry, belongs
 from ...log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ...log.retention import Snapshot
-from ...types import ExecutionStatus
-from ..ports import Due, Loaded, blob_prefix
+from ...log.selection import Position, Selection
+from ..ports import Due, Found, Loaded, blob_prefix
 from . import rows
 from .database import Database
 
@@ -49,11 +49,12 @@ class SQLiteStore:
 
     def create(self, header: Header) -> Header | Refusal:
         with self.database.transaction() as db:
-            old = rows.find(db, header.id)
-            if old is None:
-                rows.insert(db, header)
-                return header
-            return old if old.run == header.run else Refusal("held", old)
+            return _create(db, header)
+
+    def create_all(self, headers: list[Header]) -> list[Header | Refusal]:
+        """In one transaction."""
+        with self.database.transaction() as db:
+            return [_create(db, header) for header in headers]
 
     def get(self, id: str) -> Header | None:
         with self.database.connection() as db:
@@ -278,23 +279,12 @@ class SQLiteStore:
                                    "WHERE due IS NOT NULL")  # fmt: skip
         return found[0][0] if found else None
 
-    def executions(
-        self, name: str | None, status: ExecutionStatus | None, started_after: int | None, limit: int | None
-    ) -> Iterator[Header]:
-        where = [(f"{column} {sign} ?", value) for column, sign, value in
-                 (("fn", "=", name), ("status", "=", status), ("started", ">=", started_after)) if value is not None]  # fmt: skip
-        page = f"{rows.SELECT} WHERE {' AND '.join([w for w, _ in where] + ['(started, id) < (?, ?)'])} " \
-               "ORDER BY started DESC, id DESC LIMIT 100"  # fmt: skip
-        last: tuple[Any, str] = (1 << 62, "")
-        found = 0
-        while seen := self.database.read(page, (*(v for _, v in where), *last)):
-            for row in seen:
-                if found == limit:
-                    return
-                found += 1
-                header = rows.to_header(row)
-                last = (header.started, header.id)
-                yield header
+    def find(
+        self, wanted: Selection, after: Position | None = None, limit: int | None = None, *, scan: bool = False
+    ) -> Found:
+        from .listing import find
+
+        return find(self.database, wanted, after, limit)
 
     def register(self, fn: str, queue: str, id_rule: str = "") -> None:
         self.database.write("INSERT OR REPLACE INTO functions VALUES (?, ?, ?)", (fn, queue, id_rule))
@@ -309,6 +299,14 @@ class SQLiteStore:
 
     def functions(self) -> list[str]:
         return [str(row[0]) for row in self.database.read("SELECT fn FROM functions ORDER BY fn")]
+
+
+def _create(db: sqlite3.Connection, header: Header) -> Header | Refusal:
+    old = rows.find(db, header.id)
+    if old is None:
+        rows.insert(db, header)
+        return header
+    return old if old.run == header.run else Refusal("held", old)
 
 
 def _update(db: sqlite3.Connection, old: Header | None, new: Header, note: ParentNotice | None) -> None:
