@@ -70,13 +70,18 @@ class _Telling(Hooks):
             yield
         finally:
             after = self._backend.store.head(info.execution_id)
-            status, due = (after.status, after.due) if after is not None else ("PURGED", None)
+            status, due = ("PURGED", None) if after is None else (after.status, _awaited(after))
             failure = None if info.error is None else f"{type(info.error).__name__}: {info.error}"
             held = after is not None and after.held
             self._line.say("left", id=info.execution_id, fn=info.name, status=status, due=due, error=failure, held=held)
 
     def invocation(self, info: InvocationInfo) -> AbstractContextManager[object]:
         return self._taken(info)
+
+
+def _awaited(header: Header) -> int | None:
+    """What its code waits for; that items have to be stamped anew is nobody's business."""
+    return header.due if header.timer is None else header.timer or None
 
 
 class Environment:

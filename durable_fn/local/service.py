@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.ports import Backend
+from ..client import DurableClient
 from ..wiring import BACKEND_VARIABLE, sqlite_from_url
 from .discovery import NothingFound, watched
 from .dispatcher import Dispatcher
@@ -122,11 +123,20 @@ class Service:
 
     def _loaded(self) -> None:
         adopted = self.dispatcher.adopt() if self.pool.generation.number == 1 else 0
+        if self.pool.generation.number > 1:
+            self._retry_held()
         self.tell({"event": "loaded", "functions": self.pool.served, "number": self.pool.generation.number})
         if adopted:
             self.tell({"event": "adopted", "count": adopted})
 
     # -- new code --------------------------------------------------------------------------------------------------
+
+    def _retry_held(self) -> None:
+        """What could not go on may, with the code of now: nobody has to ask for it where code is tried out."""
+        client = DurableClient(self.backend)
+        for name in self.pool.served:
+            for held in client.list(name=name, held=True):
+                client.redrive(held.id, by="durable-fn dev", reason="the code has changed")
 
     async def _reloading(self) -> None:
         from watchfiles import PythonFilter, awatch

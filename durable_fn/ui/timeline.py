@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ..log.events import parse
-from ..log.kinds import CALL, KINDS, SEND
+from ..log.kinds import CALL, KINDS, SEND, Kind
 
 Row = dict[str, Any]
 
@@ -57,20 +57,28 @@ class _Tree:
 
     def _row(self, id: str, kind: str) -> Row:
         """A scope of which nothing is recorded itself is a branch."""
-        row = self._rows.get(id)
-        if row is None:
-            parent = id.rpartition("/")[0]
-            if parent and parent not in self._rows:
-                self._row(parent, "branch")
-            row = self._rows[id] = {
-                "id": id, "kind": kind, "name": id.rpartition("/")[2], "parent": parent or None,
-                "depth": 0 if not parent else self._rows[parent]["depth"] + 1, "from": None, "to": None,
-                "status": "RUNNING", "attempts": [], "due": None, "forgotten": True,
-            }  # fmt: skip
-            self._children.setdefault(parent, []).append(id)
-            self._children.setdefault(id, [])
+        missing = []
+        outer = id.rpartition("/")[0]
+        while outer and outer not in self._rows:
+            missing.append(outer)
+            outer = outer.rpartition("/")[0]
+        for scope in reversed(missing):
+            self._make(scope, "branch")
+        row = self._rows.get(id) or self._make(id, kind)
         if row["kind"] == "branch":
             row["kind"] = kind
+        return row
+
+    def _make(self, id: str, kind: str) -> Row:
+        parent, _, name = id.rpartition("/")
+        row: Row = {
+            "id": id, "kind": kind, "name": name, "parent": parent or None,
+            "depth": 0 if not parent else self._rows[parent]["depth"] + 1, "from": None, "to": None,
+            "status": "RUNNING", "attempts": [], "due": None, "forgotten": True,
+        }  # fmt: skip
+        self._rows[id] = row
+        self._children.setdefault(parent, []).append(id)
+        self._children[id] = []
         return row
 
     def _note(self, row: Row, event: Row, scope: str) -> None:
@@ -97,7 +105,8 @@ class _Tree:
         if begin is None and attempts:
             begin = attempts[-1].get("due") or attempts[-1]["to"]
         if begin is None:
-            begin = self._clock.get(scope) or self._begin_of(scope)
+            begin = None if self._is_fan(scope) else self._clock.get(scope)
+            begin = begin or self._begin_of(scope)
         attempt = {"number": event["attempt"], "from": min(begin, at), "to": at, "status": event["status"]}
         for name in ("error", "due", "invocation", "forgotten"):
             if event.get(name):
@@ -114,15 +123,18 @@ class _Tree:
         row["from"] = row["from"] or attempt["from"]
 
     def _begin_of(self, scope: str) -> str:
+        """Branches of a fan begin with it, not one after the other."""
         while scope:
             row = self._rows[scope]
             if row["from"] is not None:
                 return str(row["from"])
-            outer = scope.rpartition("/")[0]
-            if outer in self._clock:
-                return self._clock[outer]
-            scope = outer
+            scope = scope.rpartition("/")[0]
+            if scope in self._clock and not self._is_fan(scope):
+                return self._clock[scope]
         return str(self._start)
+
+    def _is_fan(self, scope: str) -> bool:
+        return bool(scope) and _kind(self._rows[scope]["kind"]).fan
 
     def ordered(self) -> Iterator[Row]:
         """Without recursion: names may nest as deep as they like."""
@@ -138,7 +150,14 @@ class _Tree:
             if wait is not None and row["status"] in ("WAITING", "RUNNING", "RETRYING"):
                 row["on"], row["due"] = wait["on"], wait["until"]
             yield row
-            left += reversed(self._children[id])
+            left += reversed(self._inside(id))
+
+    def _inside(self, id: str) -> list[str]:
+        """Branches of a fan by their numbers, all else as it came."""
+        inside = self._children[id]
+        if self._is_fan(id) and all(self._rows[one]["name"].isdecimal() for one in inside):
+            return sorted(inside, key=lambda one: int(self._rows[one]["name"][:9]))
+        return inside
 
     def _close(self) -> None:
         """What nothing is recorded of has the times of what is in it, and what is open at the end was left there."""
@@ -154,6 +173,11 @@ class _Tree:
                 row["to"] = max(ends, default=self._over) if quiet else self._over
 
 
+def _kind(name: str) -> Kind:
+    """One of another version is like any other operation."""
+    return KINDS.get(name, Kind())
+
+
 def _child(event: Row) -> str | None:
     """The execution that a call or a send started."""
     if event["kind"] not in (CALL, SEND) or not event.get("entry"):
@@ -164,7 +188,7 @@ def _child(event: Row) -> str | None:
         value = parse(event["entry"]).value
     except ValueError:
         return None
-    return value if event["status"] == "STARTED" and KINDS[CALL].outside and value else None
+    return value if event["status"] == "STARTED" and value else None
 
 
 def _marker(event: Row) -> Row:

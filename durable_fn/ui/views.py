@@ -105,7 +105,7 @@ def _version(world: World, id: str) -> str:
     store = world.backend.store
     header = store.head(id)
     if header is None:
-        raise ExecutionNotFound(f"there is no execution {id!r}", execution_id=id)
+        raise ExecutionNotFound(f"there is no execution {id!r}")
     facts = _facts(header)
     text = repr((facts, store.tail(header) if header.live else 0))
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'

@@ -17,7 +17,7 @@ export function execution(main, meta, id, { go, live }) {
 
   const problem = h("div", { class: "banner", role: "alert", hidden: true });
   const head = h("div", { class: "title" });
-  const now_ = h("div", { class: "now" });
+  const now_ = h("div", { class: "standing" });
   const side = h("aside", { class: "side", "aria-label": "Details" });
   const below = h("div", { class: "below" });
   const may = !meta.read_only;
@@ -83,8 +83,15 @@ export function execution(main, meta, id, { go, live }) {
     if (!ENDED.has(one.status) && data.waits.length) cards.push(card("wait", "pause", data.waits.length > 1 ? `Waits for ${data.waits.length} things` : "Waits", h("ul", { class: "waits" }, data.waits.slice(0, 12).map(wait), data.waits.length > 12 ? h("li", { class: "muted" }, `and ${data.waits.length - 12} more, see the timeline`) : null)));
     else if (one.status === "RUNNING") cards.push(card("run", "play", `Turn ${one.invocations} is running`));
     const custom = one.custom_status;
-    if (custom) cards.push(card("idle", "dot", "Status it tells", shownValue(custom, { id, what: "custom_status" })));
+    if (custom) cards.push(told(custom));
     fill(now_, cards);
+  }
+
+  /** What its code says of itself, on a line where it fits one. */
+  function told(custom) {
+    const text = "json" in custom ? (typeof custom.json === "string" ? custom.json : JSON.stringify(custom.json)) : "";
+    if (!text || text.length > 200) return card("idle", "signal", "Status it tells", shownValue(custom, { id, what: "custom_status" }));
+    return h("section", { class: "card idle told" }, h("h2", {}, icon("signal"), "Status it tells"), h("span", { class: "mono" }, text));
   }
 
   function wait(one) {

@@ -17,8 +17,8 @@ const TABS = [
   ["Cancelled", { status: "CANCELLED,TERMINATED" }],
 ];
 const TAB_KEYS = ["status", "held", "overdue"];
-const SINCE = [["", "Started any time"], ["1h", "Started in the last hour"], ["24h", "Started in the last 24 h"], ["7d", "Started in the last 7 days"]];
-const UPDATED = [["", "Updated any time"], ["15m", "Updated in the last 15 min"], ["24h", "Updated in the last 24 h"]];
+const SINCE = [["", "Started: any time"], ["1h", "Started: 1 h"], ["24h", "Started: 24 h"], ["7d", "Started: 7 days"]];
+const UPDATED = [["", "Updated: any time"], ["15m", "Updated: 15 min"], ["24h", "Updated: 24 h"], ["7d", "Updated: 7 days"]];
 const PAGE = 50;
 const MOST_LIVE = 200;
 

@@ -79,8 +79,9 @@ function ticks(pieces, start, width) {
   const found = [];
   const room = 74;
   let last = -room;
+  let edge = 1; // where the next fold begins
   const add = (ms, place) => {
-    if (place * width - last < room || (1 - place) * width < 40) return;
+    if (place * width - last < room || (1 - place) * width < 40 || (edge - place) * width < 52) return;
     found.push({ ms, place });
     last = place * width;
   };
@@ -91,6 +92,7 @@ function ticks(pieces, start, width) {
       continue;
     }
     const length = piece.to - piece.from;
+    edge = pieces.find((other) => other.gap && other.left >= piece.left)?.left ?? 2;
     if (found.length === 0 && piece.from === start) add(start, piece.left);
     const wanted = (length * room) / Math.max(1, pixels);
     const step = STEPS.find((one) => one >= wanted) ?? STEPS.at(-1);

@@ -23,7 +23,7 @@ export function timeline({ choose }) {
   const fold = h("button", { class: "button small", "aria-pressed": "true", title: "Fold the time in which nothing ran", onclick: () => { folded = !folded; fold.setAttribute("aria-pressed", String(folded)); arrange(); } }, "Fold waits");
   const count = h("span", { class: "muted" });
   const ruler = h("div", { class: "ruler", "aria-hidden": "true" });
-  const turns = h("div", { class: "turns" });
+  const turns = h("div", { class: "lanes" });
   const layer = h("div", { class: "layer" });
   const sized = h("div", { class: "sized" }, layer);
   const frame = h("div", { class: "frame", tabindex: "0", role: "tree", "aria-label": "Operations" }, h("div", { class: "top" }, ruler, turns), sized);
@@ -81,7 +81,7 @@ export function timeline({ choose }) {
     const width = Math.max(80, frame.clientWidth - ruler.offsetLeft - 16);
     fill(ruler,
       axis.ticks(width).map(({ ms, place }) => h("span", { style: { left: `${place * 100}%` } }, `+${duration(ms - axis.start)}`)),
-      axis.folds.map((piece) => h("b", { title: `${duration(piece.to - piece.from)} in which nothing ran`, style: { left: `${piece.left * 100}%`, width: `${(piece.right - piece.left) * 100}%` } }, duration(piece.to - piece.from))));
+      axis.folds.map((piece) => h("b", { title: `${duration(piece.to - piece.from)} in which nothing ran`, style: { left: `${piece.left * 100}%`, width: `${(piece.right - piece.left) * 100}%` } }, (piece.right - piece.left) * width > 40 ? duration(piece.to - piece.from) : "")));
     fill(turns, data.invocations.map((one, number) => {
       const from = axis.at(Date.parse(one.from));
       const to = axis.at(Date.parse(one.to));
@@ -150,7 +150,7 @@ export function timeline({ choose }) {
     } else if (!one.attempts.length) bar(from, Date.parse(one.to), `${tone(one.status)} group`, `${one.id}: ${duration(Date.parse(one.to) - from)}`);
     const right = axis.at(Math.max(one.to ? Date.parse(one.to) : now, from));
     const took = one.to ? duration(Date.parse(one.to) - from) : one.due && Date.parse(one.due) > now ? `${duration(Date.parse(one.due) - now)} left` : duration(now - from);
-    found.push(h("span", { class: `took${right > 0.82 ? " before" : ""}`, style: { left: `${(right > 0.82 ? axis.at(from) : right) * 100}%` } }, one.attempts.length > 1 ? `${took} · ${one.attempts.length} attempts` : took));
+    found.push(h("span", { class: `length${right > 0.82 ? " before" : ""}`, style: { left: `${(right > 0.82 ? axis.at(from) : right) * 100}%` } }, one.attempts.length > 1 ? `${took} · ${one.attempts.length} attempts` : took));
     return found;
   }
 
