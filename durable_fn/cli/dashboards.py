@@ -22,6 +22,7 @@ from ..ui.guard import Guard
 from ..ui.world import World
 from ..wiring import from_environment, sqlite_from_url
 from . import screens, web
+from .happenings import Tell, printer
 
 PORT: Final = 8701
 _AWS_POLL_S: Final = 5.0
@@ -43,10 +44,13 @@ def ui(
         list[str] | None, typer.Option("--allow-host", help="Another name under which it is reached.", metavar="NAME")
     ] = None,
     open_: Annotated[bool | None, typer.Option("--open/--no-open", help="Open it in a browser.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print where it is as JSON.")] = False,
 ) -> None:
     """The dashboard in your browser: executions, their timelines, and what can be done about them. Ctrl-C ends it."""
     try:
-        asyncio.run(_serve(backend, allow_changes, host, port, web.guard(host, allow_host or (), ()), open_))
+        asyncio.run(
+            _serve(backend, allow_changes, host, port, web.guard(host, allow_host or (), ()), open_, printer(json))
+        )
     except ModuleNotFoundError as error:
         if error.name not in web.PACKAGES:
             raise
@@ -55,7 +59,9 @@ def ui(
         raise failure(str(error)) from error
 
 
-async def _serve(url: str | None, changes: bool | None, host: str, port: int, guard: Guard, open_: bool | None) -> None:
+async def _serve(
+    url: str | None, changes: bool | None, host: str, port: int, guard: Guard, open_: bool | None, tell: Tell
+) -> None:
     from ..ui.server import application
 
     world = _world(url, changes)
@@ -66,8 +72,8 @@ async def _serve(url: str | None, changes: bool | None, host: str, port: int, gu
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with web.served(app, listening):
         address = web.with_token(web.address(listening, host), guard.token)
-        how = "read-only" if world.read_only else "with changes"
-        _print(f"dashboard of {world.label} ({how}): ", address)
+        tell({"event": "dashboard", "url": web.address(listening, host), "open": address, "of": world.label,
+              "read_only": world.read_only})  # fmt: skip
         if sys.stdout.isatty() if open_ is None else open_:
             await asyncio.to_thread(webbrowser.open, address)
         await stopped.wait()
@@ -108,11 +114,6 @@ def failure(text: str) -> typer.Exit:
     said = Text.assemble(("Error: ", "bold red"), screens.plain(text))
     Console(stderr=True, highlight=False).print(said, soft_wrap=True)
     return typer.Exit(1)
-
-
-def _print(text: str, address: str) -> None:
-    shown = Text.assemble(screens.plain(text), screens.plain(address, "bold cyan"))
-    Console(highlight=False).print(shown, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -55,6 +55,11 @@ def _serving(it: dict[str, Any]) -> list[Text]:
     return found
 
 
+def _dashboard(it: dict[str, Any]) -> list[Text]:
+    how = "read-only" if it["read_only"] else "with changes"
+    return [Text.assemble(screens.plain(f"Dashboard of {it['of']} ({how}): "), screens.plain(it["open"], "bold cyan"))]
+
+
 def _row(name: str, value: Text) -> Text:
     return Text.assemble("  ", screens.plain(f"{name:<12} ", "bold"), value)
 
@@ -111,6 +116,7 @@ def _timed(*parts: Text) -> Text:
 _SHOWN: dict[str, Callable[[dict[str, Any]], list[Text]]] = {
     "loaded": _loaded,
     "serving": _serving,
+    "dashboard": _dashboard,
     "turn": _turn,
     "left": _left,
     "died": _died,

@@ -126,7 +126,10 @@ const KEYS = { "/": () => bar.querySelector("input")?.focus(), t: turnTheme, r: 
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, dialog, [contenteditable]");
-  if (event.key === "Escape" && typing && !typing.closest("dialog")) return event.target.blur();
+  if (event.key === "Escape" && typing && !typing.closest("dialog")) {
+    event.preventDefault(); // a search keeps its words, only the keys are the page's again
+    return event.target.blur();
+  }
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return undefined;
   const focused = event.target.closest("a, button, summary");
   if (focused && event.key === "Enter") return undefined;

@@ -15,7 +15,7 @@ const PART = 50;
 export function bulk(filter, words, after) {
   const action = h("select", {}, Object.entries(ACTIONS).map(([name, [word]]) => h("option", { value: name }, word)));
   const reason = h("input", { autocomplete: "off" });
-  const body = h("div", {});
+  const body = h("div", { class: "stack" });
   const dialog = open(
     h("form", { method: "dialog", onsubmit: (event) => event.preventDefault() },
       h("h1", {}, "Many at once"), h("p", {}, "All executions of this list: ", h("strong", {}, words)),
@@ -51,7 +51,7 @@ export function bulk(filter, words, after) {
         passed ? `; ${passed} of the list are passed over, for that cannot be done to them` : "", more ? "; there are more behind them" : "", "."),
     ];
     if (!ids.length) return [...parts, h("div", { class: "buttons" }, leave("Close"))];
-    const typed = h("input", { inputmode: "numeric", autocomplete: "off", "aria-label": "The number, to confirm" });
+    const typed = h("input", { inputmode: "numeric", autocomplete: "off" });
     const go = h("button", { class: "button main danger", type: "button", disabled: true, onclick: () => run(ids) }, `${word} ${number}`);
     typed.addEventListener("input", () => { go.disabled = typed.value.trim() !== number; });
     return [

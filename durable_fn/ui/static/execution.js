@@ -103,7 +103,7 @@ export function execution(main, meta, id, { go, live }) {
     }
     if (may && one.kind === "signal") buttons.push(h("button", { class: "button small", onclick: () => dialogs.signal(id, refresh, one.name) }, "Send it…"));
     const child = data.operations.find((operation) => operation.id === one.id)?.child;
-    return h("li", { "data-wait": one.id }, kindIcon(one.kind), h("div", { class: "grow" }, h("div", {}, child ? ["for execution ", link(child)] : ["for ", said(one.on)]), h("div", { class: "muted" }, since, until)), ...buttons);
+    return h("li", { "data-wait": one.id }, kindIcon(one.kind), h("div", { class: "grow" }, h("div", {}, child ? ["for execution ", link(child)] : ["sleep", "timer"].includes(one.kind) ? ["for time to pass: ", said(one.id, "mono")] : ["for ", said(one.on)]), h("div", { class: "muted" }, since, until)), buttons.length ? h("div", { class: "group" }, buttons) : null);
   }
 
   // -- details

@@ -62,10 +62,9 @@ export function list(main, meta, filters, { go, live }) {
       Object.entries(filters).filter(([name]) => ["parent", "id_prefix", "name_prefix", "has_error"].includes(name)).map(([name, value]) =>
         h("a", { class: "chip", href: to({ [name]: "" }), title: "Remove this filter" }, `${name.replace("_", " ")}: `, said(value), icon("cross"))),
       h("span", { class: "grow" }),
-      meta.read_only ? null : [
+      meta.read_only ? null : h("span", { class: "group" },
         h("button", { class: "button", onclick: () => dialogs.start(meta.served ?? meta.functions, (id) => { location.hash = go("x", {}, id); }) }, "Start…"),
-        h("button", { class: "button", onclick: () => bulk(filters, words(), refresh) }, "Many at once…"),
-      ]);
+        h("button", { class: "button", onclick: () => bulk(filters, words(), refresh) }, "Many at once…")));
   }
 
   function words() {

@@ -8,6 +8,7 @@ const LOOKS = {
   SUSPENDED: ["wait", "pause", "Suspended"],
   WAITING: ["wait", "pause", "Waiting"],
   RETRYING: ["wait", "again", "Retrying"],
+  STARTED: ["run", "play", "Started"],
   SUCCEEDED: ["good", "ok", "Succeeded"],
   FAILED: ["bad", "cross", "Failed"],
   TIMED_OUT: ["bad", "clock", "Timed out"],

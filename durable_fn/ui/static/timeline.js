@@ -150,7 +150,9 @@ export function timeline({ choose }) {
     } else if (!one.attempts.length) bar(from, Date.parse(one.to), `${tone(one.status)} group`, `${one.id}: ${duration(Date.parse(one.to) - from)}`);
     const right = axis.at(Math.max(one.to ? Date.parse(one.to) : now, from));
     const took = one.to ? duration(Date.parse(one.to) - from) : one.due && Date.parse(one.due) > now ? `${duration(Date.parse(one.due) - now)} left` : duration(now - from);
-    found.push(h("span", { class: `length${right > 0.82 ? " before" : ""}`, style: { left: `${(right > 0.82 ? axis.at(from) : right) * 100}%` } }, one.attempts.length > 1 ? `${took} · ${one.attempts.length} attempts` : took));
+    const left = axis.at(from);
+    const place = right <= 0.82 ? "" : left > 0.3 ? " before" : " inside";
+    found.push(h("span", { class: `length${place}`, style: { left: `${(place === " before" ? left : right) * 100}%` } }, one.attempts.length > 1 ? `${took} · ${one.attempts.length} attempts` : took));
     return found;
   }
 
