@@ -11,12 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from durable_fn import sweeper
+from durable_fn.cli.bills import READ_UNITS, SQS, WRITE_UNITS
 from durable_fn.runtime.executions import new_header
 from durable_fn.testing.cloud import LocalCloud
 from tests.faults.damages import DAMAGES, RAN, header_field, works
 from tests.intercepted import START, Bench
-
-from .requests import READ_UNITS, SQS, WRITE_UNITS
 
 _HOUR, _MINUTE_MS = 3600, 60_000
 _AS_DAMAGED: Any = {**DAMAGES, "a status of another version": header_field("status", {"S": "PAUSED"})}

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from durable_fn import DurableFunction
+from durable_fn.cli.bills import AWS_DURABLE_OPERATIONS, READ_UNITS, SCHEDULES, SQS, WRITE_UNITS
 from durable_fn.testing.cloud import LocalCloud
 
 from .handlers import retried, sleepy, straight, wide
-
-# US dollars per million in us-east-1, on demand, November 2026: DynamoDB write and read units, SQS requests (send, receive
-# and delete make three), Scheduler invocations. Lambda's own price is the same on both sides and left out.
-WRITE_UNITS, READ_UNITS, SQS, SCHEDULES = 0.625, 0.125, 0.40, 1.00
-AWS_DURABLE_OPERATIONS = 8.00
 
 
 @dataclass(frozen=True)

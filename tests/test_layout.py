@@ -15,6 +15,7 @@ PACKAGE = ROOT / "durable_fn"
 
 WORDS = {"types", "errors", "batch", "hooks"}
 RULES = {*WORDS, "values", "log", "core"}
+TOOLS = {"sweeper", "testing"}
 ALLOWED: dict[str, set[str]] = {
     "types": set(),
     "batch": {"types"},
@@ -50,7 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         "callback_api",
     },
     "ui": {"", "errors", "types", "values", "log", "backends.ports", "client", "triggers", "wiring"},
-    "cli": {"errors", "types", "values", "log", "backends.ports", "backends.clocks", "client", "wiring", "local", "ui"},
+    "cli": {*RULES, "backends.ports", "backends.clocks", "client", "wiring", "sweeper", "testing", "local", "ui", ""},
     "": {
         *WORDS,
         "core",

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from durable_fn import DurableClient, DurableContext, RetryPolicy, durable, step
 from durable_fn.backends.ports import Backend
 from durable_fn.cli.app import app
+from durable_fn.cli.command import say
 from durable_fn.cli.screens import STATUS_STYLE, history_table, visible
 from durable_fn.log.wake import Wake
 from durable_fn.types import HistoryEvent
@@ -164,7 +165,7 @@ def test_each_field_of_an_entry_is_text(capsys: pytest.CaptureFixture[str]) -> N
         error=error,
         due=now,  # type: ignore[arg-type]
     )
-    Console(width=400).print(history_table([event, replace(event, error=None)]))
+    say(*history_table([event, replace(event, error=None)]))
     said = capsys.readouterr().out
     assert all(character.isprintable() or character == "\n" for character in said)
 

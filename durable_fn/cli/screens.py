@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
-from ..types import ExecutionInfo, HistoryEvent
+from ..types import ErrorInfo, ExecutionInfo, HistoryEvent
+from .times import local, span
 
+_WIDEST: Final = 48
 STATUS_STYLE = {
     "SUCCEEDED": "green",
     "FAILED": "red",
@@ -62,52 +61,104 @@ def as_json(data: Any) -> str:
 # -- executions ----------------------------------------------------------------------------------------------------
 
 
-def executions_table(rows: Iterable[ExecutionInfo]) -> Table:
-    table = Table(header_style="bold")
-    for column in ("execution", "function", "status", "started", "next due", "turns"):
-        wide = column in ("execution", "function")
-        table.add_column(column, overflow="fold", no_wrap=not wide, justify="right" if column == "turns" else "left")
-    for row in rows:
-        status = plain(row.status, STATUS_STYLE.get(row.status, ""))
-        times = _time(row.started_at), _time(row.next_due_at)
-        table.add_row(plain(row.id), plain(row.name), status, *times, str(row.invocations))
-    return table
+def aligned(
+    header: Sequence[str], rows: Sequence[Sequence[Text]], *, right: frozenset[int] = frozenset()
+) -> list[Text]:
+    """Columns without a frame. A cell is never cut or broken, so that an id can be copied whatever the width: what is wider than
+    most of its column moves the rest of its line."""
+    table = [[Text(name, "bold") for name in header], *rows]
+    widths = [min(_WIDEST, max(row[n].cell_len for row in table)) for n in range(len(header))]
+    lines = []
+    for row in table:
+        line = Text()
+        for n, cell in enumerate(row):
+            blanks = " " * max(0, widths[n] - cell.cell_len)
+            line.append("  " if n else "")
+            line.append_text(Text.assemble(blanks, cell) if n in right else Text.assemble(cell, blanks))
+        line.rstrip()
+        lines.append(line)
+    return lines
 
 
-def execution_panel(row: ExecutionInfo) -> Panel:
-    facts = {
-        "function": row.name,
-        "started": _time(row.started_at),
-        "finished": _time(row.finished_at),
-        "next due": _time(row.next_due_at),
-        "turns": row.invocations,
-        "input": shorten(row.input, 200),
-        "error": f"{row.error['error_type']}: {row.error['message']}" if row.error else "",
-    }
-    body = Text("\n").join(plain(f"{name:<9} {value}") for name, value in facts.items() if value not in ("", None))
-    title = Text.assemble(plain(row.id), ": ", plain(row.status, STATUS_STYLE.get(row.status, "")))
-    return Panel(body, title=title, expand=False)
+def executions_table(rows: Sequence[ExecutionInfo], *, utc: bool = False) -> list[Text]:
+    header = ("execution", "function", "status", "started", "next due", "turns", "")
+    return aligned(header, [_execution_row(row, utc=utc) for row in rows], right=frozenset({5}))
 
 
-def history_table(events: list[HistoryEvent]) -> Table:
-    """A timeline: each entry with its distance from the first."""
-    table = Table(header_style="bold")
-    for column in ("after", "operation", "kind", "attempt", "outcome"):
-        table.add_column(column, justify="right" if column in ("after", "attempt") else "left", overflow="fold")
-    for event in events:
-        after = (event.at - events[0].at).total_seconds()
-        table.add_row(f"{after:.3f} s", plain(event.id), plain(event.kind), str(event.attempt), _outcome(event))
-    return table
+def _execution_row(row: ExecutionInfo, *, utc: bool) -> list[Text]:
+    times = local(row.started_at, utc=utc), local(row.next_due_at, utc=utc)
+    told = row.held or row.error
+    error = "" if told is None else f"{told['error_type'].rpartition('.')[2]}: {shorten(told['message'])}"
+    return [
+        plain(row.id),
+        plain(row.name),
+        status_of(row),
+        *map(plain, times),
+        Text(str(row.invocations)),
+        plain(error, "red"),
+    ]
+
+
+def status_of(row: ExecutionInfo) -> Text:
+    """With what is wrong besides."""
+    shown = plain(row.status, STATUS_STYLE.get(row.status, ""))
+    if row.held is not None:
+        shown.append(" held", "bold red")
+    elif row.overdue:
+        shown.append(" overdue", "bold red")
+    return shown
+
+
+def facts(rows: Iterable[tuple[str, str | Text]]) -> list[Text]:
+    """Names and what they are, those left out that are nothing."""
+    there = [(name, value) for name, value in rows if value]
+    wide = max((len(name) for name, _ in there), default=0)
+    lines = []
+    for name, value in there:
+        shown = value if isinstance(value, Text) else plain(value)
+        lines.append(Text.assemble((f"  {name:<{wide}}  ", "dim"), shown))
+    return lines
+
+
+def error_lines(error: ErrorInfo) -> list[Text]:
+    """With its causes and the traceback."""
+    lines = [plain(f"  {error['error_type']}: {error['message']}", "red")]
+    lines += [plain(f"  caused by {cause['error_type']}: {cause['message']}") for cause in error.get("causes", [])]
+    if error.get("data") is not None:
+        lines.append(plain(f"  data: {shorten(error['data'], 500)}"))
+    lines += [plain(f"  {line}", "dim") for line in error.get("traceback", "").rstrip().split("\n") if line]
+    return lines
+
+
+def history_table(events: list[HistoryEvent]) -> list[Text]:
+    """A line for each entry, with its distance from the first."""
+    return aligned(
+        ("after", "operation", "kind", "attempt", "outcome"),
+        [_entry(event, events[0]) for event in events],
+        right=frozenset({0, 3}),
+    )
+
+
+def _entry(event: HistoryEvent, first: HistoryEvent) -> list[Text]:
+    after = span((event.at - first.at).total_seconds())
+    return [plain(after), plain(event.id or event.name), plain(event.kind), Text(str(event.attempt)), _outcome(event)]
 
 
 def _outcome(event: HistoryEvent) -> Text:
-    due = f" → {_time(event.due)}" if event.due is not None else ""
+    told = _told(event)
+    told.rstrip()
+    for name, value in (("by", event.by), ("reason", event.reason)):
+        if value is not None:
+            told.append_text(plain(f", {name} {value!r}", "dim"))
+    if event.forgotten:
+        told.append(", forgotten by a redrive", "dim")
+    return told
+
+
+def _told(event: HistoryEvent) -> Text:
+    due = f" → {local(event.due)}" if event.due is not None else ""
     if event.error is not None:
         return plain(f"✘ {event.error['error_type']}: {shorten(event.error['message'])}{due}", "red")
     if event.status == "STARTED":
         return Text(f"… started{due}", style="yellow")
     return Text(f"✔ {'' if event.result is None else shorten(event.result)}{due}", style="green")
-
-
-def _time(moment: datetime | None) -> str:
-    return "" if moment is None else moment.strftime("%m-%d %H:%M:%S")

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import sys
-import webbrowser
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ..errors import DurableError
-from ..local.discovery import NothingFound
-from ..local.journal import default_url
-from ..local.service import Plan, Service
-from ..ui.dashboard import Dashboard
-from ..ui.guard import Guard
-from ..ui.world import World
 from ..wiring import BACKEND_VARIABLE
-from . import web
-from .dashboards import failure, label, me
+from .command import telling
 from .happenings import printer
 
-PORT: Final = 8700
-CALLBACK_URL: Final = "DURABLE_FN_CALLBACK_URL"
+if TYPE_CHECKING:
+    from ..local.plan import Plan
 
-Tell = Callable[[dict[str, Any]], None]
+PORT: Final = 8700
 
 TargetsArgument = Annotated[
     list[str], typer.Argument(help="Files, packages, directories, or package.module:name.", metavar="PATH")
@@ -68,9 +55,13 @@ def dev(
     json: JsonOption = False,
 ) -> None:
     """Your durable functions on this machine, without AWS: HTTP, timers, dashboard; code is loaded anew when it changes."""
-    url = backend or os.environ.get(BACKEND_VARIABLE) or default_url(Path.cwd())
-    plan = _plan(targets, url, workers, timeout, reload=reload)
-    _run(plan, lambda: _Front(host, port, web.guard(host, allow_host or (), allow_origin or ()), open_), printer(json))
+    url = backend or os.environ.get(BACKEND_VARIABLE) or _own_journal()
+    with telling(as_json=json):
+        plan = _plan(targets, url, workers, timeout, reload=reload)
+        from . import front, web
+
+        guard = web.guard(host, allow_host or (), allow_origin or ())
+        front.run(plan, lambda: front.Front(host, port, guard, open_), printer(json))
 
 
 def worker(
@@ -88,87 +79,38 @@ def worker(
 ) -> None:
     """Your durable functions on a server of your own: as `dev`, without reloading and dashboard. SIGTERM stops it gracefully."""
     url = backend or os.environ.get(BACKEND_VARIABLE)
-    if not url:
-        raise failure(f"name the journal: --backend sqlite:////var/lib/shop/journal.db, or {BACKEND_VARIABLE}")
-    plan = _plan(targets, url, workers or os.cpu_count() or 1, timeout, reload=False)
-    front = None
-    if port is not None:
-        front = lambda: _Front(host, port, web.guard(host, allow_host or (), allow_origin or ()), None, ui=False)
-    _run(plan, front, printer(json))
+    with telling(as_json=json):
+        if not url:
+            raise ValueError(f"name the journal: --backend sqlite:////var/lib/shop/journal.db, or {BACKEND_VARIABLE}")
+        plan = _plan(targets, url, workers or os.cpu_count() or 1, timeout, reload=False)
+        from . import front, web
+
+        guard = web.guard(host, allow_host or (), allow_origin or ())
+        with_http = None if port is None else lambda: front.Front(host, port, guard, None, ui=False)
+        front.run(plan, with_http, printer(json))
+
+
+def _own_journal() -> str:
+    from ..local.journal import default_url
+
+    return default_url(Path.cwd())
 
 
 def _plan(targets: Sequence[str], url: str, size: int, timeout: list[str] | None, *, reload: bool) -> Plan:
+    """Raises ValueError."""
+    from ..local.plan import Plan
+
     every, single = 60.0, {}
     for text in timeout or []:
         name, equals, seconds = text.rpartition("=")
         try:
             limit = float(seconds)
         except ValueError:
-            raise failure(f"--timeout takes seconds, or NAME=SECONDS, got {text!r}") from None
+            raise ValueError(f"--timeout takes seconds, or NAME=SECONDS, got {text!r}") from None
         if not 0 < limit <= 900:
-            raise failure(f"--timeout is more than 0 and at most 900 seconds, as on Lambda, got {text!r}")
+            raise ValueError(f"--timeout is more than 0 and at most 900 seconds, as on Lambda, got {text!r}")
         if equals:
             single[name] = limit
         else:
             every = limit
     return Plan(targets, url, size, every, single, reload=reload)
-
-
-class _Front:
-    """Its HTTP side. Raises DurableError where the port cannot be had, or a package is missing."""
-
-    def __init__(self, host: str, port: int, guard: Guard, open_: bool | None, *, ui: bool = True) -> None:
-        self._ui = ui
-        self._open = ui and (sys.stdout.isatty() if open_ is None else open_)
-        self._guard = guard
-        self._socket = web.listening(host, port)
-        self.url = web.address(self._socket, host)
-
-    @contextlib.asynccontextmanager
-    async def serving(self, service: Service, tell: Tell) -> AsyncIterator[None]:
-        async with web.served(self._app(service), self._socket):
-            url = web.with_token(self.url, self._guard.token)
-            tell({"event": "serving", "url": self.url, "open": url, "dashboard": self._ui})
-            if self._open:
-                await asyncio.to_thread(webbrowser.open, url)
-            yield
-
-    def _app(self, service: Service) -> Any:
-        from ..local.http import routes
-        from ..ui.server import application
-
-        if not self._ui:
-            return application(None, self._guard, routes=routes(service))
-        world = World(service.backend, label(service.plan.url), read_only=False, served=lambda: [*service.pool.served])
-        return application(Dashboard(world, self._guard).answer, self._guard, routes=routes(service), by=me())
-
-
-async def _serve(plan: Plan, front: _Front | None, tell: Tell) -> None:
-    service = Service(plan, tell)
-    service.listen_to_signals()
-    async with service.running(), front.serving(service, tell) if front is not None else contextlib.nullcontext():
-        await service.until_stopped()
-
-
-def _run(plan: Plan, front: Callable[[], _Front] | None, tell: Tell) -> None:
-    try:
-        asyncio.run(
-            _serve(_addressed(plan, made), made, tell) if (made := front and front()) else _serve(plan, None, tell)
-        )
-    except ModuleNotFoundError as error:
-        if error.name not in web.PACKAGES:
-            raise
-        raise failure(web.missing(error.name, "local")) from error
-    except (DurableError, NothingFound, RuntimeError, OSError) as error:
-        raise failure(str(error)) from error
-
-
-def _addressed(plan: Plan, front: _Front) -> Plan:
-    """Handlers that write links to the callback page learn where it is, as by the template."""
-    return replace(plan, environment={CALLBACK_URL: front.url, **plan.environment})
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    for command in (dev, worker):
-        app.command()(command)

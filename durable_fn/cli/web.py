@@ -84,5 +84,13 @@ def _server(app: Any) -> uvicorn.Server:
     return Quiet(uvicorn.Config(app, **options))
 
 
-def missing(package: str, extra: str) -> str:
-    return f"this needs {package}, which is not installed: pip install 'durable-fn[{extra}]'"
+@contextlib.contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Raises DurableError where a package of the extra is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES:
+            raise
+        text = f"this needs {error.name}, which is not installed: pip install 'durable-fn[{extra}]'"
+        raise DurableError(text) from error

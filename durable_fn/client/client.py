@@ -258,6 +258,11 @@ class DurableClient:
         """The other side is still at it: `heartbeat_timeout` begins anew."""
         self._callbacks.beat(token)
 
+    def callback_token(self, id: str, name: str) -> str:
+        """Of an open callback by the name of its operation, or by "name:key" where it has a key: for who has to answer in
+        the place of whom it was given to. Whoever may read the journal may do that. LookupError names those that are open."""
+        return views.callback_token(self._executions, id, name)
+
     def cancel(self, id: str, reason: str | None = None, *, by: str | None = None) -> None:
         """Asks. Compensations run, then CANCELLED. Finished: no effect. `by`, here and below: who, for the history; default
         DURABLE_FN_ACTOR, else nobody."""

@@ -14,7 +14,7 @@ from ..log.foreign import recorded_error, require_own
 from ..log.header import ENDED, Header, outlined
 from ..log.journal import Journal
 from ..log.selection import is_overdue
-from ..log.waiting import waits
+from ..log.waiting import callback_tokens, waits
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, Wait
 from ..values.adapters import UNTYPED, adapter, plain, result_of
 from ..values.parts import class_name
@@ -88,6 +88,16 @@ def awaited(executions: Executions, id: str, status: Collection[ExecutionStatus]
 def open_waits(executions: Executions, id: str) -> list[Wait]:
     loaded = executions.loaded(id)
     return waits(loaded.header, Journal(loaded.segments), loaded.inbox)
+
+
+def callback_token(executions: Executions, id: str, name: str) -> str:
+    """Raises LookupError, with the names of those that are open."""
+    loaded = executions.loaded(id)
+    open_ = callback_tokens(loaded.header, Journal(loaded.segments), loaded.inbox)
+    if name not in open_:
+        names = ", ".join(map(repr, open_)) or "none"
+        raise LookupError(f"execution {id!r} has no open callback {name!r}; open: {names}")
+    return open_[name]
 
 
 def behind(events: list[HistoryEvent], after: str | None) -> list[HistoryEvent]:

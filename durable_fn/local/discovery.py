@@ -15,13 +15,14 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from ..core.function import DurableFunction
+from ..errors import DurableError
 
 _NO_SOURCES: Final = frozenset(
     {"__pycache__", "build", "dist", "node_modules", "site-packages", "tests", "venv", ".venv", ".aws-sam", ".git"}
 )
 
 
-class NothingFound(Exception):
+class NothingFound(DurableError):
     """There is no durable function, or it cannot be loaded. The message says where, and what to do."""
 
 

@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +18,10 @@ from .discovery import NothingFound, watched
 from .dispatcher import Dispatcher
 from .journal import path_of
 from .locks import JournalLocks
+from .plan import Plan
 from .pool import Pool
 
 Tell = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """`url`: of the journal. `timeout`: the Lambda timeout in seconds; `timeouts`: of single functions. `size`: processes at
-    most."""
-
-    targets: Sequence[str]
-    url: str
-    size: int = 4
-    timeout: float = 60.0
-    timeouts: dict[str, float] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    reload: bool = False
-
-    def timeout_of(self, fn: str) -> float:
-        return self.timeouts.get(fn, self.timeout)
 
 
 class Service:

@@ -125,8 +125,8 @@ def whole_history(header: Header, segments: Iterable[Segment], inbox: Mapping[st
     if header.finished is not None:
         found.append(_end(header, segments))
     for event in _asked(inbox):
-        place = next((n for n, other in enumerate(found) if other.at > event.at), len(found))
-        found.insert(max(1, place), event)
+        place = next((n for n, other in enumerate(found) if n and other.at >= event.at), len(found))
+        found.insert(place, event)
     return found
 
 

@@ -13,6 +13,7 @@ from .inbox import Entry, Inbox
 from .journal import Journal, Record
 from .kinds import CALL, CALLBACK, POLL, SIGNAL, SLEEP, STEP, TIMER
 from .outcomes import callback_place, expiry, outcome_key
+from .tokens import make as make_token
 
 _LONG = {CALLBACK, SIGNAL, CALL, SLEEP, POLL, TIMER}
 
@@ -71,3 +72,20 @@ def _on(record: Record, begun: Event) -> str:
 def _made(record: Record, since: int, until: int | None, on: str) -> Wait:
     ends = None if until is None else aware(until)
     return Wait(record.id, record.kind, operation_name(record.id), aware(since), ends, on)
+
+
+def callback_tokens(header: Header, journal: Journal, inbox: Mapping[str, Entry]) -> dict[str, str]:
+    """Of open callbacks by name, the newest of each, and by "name:key"."""
+    found: dict[str, str] = {}
+    for record in journal.records.values():
+        operation, key = callback_place(journal, header.gen, record.id)
+        known = record.done is not None or record.outcome is not None
+        waits = record.kind == CALLBACK and not known and header.live
+        begun = record.begun
+        if waits and begun is not None and key not in inbox:
+            token = make_token(*header.key, operation, header.proof_secret, limited=bool(begun.due or begun.value))
+            name, own = operation_name(record.id), operation_key(record.id)
+            found[name] = token
+            if own is not None:
+                found[f"{name}:{own}"] = token
+    return found

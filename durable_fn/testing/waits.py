@@ -6,13 +6,13 @@ from typing import Final, NoReturn
 
 from ..backends.ports import JournalStore, Loaded
 from ..errors import JournalDamaged
-from ..log.events import operation_key, operation_name
+from ..log.events import operation_name
 from ..log.header import Header
 from ..log.inbox import Inbox
 from ..log.journal import Journal, Record
 from ..log.kinds import CALL, CALLBACK, OUTSIDE
 from ..log.outcomes import callback_place, expiry, outcome_key
-from ..log.tokens import make as make_token
+from ..log.waiting import callback_tokens
 
 _EVERY: Final = 25
 _OF_A_TURN: Final = 500
@@ -74,20 +74,7 @@ def _ends(loaded: Loaded, journal: Journal, record: Record) -> set[int]:
 
 def open_callbacks(loaded: Loaded) -> dict[str, str]:
     """Tokens by name, the newest of each, and by "name:key": whoever reads the journal may complete them."""
-    header, journal = loaded.header, Journal(loaded.segments)
-    found: dict[str, str] = {}
-    for record in journal.records.values():
-        operation, key = callback_place(journal, header.gen, record.id)
-        known = record.done is not None or record.outcome is not None
-        waits = record.kind == CALLBACK and not known and header.live
-        begun = record.begun
-        if waits and begun is not None and key not in loaded.inbox:
-            token = make_token(*header.key, operation, header.proof_secret, limited=bool(begun.due or begun.value))
-            name, own = operation_name(record.id), operation_key(record.id)
-            found[name] = token
-            if own is not None:
-                found[f"{name}:{own}"] = token
-    return found
+    return callback_tokens(loaded.header, Journal(loaded.segments), loaded.inbox)
 
 
 class Patience:

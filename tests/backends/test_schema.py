@@ -232,7 +232,7 @@ def test_commands_show_an_execution_of_another_format(tmp_path: Path) -> None:
     db.close()
     backend = ("--backend", f"sqlite:///{path}")
     code, said = run("list", "--json", *backend)
-    assert (code, [row["error"]["data"]["written"] for row in json.loads(said)]) == (0, [7])
+    assert (code, [row["error"]["data"]["written"] for row in json.loads(said)["executions"]]) == (0, [7])
     code, said = run("describe", "x", *backend)
     assert code == 0
     assert "has format 7" in said

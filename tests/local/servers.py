@@ -46,6 +46,8 @@ class Server:
         for line in self.process.stdout:
             if line.startswith('{"event"') and line.endswith("\n"):
                 self._heard.put(json.loads(line))
+            else:
+                self.errors.append(line)
         self._heard.put(None)
 
     def _read_errors(self) -> None:
