@@ -8,12 +8,13 @@ import signal
 import sys
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..local.plan import Plan
 from ..local.service import Service
-from ..ui.dashboard import Dashboard
+from ..ui.api import api
+from ..ui.dashboard import Api, Dashboard
 from ..ui.guard import Guard
 from ..ui.world import World
 from . import web
@@ -51,7 +52,7 @@ class Front:
         world = World(
             service.backend, label_of_url(service.plan.url), read_only=False, served=lambda: [*service.pool.served]
         )
-        return application(Dashboard(world, self._guard).answer, self._guard, routes=routes(service), by=me())
+        return application(Dashboard(api(world), self._guard).answer, self._guard, routes=routes(service), by=me())
 
 
 async def _serve(plan: Plan, front: Front | None, tell: Tell) -> None:
@@ -73,24 +74,33 @@ def _addressed(plan: Plan, front: Front) -> Plan:
     return replace(plan, environment={CALLBACK_URL: front.url, **plan.environment})
 
 
-def run_dashboard(world: World, host: str, port: int, guard: Guard, open_: bool | None, tell: Tell) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """What a dashboard alone shows. `read_only`: None where the other side decides."""
+
+    api: Api
+    label: str
+    read_only: bool | None
+
+
+def run_dashboard(shown: Shown, host: str, port: int, guard: Guard, open_: bool | None, tell: Tell) -> None:
     """Until SIGTERM or Ctrl-C."""
     with web.needing("ui"):
-        asyncio.run(_show(world, host, port, guard, open_, tell))
+        asyncio.run(_show(shown, host, port, guard, open_, tell))
 
 
-async def _show(world: World, host: str, port: int, guard: Guard, open_: bool | None, tell: Tell) -> None:
+async def _show(shown: Shown, host: str, port: int, guard: Guard, open_: bool | None, tell: Tell) -> None:
     from ..ui.server import application
 
     listening = web.listening(host, port)
-    app = application(Dashboard(world, guard).answer, guard, by=me())
+    app = application(Dashboard(shown.api, guard).answer, guard, by=me())
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with web.served(app, listening):
         url = web.address(listening, host)
         address = web.with_token(url, guard.token)
-        tell({"event": "dashboard", "url": url, "open": address, "of": world.label, "read_only": world.read_only})
+        tell({"event": "dashboard", "url": url, "open": address, "of": shown.label, "read_only": shown.read_only})
         if sys.stdout.isatty() if open_ is None else open_:
             await asyncio.to_thread(webbrowser.open, address)
         await stopped.wait()

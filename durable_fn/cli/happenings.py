@@ -56,7 +56,7 @@ def _serving(it: dict[str, Any]) -> list[Text]:
 
 
 def _dashboard(it: dict[str, Any]) -> list[Text]:
-    how = "read-only" if it["read_only"] else "with changes"
+    how = {True: "read-only", False: "with changes", None: "as its function allows"}[it["read_only"]]
     return [Text.assemble(screens.plain(f"Dashboard of {it['of']} ({how}): "), screens.plain(it["open"], "bold cyan"))]
 
 

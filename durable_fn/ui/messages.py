@@ -55,3 +55,7 @@ def as_json(status: int, data: Any, **headers: str) -> Answer:
     body = text.encode("utf-8", "backslashreplace")  # a lone surrogate is no UTF-8
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, body, {"content-type": "application/json; charset=utf-8", **more})
+
+
+def refusal(refused: Refused) -> Answer:
+    return as_json(refused.status, {"error": str(refused)})

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from durable_fn.testing import LocalRunner
+from durable_fn.ui.api import api
 from durable_fn.ui.dashboard import Dashboard
 from durable_fn.ui.guard import Guard
 from durable_fn.ui.messages import Answer, Request
@@ -25,7 +26,7 @@ class Desk:
         served: list[str] | None = None,
     ) -> None:
         world = World(runner.backend, "a journal", read_only, served=lambda: served)
-        self.dashboard = Dashboard(world, guard or Guard())
+        self.dashboard = Dashboard(api(world), guard or Guard())
 
     def send(self, method: str, address: str, data: Any = None, **headers: str) -> Answer:
         parts = urlsplit(address)

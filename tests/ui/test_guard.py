@@ -76,6 +76,7 @@ def test_another_sites_page_is_refused(runner: LocalRunner, headers: dict[str, s
 def test_a_change_needs_what_no_form_can_send(runner: LocalRunner) -> None:
     desk = Desk(runner)
     assert desk.send("POST", "/api/terminate", {"id": "w"}, x_durable_fn="").status == 403
+    assert desk.send("DELETE", "/api/terminate", {"id": "w"}, x_durable_fn="").status == 403
     assert desk.send("POST", "/api/terminate", {"id": "w"}, content_type="text/plain").status == 415
     assert desk.send("GET", "/api/terminate?id=w").status == 404
     assert desk.send("PUT", "/api/terminate", {"id": "w"}).status == 405
