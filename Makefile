@@ -5,12 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SAM_STAMP := .venv-sam/.installed
 MINISTACK_STAMP := .venv-ministack/.installed
+BROWSER_STAMP := $(VENV)/.browser
+SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 DEMO ?=
+SHOTS ?=
 RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-quick test-all check smoke bench fuzz sigkill torture worlds mutations model wheel clean
+.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill torture worlds mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -36,6 +39,17 @@ demo: $(STAMP)
 ## test: the whole suite on this Python
 test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# Debian's chromium, which Playwright drives; elsewhere a chromium or chrome that is there is taken.
+$(BROWSER_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium fonts-liberation; }
+	@touch $@
+
+## test-browser: the dashboard in a real browser (SHOTS=FOLDER keeps pictures); installs chromium where there is none
+test-browser: $(BROWSER_STAMP)
+	DURABLE_FN_BROWSER_TESTS=1 DURABLE_FN_SCREENSHOTS='$(SHOTS)' $(BIN)/python -m pytest -n 0 tests/browser
 
 ## test-quick: what notices most mistakes, in under a minute: the core, the rules of both fronts, the corpus on SQLite, import directions
 test-quick: $(STAMP)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import acts, beginnings, checks, costs, doctors, looks, replaying
+from . import acts, beginnings, checks, costs, dashboards, doctors, looks, replaying, serving
 from .beginnings import QUICK
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ for _name, _command in (
     looks.history), ("export", looks.export), ("functions", looks.functions), ("start", acts.start), ("signal",
     acts.signal), ("cancel", acts.cancel), ("terminate", acts.terminate), ("redrive", acts.redrive), ("fork", acts.fork),
     ("purge", acts.purge), ("sweep", acts.sweep), ("check", checks.check), ("replay", replaying.replay), ("cost",
-    costs.cost), ("doctor", doctors.doctor),
+    costs.cost), ("doctor", doctors.doctor), ("dev", serving.dev), ("worker", serving.worker), ("ui", dashboards.ui),
 ):  # fmt: skip
     app.command(_name)(_command)
 app.command("describe", help="The same as show.")(looks.show)

@@ -12,23 +12,36 @@ from .database import HELD, PARENT_ID, Database
 
 _PAGE: Final = 500
 _ORDER: Final = "ORDER BY started DESC, id DESC"
+_NARROW: Final = 2_000
+_BETWEEN: Final = "id >= ? AND id < ?"
 
 
 def find(database: Database, wanted: Selection, after: Position | None, limit: int | None) -> Found:
     """What SQL leaves is what matches: `Selection.matches` has the last word, so that both journals list the same."""
     where, values = _conditions(wanted)
+    by = "+started" if wanted.id_prefix and _is_narrow(database, wanted.id_prefix) else "started"
     headers: list[Header] = []
     last = after or Position(1 << 62, "")
     while limit is None or len(headers) < limit:
         most = _PAGE if limit is None else limit - len(headers)
-        ids = f"SELECT id FROM executions WHERE {' AND '.join(where)} {_ORDER} LIMIT {most}"  # by an index alone
-        page = f"{rows.SELECT} WHERE id IN ({ids}) {_ORDER}"
+        ids = f"SELECT id FROM executions WHERE {' AND '.join(where)} ORDER BY {by} DESC, id DESC LIMIT {most}"
+        page = f"{rows.SELECT} WHERE id IN ({ids}) {_ORDER}"  # what does not match is passed over in an index alone
         seen = [rows.to_header(row) for row in database.read(page, (*values, *last))]
         headers += [header for header in seen if wanted.matches(header)]
         if len(seen) < most:
             return Found(headers, None)
         last = position(seen[-1])
     return Found(headers, last if limit else None)
+
+
+def _is_narrow(database: Database, prefix: str) -> bool:
+    """Whether so few ids begin with it that these are read and sorted, instead of all by their time until enough are found."""
+    some = f"SELECT count(*) FROM (SELECT 1 FROM executions WHERE {_BETWEEN} LIMIT {_NARROW})"
+    return bool(database.read(some, _range(prefix))[0][0] < _NARROW)
+
+
+def _range(prefix: str) -> tuple[str, str]:
+    return prefix, prefix + chr(0x10FFFF)
 
 
 def _conditions(wanted: Selection) -> tuple[list[str], list[Any]]:
@@ -42,10 +55,12 @@ def _conditions(wanted: Selection) -> tuple[list[str], list[Any]]:
     )
     where = ["status <> ?", *(text for text, value in simple if value is not None)]
     values: list[Any] = [PURGED, *(value for _, value in simple if value is not None)]
-    for column, prefix in (("fn", wanted.fn_prefix), ("id", wanted.id_prefix)):
-        if prefix:
-            where.append(f"substr({column}, 1, ?) = ?")
-            values += [len(prefix), prefix]
+    if wanted.fn_prefix:
+        where.append("substr(fn, 1, ?) = ?")
+        values += [len(wanted.fn_prefix), wanted.fn_prefix]
+    if wanted.id_prefix:
+        where.append(_BETWEEN)
+        values += _range(wanted.id_prefix)
     if wanted.statuses:
         where.append(f"status IN ({', '.join('?' * len(wanted.statuses))})")
         values += sorted(wanted.statuses)

@@ -7,8 +7,9 @@ the same code that DynamoDB's refusals are explained with. WAL lets readers go o
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeAlias
 
 from ...log import header as transitions
@@ -248,6 +249,29 @@ class SQLiteStore:
         page = "SELECT id, due FROM executions WHERE due <= ? AND lease < ? AND (due, id) > (?, ?) ORDER BY due, id LIMIT ?"
         last = (after.due, after.id) if after is not None else (-1, "")
         return [Due(*row) for row in self.database.read(page, (now, now, *last, limit))]
+
+    def due_of(self, functions: Collection[str], now: int, limit: int) -> list[tuple[str, str]]:
+        """Ids of what is due and has a function among these, with its name, oldest first. For pollers that serve some
+        functions: the executions of others are not in their way."""
+        page = "SELECT id, fn FROM executions WHERE due <= ? AND lease < ? AND fn IN (SELECT value FROM json_each(?)) " \
+               "ORDER BY due, id LIMIT ?"  # fmt: skip
+        return [(str(id), str(fn)) for id, fn in self.database.read(page, (now, now, json.dumps([*functions]), limit))]
+
+    def after_now(self, now: int) -> int | None:
+        """When the next one is due, of those that are not due yet."""
+        found = self.database.read("SELECT due FROM executions WHERE due > ? ORDER BY due LIMIT 1", (now,))
+        return int(found[0][0]) if found else None
+
+    def lapse(self, id: str, own: str, now: int) -> bool:
+        """The process of this owner is known to be dead, so its lease ends now, as it would by itself some time later.
+        Whoever comes next fences it as ever. False: it owns nothing any more."""
+        end = "UPDATE executions SET lease = ?, due = ? WHERE id = ? AND own = ? AND lease >= ?"
+        return bool(self.database.write(end, (now - 1, now, id, own, now)))
+
+    def leased(self, functions: Collection[str], now: int) -> list[tuple[str, str]]:
+        """Ids of what somebody runs of these functions, with its owner."""
+        running = "SELECT id, own FROM executions WHERE lease >= ? AND due IS NOT NULL AND fn IN (SELECT value FROM json_each(?))"
+        return [(str(id), str(own)) for id, own in self.database.read(running, (now, json.dumps([*functions])))]
 
     def next_due(self, now: int) -> int | None:
         """The earliest due time, a lease that is held counted as its end. For pollers that can wait."""

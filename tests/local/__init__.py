@@ -1,0 +1,1 @@
+"""`durable-fn dev` and `worker`, and what they are made of."""

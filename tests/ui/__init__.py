@@ -1,0 +1,1 @@
+"""The dashboard: its guard, its API, its timeline. In a browser: tests/browser."""
