@@ -20,9 +20,9 @@ from durable_fn.types import ExecutionStatus, HistoryEvent
 from .systems import ExternalSystem
 
 NAMES: Final = (
-    "order_fulfilment", "customer_onboarding", "ai_agent", "ai_agent_pydantic", "audit_pipeline",
+    "order_fulfilment", "customer_onboarding", "ai_agent", "ai_agent_pydantic", "ai_agent_openai", "audit_pipeline",
 )  # fmt: skip
-EXTRAS: Final = {"ai_agent_pydantic": "pydantic-ai"}
+EXTRAS: Final = {"ai_agent_pydantic": "pydantic-ai", "ai_agent_openai": "openai-agents"}
 """What has to be installed for a demo besides the package."""
 
 History = Sequence[HistoryEvent]

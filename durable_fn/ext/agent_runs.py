@@ -34,6 +34,10 @@ class Run:
         self._used[name] += 1
         return f"{self.key}.{self._used[name]}"
 
+    def count(self, name: str) -> int:
+        """How many operations of this name there were."""
+        return self._used[name]
+
     def call(self, name: str, turn: int, call_id: str) -> str:
         """The key of an operation of a tool call: "run.turn.id". Some providers count their ids anew in every turn, some give one
         twice in a turn, and a call that was approved comes again: from the second time on a number is added."""
@@ -42,13 +46,21 @@ class Run:
         times = self._used[f"{name}:{key}"]
         return key if times == 1 else f"{key}.{times}"
 
-    async def step(self, name: str, key: str, body: Callable[[], Awaitable[Any]], settings: StepSettings) -> Any:
+    async def step(
+        self,
+        name: str,
+        key: str,
+        body: Callable[[], Awaitable[Any]],
+        settings: StepSettings,
+        *,
+        result_type: object = None,
+    ) -> Any:
         """What the body returns, or returned when it ran."""
 
         async def recorded() -> Any:
             return await body()
 
-        return await self.ctx.step(step(recorded, name=name, key=key, **settings))
+        return await self.ctx.step(step(recorded, name=name, key=key, result_type=result_type, **settings))
 
     async def branch(self, name: str, key: str, body: Callable[[], Awaitable[Any]]) -> Any:
         """Handler code with ids of its own. It is walked again on a replay, and its result is not recorded."""

@@ -29,8 +29,8 @@ def release_sandbox(sandbox: str) -> None:
 
 def ask_approval(task: Task, tool: str, arguments: Mapping[str, Any], token: str) -> None:
     """A mail with two links, which answer the callback."""
-    approve = link(token, verdict="approve", by=task.approver)
-    reject = link(token, verdict="reject", by=task.approver)
+    approve = link(token, verdict="approve", approved="true", by=task.approver)
+    reject = link(token, verdict="reject", approved="false", by=task.approver)
     wants = f"{tool} {json.dumps(arguments, sort_keys=True)}"
     text = f"to {task.approver}: the agent of {task.task_id} wants {wants}. Approve: {approve} Reject: {reject}"
     MAIL.perform("approval", current_step().idempotency_key, text)

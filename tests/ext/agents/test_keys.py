@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from durable_fn.log.events import key_component
 from durable_fn.testing import LocalRunner
 
 EXT = Path(__file__).resolve().parents[3] / "durable_fn" / "ext"
-FRAMEWORKS = {"pydantic_ai": ("pydantic_ai", "pydantic-ai")}
+FRAMEWORKS = {"pydantic_ai": ("pydantic_ai", "pydantic-ai"), "openai_agents": ("agents", "openai-agents")}
 
 
 @given(st.text(), st.text())
@@ -81,13 +82,16 @@ def test_a_framework_that_is_missing_is_named(
         importlib.import_module(f"durable_fn.ext.{module}")
 
 
-PRIVATE: dict[str, set[str]] = {"pydantic_ai": set()}
+PRIVATE: dict[str, set[str]] = {
+    "pydantic_ai": set(),
+    "openai_agents": {"_invoke_tool_impl", "_is_agent_tool"},
+}
 """What is not public and used all the same: a canary test holds each of them."""
 
 
 @pytest.mark.parametrize("module", FRAMEWORKS)
 def test_only_what_is_public_is_used(module: str) -> None:
-    """Of the framework: no module and no name with an underscore is imported, but those that are pinned."""
+    """Of the framework: no module, name or attribute with an underscore, but those that are pinned."""
     found = set()
     package = FRAMEWORKS[module][0]
     for path in (EXT / module).rglob("*.py"):
@@ -95,4 +99,8 @@ def test_only_what_is_public_is_used(module: str) -> None:
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == package:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
                 found |= {name for name in names if any(part.startswith("_") for part in name.split("."))}
+            elif isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr):
+                found |= {node.attr} - {name for name in [node.attr] if ast.unparse(node.value) == "self"}
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("getattr", "setattr", "hasattr"):
+                found |= {arg.value for arg in node.args[1:2] if isinstance(arg, ast.Constant) and arg.value[0] == "_"}
     assert found == PRIVATE[module]
