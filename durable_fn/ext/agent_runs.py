@@ -41,7 +41,11 @@ class Run:
     def call(self, name: str, turn: int, call_id: str) -> str:
         """The key of an operation of a tool call: "run.turn.id". Some providers count their ids anew in every turn, some give one
         twice in a turn, and a call that was approved comes again: from the second time on a number is added."""
-        key = f"{self.key}.{turn}.{plain(call_id)}"
+        return self.again(name, f"{turn}.{plain(call_id)}")
+
+    def again(self, name: str, place: str) -> str:
+        """The key of an operation at a place in the run, "run.place", which may come more than once."""
+        key = f"{self.key}.{place}"
         self._used[f"{name}:{key}"] += 1
         times = self._used[f"{name}:{key}"]
         return key if times == 1 else f"{key}.{times}"
