@@ -19,7 +19,11 @@ from durable_fn.types import ExecutionStatus, HistoryEvent
 
 from .systems import ExternalSystem
 
-NAMES: Final = ("order_fulfilment", "customer_onboarding", "ai_agent", "audit_pipeline")
+NAMES: Final = (
+    "order_fulfilment", "customer_onboarding", "ai_agent", "ai_agent_pydantic", "ai_agent_openai", "audit_pipeline",
+)  # fmt: skip
+EXTRAS: Final = {"ai_agent_pydantic": "pydantic-ai", "ai_agent_openai": "openai-agents"}
+"""What has to be installed for a demo besides the package."""
 
 History = Sequence[HistoryEvent]
 Moment = Callable[[History], bool]
@@ -79,7 +83,6 @@ class Script:
 
     name: str
     title: str
-    handler: DurableFunction[Any, Any]
     event_type: type[BaseModel]
     id: Callable[[Any], str]
     begins: Callable[[Any], str]
@@ -92,6 +95,18 @@ class Script:
     result_name: str = "result"
     keeps: Callable[[DurableClient, str, Path], Mapping[str, str]] | None = None
     """What is made of the finished execution in a directory, with what is to be said about it."""
+
+    @property
+    def handler(self) -> DurableFunction[Any, Any]:
+        """Imported when it is asked for: some demos stand on a framework. ValueError says what to install for it."""
+        try:
+            module = import_module(f"{__package__}.{self.name}.handler")
+        except ImportError as missing:
+            if self.name not in EXTRAS:
+                raise
+            raise ValueError(f"{missing}; for this demo: pip install 'durable-fn[{EXTRAS[self.name]}]'") from missing
+        handler: DurableFunction[Any, Any] = module.handler
+        return handler
 
     @property
     def target(self) -> str:

@@ -150,6 +150,12 @@ class BaseContext:
         return self._turn.header.fn
 
     @property
+    def branch(self) -> str:
+        """Path of the branch that runs, in which keys are unique: "" in the handler and its native tasks, "settle:o-7" in a
+        child, "fan-out/3" in a branch of a fan. For libraries that count: what they count begins anew in each."""
+        return self._scope("branch").home.path.rstrip("/")
+
+    @property
     def is_replaying(self) -> bool:
         """For logs and metrics only; branching on it is a NonDeterminismError to come."""
         return is_replaying(self._turn)

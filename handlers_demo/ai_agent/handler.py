@@ -8,39 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
-from datetime import timedelta
 
-from durable_fn import AsyncDurableContext, CallbackTimeout, StepError, current_step, durable, step
+from durable_fn import AsyncDurableContext, CallbackTimeout, StepError, durable, step
 from durable_fn.errors import CallbackFailed, SerializationError
 
-from ..links import link
+from .desk import PATIENCE, ask_approval, release_sandbox, rent_sandbox
 from .model import ask_model
 from .models import Decision, Message, Outcome, Reply, Spent, Task, ToolCall
 from .providers import ModelBusy
-from .systems import MAIL, SANDBOX
 from .tools import ToolError, check, run_tool
 
-PATIENCE = timedelta(hours=4)
 MOST_WAITS = 20
-
-
-@step
-def rent_sandbox(task: Task) -> str:
-    return SANDBOX.perform("rent", current_step().idempotency_key, task.task_id)
-
-
-@step
-def release_sandbox(sandbox: str) -> None:
-    SANDBOX.perform("release", current_step().idempotency_key, sandbox)
-
-
-def ask_approval(task: Task, call: ToolCall, token: str) -> None:
-    approve = link(token, verdict="approve", by=task.approver)
-    reject = link(token, verdict="reject", by=task.approver)
-    wants = f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
-    text = f"to {task.approver}: the agent of {task.task_id} wants {wants}. Approve: {approve} Reject: {reject}"
-    MAIL.perform("approval", current_step().idempotency_key, text)
 
 
 async def ask(ctx: AsyncDurableContext, messages: list[Message]) -> Reply:
@@ -55,7 +33,7 @@ async def ask(ctx: AsyncDurableContext, messages: list[Message]) -> Reply:
 
 async def objection(ctx: AsyncDurableContext, task: Task, call: ToolCall) -> str | None:
     """Why a dangerous call must not be made; None if a human approved it."""
-    mail = functools.partial(ask_approval, task, call)
+    mail = functools.partial(ask_approval, task, call.name, call.arguments)
     try:
         decision = await ctx.wait_for_callback(mail, name="approval", result_type=Decision, timeout=PATIENCE)
     except CallbackTimeout:

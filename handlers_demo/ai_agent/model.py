@@ -41,10 +41,16 @@ def scripted(messages: list[Message]) -> Reply:
         MODEL.perform("ask", current_step().idempotency_key, f"turn {turn}")
     except SystemDown:
         raise ModelBusy("the model answers 429: too many requests", _BUSY_S) from None
+    line = said(turn, messages[-1].text)
+    calls = [ToolCall.model_validate(call) for call in line.get("calls", [])]
+    return Reply(text=line["text"], calls=calls, usage=_usage(line["usage"]))
+
+
+def said(turn: int, heard: str) -> dict[str, Any]:
+    """The line of conversation.json for this turn, after what was heard last. ModelRefused if there is none."""
     for line in conversation():
-        if line["turn"] == turn and line.get("if", "") in messages[-1].text:
-            calls = [ToolCall.model_validate(call) for call in line.get("calls", [])]
-            return Reply(text=line["text"], calls=calls, usage=_usage(line["usage"]))
+        if line["turn"] == turn and line.get("if", "") in heard:
+            return line
     raise ModelRefused(f"conversation.json has no turn {turn}")
 
 

@@ -12,7 +12,8 @@ import pytest
 from durable_fn.testing import DurableRunner, Execution, LocalRunner, crash_everywhere
 from durable_fn.wiring import using
 from handlers_demo.ai_agent import model
-from handlers_demo.ai_agent.handler import PATIENCE, handler
+from handlers_demo.ai_agent.desk import PATIENCE
+from handlers_demo.ai_agent.handler import handler
 from handlers_demo.ai_agent.models import Budget, Spent, Task, ToolCall, Usage
 from handlers_demo.ai_agent.systems import MAIL, MODEL, SANDBOX, SYSTEMS
 from handlers_demo.ai_agent.tools import ToolError, check

@@ -9,7 +9,6 @@ from durable_fn import DurableClient
 
 from ..script import History, Moment, Progress, Scene, Script
 from .evidence import export, verify
-from .handler import handler
 from .models import Audit, Report
 from .systems import SYSTEMS
 
@@ -45,7 +44,6 @@ def _evidence(client: DurableClient, id: str, directory: Path) -> Mapping[str, s
 SCRIPT = Script(
     name="audit_pipeline",
     title="An audit: thousands of records, bounded concurrency, tolerated failures, hash-chained evidence.",
-    handler=handler,
     event_type=Audit,
     id=lambda audit: str(audit.audit_id),
     begins=lambda audit: f"audit of {audit.records:,} records, {audit.max_concurrency} at a time",

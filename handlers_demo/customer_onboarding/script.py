@@ -9,7 +9,7 @@ from durable_fn import DurableClient
 
 from ..links import confirm, follow, newest_link
 from ..script import Act, Scene, Script, after
-from .handler import handler, onboarding_id
+from .handler import onboarding_id
 from .models import Application
 from .systems import MAIL, SYSTEMS
 
@@ -40,7 +40,6 @@ def _exactly(**effects: int) -> Callable[[Any, Any], dict[str, int]]:
 SCRIPT = Script(
     name="customer_onboarding",
     title="A new customer: a human approves by a link in a mail, with reminders, escalation and withdrawal.",
-    handler=handler,
     event_type=Application,
     id=onboarding_id,
     begins=lambda application: f"application received  {application.company}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ..script import Scene, Script, after
-from .handler import handler
 from .models import Order
 from .systems import SYSTEMS, WAREHOUSE
 
@@ -27,7 +26,6 @@ def _taken_back(_order: Any, _receipt: Any) -> dict[str, int]:
 SCRIPT = Script(
     name="order_fulfilment",
     title="An order: charge, reserve, notify the warehouse, confirm; or take it all back (saga).",
-    handler=handler,
     event_type=Order,
     id=lambda order: str(order.order_id),
     begins=_begins,

@@ -55,6 +55,7 @@ async def keyed_children(event: Any, ctx: Ctx) -> Any:
     async def work(c: Ctx, key: str, where: str) -> list[str]:
         await c.step(keyed("x"), f"{key} {where}")
         await c.sleep(10)
+        assert c.branch.endswith(f"work:{key}")
         return [key, await c.step(effect, key)]
 
     async def nested(c: Ctx) -> list[str]:
@@ -81,6 +82,7 @@ async def keyed_tools_in_tasks(event: Any, ctx: Ctx) -> Any:
     async def call(tool: str) -> tuple[str, str]:
         own = current_context(AsyncDurableContext)
         assert own is not None
+        assert not own.branch
         await own.step(keyed(tool), tool)
         return tool, await own.child(finish, tool, key=tool)
 

@@ -1,0 +1,1 @@
+"""The agent of `ai_agent`, by the OpenAI Agents SDK."""

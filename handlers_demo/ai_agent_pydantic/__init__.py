@@ -1,0 +1,1 @@
+"""The agent of `ai_agent`, by Pydantic AI."""
