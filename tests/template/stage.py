@@ -13,6 +13,7 @@ _ARNS = {
     "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{_ACCOUNT}:",
     "AWS::Scheduler::ScheduleGroup": f"arn:aws:scheduler:{REGION}:{_ACCOUNT}:schedule-group/",
     "AWS::IAM::Role": f"arn:aws:iam::{_ACCOUNT}:role/",
+    "AWS::Serverless::Function": f"arn:aws:lambda:{REGION}:{_ACCOUNT}:function:",
     "AWS::Logs::LogGroup": f"arn:aws:logs:{REGION}:{_ACCOUNT}:log-group:",
 }
 
