@@ -286,7 +286,10 @@ def sweep(target: Target) -> None:
     """Send lost wake messages again, once, as the sweeper does every minute."""
     from ..sweeper import sweep as swept
 
-    report = asdict(swept(target.world()))
+    backend = target.world()
+    if backend.kind == "sqlite":
+        raise RuntimeError("an embedded journal has no messages that could be lost: start a worker, which polls it")
+    report = asdict(swept(backend))
     if target.json:
         emit("swept", **report)
     else:

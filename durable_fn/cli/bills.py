@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from ..backends.ports import Loaded
 from ..log.events import BEGUN, FAILED, NO_OPERATIONS, RETRY, SUCCEEDED, Event, is_fence, parse, parse_body
-from ..log.header import Header
+from ..log.header import PACKED, Header
 from ..log.kinds import BRANCH, CALL, CALLBACK, FENCE, OUTSIDE, PATCH, POLL, SLEEP, STEP, WAIT
 
 # US dollars per million in us-east-1, on demand, November 2026.
@@ -82,7 +82,8 @@ class Bill:
         return {**asdict(self), "dollars": self.dollars, "elsewhere": others, "sources": SOURCES}
 
 
-def bill(loaded: Loaded) -> Bill:
+def bill(loaded: Loaded, stored: Loaded) -> Bill:
+    """`stored`: the same as it lies there, compressed or encrypted."""
     header, inbox = loaded.header, loaded.inbox
     segments = loaded.segments
     events = [event for segment in segments if not is_fence(segment.body) for event in parse_body(segment.body)]
@@ -93,10 +94,12 @@ def bill(loaded: Loaded) -> Bill:
     over = header.finished is not None
     told = over and header.parent is not None
     timers = [event for event in events if _is_timer(event)]
-    long = sum(event.due - event.at > _LONGEST_DELAY_MS for event in timers)
-    values = [value for value in (header.input, header.result, header.error) if value and len(value.encode()) > 1000]
+    long = [event for event in timers if event.due - event.at > _LONGEST_DELAY_MS]
+    unsent = sum(event.kind in OUTSIDE for event in long)  # it came before: the schedule sent nothing
+    kept = stored.header
+    values = [value for value in (kept.input, kept.result, kept.error) if value and _size(value) > 1000]
     writes = 1 + turns + len(segments) + suspends + over + len(inbox) + len(values)
-    units = 1 + turns + sum(_units(segment.body) for segment in segments) + suspends
+    units = 1 + turns + sum(_units(segment.body) for segment in stored.segments) + suspends
     units += sum(_units(value) for value in values) + (6 if told else int(over)) + 4 * len(inbox)
     reads = max(0, turns - 1) + len(delivered)
     whole = sum(len(segment.body) + _AROUND for segment in segments) + sum(
@@ -112,14 +115,19 @@ def bill(loaded: Loaded) -> Bill:
         listing_units=1 + 2 * over,
         reads=reads,
         read_units=read_units,
-        messages=1 + len(delivered) + len(timers) + told,
-        schedules=long,
+        messages=1 + len(delivered) + len(timers) - unsent + told,
+        schedules=len(long),
         operations=_operations(header, events),
     )
 
 
 def _units(text: str) -> int:
-    return -(-(len(text.encode()) + _AROUND) // 1024)
+    return -(-(_size(text) + _AROUND) // 1024)
+
+
+def _size(text: str) -> int:
+    """Bytes in the table: what is packed stands there without its base64."""
+    return len(text) * 3 // 4 if text.startswith(PACKED) else len(text.encode())
 
 
 def _is_timer(event: Event) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from ..backends.ports import JournalStore, Loaded
 from ..client import DurableClient
 from . import screens
 from .bills import SOURCES, Bill, bill
@@ -15,18 +16,21 @@ def cost(target: Target, id: IdArgument) -> None:
     """Requests, units and dollars of an execution, beside what the same would cost elsewhere."""
     backend = target.world(read_only=True)
     header = DurableClient(backend).describe(id)
-    there = backend.store.head(header.id)
-    loaded = None if there is None else backend.store.load(there.key)
-    if loaded is None:
-        raise LookupError(f"execution {id!r} was removed, or went on as a new generation, just now; try again")
-    full = backend.store.get(id)
-    if full is not None:
-        loaded.header = full
-    found = bill(loaded)
+    found = bill(_loaded(backend.store, id), _loaded(getattr(backend.store, "store", backend.store), id))
     if target.json:
         emit("cost", id=id, **found.to_json())
     else:
         say(Text.assemble(screens.plain(id, "bold"), ": ", screens.status_of(header)), *_lines(found))
+
+
+def _loaded(store: JournalStore, id: str) -> Loaded:
+    """With the values of its end. Raises LookupError."""
+    header = store.get(id)
+    loaded = None if header is None else store.load(header.key)
+    if loaded is None or header is None:
+        raise LookupError(f"execution {id!r} was removed, or went on as a new generation, just now; try again")
+    loaded.header = header
+    return loaded
 
 
 def _lines(found: Bill) -> list[Text]:

@@ -250,6 +250,8 @@ class _Shelf:
 
 
 def _lacks_index(error: Exception) -> bool:
-    """Whether the table has none of this name, or one that is still being filled."""
+    """Whether the table has none of this name, or one that is still being filled. Emulators say the first in their own words."""
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    return code_of(cause) == "ValidationException" and ("specified index" in str(cause) or "backfilling" in str(cause))
+    said = str(cause).lower()
+    told = "specified index" in said or "backfilling" in said or "invalid index" in said
+    return told and code_of(cause) in ("ValidationException", "ResourceNotFoundException")

@@ -21,10 +21,11 @@ PARENT_ID: Final = "CASE WHEN json_valid(parent) THEN json_extract(parent, '$.id
 _TABLES: Final = (
     f"CREATE TABLE executions ({', '.join(COLUMNS)}, PRIMARY KEY (id)) WITHOUT ROWID",
     "CREATE INDEX due_index ON executions (due) WHERE due IS NOT NULL",
-    "CREATE INDEX started_index ON executions (started)",
-    "CREATE INDEX status_index ON executions (status, started)",
-    "CREATE INDEX fn_index ON executions (fn, started)",
-    f"CREATE INDEX held_index ON executions (started) WHERE {HELD}",
+    "CREATE INDEX started_index ON executions (started, id, fn, status, updated)",  # what filters look at, without the rows
+    "CREATE INDEX status_index ON executions (status, started, id, fn)",
+    "CREATE INDEX fn_index ON executions (fn, started, id, status)",
+    f"CREATE INDEX held_index ON executions (started, id, status) WHERE {HELD}",
+    "CREATE INDEX error_index ON executions (started, id, status) WHERE error IS NOT NULL",
     f"CREATE INDEX parent_index ON executions ({PARENT_ID}) WHERE parent IS NOT NULL",
     "CREATE TABLE segments (id, run, gen, seq, writer, body, PRIMARY KEY (id, run, gen, seq)) WITHOUT ROWID",
     "CREATE TABLE inbox (id, run, key, writer, digest, body, PRIMARY KEY (id, run, key)) WITHOUT ROWID",

@@ -13,6 +13,7 @@ from .database import HELD, PARENT_ID, Database
 _PAGE: Final = 500
 _NARROW: Final = 2_000
 _BETWEEN: Final = "id >= ? AND id < ?"
+_ORDER: Final = "ORDER BY started DESC, id DESC"
 
 
 def find(database: Database, wanted: Selection, after: Position | None, limit: int | None) -> Found:
@@ -23,7 +24,8 @@ def find(database: Database, wanted: Selection, after: Position | None, limit: i
     last = after or Position(1 << 62, "")
     while limit is None or len(headers) < limit:
         most = _PAGE if limit is None else limit - len(headers)
-        page = f"{rows.SELECT} WHERE {' AND '.join(where)} ORDER BY {by} DESC, id DESC LIMIT {most}"
+        ids = f"SELECT id FROM executions WHERE {' AND '.join(where)} ORDER BY {by} DESC, id DESC LIMIT {most}"
+        page = f"{rows.SELECT} WHERE id IN ({ids}) {_ORDER}"
         seen = [rows.to_header(row) for row in database.read(page, (*values, *last))]
         headers += [header for header in seen if wanted.matches(header)]
         if len(seen) < most:
