@@ -204,7 +204,7 @@ def test_one_damaged_header_hides_no_other(caplog: pytest.LogCaptureFixture) -> 
             with caplog.at_level(logging.WARNING, "durable_fn"):
                 shown = {info.id: info.input for info in cloud.client.list(limit=limit)}
             assert shown == {"x": 1, "foreign": None}, "what is under way is shown, without what cannot be read"
-            for id in ("bare", "odd", "torn"):
+            for id in ("odd", "torn"):  # what has nothing but its key is in no index
                 assert f"execution '{id}'" in caplog.text
         secret = good["secret"]["S"]
         assert secret not in caplog.text

@@ -92,7 +92,7 @@ MUTATIONS: Final = [
              "f\"step {self._key} {self._attempt} {next(count)}\""),
     Mutation("each signal of a body is the first", "core/current.py", "f\"step {self._key} {next(count)}\"", "f\"step {self._key} {bool(next(count))}\""),
     Mutation("a handler's signal after a death is another one", "core/operations/posts.py",
-             "op.turn.derive(f'signal {op.id} {again}').hex()", "id(op)"),
+             "op.turn.derive(f'signal {op.id} {again}' + ' cleaning up' * op.cleans_up).hex()", "id(op)"),
     Mutation("a handler's signal after a redrive is the same", "log/redrive.py",
              "elif event.kind == POST and event.status == SUCCEEDED:", "elif False:"),
     Mutation("that a target had ended may be revoked", "core/operations/posts.py", "yield Settle(event, durable=not taken)", "yield Settle(event)"),
