@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +68,6 @@ VERSION = "version 1"
 def directory(tmp_path: Path) -> Path:
     (tmp_path / "app.py").write_text(CODE)
     return tmp_path
-
-
-@pytest.fixture
-def servers() -> Iterator[list[Server]]:
-    started: list[Server] = []
-    yield started
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()
 
 
 def dev(directory: Path, servers: list[Server], *more: str) -> Server:
