@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.local.servers import Server
-
 if "DURABLE_FN_BROWSER_TESTS" not in os.environ:
     collect_ignore_glob = ["test_*.py"]
 
@@ -73,15 +71,6 @@ def pages(chromium: Any) -> Iterator[Pages]:
     yield found
     found.close()
     assert found.wrong == []
-
-
-@pytest.fixture
-def servers() -> Iterator[list[Server]]:
-    started: list[Server] = []
-    yield started
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()
 
 
 @pytest.fixture

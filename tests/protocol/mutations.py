@@ -63,6 +63,8 @@ TESTS: Final = [
     ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
+OWN_TESTS: Final = {"ui/": [["tests/ui"]], "local/": [["tests/local"]]}
+"""Of folders that nothing else tests."""
 HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
@@ -363,6 +365,32 @@ MUTATIONS: Final = [
     Mutation("a dry run acts", "cli/bulk.py", "        _show(target, verb, found)\n        return\n", "        _show(target, verb, found)\n"),
     Mutation("the bodies of steps are checked", "cli/nondeterminism.py", "            if argument is recorded:\n                continue\n", ""),
     Mutation("what a terminal acts upon is shown", "cli/screens.py", "    if text.isprintable():\n        return text\n    lines", "    return text\n    lines"),
+    Mutation("the dashboard answers under any name", "ui/guard.py", "if name not in LOOPBACK and name not in self.hosts:", "if False:"),
+    Mutation("another site's page may ask (Origin)", "ui/guard.py", "and not _is_own(origin, request):", "and False:"),
+    Mutation("another site's page may ask (Sec-Fetch-Site)", "ui/guard.py",
+             'if site in ("same-origin", "none") or origin in self.origins:', "if True:"),
+    Mutation("a link may lead into the API", "ui/guard.py", "if not (navigable and followed):", "if not followed:"),
+    Mutation("no token is as good as one", "ui/guard.py", "if not hmac.compare_digest(", "if shown and not hmac.compare_digest("),
+    Mutation("a form can change something", "ui/guard.py", "if request.method not in _SAFE and not request", "if False and not request"),
+    Mutation("a read-only dashboard changes things", "ui/api.py", "    if world.read_only:\n", "    if False:\n"),
+    Mutation("a dashboard whose URL is public shows all", "ui/function.py", "if not isinstance(found, str) or not found:", "if False:"),
+    Mutation("a dashboard on AWS may change things unless told", "ui/function.py", 'changes == "off", _POLL_S', "False, _POLL_S"),
+    Mutation("a step alone is not seen", "ui/views.py", "store.tail(header) if header.live else 0", "0"),
+    Mutation("a list carries values", "ui/views.py", 'for name in ("input", "result", "waiting_for"):', 'for name in ("waiting_for",):'),
+    Mutation("many are acted on though they do not fit", "ui/actions.py", "for info in page.executions if fits(info)]", "for info in page.executions]"),
+    Mutation("branches begin one after the other", "ui/timeline.py", "return bool(scope) and _kind", "return False and _kind"),
+    Mutation("a pause is a part of the next attempt", "ui/timeline.py", 'attempts[-1].get("due") or attempts[-1]["to"]', 'attempts[-1]["to"]'),
+    Mutation("what a redrive forgot counts", "ui/timeline.py", "if not forgotten and row[\"forgotten\"]:", "if row[\"forgotten\"]:"),
+    Mutation("an execution whose process died waits for its lease", "local/pool.py", "        if worker.holds:\n            self._buried", "        if False:\n            self._buried"),
+    Mutation("another owner's lease is ended", SQLITE, "WHERE id = ? AND own = ? AND lease >= ?", "WHERE id = ? AND own <> ? AND lease >= ?"),
+    Mutation("code that cannot be loaded takes over", "local/pool.py", "        if new.served is None:\n            return new\n", ""),
+    Mutation("an invocation may take as long as it likes", "local/pool.py", "        worker.limit(job.timeout)\n", ""),
+    Mutation("two servers have one journal", "local/locks.py", "if not _lock(self._own, wait=False):", "if False:"),
+    Mutation("the workers of a killed server are not waited for", "local/locks.py", "        _lock(self.workers, wait=True)\n", "        return\n"),
+    Mutation("what the server before had waits for its lease", "local/service.py", "self.dispatcher.adopt() if", "0 if"),
+    Mutation("SIGTERM ends what runs", "local/service.py", "            await self.pool.drain()\n", "            await self.pool.kill()\n"),
+    Mutation("a worker outlives its server", "local/process.py", "                return\n    os._exit(1)", "                return"),
+    Mutation("scripts are imported", "local/discovery.py", 'not name.startswith("test_") and _is_durable(Path(parent, name))', 'not name.startswith("test_")'),
     Mutation("an at-most-once body begins with too little time", STEP, "            yield CheckTime(plan.timeout)\n", ""),
     Mutation("a deadline is seen in waits only", "core/turn.py", "        if self.cancel_scope.cancellation is None and self.late:\n", "        if False:\n"),
     Mutation("a generation counts from its execution's beginning (SQLite)", HEADER, "deadline=renewal.deadline, timeout_from=None,", "deadline=renewal.deadline,"),
@@ -385,8 +413,9 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
     path.write_text(text.replace(mutation.old, mutation.new))
     first = [[known[mutation.name]]] if _is_there(tree, known.get(mutation.name)) else []
     likeliest = likely(ROOT / "tests", f"{mutation.name} {mutation.file}")
+    own = next((tests for folder, tests in OWN_TESTS.items() if mutation.file.startswith(folder)), TESTS)
     try:
-        for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else TESTS)]:
+        for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else own)]:
             if (failed := _failed(tree, tests)) is not None:
                 known[mutation.name] = failed
                 return None
