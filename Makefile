@@ -13,7 +13,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean
+.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean limits hostile
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -109,6 +109,16 @@ torture: $(STAMP)
 EXECUTIONS ?= 5000
 night: $(STAMP)
 	$(BIN)/python -m tests.cli.night $(EXECUTIONS)
+
+## limits: long logs, many timers and signals, a full disk, a soak under SIGKILL, with what each took (many minutes; LIMITS="inbox signals")
+LIMITS ?=
+limits: $(STAMP)
+	$(BIN)/python -m tests.limits $(LIMITS)
+
+## hostile: a million inputs that nobody should send; goes on where the last run ended (BLOWS=...)
+BLOWS ?= 1000000
+hostile: $(STAMP)
+	$(BIN)/python -m tests.hostile --blows $(BLOWS)
 
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)

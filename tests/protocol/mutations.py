@@ -325,6 +325,8 @@ MUTATIONS: Final = [
     Mutation("a loser that is on no record keeps what it did", "core/operations/fans.py", "    unrecorded = op.turn.took_over and", "    unrecorded = False and"),
     Mutation("a loser on no record is forgotten once a race is won", "core/operations/fans.py", "(fan.over and not _may_have_begun(op, fan, branch))", 'fan.over'),
     Mutation("a branch that could not have begun is undone", "core/operations/fans.py", " and branch.index < fan.recalled + fan.width", ""),
+    Mutation("bytes stand for a run", "backends/aws/items.py", 'told(item[name]) if name in _PACKED else item[name]["S"]', "told(item[name])"),
+    Mutation("a token that is no text breaks the callback API", "callback_api.py", "if not isinstance(token, str) or not token:", "if not token:"),
     Mutation("a redrive begins an interrupted body again", CONSEQUENCES, "place is None or is_interrupted(log.events[place])", "place is None"),
     Mutation("a redrive from before it begins an interrupted body again", REDRIVE, "stay = {} if how == \"fork\" else", "stay = {} if how else"),
     Mutation("a body that was cut short may begin again", "log/interrupted.py", "if known.status == BEGUN or is_interrupted(known):", "if is_interrupted(known):"),
