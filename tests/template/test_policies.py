@@ -114,7 +114,7 @@ def test_no_role_is_left_out() -> None:
     roles = {name for name, r in staged().resources.items() if r["Type"] == "AWS::IAM::Role"}
     assert roles == {f"{name}Role" for name in (*FUNCTIONS, "Sweeper", "Callbacks", "Scheduler")}
     managed = {name for name, r in staged().resources.items() if r["Type"] == "AWS::IAM::ManagedPolicy"}
-    assert managed == {"JournalAccess", "ClientAccess"}
+    assert managed == {"JournalAccess", "ClientAccess", "DoctorAccess"}  # what a doctor needs: tests/cli/test_aws.py
     for name, resource in staged().resources.items():
         if resource["Type"] == "AWS::Serverless::Function":
             assert resource["Properties"]["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
