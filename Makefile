@@ -10,7 +10,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-quick test-all check smoke bench fuzz sigkill mutations model wheel clean
+.PHONY: agents bench-agents test-upgrades demo test test-quick test-all check smoke bench fuzz sigkill mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -85,6 +85,20 @@ fuzz: $(STAMP)
 WORLDS ?= 1-300
 worlds: $(STAMP)
 	$(BIN)/python -m tests.faults $(WORLDS)
+
+## agents: agents of three frameworks die at every request, on both journals, and 100 runs of each are killed with SIGKILL (KILLS=...)
+KILLS ?= 100
+agents: $(STAMP)
+	$(BIN)/python -m tests.ext.agents
+	$(BIN)/python -m benchmarks.agents.kills $(KILLS)
+
+## bench-agents: what a run of an agent costs in write units, beside LangGraph with its checkpoints in DynamoDB
+bench-agents: $(STAMP)
+	$(BIN)/python -m benchmarks.agents.costs
+
+## test-upgrades: a run that waits for a human goes on with the next minor release of its framework (two releases are installed in turn)
+test-upgrades: $(STAMP)
+	$(BIN)/python -m tests.upgrades
 
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)
