@@ -61,6 +61,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --project handlers_demo --pythonpath $(BIN)/python --level error
 	$(BIN)/python -m pytest -n 0 tests/test_layout.py
 
 ## smoke: template.yaml deployed onto ministack, and used (about a minute)
