@@ -96,7 +96,13 @@ def test_its_functions_may_do_what_those_of_the_whole_template_may() -> None:
         given = policies.grants(starter.properties(name)["Policies"])
         wanted = [g for g in policies.of_role(whole, role) if g.action not in of_sam]
         wanted = [g for g in wanted if not g.action.startswith(("s3:", "logs:"))]
-        others = ("CustomerOnboardingQueue", "AiAgentQueue", "AuditPipelineQueue")
+        others = (
+            "CustomerOnboardingQueue",
+            "AiAgentQueue",
+            "AiAgentPydanticQueue",
+            "AiAgentOpenaiQueue",
+            "AuditPipelineQueue",
+        )
         wanted = [g for g in wanted if not g.resource.endswith(others)]
         assert {(g.action, g.resource.replace("Welcome", "OrderFulfilment")) for g in given} == {
             (g.action, g.resource) for g in wanted

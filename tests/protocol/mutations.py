@@ -63,7 +63,11 @@ TESTS: Final = [
     ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
-OWN_TESTS: Final = {"ui/": [["tests/ui"]], "local/": [["tests/local"]]}
+OWN_TESTS: Final = {
+    "ui/": [["tests/ui"]],
+    "local/": [["tests/local"]],
+    "ext/": [["tests/ext/agents/test_keys.py"], ["tests/ext/agents"]],
+}
 """Of folders that nothing else tests."""
 HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
@@ -84,7 +88,23 @@ class Mutation(NamedTuple):
     new: str
 
 
+RUNS, PYDANTIC, OPENAI, LANGGRAPH = "ext/agent_runs.py", "ext/pydantic_ai/", "ext/openai_agents/", "ext/langgraph/"
 MUTATIONS: Final = [
+    Mutation("agents: a call that comes again has the key that it had", RUNS, 'return key if times == 1 else f"{key}.{times}"', "return key"),
+    Mutation("agents: runs are counted over all branches", RUNS, "numbers = _NUMBERS.setdefault(ctx, Counter())\n    numbers[ctx.branch, agent] += 1\n    return Run(ctx, str(numbers[ctx.branch, agent]))", 'numbers = _NUMBERS.setdefault(ctx, Counter())\n    numbers["", agent] += 1\n    return Run(ctx, str(numbers["", agent]))'),
+    Mutation("agents: an adapter is made after the answer (Pydantic AI)", PYDANTIC + "backend.py", "operation.result_codec.load(_NOTHING)", "pass"),
+    Mutation("agents: a tool that is handler code is no branch (Pydantic AI)", PYDANTIC + "capability.py", "is not False or not self.in_durable_context", "is not False or True"),
+    Mutation("agents: errors of the framework lose their class (Pydantic AI)", PYDANTIC + "capability.py", "raises=(AgentRunError, UserError)", "raises=()"),
+    Mutation("agents: a tool's error is a text before it is tried again (OpenAI)", OPENAI + "tools.py", 'getattr(invoker, "_invoke_tool_impl", invoker)', "invoker"),
+    Mutation("agents: any answer approves (OpenAI)", OPENAI + "approvals.py", 'if said is True or said == "true":', "if said:"),
+    Mutation("agents: a replay is traced (OpenAI)", OPENAI + "graph.py", "config.tracing_disabled or steps.run.ctx.is_replaying", "config.tracing_disabled"),
+    Mutation("agents: an agent that is a tool is a step (OpenAI)", OPENAI + "tools.py", "if tool._is_agent_tool:", "if False:"),
+    Mutation("agents: two who write at once have one place (OpenAI)", OPENAI + "dynamodb_session.py", 'f"{after:012d}#{by}"', 'f"{after:012d}#"'),
+    Mutation("agents: a node changes the state that it was given (LangGraph)", LANGGRAPH + "nodes.py", "state = copy.deepcopy(input)", "state = input"),
+    Mutation("agents: an attempt counts questions of the one before (LangGraph)", LANGGRAPH + "nodes.py", "interrupt_counter=questions", "interrupt_counter=pad.interrupt_counter"),
+    Mutation("agents: a routing function runs in a thread (LangGraph)", LANGGRAPH + "nodes.py", 'if getattr(self._path, "func", None) is None:', "if True:"),
+    Mutation("agents: any class is made of what is recorded (LangGraph)", LANGGRAPH + "outcomes.py", "allowed_msgpack_modules=allowed", "allowed_msgpack_modules=True"),
+    Mutation("agents: a class that would not come back is recorded (LangGraph)", LANGGRAPH + "outcomes.py", "loads_typed((kind, data))) != (kind, data):", "loads_typed((kind, data))) == ():"),
     Mutation("a signal's mark is not put (DynamoDB)", DYNAMO, ", now)}] if once else []", ", now)}] if False else []"),
     Mutation("a signal's mark is not looked at (SQLite)", SQLITE, "if marked is not None and marked != entry.writer:", "if False:"),
     Mutation("a mark outlasts its time (SQLite)", ROWS, "AND mark = ? AND until > ?", "AND mark = ? AND until > ? - 86400000"),
