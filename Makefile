@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 SAM_STAMP := .venv-sam/.installed
 MINISTACK_STAMP := .venv-ministack/.installed
 BROWSER_STAMP := $(VENV)/.browser
+DOCS_STAMP := .venv-docs/.installed
 SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 DEMO ?=
 SHOTS ?=
@@ -13,7 +14,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill torture worlds mutations model wheel clean
+.PHONY: demo docs test test-browser test-quick test-all check smoke bench fuzz sigkill torture worlds mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -39,6 +40,16 @@ demo: $(STAMP)
 ## test: the whole suite on this Python
 test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+$(DOCS_STAMP): docs/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+## docs: the documentation site into dist/docs, strict, and looked over; open dist/docs/index.html
+docs: $(STAMP) $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	DURABLE_FN_SITE=dist/docs $(BIN)/python -m pytest -n 0 tests/site
 
 # Debian's chromium, which Playwright drives; elsewhere a chromium or chrome that is there is taken.
 $(BROWSER_STAMP): $(STAMP)
