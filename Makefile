@@ -7,6 +7,7 @@ SAM_STAMP := .venv-sam/.installed
 MINISTACK_STAMP := .venv-ministack/.installed
 BROWSER_STAMP := $(VENV)/.browser
 DOCS_STAMP := .venv-docs/.installed
+CDK_STAMP := .venv-cdk/.installed
 SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 DEMO ?=
 SHOTS ?=
@@ -46,10 +47,16 @@ $(DOCS_STAMP): docs/requirements.txt
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# CDK runs on Node: without one its snippet is not synthesised.
+$(CDK_STAMP): deploy/cdk.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 ## docs: the documentation site into dist/docs, strict, and looked over; open dist/docs/index.html
-docs: $(STAMP) $(DOCS_STAMP)
+docs: $(STAMP) $(DOCS_STAMP) $(if $(shell command -v node),$(CDK_STAMP))
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
-	DURABLE_FN_SITE=dist/docs $(BIN)/python -m pytest -n 0 tests/site
+	DURABLE_FN_SITE=dist/docs $(BIN)/python -m pytest -n 0 tests/site tests/docs/test_deploying.py
 
 # Debian's chromium, which Playwright drives; elsewhere a chromium or chrome that is there is taken.
 $(BROWSER_STAMP): $(STAMP)

@@ -48,6 +48,7 @@ TESTS: Final = [
     ],
     ["tests/test_called_ids.py"],
     ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py", "tests/fronts/test_lines.py"],
+    ["tests/fronts/test_generations.py"],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
     ["tests/test_redriven_sagas.py", "tests/test_causes.py"],
     ["tests/protocol/test_retention.py", "tests/test_steering.py", "tests/test_redrive.py"],
@@ -423,6 +424,8 @@ MUTATIONS: Final = [
     Mutation("a queue that may not be used is not looked for elsewhere", "backends/aws/requests.py", "in _NO_QUEUE | _NO_RIGHT", "in _NO_QUEUE"),
     Mutation("a call beside a shielded block waits for its cancellation alone", "core/operations/calls.py", " and (op.turn.front is None or not op.turn.shields)", ""),
     Mutation("what was left begins in each replay", "runtime/aio/operation.py", "        if record is not None and record.given_up is not None and self.op.kind == STEP:", "        if False:"),
+    Mutation("time in a generation begins with the execution", "core/turn.py", "journal.origin or journal.generation or header.started", "journal.origin or header.started"),
+    Mutation("time in a fork of a generation begins with the execution", "log/fork.py", "original.origin or original.generation or header.started", "original.origin or header.started"),
 ]  # fmt: skip
 
 
