@@ -40,7 +40,7 @@ demo: $(STAMP)
 
 ## test: the whole suite on this Python
 test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal --ignore=tests/deploy
 
 $(DOCS_STAMP): docs/requirements.txt
 	$(PYTHON) -m venv $(@D)
