@@ -201,7 +201,9 @@ def revive(header: Header, now: int) -> Transition:
     """[ended, not retired]. The segment goes along."""
     change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
     change.number("due", now).number("hint", now).number("turns", max(1, header.turns))
-    change.remove("prev_lease", "deadline", "finished", "strikes", "tries", "doubtful", "#result", "#error", "cancel")
+    change.remove(
+        "own", "prev_lease", "deadline", "finished", "strikes", "tries", "doubtful", "#result", "#error", "cancel"
+    )
     condition = _generation(header.key) & _ENDED & _NOT_RETIRED
     return Transition(header.id, condition, change, partial(rules.revive, key=header.key, now=now))
 
