@@ -27,7 +27,8 @@ WRITTEN = [
 def test_a_project_is_written(tmp_path: Path) -> None:
     run = cli("init", str(tmp_path / "new" / "project"), "--json")
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == {"directory": str(tmp_path / "new" / "project"), "files": WRITTEN}
+    told = {"directory": str(tmp_path / "new" / "project"), "files": WRITTEN}
+    assert json.loads(run.stdout) == {"format": "durable_fn.init", "version": 1, **told}
     there = [path for path in (tmp_path / "new" / "project").rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(tmp_path / "new" / "project")) for path in there) == WRITTEN
 
