@@ -19,8 +19,9 @@ SHOTS = os.environ.get("DURABLE_FN_SCREENSHOTS")
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "no chromium: make test-browser installs it"
     with sync_playwright() as playwright:
@@ -66,7 +67,8 @@ class Pages:
 
 
 @pytest.fixture
-def pages(chromium: Any) -> Iterator[Pages]:
+def pages(chromium: Any, servers: list[Any]) -> Iterator[Pages]:
+    """Closed before their server ends: it may be in the middle of an answer."""
     found = Pages(chromium)
     yield found
     found.close()
