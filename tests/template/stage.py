@@ -5,7 +5,7 @@ from __future__ import annotations
 from durable_fn.testing.cloud import _ACCOUNT, BUCKET, REGION, TABLE
 from tests.template.cloudformation import TEMPLATE, Template
 
-FUNCTIONS = ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "AiAgentPydantic", "AiAgentOpenai", "AuditPipeline")
+FUNCTIONS = ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "PydanticAgent", "OpenaiAgent", "AuditPipeline")
 _NAMES = {"Journal": TABLE, "LargeValues": BUCKET, "Schedules": "durable-fn", "SchedulerRole": "durable-fn-scheduler"}
 _ARNS = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{_ACCOUNT}:table/",
