@@ -293,8 +293,8 @@ class Smoke:
             "OrderFulfilment",
             "CustomerOnboarding",
             "AiAgent",
-            "AiAgentPydantic",
-            "AiAgentOpenai",
+            "PydanticAgent",
+            "OpenaiAgent",
             "AuditPipeline",
         ):
             queue = self.stack.resource(f"{function}DeadLetters")

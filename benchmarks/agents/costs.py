@@ -1,6 +1,8 @@
 """Write units per run of an agent: in each framework, and in LangGraph with its own checkpoints in DynamoDB.
 
 python -m benchmarks.agents.costs [--json]
+
+Exits with 1 if one of ours costs more than a third of these checkpoints, compressed or not.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -125,13 +128,15 @@ def _no_step() -> Iterator[None]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agents.costs")
     parser.add_argument("--json", action="store_true")
-    costs = measure()
-    if parser.parse_args().json:
+    as_json, costs = parser.parse_args().json, measure()
+    if as_json:
         print(json.dumps([asdict(cost) for cost in costs], indent=2))
-        return
-    print(f"{len(task.TURNS) + 1} answers of the model, {sum(task.TURNS)} tools")
-    for cost in costs:
-        print(f"{cost.what:38} {cost.writes:4} writes {cost.units:7g} write units")
+    else:
+        print(f"{len(task.TURNS) + 1} answers of the model, {sum(task.TURNS)} tools")
+        for cost in costs:
+            print(f"{cost.what:38} {cost.writes:4} writes {cost.units:7g} write units")
+    least = min(cost.units for cost in costs if cost.what in (SAVER, SMALL_SAVER))
+    sys.exit(any(cost.units * 3 > least for cost in costs if cost.what not in (SAVER, SMALL_SAVER)))
 
 
 if __name__ == "__main__":

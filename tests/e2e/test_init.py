@@ -99,8 +99,8 @@ def test_its_functions_may_do_what_those_of_the_whole_template_may() -> None:
         others = (
             "CustomerOnboardingQueue",
             "AiAgentQueue",
-            "AiAgentPydanticQueue",
-            "AiAgentOpenaiQueue",
+            "PydanticAgentQueue",
+            "OpenaiAgentQueue",
             "AuditPipelineQueue",
         )
         wanted = [g for g in wanted if not g.resource.endswith(others)]

@@ -92,8 +92,8 @@ def test_the_starter_has_the_alarms_of_the_template() -> None:
     others = (
         "CustomerOnboarding",
         "AiAgent",
-        "AiAgentPydantic",
-        "AiAgentOpenai",
+        "PydanticAgent",
+        "OpenaiAgent",
         "AuditPipeline",
         "Journal",
         "DueIndex",

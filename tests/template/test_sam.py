@@ -44,8 +44,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("build")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = (
-        "PydanticAiDependencies",
-        "OpenaiAgentsDependencies",
+        "PydanticDependencies",
+        "OpenaiDependencies",
     )  # the frameworks' layers, which take minutes: `make smoke`
     left_out = [argument for name in others for argument in ("--exclude", name)]
     run = sam("build", "--build-dir", str(target), *left_out, PYTHON_VERSION=version, PYTHON=sys.executable)
