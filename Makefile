@@ -15,7 +15,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo docs test test-browser test-quick test-all check smoke bench fuzz sigkill torture worlds mutations model wheel clean
+.PHONY: demo docs test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -122,6 +122,11 @@ worlds: $(STAMP)
 MINUTES ?= 60
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture --minutes $(MINUTES)
+
+## night: failed, held, stuck and overdue executions among 5,000, found and mended with the command alone (EXECUTIONS=...)
+EXECUTIONS ?= 5000
+night: $(STAMP)
+	$(BIN)/python -m tests.cli.night $(EXECUTIONS)
 
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)

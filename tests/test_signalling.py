@@ -351,9 +351,13 @@ def test_the_answer_stays_what_it_was(front: str) -> None:
         taken = await ctx.signal("x", "amount", 1)
         return [taken, await ctx.step(dying)]
 
+    fails = [True]
+
     @durable(name="failed")
     def failed(event: None, ctx: DurableContext) -> Any:
-        raise ValueError
+        if fails.pop() if fails else False:
+            raise ValueError
+        return ctx.wait_for_signal("another", timeout=DAY)
 
     with LocalRunner(plain if front == "def" else native, failed) as runner:
         runner.client.start(failed, None, id="x")
@@ -363,6 +367,7 @@ def test_the_answer_stays_what_it_was(front: str) -> None:
             runner.run_until_idle()
         runner.client.redrive("x")
         runner.advance(3600)
+        assert runner.client.describe("x").status == "SUSPENDED", "it would take the signal now"
         assert execution.result == [False, "done"]
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "https://github.com/durable-fn/durable-fn/blob/main/"
 LINK = re.compile(r"(?<!!)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 PICTURE = re.compile(r'<img alt="[^"]*" src="(?P<source>[^"]*pictures/[\w-]+\.svg)"[^>]*>')
-SLIDE = re.compile(r"<style>.*?</style>|<\?xml.*?\?>|<!--.*?-->", re.DOTALL)
+COLOURS = re.compile(r'<style class="colours">.*?</style>', re.DOTALL)
 
 
 def on_page_markdown(markdown: str, *, page: Any, files: Any, **_: Any) -> str:
@@ -41,6 +41,6 @@ def on_page_content(html: str, *, page: Any, **_: Any) -> str:
 
     def inlined(match: re.Match[str]) -> str:
         path = ROOT / "docs" / posixpath.normpath(posixpath.join(folder, match["source"]))
-        return SLIDE.sub("", path.read_text(encoding="utf-8")).strip()
+        return COLOURS.sub("", path.read_text(encoding="utf-8")).strip()
 
     return PICTURE.sub(inlined, html)

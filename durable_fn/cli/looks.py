@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console, RenderableType
@@ -40,6 +40,7 @@ def list_executions(
     wanted: ExecutionFilter,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1000)] = 50,
     cursor: Annotated[str | None, typer.Option(help="Go on behind this, which the page before has said.")] = None,
+    scan: Annotated[bool, typer.Option("--scan", help="Read the whole table, also where there is an index.")] = False,
     ids: Annotated[bool, typer.Option("--ids", help="Print ids alone, one a line.")] = False,
     utc: UtcOption = False,
     watch: WatchOption = False,
@@ -47,19 +48,14 @@ def list_executions(
 ) -> None:
     """Executions, newest first."""
     client = target.reader()
-    _again(lambda: _list(client, target, wanted, limit, cursor, ids, utc), watch, every)
+    _again(lambda: _list(target, _filled(client, wanted, limit, cursor, scan), scan, ids, utc), watch, every)
 
 
-def _list(
-    client: DurableClient,
-    target: Target,
-    wanted: ExecutionFilter,
-    limit: int,
-    cursor: str | None,
-    ids: bool,
-    utc: bool,
-) -> tuple[Callable[[], None], bool]:
-    rows, units, scanned, behind = _filled(client, wanted, limit, cursor)
+Found: TypeAlias = "tuple[list[ExecutionInfo], float, bool, str | None]"
+
+
+def _list(target: Target, found: Found, scan: bool, ids: bool, utc: bool) -> tuple[Callable[[], None], bool]:
+    rows, units, scanned, behind = found
 
     def show() -> None:
         if target.json:
@@ -69,19 +65,17 @@ def _list(
             say(*(screens.plain(row.id) for row in rows))
         else:
             say(*(screens.executions_table(rows, utc=utc) if rows else [Text("No executions.")]))
-            say(*_about(rows, units, scanned, behind))
+            say(*_about(rows, units, scanned and not scan, behind))
 
     return show, False
 
 
-def _filled(
-    client: DurableClient, wanted: ExecutionFilter, limit: int, cursor: str | None
-) -> tuple[list[ExecutionInfo], float, bool, str | None]:
+def _filled(client: DurableClient, wanted: ExecutionFilter, limit: int, cursor: str | None, scan: bool) -> Found:
     """A page as full as can be had with some more looks: where few match, one look may find none."""
     rows: list[ExecutionInfo] = []
     units, scanned = 0.0, False
     for _ in range(_MOST_ROUNDS):
-        page = client.page(wanted, cursor=cursor, limit=limit - len(rows))
+        page = client.page(wanted, cursor=cursor, limit=limit - len(rows), scan=scan)
         rows += page.executions
         units, scanned, cursor = units + page.read_units, scanned or page.scanned, page.cursor
         if cursor is None or len(rows) >= limit:

@@ -7,9 +7,9 @@ from ..log.foreign import foreign
 from ..log.header import Header, Refusal
 from ..log.inbox import NO_HEARTBEAT, TIMEOUT, Beat, beat_key, beat_of, callback_key, entry, settled
 from ..log.journal import Journal
-from ..log.kinds import CALLBACK
-from ..log.outcomes import Place, callback_place, place_of
-from ..log.tokens import Token, is_genuine, make, parse
+from ..log.outcomes import Place, place_of
+from ..log.tokens import Token, is_genuine, parse
+from ..log.waiting import tokens_by_id
 from .executions import Executions
 
 
@@ -52,18 +52,14 @@ class Callbacks:
         self._found(token)
 
     def token(self, id: str, operation: str) -> str:
-        """Of a callback, by its operation id: for whoever may steer the execution and was given no token. ValueError for what is
-        no callback of it."""
+        """Of an open callback, by its operation id: for whoever may steer the execution and was given no token. Raises
+        CallbackError."""
         loaded = self._executions.loaded(id)
-        journal = Journal(loaded.segments)
-        record = journal.records.get(operation)
-        begun = None if record is None or record.kind != CALLBACK else record.begun
-        if begun is None:
-            raise ValueError(f"execution {id!r} has no callback {operation!r}")
-        header = loaded.header
-        named, _ = callback_place(journal, header.gen, operation)
-        secret = self._executions.store.unsealed(header).proof_secret
-        return make(id, header.run, header.gen, named, secret, limited=bool(begun.due or begun.value))
+        header = self._executions.store.unsealed(loaded.header)
+        token = tokens_by_id(header, Journal(loaded.segments), loaded.inbox).get(operation)
+        if token is None:
+            raise CallbackError(f"execution {id!r} has no open callback {operation!r}")
+        return token
 
     def beat(self, token: str) -> None:
         """The first one reads the log; the others find what they need in the one before."""

@@ -196,15 +196,21 @@ class DurableClient:
         return lists.listed(self._executions, wanted, limit)
 
     def page(
-        self, wanted: ExecutionFilter | None = None, *, cursor: str | None = None, limit: int = 50
+        self,
+        wanted: ExecutionFilter | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int = 50,
+        scan: bool = False,
     ) -> ExecutionPage:
         """At most `limit` (1 to 1,000) of a list, newest first, from behind `cursor`, which is that of the page before. It
-        reads a bounded number of rows: where few match, it may hold fewer, and have a cursor all the same.
+        reads a bounded number of rows: where few match, it may hold fewer, and have a cursor all the same. `scan`: reads
+        the whole table, also where there is an index, which lacks what ended before there was one.
 
             first = client.page(ExecutionFilter(held=True), limit=20)
             second = client.page(ExecutionFilter(held=True), cursor=first.cursor, limit=20)
         """
-        return lists.page(self._executions, wanted or ExecutionFilter(), cursor, limit)
+        return lists.page(self._executions, wanted or ExecutionFilter(), cursor, limit, scan=scan)
 
     def functions(self) -> builtins.list[str]:
         """Names of the durable functions that have registered themselves."""

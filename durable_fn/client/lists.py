@@ -53,11 +53,13 @@ def _time(at: datetime | None, what: str) -> int | None:
     return None if at is None else moment(at, what)
 
 
-def page(executions: Executions, wanted: ExecutionFilter, cursor: str | None, limit: int) -> ExecutionPage:
+def page(
+    executions: Executions, wanted: ExecutionFilter, cursor: str | None, limit: int, *, scan: bool
+) -> ExecutionPage:
     if not 1 <= limit <= 1000:
         raise ValueError(f"a page has 1 to 1,000 executions, got limit={limit}")
     chosen, after = selection(wanted, executions.clock.now()), None if cursor is None else _position(cursor)
-    found = executions.store.find(chosen, after, limit)
+    found = executions.store.find(chosen, after, limit, scan=scan)
     rows = list(_shown(found.headers, chosen.now))
     return ExecutionPage(rows, None if found.after is None else _cursor(found.after), found.units, found.scanned)
 

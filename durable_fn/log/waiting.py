@@ -77,15 +77,23 @@ def _made(record: Record, since: int, until: int | None, on: str) -> Wait:
 def callback_tokens(header: Header, journal: Journal, inbox: Mapping[str, Entry]) -> dict[str, str]:
     """Of open callbacks by name, the newest of each, and by "name:key"."""
     found: dict[str, str] = {}
+    for id, token in tokens_by_id(header, journal, inbox).items():
+        name, own = operation_name(id), operation_key(id)
+        found[name] = token
+        if own is not None:
+            found[f"{name}:{own}"] = token
+    return found
+
+
+def tokens_by_id(header: Header, journal: Journal, inbox: Mapping[str, Entry]) -> dict[str, str]:
+    """Of open callbacks by the ids of their operations."""
+    found: dict[str, str] = {}
     for record in journal.records.values():
         operation, key = callback_place(journal, header.gen, record.id)
         known = record.done is not None or record.outcome is not None
         waits = record.kind == CALLBACK and not known and header.live
         begun = record.begun
         if waits and begun is not None and key not in inbox:
-            token = make_token(*header.key, operation, header.proof_secret, limited=bool(begun.due or begun.value))
-            name, own = operation_name(record.id), operation_key(record.id)
-            found[name] = token
-            if own is not None:
-                found[f"{name}:{own}"] = token
+            limited = bool(begun.due or begun.value)
+            found[record.id] = make_token(*header.key, operation, header.proof_secret, limited=limited)
     return found

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from durable_fn.backends.sqlite import SQLiteStore
+from durable_fn.backends.sqlite.listing import _ORDER, _conditions
 from durable_fn.log.events import Segment
 from durable_fn.log.header import Header
 from durable_fn.log.requests import Lease
+from durable_fn.log.selection import Selection
 from durable_fn.wiring import sqlite as sqlite_backend
 
 from .contract import NOW, StoreContract, accepted, header
@@ -146,3 +148,25 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 def test_synchronous_is_checked() -> None:
     with pytest.raises(ValueError, match="full, normal or off"):
         SQLiteStore(":memory:", synchronous="maybe")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (Selection(), "started_index"),
+        (Selection(statuses=frozenset({"FAILED"})), "status_index"),
+        (Selection(fn="f"), "fn_index"),
+        (Selection(has_error=True), "error_index"),
+        (Selection(parent="p"), "parent_index"),
+        (Selection(fn_prefix="f", id_prefix="i", updated_after=1), "started_index"),
+    ],
+    ids=str,
+)
+def test_a_list_looks_at_an_index_alone(wanted: Selection, index: str) -> None:
+    """And reads the rows of what it shows."""
+    where, values = _conditions(wanted)
+    store = SQLiteStore(":memory:")
+    select = f"EXPLAIN QUERY PLAN SELECT id FROM executions WHERE {' AND '.join(where)} {_ORDER} LIMIT 50"
+    plan = [row[3] for row in store.database.read(select, (*values, 1 << 62, ""))]
+    assert index in plan[0]
+    assert "COVERING" in plan[0] or index in ("parent_index", "error_index"), "those are of few rows"

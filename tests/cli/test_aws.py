@@ -123,6 +123,9 @@ def test_a_list_says_what_it_read(cloud: LocalCloud) -> None:
     assert "id-2" in said
     assert "read units." in said
     assert "index" not in said
+    said = run("list", "--scan", *TARGET).output
+    assert "id-2" in said
+    assert "index" not in said, "it was asked for"
 
 
 def test_a_table_without_the_index_is_scanned_and_that_is_said(cloud: LocalCloud) -> None:

@@ -284,3 +284,37 @@ def test_a_body_that_was_left_is_not_interrupted_by_a_replay(always_suspend: boo
     assert runner.client.result("x") == "after"
     left = [(e.status, e.error and e.error["error_type"]) for e in runner.client.history("x") if e.name == "once"]
     assert (left, EFFECTS) == ([("STARTED", None), ("FAILED", "asyncio.CancelledError")], ["once", "after"])
+
+
+@pytest.mark.parametrize("left", ["poll", "wait for callback", "call"])
+def test_a_wait_that_was_left_finds_its_own_in_a_replay(left: str) -> None:
+    """It has operations inside, or began something: those are on record, and asked for again before it is left again."""
+
+    async def look(n: int) -> int:
+        return n + 1
+
+    @durable(name="kid")
+    def kid(event: None, ctx: DurableContext) -> None:
+        ctx.wait_for_signal("never")
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> Any:
+        waits: dict[str, Any] = {
+            "poll": lambda: ctx.poll(look, initial=0, until=lambda n: False, every=60),
+            "wait for callback": lambda: ctx.wait_for_callback(lambda token: effect("asked")),
+            "call": lambda: ctx.call(kid, None, id="kid"),
+        }
+        task = asyncio.ensure_future(waits[left]())
+        await ctx.sleep(50)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await ctx.sleep(100)
+        return await ctx.step(note, "after")
+
+    runner = LocalRunner(handler, kid)
+    runner.start(None, "x")
+    for _ in range(4):
+        runner.run_until_idle()
+        runner.advance(50)
+    assert runner.client.result("x") == "after"

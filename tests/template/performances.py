@@ -17,6 +17,8 @@ from durable_fn.log.selection import ALL
 from durable_fn.testing.cloud import LocalCloud
 from durable_fn.testing.lambda_context import FakeLambdaContext
 from durable_fn.testing.permissions import Permission
+from durable_fn.ui import function as web_dashboard
+from durable_fn.ui.views import VIEWS
 from durable_fn.wiring import using
 from handlers_demo.order_fulfilment.handler import handler as order
 from tests.corpus.outside import TOKENS, keep
@@ -62,6 +64,7 @@ def play() -> set[Permission]:
         _values,
         _steering,
         _callbacks,
+        _looking,
         _sweeping,
     ):
         with _cloud(found) as cloud:
@@ -161,6 +164,27 @@ def _callbacks(cloud: LocalCloud) -> None:
             answer = callback_api.handler(event | {"pathParameters": {"token": token}}, None)
             assert answer["statusCode"] == 200, answer
     assert cloud.run("x").status == "SUCCEEDED"
+
+
+def _looking(cloud: LocalCloud) -> None:
+    """All that the page reads, of the function behind its URL; also where there is no index for lists, and large values."""
+    _start(cloud, large, 600_000, "x")
+    answers = []
+    with using(cloud.backend), cloud.wire.acting("web-dashboard"), pytest.MonkeyPatch.context() as patch:
+        patch.delenv("DURABLE_FN_UI_CHANGES", raising=False)
+        web_dashboard._dashboard.cache_clear()
+        for name in VIEWS:
+            http = {"method": "GET", "path": f"/api/{name}"}
+            event = {
+                "rawPath": http["path"],
+                "headers": {"host": "x"},
+                "queryStringParameters": {"id": "x", "what": "input"},
+            }
+            context = {"http": http, "authorizer": {"iam": {"userArn": "arn:aws:iam::123456789012:user/ada"}}}
+            answers.append(web_dashboard.handler({**event, "requestContext": context}, None)["statusCode"])
+        assert cloud.backend.store.find(ALL, None, 100, scan=True).scanned
+    web_dashboard._dashboard.cache_clear()
+    assert set(answers) == {200}
 
 
 def _sweeping(cloud: LocalCloud) -> None:

@@ -63,5 +63,9 @@ def of_managed(template: Template, policy: str) -> list[Grant]:
 def _documents(template: Template, role: str) -> Iterator[dict[str, Any]]:
     properties = template.properties(role)
     yield from (policy["PolicyDocument"] for policy in properties.get("Policies", []))
-    for managed in template.resources[role]["Properties"].get("ManagedPolicyArns", []):
+    raw = template.resources[role]["Properties"].get("ManagedPolicyArns", [])
+    if isinstance(raw, dict):  # by a condition
+        name, there, _ = raw["Fn::If"]
+        raw = there if template.condition(name) else []
+    for managed in raw:
         yield template.properties(managed["Ref"])["PolicyDocument"]

@@ -10,7 +10,7 @@ import pytest
 from durable_fn.testing.permissions import Permission
 from handlers_demo.order_fulfilment import systems
 from tests.template import policies
-from tests.template.cloudformation import ROOT, TEMPLATE, load
+from tests.template.cloudformation import ROOT, TEMPLATE, Template, load
 from tests.template.performances import FAMILIES, play
 from tests.template.policies import Grant
 from tests.template.stage import FUNCTIONS, staged
@@ -34,7 +34,7 @@ def by_function(performed: set[Permission], function: str) -> set[Pair]:
     are left out."""
     found = set()
     for caller, action, resource in performed:
-        if caller in ("client", "sweeper", "scheduler", "callback-api"):
+        if caller in ("client", "sweeper", "scheduler", "callback-api", "web-dashboard"):
             continue
         if resource.startswith(QUEUE):
             if resource.removeprefix(QUEUE) != caller.replace("_", "-"):
@@ -84,6 +84,47 @@ def test_the_callback_api_may_do_what_it_does(performed: set[Permission]) -> Non
     hold(policies.of_role(staged(), "CallbacksRole"), by(performed, "callback-api"), BY_LAMBDA)
 
 
+def test_the_dashboard_may_look_and_no_more(performed: set[Permission]) -> None:
+    hold(policies.of_role(with_mode("read-only"), "WebDashboardRole"), by(performed, "web-dashboard"), BY_LAMBDA)
+
+
+def with_mode(mode: str) -> Template:
+    text = TEMPLATE.read_text()
+    head, parameter, tail = text.partition("  WebDashboardMode:\n    Type: String\n    Default: ")
+    assert parameter
+    return staged(f'{head}{parameter}"{mode}"{tail.removeprefix(chr(34) + "none" + chr(34))}')
+
+
+def test_the_dashboard_may_steer_where_that_is_said() -> None:
+    more = set(policies.of_role(with_mode("changes"), "WebDashboardRole")) - set(
+        policies.of_role(with_mode("read-only"), "WebDashboardRole")
+    )
+    assert more == set(policies.of_managed(staged(), "ClientAccess")) - set(
+        policies.of_role(with_mode("read-only"), "WebDashboardRole")
+    )
+    for mode, changes in (("read-only", "off"), ("changes", "on")):
+        given = with_mode(mode).properties("WebDashboard")["Environment"]["Variables"]
+        assert given["DURABLE_FN_UI_CHANGES"] == changes
+
+
+def test_there_is_no_dashboard_unless_it_is_wanted_and_none_without_iam() -> None:
+    template = staged()
+    own = {name: r for name, r in template.resources.items() if name.startswith("WebDashboard")}
+    assert {r["Condition"] for r in own.values()} == {"HasWebDashboard"}
+    assert [with_mode(mode).condition("HasWebDashboard") for mode in ("none", "read-only", "changes")] == [
+        False,
+        True,
+        True,
+    ]
+    assert template.properties("WebDashboard")["FunctionUrlConfig"] == {"AuthType": "AWS_IAM"}
+    statements = template.properties("WebDashboardAccess")["PolicyDocument"]["Statement"]
+    assert {s["Action"]: s["Condition"] for s in statements} == {
+        "lambda:InvokeFunctionUrl": {"StringEquals": {"lambda:FunctionUrlAuthType": "AWS_IAM"}},
+        "lambda:InvokeFunction": {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}},
+    }
+    assert {s["Resource"] for s in statements} == {template._att("WebDashboard", "AWS::Serverless::Function", "Arn")}
+
+
 def test_the_scheduler_may_do_what_it_does(performed: set[Permission]) -> None:
     hold(policies.of_role(staged(), "SchedulerRole"), by(performed, "scheduler"))
 
@@ -105,6 +146,8 @@ def test_the_key_is_for_who_checks_tokens_or_inputs_and_for_nobody_else() -> Non
         }
         assert given == (set() if name in ("Sweeper", "Scheduler") else rights), name
     assert rights <= {(g.action, g.resource) for g in policies.of_managed(template, "ClientAccess")}
+    looks = {(g.action, g.resource) for g in policies.of_role(template, "WebDashboardRole")}
+    assert rights & looks == {("kms:Decrypt", "the-key")}
     for name, properties in template.of_type("AWS::Serverless::Function").items():
         variables = properties.get("Environment", {}).get("Variables", {})
         assert variables.get("DURABLE_FN_KMS_KEY") == (None if name == "Sweeper" else "the-key"), name
@@ -112,9 +155,9 @@ def test_the_key_is_for_who_checks_tokens_or_inputs_and_for_nobody_else() -> Non
 
 def test_no_role_is_left_out() -> None:
     roles = {name for name, r in staged().resources.items() if r["Type"] == "AWS::IAM::Role"}
-    assert roles == {f"{name}Role" for name in (*FUNCTIONS, "Sweeper", "Callbacks", "Scheduler")}
+    assert roles == {f"{name}Role" for name in (*FUNCTIONS, "Sweeper", "Callbacks", "Scheduler", "WebDashboard")}
     managed = {name for name, r in staged().resources.items() if r["Type"] == "AWS::IAM::ManagedPolicy"}
-    assert managed == {"JournalAccess", "ClientAccess"}
+    assert managed == {"JournalAccess", "ClientAccess", "WebDashboardAccess"}
     for name, resource in staged().resources.items():
         if resource["Type"] == "AWS::Serverless::Function":
             assert resource["Properties"]["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}

@@ -167,6 +167,8 @@ def test_functions_are_given_the_variables_that_the_package_reads(function: str)
         "DURABLE_FN_KMS_KEY",  # by a parameter that is empty here
         "DURABLE_FN_QUEUES",  # of who calls others that may not have run yet: here the clients, see the outputs
         "DURABLE_FN_ACTOR",  # of a person, or a client: who redrives
+        "DURABLE_FN_UI_CHANGES", "DURABLE_FN_UI_TOKEN",  # of the dashboard
+        "DURABLE_FN_CALLBACK_URL",  # of demos with links in their mails
         "DURABLE_FN_CODE_VERSION",  # of a pipeline that knows the commit; else the file's hash does
     }  # fmt: skip
     of_package = _read("durable_fn", "DURABLE_FN_") - own
@@ -181,6 +183,10 @@ def test_the_other_functions_are_given_what_they_need() -> None:
     table, and neither waits long."""
     assert _variables("Sweeper") == {"DURABLE_FN_TABLE"}
     assert _variables("Callbacks") == {"DURABLE_FN_TABLE", "DURABLE_FN_BUCKET"}
+    assert _variables("WebDashboard") == {
+        "DURABLE_FN_TABLE", "DURABLE_FN_BUCKET", "DURABLE_FN_UI_CHANGES", "DURABLE_FN_SCHEDULE_GROUP",
+        "DURABLE_FN_SCHEDULE_ROLE_ARN",
+    }  # fmt: skip
 
 
 # -- alarms and the dashboard --------------------------------------------------------------------------------------

@@ -53,9 +53,10 @@ def size(folder: Path) -> int:
 
 
 def test_packages_hold_what_runs_and_nothing_else(built: Path) -> None:
-    for name in (*FUNCTIONS, "Sweeper", "Callbacks"):
+    for name in (*FUNCTIONS, "Sweeper", "Callbacks", "WebDashboard"):
         package = built / name
         assert {path.name for path in package.iterdir()} == {"durable_fn", "handlers_demo"}
+        assert (package / "durable_fn" / "ui" / "static" / "index.html").exists()
         assert (package / "handlers_demo" / "order_fulfilment" / "handler.py").exists()
         left_out = {"cli", "testing", "local", "__pycache__"}
         assert not left_out & {path.name for path in package.rglob("*") if path.is_dir()}
@@ -72,7 +73,7 @@ def test_the_package_runs_with_what_lambda_has(built: Path) -> None:
     code = (
         "import sys\n"
         f"sys.path[:0] = [{str(built / 'OrderFulfilment')!r}, {str(built / 'Dependencies' / 'python')!r}]\n"
-        "import botocore, durable_fn.sweeper, durable_fn.callback_api, durable_fn.wiring\n"
+        "import botocore, durable_fn.sweeper, durable_fn.callback_api, durable_fn.ui.function, durable_fn.wiring\n"
         "from handlers_demo.order_fulfilment.handler import handler\n"
         "from durable_fn.wiring import backend\n"
         "backend()\n"

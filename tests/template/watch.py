@@ -11,7 +11,12 @@ from typing import Any
 from tests.template import policies
 from tests.template.stage import FUNCTIONS, staged
 
-_ROLES = {"sweeper": "SweeperRole", "scheduler": "SchedulerRole", "callback-api": "CallbacksRole"}
+_ROLES = {
+    "web-dashboard": "WebDashboardRole",
+    "sweeper": "SweeperRole",
+    "scheduler": "SchedulerRole",
+    "callback-api": "CallbacksRole",
+}
 
 
 @functools.cache

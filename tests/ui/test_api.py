@@ -208,8 +208,8 @@ def test_a_callback_is_failed(desk: Desk, runner: LocalRunner) -> None:
 @pytest.mark.parametrize(
     ("given", "status"),
     [
-        ({"id": "a", "operation": "nope", "how": "complete"}, 400),
-        ({"id": "a", "operation": "sub", "how": "complete"}, 400),
+        ({"id": "a", "operation": "nope", "how": "complete"}, 409),
+        ({"id": "a", "operation": "sub", "how": "complete"}, 409),
         ({"id": "x", "operation": "boss", "how": "complete"}, 404),
         ({"id": "a", "operation": "boss", "how": "maybe"}, 400),
         ({"token": "nonsense", "how": "complete"}, 409),

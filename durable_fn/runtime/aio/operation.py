@@ -35,7 +35,7 @@ from ...core.scope import Op
 from ...errors import ExecutionTimedOut
 from ...log.events import CANCELLED, SUCCEEDED, Event
 from ...log.journal import Record
-from ...log.kinds import CALL, CODE, FANS, WALKED
+from ...log.kinds import CALL, CODE, FANS, STEP, WALKED
 from ...log.origins import mark
 from .loop import inline
 from .native import InContext, result_of
@@ -131,8 +131,8 @@ class RunningOperation:
             return
         self.context = contextvars.copy_context()
         self.context.run(current_scope.set, None)
-        if record is not None and record.given_up is not None:
-            # The code left it before, and does so in each replay: it begins where it is still there at the end of the log.
+        if record is not None and record.given_up is not None and self.op.kind == STEP:
+            # The code left it before, and does so in each replay. That its body was interrupted is decided where the log ends.
             self.pump.bodies.queue(self, CheckTime(None))
             return
         self.resume()

@@ -82,9 +82,16 @@ export function list(main, meta, filters, { go, live }) {
 
   function why(one) {
     const error = one.held ?? (ENDED.has(one.status) ? one.error : null);
-    if (error) return h("span", { class: "why", title: error.message }, `${error.error_type.split(".").pop()}: ${error.message.split("\n")[0]}`);
+    if (error) return h("span", { class: "why", title: error.message }, cause(error));
     const custom = one.custom_status && ("json" in one.custom_status ? one.custom_status.json : one.custom_status.cut);
     return custom === null || custom === undefined ? null : h("span", { class: "why calm" }, brief(custom, 200));
+  }
+
+  /** In a line, what matters to the front: "ship: ConnectionError: ..." for a step that failed. */
+  function cause({ error_type: type, message }) {
+    const line = message.split("\n")[0];
+    const step = /^step '([^']{1,80})' failed after \d+ attempts?: (.*)$/.exec(line);
+    return step ? `${step[1]}: ${step[2]}` : `${type.split(".").pop()}: ${line}`;
   }
 
   function row(one, now) {

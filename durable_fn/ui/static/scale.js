@@ -67,7 +67,7 @@ function fold(start, end, busy) {
   const rest = open.length ? 1 - each * gaps : 0;
   const least = Math.min(0.05, rest / Math.max(1, open.length * 2));
   for (const piece of joined) {
-    piece.weight = piece.gap ? (open.length ? each : 1) : Math.max(least, (rest * (piece.to - piece.from)) / shown);
+    piece.weight = piece.gap ? (open.length ? each : 1) : Math.max(piece.to > piece.from ? least : least / 4, (rest * (piece.to - piece.from)) / shown);
   }
   return joined.length ? joined : [{ from: start, to: end, weight: 1, gap: false }];
 }
