@@ -66,7 +66,7 @@ def test_packages_hold_what_runs_and_nothing_else(built: Path) -> None:
         left_out = {"cli", "testing", "local", "__pycache__"}
         assert not left_out & {path.name for path in package.rglob("*") if path.is_dir()}
         assert not list(package.rglob("test_*.py"))
-        assert size(package) < 1_500_000
+        assert size(package) < 1_700_000
     layer = built / "Dependencies" / "python"
     assert {path.name for path in layer.iterdir() if path.is_dir() and "dist-info" not in path.name} >= {"pydantic"}
     assert not {"boto3", "botocore"} & {path.name for path in layer.iterdir()}, "the Lambda runtime has it"
