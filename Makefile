@@ -10,7 +10,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-quick test-all check smoke bench fuzz sigkill torture limits hostile worlds mutations model wheel clean
+.PHONY: demo test test-quick test-all check smoke bench fuzz sigkill torture reliability limits hostile worlds mutations model wheel clean
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -90,6 +90,10 @@ worlds: $(STAMP)
 MINUTES ?= 60
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture --minutes $(MINUTES)
+
+## reliability: the figures of docs/reliability.md, from what torture, limits and hostile have kept
+reliability: $(STAMP)
+	$(BIN)/python -m tests.torture.report
 
 ## limits: long logs, many timers and signals, a full disk, a soak under SIGKILL, with what each took (many minutes; LIMITS="inbox signals")
 LIMITS ?=
