@@ -15,7 +15,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean limits hostile agents bench-agents test-upgrades docs
+.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean limits hostile agents bench-agents test-upgrades docs reliability
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -128,6 +128,10 @@ torture: $(STAMP)
 EXECUTIONS ?= 5000
 night: $(STAMP)
 	$(BIN)/python -m tests.cli.night $(EXECUTIONS)
+
+## reliability: the figures of docs/reliability.md, from what torture, limits and hostile have kept
+reliability: $(STAMP)
+	$(BIN)/python -m tests.torture.report
 
 ## limits: long logs, many timers and signals, a full disk, a soak under SIGKILL, with what each took (many minutes; LIMITS="inbox signals")
 LIMITS ?=

@@ -74,7 +74,7 @@ def main(names: list[str]) -> int:
         wrong += bool(found["wrong"])
         if not found["wrong"]:
             kept[name] = {"what": found["what"], "figures": {k: round(v, 3) for k, v in found["figures"].items()}}
-    KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+            KEPT.write_text(json.dumps(kept, indent=1) + "\n")
     return wrong
 
 

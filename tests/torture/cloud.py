@@ -21,7 +21,7 @@ from tests.fuzz.world import Loop
 from tests.torture.books import Judge
 from tests.torture.emulator.account import MemoryAccount
 
-_PATIENCE = 300
+_PATIENCE = 600
 
 
 class Fate(Protocol):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.torture.cloud import TortureCloud
 
 Request = Callable[[], Any]
+_LASTS_MS = 7_200_000
 _READS = frozenset({"get_item", "query", "scan"})
 
 
@@ -90,7 +91,7 @@ class Storm:
 
 
 class BadDay:
-    """Faults by chance, drawn from a seed; `faults` counts them by kind.
+    """Faults by chance, drawn from a seed, for two hours; `faults` counts them by kind.
 
     died before, died after   of a request; in body: its Lambda is killed there, at its deadline
     reply lost                the write was made, and botocore's own retry sends it again
@@ -104,7 +105,7 @@ class BadDay:
 
     def __init__(self, seed: int) -> None:
         chance = self.chance = random.Random(f"{seed} day")
-        self.on = True
+        self._ends = 0
         self.faults: Counter[str] = Counter()
         self._rates = {
             "died before": chance.choice([0.0, 0.01, 0.04]),
@@ -124,7 +125,8 @@ class BadDay:
     # -- requests --------------------------------------------------------------------------------------------------
 
     def meet(self, cloud: TortureCloud, service: str, operation: str, request: Request) -> Any:
-        if not self.on:
+        self._ends = self._ends or cloud.clock.now() + _LASTS_MS
+        if cloud.clock.now() >= self._ends:
             return request()
         cloud.clock.advance_to(cloud.clock.now() + self.chance.randrange(self._takes_ms))
         self._copies_arrive(cloud)
@@ -195,7 +197,7 @@ class BadDay:
     # -- bodies ----------------------------------------------------------------------------------------------------
 
     def body(self, cloud: TortureCloud, where: str) -> None:
-        if self.on and self.chance.random() < self._in_body:
+        if cloud.clock.now() < self._ends and self.chance.random() < self._in_body:
             self.faults["killed in a body"] += 1
             assert cloud.process is not None
             cloud.clock.advance_to(cloud.process.ends_at)
