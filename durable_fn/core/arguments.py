@@ -99,7 +99,7 @@ _IN_ORDER: Final = {
 
 
 def _listed(items: Any, asks: str, what: str) -> list[Any]:
-    """Raises TypeError for what has no items, or none in an order that a replay would find again."""
+    """Raises TypeError for a value without items, and for one whose order a replay would not find again."""
     if _is_unordered(items):
         raise TypeError(
             f"{asks} got a {type(items).__name__}, whose order differs from process to process: a replay would take one's result "
@@ -164,7 +164,7 @@ def target_of(target: Any, payload: object, result_type: object = None) -> Targe
 
 
 def submitter(submit: Callable[..., Any], retry: Retry | None) -> StepPlan:
-    """A step that hands the token out. What it returns is of no interest."""
+    """A step that hands the token out. Its result is ignored."""
     if not callable(submit):
         raise TypeError(f"ctx.wait_for_callback takes a function of the token, got {_shown(submit)}")
     checked_retry(retry, "the retry of ctx.wait_for_callback")
@@ -200,7 +200,7 @@ def checker(check: Callable[..., Any], until: Callable[..., Any], retry: Retry |
 
 
 def pace_of(every: Every | None) -> Pace:
-    """Raises TypeError or ValueError for what says no time."""
+    """Raises TypeError or ValueError for a value that gives no time between checks."""
     if every is None:
         return DEFAULT_EVERY
     if isinstance(every, RetryPolicy):

@@ -31,13 +31,14 @@ class CancelScope:
         return self.shields > 0 or any(inside.sheltered for inside in self.inner)
 
     def leave(self, closed: BaseException) -> BaseException:
-        """This is about to be raised in it, and ends its walk."""
+        """`closed` is about to be raised in the scope's code and unwinds it."""
         if not isinstance(closed, Exception) and getattr(closed, "walked_again", True):
             self.leaving = True
         return closed
 
     def cancel(self, cancellation: Cancellation) -> None:
-        """Also the branches inside, unless a shielded block runs here: they were begun in it. The first reason stays."""
+        """Cancels the branches inside as well, unless a shielded block runs here: then they belong to that block. The first
+        reason stays."""
         if self.cancellation is None:
             self.cancellation = cancellation
         if self.shields:
@@ -49,7 +50,7 @@ class CancelScope:
 
 
 class Cancellation(NamedTuple):
-    """Why a branch is to end. `kind`: "cancelled", "timed out" or "lost"."""
+    """Why the handler or a branch has to end. `kind`: "cancelled", "timed out" or "lost"."""
 
     kind: str
     reason: str | None

@@ -12,13 +12,14 @@ from .effects import Call, CheckTime, Decide, Effect, Expire, Launch, Operation,
 from .scope import Op
 
 _INTERRUPTED = (Call, CheckTime, Park, Launch, Post, Expire)
-"""Live effects before which it is raised. What has happened is committed first, and a fan ends its branches by itself first."""
+"""Live effects before which it is raised. The other effects run first: they commit what has happened, or let a fan end its
+branches."""
 
 Raised = ExecutionCancelled | ExecutionTimedOut
 
 
 def is_raised_before(op: Op, effect: Effect) -> bool:
-    """Whether the operation is to end here instead of doing this."""
+    """Whether the cancellation is raised here, in place of this effect."""
     return op.scope.cancel_scope.cancel_pending and isinstance(effect, _INTERRUPTED)
 
 
@@ -39,7 +40,8 @@ def error_of(cancellation: Cancellation) -> Raised:
 
 
 def raise_at(op: Op) -> Operation[None]:
-    """Records it. That a deadline is over is decided from absence: nothing may have come that is not in hand."""
+    """Records the cancellation. A timeout is a decision from absence: the table accepts it only if the inbox holds nothing
+    unread."""
     cancellation = op.scope.cancel_scope.cancellation
     assert cancellation is not None
     op.turn.drop_pending(op.id)
@@ -57,7 +59,7 @@ def raise_at(op: Op) -> Operation[None]:
 
 
 def raise_again_at(op: Op) -> Raised:
-    """As it was raised the first time. What was recorded inside the operation is passed over."""
+    """The error as it was raised the first time. What the operation recorded inside itself is skipped."""
     record = op.record
     assert record is not None
     assert record.done is not None

@@ -37,7 +37,8 @@ class StepInfo:
         self._sent: dict[tuple[str, str], Iterator[int]] = {}
 
     def signal_id(self, target: str, name: str) -> str:
-        """Of the next signal of this name that the body sends there: the same in every attempt, and nobody else's."""
+        """The id of the next signal of this name that the body sends to `target`: the same in every attempt, unique
+        otherwise."""
         count = self._sent.setdefault(
             (target, name), itertools.count(1)
         )  # the body may have threads: each call here is atomic
@@ -91,18 +92,18 @@ running_step: ContextVar[StepInfo | None] = ContextVar("durable_fn_step", defaul
 
 
 running_arguments: ContextVar[tuple[tuple[Any, ...], dict[str, Any]]] = ContextVar("durable_fn_arguments")
-"""What that body was called with: test tools look at it."""
+"""The arguments of the running body, for test tools."""
 
 
 class MisplacedCall(RuntimeError):
-    """A durable call in a step's body. The code is wrong, so no attempt after it can be better."""
+    """A durable call in a step's body. The code is wrong, so another attempt would not help."""
 
     __module__, __qualname__ = "builtins", "RuntimeError"  # what it is to users
 
 
 def apart(function: Callable[..., T], *args: Any) -> T:
-    """What a function of the user says that is asked in the middle of an operation: no durable call has a place there, and as it
-    may be asked only once, the contextvars that it sets end with it."""
+    """Calls a function of the user's in the middle of an operation. Durable calls inside it raise. It may not run again on a
+    replay, so the contextvars that it sets are dropped."""
     context = contextvars.copy_context()
     context.run(current_scope.set, None)
     return context.run(function, *args)

@@ -1,7 +1,7 @@
-"""The steps that a handler's code names, so that annotations of theirs which cannot work are told before anything happens.
+"""Finds the steps that a handler's code names, so that an annotation which cannot work raises before anything happens.
 
-Found are functions under `@step` or `step(...)` that the code of the handler refers to by name, directly or through functions of
-the same package. Others are looked at when they are called, before their bodies.
+It finds functions under `@step` or `step(...)` that the code of the handler refers to by name, directly or through functions of
+the same package. Other steps are checked when they are called, before their bodies run.
 """
 
 from __future__ import annotations

@@ -60,8 +60,8 @@ class Commit:
 
 
 class Settle:
-    """The operation's last word, which moves the handler. Sent back: the entry, when it reaches the handler. `durable`: it is
-    written before; else it rides along with the next write."""
+    """The operation's last entry: its outcome. Sent back: the entry, when the handler may see it. `durable`: it is written
+    before that; else the next write includes it."""
 
     __slots__ = ("durable", "event")
 
@@ -71,7 +71,7 @@ class Settle:
 
 
 class Park:
-    """Wait until `due` (epoch milliseconds; None: no end) or until what `wake` names is in the inbox: in place if it is
+    """Wait until `due` (epoch milliseconds; None: no limit) or until the inbox has what `wake` names: in place if `due` is
     near, else by suspending the execution."""
 
     __slots__ = ("due", "wake")
@@ -82,9 +82,9 @@ class Park:
 
 
 class Decide:
-    """As `Settle`, durable, if nothing has come since: it was decided because something did not come. `version`: of the inbox
-    that was looked at. Sent back: True, or False where something came, which is in hand then. The event is never pending, so no
-    other commit can write it without the condition."""
+    """A decision from absence, as a timeout is: like a durable `Settle`, but written only if the inbox has received nothing
+    since `version`, which the operation looked at. Sent back: True, or False where something came, which the inbox in memory
+    has then. The event is never pending, so no other commit can write it without the condition."""
 
     __slots__ = ("event", "version")
 
@@ -94,8 +94,8 @@ class Decide:
 
 
 class Expire:
-    """Write a timeout into the inbox, under the key that a completion would have. Sent back: nothing; whatever stands there
-    is in hand then."""
+    """Write a timeout into the inbox, under the key that a completion would have. Sent back: nothing; the inbox in memory then
+    has whichever of the two was first."""
 
     __slots__ = ("body", "key")
 
@@ -105,11 +105,11 @@ class Expire:
 
 
 class Launch:
-    """Write down another execution and send its first message. `by`: stands for the operation that asks. `key`: of the entry
-    that its end puts into this execution's inbox; None: nobody waits. `attach`: only wait for one that is there.
-    `retention_ms` None: both limits are the function's own, which this process does not know. `ruled`: its id is by the
-    function's own rule, if it has one; `function`: where that is known. Sent back: the outcome of an execution that has already
-    ended; NOT_THERE; else None. Where nobody waits: the id."""
+    """Store another execution and send its first message. `by`: a hash of the operation that starts it. `key`: of the entry
+    that its end puts into this execution's inbox; None: nobody waits. `attach`: start nothing, only wait for one that exists.
+    `retention_ms` None: the function sets both limits, and this process does not know them. `ruled`: the function's id rule, if
+    it has one, gives the id; `function`: the function, where this process has it. Sent back: the outcome of an execution that
+    has already ended; NOT_THERE; else None. Where nobody waits: the id."""
 
     __slots__ = (
         "adapter", "attach", "by", "delay_ms", "fn", "function", "id", "input", "key", "retention_ms", "ruled", "timeout_ms",
@@ -145,7 +145,8 @@ class Launch:
 
 
 class Post:
-    """Signal another execution, once: `signal_id` is the same after a death. Sent back: whether it is there, and took it."""
+    """Signal another execution, once: `signal_id` is the same after a crash. Sent back: True, or False if that one has
+    ended."""
 
     __slots__ = ("id", "name", "signal_id", "text")
 
@@ -167,7 +168,7 @@ class Tell:
 
 
 class Take:
-    """Wait until it is the turn of this recorded result."""
+    """Wait until this recorded result is the next one in the log's order."""
 
     __slots__ = ("record",)
 
@@ -198,14 +199,14 @@ class Fork:
 
 
 NOT_THERE: Final = ""
-"""No execution to attach to: none, or one that is over without a result."""
+"""There is no execution to attach to, or it has ended without a result."""
 
 COMMIT: Final = Commit()
 
 
 def until(turn: Turn, due: int) -> Operation[None]:
-    """Parks until then. At least once, also when the time has passed: others may come first. A wait may end early, to raise a
-    cancellation at the next one."""
+    """Parks until `due`. It parks once even when the time has passed, because another operation may be the one to go on first.
+    A wait may end early: the next one then raises a cancellation."""
     yield Park(due)
     while turn.time() < due:
         yield Park(due)

@@ -15,7 +15,7 @@ from .cancel_scope import CancelScope
 
 
 def incomplete(text: str, batch: BatchResult[Any]) -> BatchError:
-    """With all causes; its message ends with the first."""
+    """A BatchError with all causes; its message ends with the first."""
     first = next((item for item in batch if item.error is not None), None)
     if first is not None and first.error is not None:
         text += f"; the first failure is branch {first.name!r}: {failures.told(first.error)}"
@@ -79,7 +79,7 @@ class Fan:
         return self.reason is not None
 
     def next_new(self) -> Branch | None:
-        """The next branch to start: one to walk again, or one that nobody has decided."""
+        """The next branch to start: one to walk again, or one without an outcome."""
         while self._next < len(self.branches):
             branch = self.branches[self._next]
             if not branch.started and (branch.walk or branch.status is None):

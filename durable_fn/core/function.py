@@ -67,8 +67,8 @@ class DurableFunction(Generic[E_contra, R_co]):
 
     @functools.cached_property
     def envelope(self) -> bool:
-        """Whether the handler gets the payload, and not the event as Lambda delivered it. Without a word of its author: by its
-        signature, once it is needed, because annotations may name what is defined later."""
+        """Whether the handler gets the payload instead of the event as Lambda delivered it. If the decorator does not say, the
+        signature decides, not before the first use: annotations may name what is defined later."""
         if self._envelope is not None:
             return self._envelope
         from ..values.event_classes import takes_raw_events
@@ -89,7 +89,7 @@ class DurableFunction(Generic[E_contra, R_co]):
 
     @functools.cached_property
     def declared(self) -> list[tuple[Adapter, str]]:
-        """Of what its annotations, and those of the steps that its code names, have to say: what it is of. Raises
+        """An adapter for each annotation of the handler and of the steps that its code names, and what it describes. Raises
         SerializationError for one that cannot work."""
         from .declared import steps_named
         from .step_options import plan_of
@@ -102,7 +102,7 @@ class DurableFunction(Generic[E_contra, R_co]):
 
 
 def _checked_rule(rule: Any) -> str | Callable[[Any], str] | None:
-    """Raises TypeError or ValueError for what gives no execution id."""
+    """Raises TypeError or ValueError for a value that is no rule for execution ids."""
     if rule is None or (callable(rule) and not is_async(rule)):
         return rule  # type: ignore[no-any-return]
     if not isinstance(rule, str):

@@ -1,5 +1,5 @@
-"""Operations that most handlers never use, and what their arguments are checked with: loaded when they are first asked for. A
-cold start of a handler with steps and sleeps pays for steps and sleeps."""
+"""Operations that most handlers never use, and the checks of their arguments: imported on first use, so that the cold start of
+a handler with steps and sleeps pays for steps and sleeps only."""
 
 from __future__ import annotations
 

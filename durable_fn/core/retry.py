@@ -23,7 +23,7 @@ Jitter: TypeAlias = Literal["full", "half", "none"]
 
 
 class _Unsaid(int):
-    """The default of `max_attempts`: a 3 that nobody wrote, which limits attempts and not the checks of a poll."""
+    """The default of `max_attempts`, a 3 that the user did not write: it limits attempts, but not the checks of a poll."""
 
 
 _THREE: Final = _Unsaid(3)
@@ -95,7 +95,8 @@ class RetryPolicy:
         return _matches(self._retry_on, error) and not _matches(self._give_up_on, error)
 
     def retries_interrupted(self, attempt: int, error: StepInterrupted) -> bool:
-        """Whether another attempt follows after the process died in `attempt`: only where `retry_on` names that class itself."""
+        """Whether another attempt follows after the process died in `attempt`: only where `retry_on` names that class
+        itself."""
         classes = self._retry_on if isinstance(self._retry_on, tuple) else (self._retry_on,)
         if StepInterrupted not in classes or (self.max_attempts is not None and attempt >= self.max_attempts):
             return False
@@ -146,12 +147,12 @@ seconds or as a timedelta; None gives up. It is asked once per failed attempt: w
 returns something else, is logged, and gives up."""
 
 Every: TypeAlias = Duration | RetryPolicy | Callable[[Any, int], Duration | None]
-"""The time between the checks of a poll: fixed, growing, or a function of the state and of the number of checks so far. What that
-raises, the poll raises."""
+"""The time between the checks of a poll: fixed, growing, or a function of the state and of the number of checks so far. The
+poll raises what that function raises."""
 
 
 def checked_retry(retry: Any, what: str) -> Retry | None:
-    """Raises TypeError for what is neither a policy nor a function that can be asked."""
+    """Raises TypeError for a value that is neither a policy nor a function."""
     if retry is None or isinstance(retry, RetryPolicy) or _is_function(retry):
         return retry  # type: ignore[no-any-return]
     shown = f"the class {retry.__name__}" if isinstance(retry, type) else type(retry).__name__
@@ -162,7 +163,8 @@ def checked_retry(retry: Any, what: str) -> Retry | None:
 
 
 def _is_function(value: Any) -> bool:
-    """That gives its answer at once: a class makes objects, and nobody would await an `async def`."""
+    """Whether it is a function that returns its answer at once: a class makes objects, and nobody would await an `async
+    def`."""
     return callable(value) and not isinstance(value, type) and not inspect.iscoroutinefunction(value)
 
 

@@ -1,7 +1,7 @@
 """Ids and positions: each scope (the handler, a task, a branch) counts its own operations.
 
-An operation with a key is found by its id alone, in the nearest branch (the handler, a child, a branch of a fan), whatever native
-task asks: it takes no position, and its place is not compared.
+An operation with a key is found by its id alone, in the nearest branch (the handler, a child, a branch of a fan), whatever
+native task asks: it takes no position, and its place is not compared.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .cancel_scope import CancelScope
 from .turn import Turn
 
 KEY_CHANGED: Final = "the operation got a key, or lost it"
-"""Why a mismatch."""
+"""The cause in a NonDeterminismError."""
 
 
 class Op:
-    """One call of an operation: its id, its place, and what the journal holds for it. `asked`: see `Event`. `cleans_up`: the code
-    called it after a cancellation had been raised there. That may have come before an operation of the same id which a process
-    began and that is on no record: this is another one, whatever it is called."""
+    """One call of an operation: its id, its place, and what the journal has of it. `asked`: see `Event`. `cleans_up`: clean-up
+    code called it, after a cancellation had been raised in its scope. A process that died may have begun an operation of the
+    same id that the log does not have; this one counts as another operation."""
 
     __slots__ = ("asked", "begun", "cleans_up", "id", "kind", "number", "position", "record", "scope", "turn")
 
@@ -66,7 +66,7 @@ class OpenSaga:
         self.scope.sagas = tuple(saga for saga in self.scope.sagas if saga is not self)
 
     def rollback(self, undo_keys: list[str | None]) -> Rollback:
-        """As it is about to be undone. `undo_keys`: of the compensations, the ids of those that have a key."""
+        """The saga as it is about to be undone. `undo_keys`: for each compensation its id if it has a key, else None."""
         now = self.scope.extent
         ended = now._replace(operations=now.operations + undo_keys.count(None))
         keyed = tuple(key for key in undo_keys if key is not None)
@@ -74,7 +74,7 @@ class OpenSaga:
 
 
 class Scope:
-    """Operations and child scopes are counted separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12. `home`: of a
+    """Counts operations and child scopes separately: `asyncio.wait_for` makes a task on 3.11 but not on 3.12. `home`: for a
     native task, the scope of the branch that it belongs to."""
 
     __slots__ = (
@@ -113,8 +113,8 @@ class Scope:
         return cls(turn, "", turn.started, turn.cancel_scope)
 
     def enter(self, kind: str, component: str, key: str | None = None, *, repeats: bool = False) -> Op:
-        """The next operation of this scope. Raises NonDeterminismError if the journal holds another one here, ValueError for a
-        key that its branch has had, unless the operation `repeats` what the code asks for again."""
+        """The next operation of this scope. Raises NonDeterminismError if the journal has another one here, ValueError for a
+        key that its branch has used already, unless the operation `repeats`: then the code may call it again."""
         turn = self.turn
         if turn.closed is not None:
             raise self.cancel_scope.leave(turn.ended())
@@ -143,13 +143,13 @@ class Scope:
 
     @property
     def ended(self) -> bool:
-        """Whether a cancellation was raised here, or around it."""
+        """Whether a cancellation was raised in this branch, or in one around it."""
         around = self.home.parent
         return self.cancel_scope.raised or (around is not None and around.ended)
 
     @property
     def extent(self) -> Extent:
-        """How much it has counted."""
+        """How much this scope has counted so far."""
         return Extent(self.operations, self.tasks, self.timers, self.threads)
 
     @property
@@ -188,7 +188,7 @@ class Scope:
         return id if times == 1 else f"{id}#{times}"
 
     def _take(self, record: Record) -> None:
-        """Somebody asks for what is recorded."""
+        """The code calls an operation that has a record."""
         turn = self.turn
         if not record.taken:
             record.taken = True
@@ -197,8 +197,9 @@ class Scope:
                 turn.at = max(turn.at, record.begun.at)
 
     def _check_twin(self, kind: str, id: str, position: int) -> None:
-        """Of a new operation, where one of the same name is recorded that the code has not asked for: with a key where this has
-        none, or without where this has one. Where operations come one after the other, it is the same, and must not run twice."""
+        """Raises NonDeterminismError for a new operation if the code has not yet called a recorded one of the same name that
+        has a key where this one has none, or the reverse. In a scope whose operations run one after the other that is the same
+        operation, and it must not run twice."""
         if not self.turn.sequential:
             return
         for record in self.turn.journal.left_in(self.path):
@@ -207,12 +208,12 @@ class Scope:
                 raise self._differs(record, kind, id, position, KEY_CHANGED)
 
     def next_id(self, component: str) -> str:
-        """Of the next operation with this name."""
+        """The id of the next operation with this name."""
         count = self._names.get(component, 0) + 1
         return f"{self.path}{component}" if count == 1 else f"{self.path}{component}#{count}"
 
     def count(self, component: str) -> None:
-        """One of this name was here, though it is no operation."""
+        """Counts something of this name that is no operation."""
         self._names[component] = self._names.get(component, 0) + 1
 
     def task(self) -> Scope:
@@ -222,7 +223,7 @@ class Scope:
         return Scope(self.turn, f"{self.path}~{self.tasks}/", self.at, self.cancel_scope, self.home)
 
     def inside(self, op: Op) -> Scope:
-        """The scope of what an operation is made of: its operations are counted for themselves."""
+        """The scope of the operations that an operation is made of: they have a count of their own."""
         return Scope(self.turn, f"{op.id}/", self.at, self.cancel_scope, parent=self)
 
     def fork(self, op: Op, component: str) -> Scope:
@@ -231,9 +232,9 @@ class Scope:
 
     @property
     def live(self) -> bool:
-        """Whether nothing is recorded at this place or behind it. What has a key has no place: it is behind this one until the
-        code asks for it. In an async handler all tasks together are at one place: what any of them asks for later was recorded
-        behind what this one records now."""
+        """Whether nothing is recorded at this place or behind it. An operation with a key has no place: it counts as behind
+        this one until the code calls it. In an async handler all tasks together are at one place: whatever any of them calls
+        later is recorded behind what this one records now."""
         turn, journal = self.turn, self.turn.journal
         if turn.front is not None:
             return not journal.has_uncalled()

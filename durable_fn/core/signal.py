@@ -75,7 +75,7 @@ class Named(NamedTuple):
 
 
 def awaited(signal: Signal[Any] | str, result_type: object = None) -> Named:
-    """Raises TypeError or ValueError for what names none, and for a Signal with another type beside it."""
+    """Raises TypeError or ValueError for a value that names no signal, and for a Signal with a result_type beside it."""
     if isinstance(signal, Signal):
         if result_type is not None:
             raise TypeError(f"{signal!r} says what its payload is; leave out result_type")
@@ -101,7 +101,7 @@ def _adapter_of(signal: Signal[Any]) -> Adapter:
 
 
 def name_of(signal: Signal[Any] | str) -> str:
-    """Raises TypeError or ValueError for what names no signal."""
+    """Raises TypeError or ValueError for a value that names no signal."""
     if isinstance(signal, Signal):
         return signal.name
     component(signal)

@@ -117,7 +117,7 @@ def is_step(fn: Any) -> bool:
 
 
 def options_of(fn: Any) -> StepOptions:
-    """What `@step` gave it. A partial has those of the function in it, and may have its own."""
+    """The options that `@step` gave it. A partial has those of its function, and may have its own."""
     found: StepOptions = getattr(fn, _OPTIONS, StepOptions())
     return found.over(options_of(fn.func)) if isinstance(fn, functools.partial) else found
 
@@ -161,7 +161,7 @@ def check_keywords(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
 
 
 class _StepDecorator:
-    """What `@step(...)` with options is until it meets the function."""
+    """`@step(...)` with options, before Python applies it to the function."""
 
     def __init__(self, options: StepOptions) -> None:
         self._options = options

@@ -1,4 +1,4 @@
-"""One invocation's view of an execution: its journal, what it has not committed yet, and how it stands."""
+"""One invocation's view of an execution: its journal, what it has not committed yet, and whether and why it is closed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("durable_fn")
 
 
 class Front(Protocol):
-    """Who moves an async handler. A `def` handler moves itself."""
+    """What drives the tasks of an async handler (`runtime/aio/pump.py`). A `def` handler has none."""
 
     def unshielded(self) -> None:
         """A shielded block is over."""
@@ -40,7 +40,7 @@ class Front(Protocol):
         """Whether the handler has not come to the end of what is recorded."""
 
     def commits_before_a_body(self) -> None:
-        """What is pending now is durable before anything happens outside."""
+        """No body and no request begins before what is pending now is durable."""
 
     def looked_at_time(self) -> None:
         """What the handler does next may depend on the time."""
@@ -62,11 +62,11 @@ class Called(Protocol):
 
     @property
     def scope(self) -> Place:
-        """That called it."""
+        """The scope that called it."""
 
 
 class Suspension(BaseException):
-    """Unwinds a handler that waits, or whose invocation must make way. Not an Exception: user code must not catch it."""
+    """Unwinds a handler that waits, or whose invocation has to stop early. Not an Exception: user code must not catch it."""
 
     def __init__(self, why: str, due: int | None = None) -> None:
         super().__init__(why)
@@ -88,8 +88,9 @@ class Fenced(BaseException):
 
 
 class Held(BaseException):
-    """Something recorded, which the handler saw before, cannot be read now. It is not raised in the handler, which would take
-    another way: the execution waits for code or a configuration that reads it. Nothing more is committed here."""
+    """This code cannot read something recorded that the handler has seen before. The handler does not see this error, because
+    it would take another path: the execution waits for code or a configuration that can read it. Nothing more is committed
+    here."""
 
     def __init__(self, error: SerializationError) -> None:
         super().__init__(str(error))
@@ -97,20 +98,20 @@ class Held(BaseException):
 
 
 class Progress(IntEnum):
-    """What a turn has done that stays."""
+    """What a turn has done that outlives it."""
 
     NONE = 0
     ACTED = 1
-    """A body began, or another execution was written to."""
+    """A body began, or a request to another execution did."""
     WORKED = 2
-    """A segment was written, or something that counts as one: an invocation that makes way now has not run in vain."""
+    """A segment was written, or something that counts as one: an invocation that stops now has made progress."""
 
 
 R = TypeVar("R", bound=BaseException)
 
 
 class Turn:
-    """Pure state. `time` is the only thing from outside: it tells epoch milliseconds."""
+    """Pure state. `time` is the only thing from outside: it returns epoch milliseconds."""
 
     def __init__(
         self,
@@ -125,7 +126,7 @@ class Turn:
         log_horizon: int = 0,
         terms: Terms = STRICT,
     ) -> None:
-        self.terms = terms  # on which values are stored
+        self.terms = terms  # how values are stored
         self.log_horizon = log_horizon or header.horizon  # epoch seconds: the earliest stamp in the log and the input
         self.header = header
         self.journal = journal
@@ -136,14 +137,14 @@ class Turn:
         self.max_body = max_body
         self.fits = fits
         self.pending: list[Event] = []
-        self.flying: list[Event] = []  # that are being written
+        self.flying: list[Event] = []  # events that are being written
         self.chosen: set[Event] = (
             set()
-        )  # pending ones that a death could make otherwise: who was first in a `def` handler, what was drawn
+        )  # pending events that would differ after a crash: which branch was first in a `def` handler, what was drawn
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self.deadline = 0  # epoch milliseconds: when the invocation ends
         self.progress = Progress.NONE
-        self.took_over = False  # from an owner that died, or gave the execution back
+        self.took_over = False  # the owner before died, or gave the execution back
         self.closed: BaseException | None = None  # what every further durable call raises: see `close`
         self.cancel_scope = CancelScope()
         self.started = journal.origin or journal.generation or header.started  # journal time begins then
@@ -151,26 +152,27 @@ class Turn:
         self.at = max(self.started, journal.resumed)
         self.last_now = 0  # the latest time that `now` has given the handler
         self.patches: dict[str, bool] = {}
-        self.seed: str | None = None  # of what is drawn; made of the header when it is first needed
+        self.seed: str | None = None  # for random draws; derived from the header on first use
         self.tasks: dict[str, int] = {}  # native tasks that each scope has started, by its trail
         self.asked: dict[str, str] = {}  # native tasks that asked for an operation with a key, by its id
         self.sequential = False  # the operations of a scope come one after the other: a `def` handler
         self.context: Any = None  # the handler's
-        self.shields = 0  # shielded blocks that run
-        self.custom = journal.custom  # what `set_status` said last
-        self.said: str | None = None  # what it said last while an async handler was replayed
+        self.shields = 0  # shielded blocks that are running
+        self.custom = journal.custom  # the last status that `set_status` wrote
+        self.said: str | None = None  # the last status that `set_status` was given while an async handler was replayed
         self.batches: list[BatchResult[Any]] = []
         self.front: Front | None = None
         self.notice()
 
     def replays(self, scope: Place | None = None) -> bool:
-        """Whether the code runs over what is recorded; in a `def` handler each scope does for itself."""
+        """Whether the code is replaying; in a `def` handler each scope has its own answer."""
         if self.front is not None:
             return self.front.replays()
         return not self.journal.over if scope is None else self.walks.walked(scope)
 
     def notice(self) -> None:
-        """A cancellation that is in hand, or a deadline that is over, is raised at the handler's next live operation."""
+        """Sets a cancellation that the inbox has, or a deadline that has passed, to be raised at the handler's next live
+        operation."""
         if self.header.cancel:
             asked = self.inbox.last(CANCEL)
             self.cancel_scope.cancel(Cancellation("cancelled", asked.body or None if asked is not None else None))
@@ -188,22 +190,22 @@ class Turn:
         return cancellation is not None and cancellation.kind == "timed out" and self.cancel_scope.raised
 
     def closed_entries(self) -> tuple[str, ...]:
-        """Keys of entries that no other generation reads."""
+        """Keys of the entries that only this generation reads."""
         return tuple(key for key in self.inbox.entries if of_generation(key))
 
     def keep_at(self) -> int:
-        """Epoch milliseconds at which the first of the items in hand has to be stamped anew."""
+        """Epoch milliseconds at which the first of the items that were read needs a later TTL."""
         return keep_at(min([self.log_horizon, *(e.horizon for e in self.inbox.entries.values() if e.horizon)]))
 
     def report_batches(self) -> None:
-        """Batches over their tolerance that nobody looked at."""
+        """Logs the batches over their failure tolerance that the handler did not look at."""
         for batch in self.batches:
             if batch.completion_reason_unseen == "FAILURE_TOLERANCE_EXCEEDED":
                 _log.error("execution %r ends without having looked at a failed batch: %r", self.header.id, batch)
 
     @property
     def next_deadline(self) -> int | None:
-        """Until it was raised."""
+        """The execution's deadline, until it is raised."""
         return None if self.cancel_scope.cancellation is not None else self.header.deadline
 
     @property
@@ -212,7 +214,8 @@ class Turn:
 
     @property
     def seen(self) -> int:
-        """Inbox entries in hand and gone: what the header's count must be for a decision from absence."""
+        """The number of inbox entries that were read, and of those that were deleted: the header's count must equal it for a
+        decision from absence."""
         return self.inbox.count + self.header.gone
 
     def record(self, op: Called, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
@@ -223,7 +226,7 @@ class Turn:
         return event
 
     def draft(self, op: Called, status: str, attempt: int = 1, *, due: int = 0, value: str = "") -> Event:
-        """An event that no commit writes by itself."""
+        """An event that is not pending: no commit writes it unless it is given one."""
         return Event(op.id, op.kind, op.position, status, attempt, self.time(), due, value, op.asked)
 
     def recorded(self, op: Called, event: Event) -> None:
@@ -234,22 +237,22 @@ class Turn:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
 
     def choose(self, scope: Place, event: Event) -> None:
-        """What this entry says might have come otherwise, where branches run beside each other: nothing may follow from it before
-        it is durable."""
+        """Where branches run beside each other, this entry might be another one after a crash: no body and no request begins
+        before it is durable."""
         if self.front is None and scope.cancel_scope is not self.cancel_scope:
             self.chosen.add(event)
 
     def drew(self, event: Event) -> None:
-        """Code of the user's had a part in what this entry says (a default that is drawn, a validator), and would say something
-        else the next time: nothing may follow from it before it is durable."""
+        """User code took part in this entry (a default that it draws, a validator) and may give something else the next time:
+        no body and no request begins before the entry is durable."""
         if self.front is None:
             self.chosen.add(event)
         else:
             self.front.commits_before_a_body()
 
     def give_back(self, branch: str) -> None:
-        """The signals that a losing branch took and did nothing with, oldest first. They are unread when that is on its way to
-        the log, not before."""
+        """Makes the signals unread again that a losing branch took and did nothing with, oldest first. Other waits get them
+        only once the entry that says so is pending."""
         with self.lock:
             for record in unread(self.journal, f"{branch}/"):
                 assert record.done is not None
@@ -259,17 +262,18 @@ class Turn:
                 self.inbox.give_back(signal_key(record.done))
 
     def tell_walked(self) -> None:
-        """How far code went that says something and recorded nothing behind it: the turn ends, and it is walked again."""
+        """Records how far code got that logged something or set a status, and recorded no operation behind it: the turn ends,
+        and the next one walks that code again and must not repeat it."""
         for text in self.walks.untold():
             self.pending.append(Event(WALKED_ID, "walked", 0, SUCCEEDED, 1, self.time(), 0, text))
 
     def set_status(self, value: str) -> None:
-        """Rides along with the next commit or the suspension."""
+        """The next commit or the suspension writes it."""
         self.custom, self.said = value, None
         self.pending.append(Event(STATUS_ID, "status", 0, SUCCEEDED, 1, self.time(), 0, value))
 
     def look_at_time(self) -> None:
-        """What follows may depend on the time: nothing begins outside before the results that moved it are durable."""
+        """What follows may depend on the time: no body and no request begins before the results that led here are durable."""
         if self.front is not None:
             self.front.looked_at_time()
             return
@@ -278,7 +282,8 @@ class Turn:
             self.chosen.update(event for event in unwritten if event.status not in (BEGUN, RETRY))
 
     def say_again(self) -> None:
-        """The log is at its end: what led here was written, but what was said on the way may have been lost in a death."""
+        """The replay is over. The entries that led here were written, but a crash may have lost a status that was set on the
+        way: it is set again."""
         if self.said is not None and self.said != self.custom:
             self.set_status(self.said)
         self.said = None
@@ -287,15 +292,15 @@ class Turn:
         return self.close(Renewed(payload))
 
     def close(self, reason: R) -> R:
-        """Every further durable call raises this, and its class says how the turn stands: it waits or makes way (Suspension),
-        goes on as new (Renewed), the code does not match the journal, something cannot be read (Held), another one owns the
-        execution (Fenced), the journal cannot be reached, or the process dies."""
+        """Every further durable call raises `reason`, whose class says why the turn is closed: it waits or stops early
+        (Suspension), it continues as new (Renewed), the code does not match the journal, something cannot be read (Held),
+        another invocation owns the execution (Fenced), the journal cannot be reached, or the process dies."""
         self.closed = reason
         return reason
 
     def end(self, reason: BaseException) -> None:
-        """Closes it, unless something did before: that stays its end. By a death nothing more is committed, also not by `finally`
-        blocks."""
+        """Closes the turn, unless it is closed already: the first reason stays. After a crash nothing more is committed, by
+        `finally` blocks neither."""
         if self.closed is None:
             self.closed = reason
 
@@ -303,7 +308,8 @@ class Turn:
         self.progress = max(self.progress, progress)
 
     def drop_pending(self, id: str) -> None:
-        """What an operation was about to record when it was ended from above; that it began stays."""
+        """Drops what an operation was about to record when a cancellation from above ended it; the entry that it began
+        stays."""
         with self.lock:
             for event in tuple(self.pending):
                 if event.id == id and event.status not in (BEGUN, RETRY):
@@ -323,17 +329,17 @@ class Turn:
             )
 
     def show(self, op: Called, event: Event) -> None:
-        """The result in this event is about to reach the handler: journal time moves on."""
+        """The handler is about to see the result in this event: advances journal time."""
         op.scope.at = max(op.scope.at, event.at)
         self.at = max(self.at, event.at)
 
     def pass_time(self, scope: Place, at: int) -> None:
-        """What happened in a scope that is not walked again took until then."""
+        """Advances journal time to when an inner scope ended."""
         scope.at = max(scope.at, at)
         self.at = max(self.at, at)
 
     def deliver(self, op: Called, record: Record) -> Event:
-        """Hands out a recorded result."""
+        """Hands out a recorded result, and advances journal time."""
         event = record.done
         assert event is not None
         self.journal.hand_out(record)
@@ -347,8 +353,8 @@ class Turn:
         return event
 
     def only_woke(self) -> bool:
-        """Whether all that is pending is the end of recorded sleeps. At the end of an execution that needs no write: no
-        replay comes after it, and the due time tells. It does not where one woke late and the handler looked at the time."""
+        """Whether everything pending is the end of a recorded sleep. At the end of an execution that needs no write: no replay
+        follows, and the due time implies it. It does not if a sleep woke late and the handler looked at the time."""
         return all(e.kind == SLEEP and e.status == SUCCEEDED and self._due_tells(e) for e in self.pending)
 
     def _due_tells(self, end: Event) -> bool:
@@ -360,7 +366,7 @@ class Turn:
     def mismatch(
         self, recorded: str | None, attempted: str | None, position: int, scope: str, cause: str
     ) -> NonDeterminismError:
-        """The error of DESIGN promise 7; from now on every durable call of this turn raises it."""
+        """The code does not match the journal. From now on every durable call of this turn raises this error."""
         with self.lock:
             return self.close(self._mismatched(recorded, attempted, position, scope, cause))
 
@@ -383,8 +389,8 @@ class Turn:
         return NonDeterminismError(text, recorded=recorded, attempted=attempted, position=position)
 
     def act(self, *, begun: bool = False) -> None:
-        """A body begins, or another execution is written to. Raises what ends the turn where that came first; `begun`: a marker
-        is durable already, so it must not be put off."""
+        """A body begins, or a request to another execution does. Raises the reason if the turn is closed; `begun`: a marker is
+        durable already, so the body must not be put off."""
         with self.lock:
             closed = self.closed
             if closed is None or (begun and isinstance(closed, Suspension)):
@@ -393,14 +399,15 @@ class Turn:
         raise self.ended()
 
     def ended(self) -> BaseException:
-        """What every further durable call raises. A mismatch is an error that code may catch, and try again: it is told once."""
+        """What every further durable call raises. Code may catch a NonDeterminismError and call again: it gets that error once,
+        then a Suspension."""
         closed = self.closed
         assert closed is not None
         again = isinstance(closed, NonDeterminismError)
         return Suspension("the code does not match the journal") if again else closed
 
     def hold(self, error: SerializationError) -> Held:
-        """From now on every durable call of this turn raises it."""
+        """Closes the turn: from now on every durable call raises the Held that this returns."""
         reason = SerializationError(
             f"execution {self.header.id!r} of {self.header.fn!r} is held: {error}. It was read before, so nothing goes on "
             "without it. Way out: deploy code, or a configuration, that reads it (it is tried again by itself); to start it "
@@ -411,8 +418,8 @@ class Turn:
         return held
 
     def undo(self, saga: Rollback, error: BaseException) -> None:
-        """A saga is about to be undone because of this error. That is durable before its first compensation does anything, so
-        that whoever redrives the execution knows."""
+        """A saga is about to be undone because of this error. An entry that says so is durable before the first compensation
+        begins, so that a redrive knows of it."""
         origins.mark_undone(self, error, saga.id)
         with self.lock:
             if saga.id in self.journal.undone:
@@ -423,8 +430,8 @@ class Turn:
         self.drew(event)
 
     def keep_event(self, text: str) -> None:
-        """The event as it was validated, where that was not done before. It rides along with the next commit, and is durable
-        before anything happens outside."""
+        """Records the event as validated, if whoever started the execution could not validate it. The next commit writes it,
+        and no body begins before it is durable."""
         event = Event(EVENT_ID, "event", 0, SUCCEEDED, 1, self.time(), 0, text)
         self.pending.append(event)
         self.chosen.add(event)
@@ -451,7 +458,7 @@ class Turn:
         return derived(self.header, purpose)
 
     def draw(self, scope: Place, purpose: str) -> bytes:
-        """16 bytes that are the same on every replay, and in forks as far as the place where it is drawn is behind them."""
+        """16 bytes that are the same on every replay; a fork draws the same ones as the original before the fork point."""
         for seed in self.journal.seeds:
             if seed.covers(scope.path, scope.operations, scope.drawn):
                 return drawn(seed.text, purpose)
@@ -461,4 +468,4 @@ class Turn:
 
 
 STALL_LIMIT: Final = 5
-"""Owners that may die in a row without committing anything before an execution is ended as stalled."""
+"""After this many owners in a row have died without committing anything, the next one ends the execution as stalled."""

@@ -1,9 +1,9 @@
-"""How far the code of each scope of a `def` handler went before: in earlier turns, and in earlier walks of a branch in this one.
+"""How far the code of each scope of a `def` handler got before: in earlier turns, and in earlier walks of a branch in this one.
 
-Handler code is walked again and again; what it logs, and the status it sets, must be said once. The code between two operations
-of a scope was walked before where an operation behind it is recorded, where the scope's end is, or where the same is true of a
-scope around it. Only where code said something, and the turn ended before it recorded anything behind (too little time was left
-for a body, say), a line of its own tells that. After a death there is none, and it is said again.
+Handler code runs again in every replay, but its log lines and its status must come out once. The code between two operations of
+a scope has run before if an operation behind it is recorded, if the scope's end is, or if the same is true of a scope around
+it. Where code logged something, and the turn ended before it recorded an operation behind that (too little time was left for a
+body, say), a line of its own in the log says so. After a crash there is no such line, and the code logs it again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..log.journal import Journal
 from .cancel_scope import CancelScope
 
 _MOST: Final = 1000
-"""Scopes in one line."""
+"""The most scopes in one line of the log."""
 
 
 class Place(Protocol):
@@ -32,11 +32,11 @@ class Place(Protocol):
 
     @property
     def parent(self) -> Place | None:
-        """Around it."""
+        """The scope around it."""
 
 
 class Walks:
-    """Of one turn. Scopes count the operations that they called, and this walk's are told from those of another by the object."""
+    """The walks of one turn. Scopes count the operations that they called; a walk is known by its scope object."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -45,7 +45,7 @@ class Walks:
         }
 
     def walked(self, scope: Place) -> bool:
-        """Whether the code of this scope was here before. Code that unwinds, to be walked again, is not there yet."""
+        """Whether the code of this scope has been here before, so that it must not log again. True also while code unwinds."""
         if scope.cancel_scope.leaving:
             return True
         around: Place | None = scope
@@ -56,11 +56,11 @@ class Walks:
         return False
 
     def say(self, scope: Place) -> None:
-        """It says something here."""
+        """The code of this scope logs something, or sets the status, here."""
         self._said[scope.path] = (scope, scope.calls)
 
     def untold(self) -> list[str]:
-        """What nothing in the log tells, as the texts of lines."""
+        """Texts of lines for what the rest of the log does not imply."""
         rows = [
             (path, calls)
             for path, (scope, calls) in tuple(self._said.items())

@@ -1,9 +1,9 @@
-"""callback, wait_for_callback: a promise that somebody outside keeps.
+"""callback, wait_for_callback: a promise that somebody outside completes.
 
-Written to the log: that it was opened, with its times; its outcome, once, when somebody first takes it; and each wait for it
-that is over, which is an operation of its own in the scope that waits ("approval.result"), and has begun where a native timer
-runs beside it. All ride along. The outcome itself,
-also a timeout, is one write-once entry of the inbox, so that a completion and a timeout cannot both count.
+Written to the log: that it was opened, with its times; its outcome, once, when a wait first takes it; and the end of each wait
+for it. A wait is an operation of its own in the scope that waits ("approval.result"); its beginning is written too where a
+native timer runs beside it. None of these has a write of its own. The outcome itself, also a timeout, is one write-once entry
+of the inbox, so that a completion and a timeout cannot both count.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Promise:
         return expiry(record.begun, turn.inbox, turn.header.gen, self.operation)
 
     def patience(self, due: int | None) -> str:
-        """The outcome when nothing came until then."""
+        """The outcome if nothing has come when `due` passes."""
         return TIMEOUT if due == self.due else NO_HEARTBEAT
 
 
@@ -87,8 +87,8 @@ def callback(op: Op, name: str, adapter: Adapter, timeout_ms: int | None, heartb
 
 
 def waiting(promise: Promise, scope: Scope) -> Op:
-    """The operation of one wait, in the scope that waits: each can be cancelled by itself. It has the key of its callback; where
-    that was opened in another branch, its id."""
+    """The operation of one wait, in the scope that waits, so that each wait can be cancelled by itself. Its key is that of its
+    callback, or the callback's id where another branch opened it."""
     opened, part = promise.op, component(f"{promise.name[:_LONGEST_NAME]}.result")
     key = key_part(opened.id)
     if key is not None and opened.scope.home.path != scope.home.path:
@@ -97,7 +97,7 @@ def waiting(promise: Promise, scope: Scope) -> Op:
 
 
 def result(op: Op, promise: Promise) -> Operation[Any]:
-    """Waits for the outcome. Again and again it is the same."""
+    """Waits for the outcome. Every wait for one callback gets the same."""
     turn = op.turn
     if op.record is not None and op.record.done is not None:
         event = turn.deliver(op, op.record)
@@ -115,7 +115,7 @@ def result(op: Op, promise: Promise) -> Operation[Any]:
         (at, body), due = arrived(there.body), promise.next_due()
         late = at is not None and due is not None and at >= due  # it came while nobody waited
         _settle(promise, promise.patience(due) if late else body)
-    else:  # in a replay it may be known from what is recorded behind this place, where the handler does not wait any more
+    else:  # a replay may know it from an entry behind this place, though the handler did not wait that long the first time
         yield from until(turn, turn.time())
     event = turn.record(op, SUCCEEDED, value=promise.op.id)
     yield Settle(event)
@@ -124,7 +124,7 @@ def result(op: Op, promise: Promise) -> Operation[Any]:
 
 
 def _settle(promise: Promise, body: str) -> None:
-    """The outcome is written down once, whoever of those that wait comes first."""
+    """Records the outcome once: by whichever wait is first."""
     turn = promise.op.turn
     with turn.lock:
         if promise.record.outcome is None:
@@ -150,7 +150,7 @@ def _another(op: Op, promise: Promise, recorded: str) -> Exception:
 
 
 def _outcome(promise: Promise, body: str) -> str:
-    """The entry as the log has it: a value as it was validated now, or a failure."""
+    """The inbox entry as the log stores it: the value as validated now, or a failure."""
     if body[0] == SUCCESS:
         return taken(promise.op.turn, promise.adapter, body[1:], promise.what)
     if body[0] == FAILURE:
@@ -194,7 +194,7 @@ def wait_for_callback(
 
 
 def part(op: Op, operation: Callable[..., Operation[Any]], *args: Any) -> Operation[Any]:
-    """An operation inside another one: a recorded result waits for its turn."""
+    """An operation inside another one: a recorded result waits until it is the next in the log's order."""
     if op.record is not None and op.record.done is not None:
         yield Take(op.record)
     return (yield from operation(op, *args))

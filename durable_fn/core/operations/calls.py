@@ -1,8 +1,8 @@
 """call, send: other executions.
 
 Written to the log: that the other one exists, after its header does; its outcome, when the handler takes it; that it could not
-be started. The other one's end and its entry in this execution's inbox are one transaction. Its id is derived, so a replay finds
-the one it made, and from the secret too, so nobody else does.
+be started. The other one's end and its entry in this execution's inbox are one transaction. The SDK derives its id from the
+operation, so that a replay finds the same execution, and from the secret, so that nobody else can guess it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _UNKNOWN = "durable_fn.errors.UnknownFunction"
 _TOO_DEEP = "durable_fn.errors.CallTooDeep"
 _NO_ID = "ValueError"
 _REFUSALS = (ExecutionConflict, PayloadTooLarge, UnknownFunction, CallTooDeep)
-"""Nothing was started, and nothing will be by trying again."""
+"""Nothing was started, and another try would not help."""
 _LONGEST_ID = 400
 _OWN_DIGITS = 16
 
 
 class NoId(DurableError):
-    """The function's own rule gives no id here. Raised in the handler as the ValueError that it is elsewhere."""
+    """The function's own rule gives no id here. The handler sees a ValueError, as elsewhere."""
 
 
 class Target:
@@ -110,7 +110,7 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
             child, outcome = yield from _begin(op, target, child, earlier)
             turn.record(op, BEGUN, due=due or 0, value=child)
         elif turn.journal.revived and turn.inbox.get(_key(op, child)) is None:
-            # It may have ended while this one was over, and told nobody.
+            # It may have ended while this execution was over: then no entry came here.
             outcome = yield _launch(op, target, child)
         event, decided = yield from _end(op, target, child, due, outcome)
     except (
@@ -129,8 +129,8 @@ def call(op: Op, target: Target, id: str | None, timeout_ms: int | None) -> Oper
 
 
 def _begin(op: Op, target: Target, child: str, earlier: list[str]) -> Operation[tuple[str, str | None]]:
-    """The execution to wait for, and its outcome if it has one. After a redrive that is one which this operation started
-    before, if somebody made it go on meanwhile; else a new one."""
+    """The execution to wait for, and its outcome if it has one. After a redrive that is an execution which this operation
+    started before, if that one was redriven meanwhile; else a new one."""
     for id in earlier:
         outcome = yield _launch(op, target, id, attach=True)
         if outcome != NOT_THERE:
@@ -139,8 +139,8 @@ def _begin(op: Op, target: Target, child: str, earlier: list[str]) -> Operation[
 
 
 def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | None) -> Operation[tuple[Event, bool]]:
-    """Waits. Gives the entry, and whether it is in the log already. That nothing came in time is decided on the condition that
-    nothing has come which is not in hand: the key stays free for the outcome, which may be asked for again."""
+    """Waits. Returns the entry, and whether it is in the log already. A timeout is written on the condition that the inbox
+    holds nothing unread: the key of the outcome stays free, because another wait may want it."""
     turn, key = op.turn, _key(op, child)
     while outcome is None:
         version = turn.inbox.version
@@ -161,8 +161,8 @@ def _end(op: Op, target: Target, child: str, due: int | None, outcome: str | Non
 
 
 def _is_cancelled_next(op: Op) -> bool:
-    """Whether a cancellation comes before anything else. In an async handler it comes to none of its tasks while one of them is
-    in a shielded block; the others go on until then."""
+    """Whether a cancellation comes before anything else. In an async handler it reaches no task while one of them is in a
+    shielded block; the others go on until then."""
     return op.scope.cancel_scope.cancel_pending and (op.turn.front is None or not op.turn.shields)
 
 
@@ -195,14 +195,14 @@ def _launch(op: Op, target: Target, child: str, *, attach: bool = False) -> Laun
 
 
 def _key(op: Op, child: str) -> str:
-    """Of the entry that the end of this execution puts into the inbox."""
+    """The key of the inbox entry that the end of execution `child` writes."""
     return call_place(op.turn.journal, op.turn.header.gen, child)
 
 
 def derived_id(op: Op, again: int = 0) -> str:
-    """The same on every replay, another in every generation, and another when it is tried `again` after a redrive. Readable as
-    long as it is short. Its last part is made with the secret: nobody outside can start, signal or ask for an execution of
-    this id before it is there."""
+    """The same on every replay, another in every generation, and another for each `again` after a redrive. Readable as long as
+    it is short. Its last part is derived from the secret: nobody outside can start, signal or look up an execution of this id
+    before it exists."""
     header = op.turn.header
     suffix = f"{op.id}" if header.gen == 1 else f"{op.id}@{header.gen}"
     own = op.turn.derive(f"child {op.id} {again}").hex()[:_OWN_DIGITS]
@@ -221,7 +221,8 @@ def _earlier(op: Op) -> list[str]:
 def refusal(
     error: ExecutionConflict | ExecutionNotFound | PayloadTooLarge | UnknownFunction | CallTooDeep | NoId,
 ) -> failures.Failure:
-    """Recorded, so that a replay takes the same way, whatever has become of the other execution meanwhile."""
+    """The refusal as it is recorded, so that a replay takes the same path, whatever has become of the other execution
+    meanwhile."""
     if isinstance(error, NoId):
         return failures.Failure(_NO_ID, str(error), "", {}, None)
     if isinstance(error, ExecutionConflict):
@@ -231,7 +232,8 @@ def refusal(
 
 
 def _value(turn: Turn, target: Target, child: str, outcome: str) -> str:
-    """As the log has it: a result as it was read now, or a failure that names the other execution and its status."""
+    """The outcome as the log stores it: the result as validated now, or a failure that names the other execution and its
+    status."""
     if outcome[0] == SUCCESS:
         return taken_result(turn, target.adapter, outcome[1:], target.what)
     if outcome[0] == TIMEOUT:
@@ -271,7 +273,7 @@ def _error(target: Target, failure: failures.Failure) -> Exception:
 
 
 def refused_by(failure: failures.Failure, data: dict[str, Any]) -> Exception | None:
-    """What kept the other execution from being started, or from being reached, as it was raised the first time."""
+    """The error that kept the other execution from being started or reached, as it was raised the first time."""
     if failure.error_type == _NO_ID:
         return ValueError(failure.message)
     if failure.error_type == _CONFLICT:

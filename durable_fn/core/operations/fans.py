@@ -1,8 +1,8 @@
 """child, and the fans of parallel, map and race: handler code in scopes of its own.
 
-Written to the log: that it began (its place), how each branch ended, that it is over. A branch whose function says what it
-returns has its result there, and is not walked again; any other is, and so is a failed one, whose error is then the
-original. What a cancelled branch did before it was cancelled stays recorded and is passed over.
+Written to the log: that it began (its place), how each branch ended, that it is over. If a branch's function is annotated with
+its return type, its result is in the log, and a replay skips its code; any other branch is walked again, and so is a failed
+one, which raises the original error. What a cancelled branch did before it was cancelled stays in the log; a replay skips it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def child(
 
 
 def _keep_cancellation(op: Op) -> None:
-    """Of a `def` handler: what was raised inside the child, which took it for itself, is not raised again behind it."""
+    """For `def` handlers: a cancellation that was raised inside the child, and caught there, is not raised again behind the
+    child."""
     journal, cancel_scope = op.turn.journal, op.scope.cancel_scope
     for record in journal.below(f"{op.id}/"):
         heads = (journal.records.get(head) for head in ancestors(record.id) if len(head) > len(op.id))
@@ -68,14 +69,14 @@ def _keep_cancellation(op: Op) -> None:
 
 
 def _failure(op: Op, error: Exception, id: str) -> str:
-    """With the operations that it comes from, for a redrive."""
+    """The recorded failure, with the operations that it comes from, for a redrive."""
     origins.mark(op.turn, error, id)
     failure = failures.capture(error)
     return failures.encode(replace(failure, causes=origins.origins_of(op.turn, error)))
 
 
 def _end(op: Op, done: Event | None, status: str, value: str, *, durable: bool = False) -> Operation[None]:
-    """`durable`: written before anybody knows of it. In one wait, for a replay waits once."""
+    """`durable`: written before the handler sees it. One effect, as on a replay."""
     turn = op.turn
     if done is not None and op.record is not None:
         yield Take(op.record)
@@ -96,7 +97,7 @@ def fan_out(op: Op, fan: Fan, kind: type) -> Operation[BatchResult[Any]]:
     if turn.front is None:
         recall(op, fan, over=done is not None)
     yield Fork(op.scope, fan)
-    yield from _end(op, done, SUCCEEDED, "", durable=fan.early)  # which were first must not be decided again
+    yield from _end(op, done, SUCCEEDED, "", durable=fan.early)  # which branches were first must not change
     for branch in fan.branches:
         if branch.error is not None:  # also of one that was walked again
             origins.mark(turn, branch.error, f"{op.id}/{branch.component}")
@@ -120,7 +121,7 @@ _STATUS: Final[dict[str, ItemStatus]] = {SUCCEEDED: "SUCCEEDED", FAILED: "FAILED
 
 
 def recall(op: Op, fan: Fan, *, over: bool) -> None:
-    """What the log says about the branches, in its order, so that the fan is over where it was over the first time."""
+    """Applies what the log says about the branches, in its order, so that the fan is over where it was over the first time."""
     journal = op.turn.journal
     ends = [(journal.records.get(f"{op.id}/{branch.component}"), branch) for branch in fan.branches]
     ended = [(record, branch) for record, branch in ends if record is not None and record.done is not None]
@@ -147,7 +148,7 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
 
 
 def next_branch(op: Op, fan: Fan) -> Branch | None:
-    """The next one to start. Of a fan that is over, or is to end, only those that may have something to unwind."""
+    """The next branch to start. Once the fan is over, or cancelled, only branches that may have something to clean up."""
     while (branch := fan.next_new()) is not None:
         ends = (fan.over or op.scope.cancel_scope.cancel_pending) and not branch.walk
         if not ends or _may_have_begun(op, fan, branch):
@@ -157,13 +158,13 @@ def next_branch(op: Op, fan: Fan) -> Branch | None:
 
 
 def _may_have_begun(op: Op, fan: Fan, branch: Branch) -> bool:
-    """Also where nothing says so: an owner that died may have been in the first body of it."""
+    """True also where the log has nothing of the branch: an owner that died may have been in its first body."""
     unrecorded = op.turn.took_over and op.begun and branch.index < fan.recalled + fan.width
     return unrecorded or op.turn.journal.has_below(f"{op.id}/{branch.component}/")
 
 
 def inherit_cancellation(op: Op, fan: Fan, cancel_scope: CancelScope) -> None:
-    """A branch that starts in a fan that is over, or in a branch that is to end, is to end at once."""
+    """A branch that starts in a fan that is over, or inside a cancelled branch, is cancelled at once."""
     above = op.scope.cancel_scope
     if above.cancel_pending and above.cancellation is not None:
         cancel_scope.cancel(
@@ -185,12 +186,12 @@ def _told(op: Op, branch: Branch, value: Any, error: Exception | None) -> tuple[
 
 
 def branch_walked(op: Op, branch: Branch, value: Any, error: Exception | None) -> None:
-    """A branch that had ended before was walked again, for what was not recorded."""
+    """A branch that had ended in an earlier turn was walked again, for the value or error that the log does not have."""
     _, branch.value, branch.error = _told(op, branch, value, error)
 
 
 def branch_ended(op: Op, branch: Branch, value: Any, error: Exception | None) -> Event:
-    """Records the end of a live branch. The branch has what a replay will give."""
+    """Records the end of a live branch, and gives the branch the value or error that a replay will give."""
     status = SUCCEEDED
     text, branch.value, branch.error = _told(op, branch, value, error)
     if branch.error is not None:

@@ -1,4 +1,4 @@
-"""patched: which way an execution takes at a change of the code. Written to the log: that it took the new one."""
+"""patched: which path an execution takes at a change of the code. Written to the log: that it took the new one."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _good(until: Callable[[Any], bool], state: Any) -> bool:
 
 
 def _next(op: Op, inner: Scope, every: Pace, state: Any, checks: int, due: int | None) -> int | None:
-    """When the next check is due, at the latest when the time is over; None: there is none."""
+    """When the next check is due: at the latest at the poll's deadline; None: there is no further check."""
     wait = op.turn.journal.records.get(inner.next_id("wait"))
     if wait is not None and wait.kind == SLEEP and wait.begun is not None:
         return wait.begun.due
@@ -93,7 +93,7 @@ def _next(op: Op, inner: Scope, every: Pace, state: Any, checks: int, due: int |
 
 
 def _delay(op: Op, inner: Scope, every: Pace, state: Any, checks: int) -> int | None:
-    """Milliseconds; None gives up. What a function of the user's raises is raised by the poll, as what `until` raises is."""
+    """Milliseconds; None gives up. The poll raises what the user's function raises, as with `until`."""
     if isinstance(every, RetryPolicy):
         if every.checks is not None and checks >= every.checks:
             return None

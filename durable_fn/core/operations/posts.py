@@ -1,8 +1,8 @@
 """ctx.signal: a signal to another execution, once.
 
-Written to the log: that it was taken, or that the other one had ended, or why it could not be sent. The id of the signal is
-derived, so whoever goes on after a death sends the same one again, and the mark of the first says so. What would be otherwise
-the next time (it has ended, it is not there) is durable before anything follows from it.
+Written to the log: that it was taken, or that the other one had ended, or why it could not be sent. The SDK derives the id of
+the signal, so that after a crash the next owner sends the same one again, and the mark of the first one makes it a no-op. An
+answer that may be another one the next time (it has ended, it does not exist) is durable before the handler sees it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..scope import Op
 from .calls import refusal, refused_by
 
 _REFUSALS = (ExecutionNotFound, PayloadTooLarge, UnknownFunction)
-"""Nothing was sent, and nothing will be by trying again."""
+"""Nothing was sent, and another try would not help."""
 
 
 def post(op: Op, target: str, name: str, text: Callable[[Terms], str]) -> Operation[bool]:
@@ -40,8 +40,8 @@ def post(op: Op, target: str, name: str, text: Callable[[Terms], str]) -> Operat
 
 
 def signal_id(op: Op) -> str:
-    """The same on every replay, another in every generation, another when a redrive makes it be sent anew, and after a
-    cancellation another than before it."""
+    """The same on every replay; another one in every generation, after a redrive that makes the operation send again, and for
+    clean-up code behind a cancellation."""
     again = len(op.turn.journal.epochs.get(op.id, ""))
     return f"post {op.turn.derive(f'signal {op.id} {again}' + ' cleaning up' * op.cleans_up).hex()}"
 

@@ -1,7 +1,7 @@
 """Recorded values on their way to the handler, and values from outside on their way into the log.
 
-What is recorded was seen by the handler before. If it cannot be read now, the execution is held: the handler is told nothing, for
-it would take another way.
+The handler has seen what is recorded. If this code cannot read it now, the execution is held; no error reaches the handler,
+because the handler would then take another path.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def recorded(turn: Turn, adapter: Adapter, text: str, what: str) -> Any:
 
 
 def taken(turn: Turn, adapter: Adapter, json_text: str, what: str) -> str:
-    """Data from outside as the log keeps it: as it was validated now, or that it does not fit."""
+    """Data from outside as the log stores it: as validated now, or a refusal that says why it does not fit."""
     try:
         return adapter.receive(json_text, what, turn.terms).text
     except SerializationError as error:
@@ -35,14 +35,14 @@ def taken(turn: Turn, adapter: Adapter, json_text: str, what: str) -> str:
 
 
 def taken_down(turn: Turn, adapter: Adapter, event: Event) -> Event:
-    """The entry that has it."""
+    """The entry that stores such data."""
     if not adapter.pure:
         turn.drew(event)
     return event
 
 
 def taken_result(turn: Turn, adapter: Adapter, text: str, what: str) -> str:
-    """The result of another execution as the log of this one keeps it."""
+    """The result of another execution as the log of this one stores it."""
     try:
         adapter.decode(text, what)
     except SerializationError:
@@ -56,8 +56,8 @@ def refusal(text: str) -> SerializationError:
 
 
 def check_adapter(op: Op, adapter: Adapter | None, what: str, *, outside: bool = False) -> None:
-    """Before anything happens whose result could not be stored. `outside`: it comes from there. Raises SerializationError; where
-    the operation has begun already, the execution is held."""
+    """Checks, before anything happens, that the result can be stored. `outside`: it comes from outside. Raises
+    SerializationError; where the operation has begun already, the execution is held instead."""
     if adapter is None:
         return
     try:

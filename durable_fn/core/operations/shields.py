@@ -1,8 +1,8 @@
 """The end of a shielded block.
 
-`def` handlers: where a cancellation came inside, it is raised at an operation of its own, so that a replay raises it there again.
-Nothing is written where none came, and the block takes no place among the operations. `async def` handlers: the line that
-cancels them says who waits for it (see `runtime/aio/ending.py`).
+`def` handlers: a cancellation that came inside is raised at an operation of its own, so that a replay raises it there again.
+If none came, nothing is written, and the block has no place among the operations. `async def` handlers: the line that cancels
+them names the operations that wait for it (see `runtime/aio/ending.py`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _PART = "$shielded"
 
 
 def block_id(scope: Scope) -> str:
-    """Of the end of the next block that ends in this scope. No operation can have it."""
+    """The id for the end of the next block that ends in this scope. No operation can have it."""
     id = scope.next_id(_PART)
     scope.count(_PART)
     return id
 
 
 def block_end(scope: Scope) -> Op | None:
-    """In a `def` handler: where a cancellation was raised at this end, or is to be raised now."""
+    """In a `def` handler: the operation at which a cancellation was raised at this end, or has to be raised now; else None."""
     turn = scope.turn
     if turn.closed is None and scope.next_id(_PART) not in turn.journal.records:
         turn.look_at_deadline()
@@ -33,5 +33,5 @@ def block_end(scope: Scope) -> Op | None:
 
 
 def unshield(op: Op) -> Operation[None]:
-    """What came is raised before this."""
+    """The driver raises the cancellation before this effect."""
     yield Park(op.turn.time())

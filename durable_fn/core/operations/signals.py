@@ -1,8 +1,8 @@
 """wait_for_signal, wait_for_any_signal: messages to an execution, buffered, in order, each consumed once.
 
-Written to the log: which one was consumed, by the line that hands it out, with the value as it was validated then, or that it
-does not fit; that none came, on the condition that the inbox holds nothing which is not in hand; and that a branch took one, did
-nothing with it and lost (see `log/unread.py`).
+Written to the log: which signal a wait consumed, with the value as validated then, or why it does not fit; that none came in
+time, on the condition that the inbox holds nothing unread; and that a branch took one, did nothing with it and lost, so that it
+is unread again (see `log/unread.py`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def wait_for_any_signal(op: Op, signals: tuple[Named, ...], timeout_ms: int | No
     while True:
         yield Park(
             due, any_of(prefixes)
-        )  # also when something came before a timeout was decided: others may be first to go on
+        )  # also when a signal came before the timeout was decided: another operation may be the first to go on
         with turn.lock:
             version, there = turn.inbox.version, turn.inbox.take_any(prefixes)
         if there is not None:
@@ -72,7 +72,7 @@ def _got(op: Op, signals: tuple[Named, ...], there: Entry) -> Event:
 
 
 def _of_key(signals: tuple[Named, ...], key: str) -> Named | None:
-    """That an entry of this key is one of."""
+    """The signal that an entry of this key belongs to."""
     return next((signal for signal in signals if key.startswith(signal_prefix(signal.name))), None)
 
 

@@ -1,7 +1,7 @@
 """sleep, sleep_until: wait for a time.
 
-Written to the log: the due time before the wait, and that it is over; both ride along with the next commit or the
-suspension, so a sleep has no write of its own.
+Written to the log: the due time before the wait, and that it is over. The next commit or the suspension writes both, so a sleep
+has no write of its own.
 """
 
 from __future__ import annotations

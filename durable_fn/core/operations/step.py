@@ -71,7 +71,9 @@ def _call(
     deadline = turn.deadline
     if plan.timeout is not None:
         deadline = min(deadline, turn.time() + int(plan.timeout * 1000))
-    again = turn.journal.again.get(op.id, 0)  # what a redrive made undone must not be what a provider answers with
+    again = turn.journal.again.get(
+        op.id, 0
+    )  # after a redrive a provider must not answer with the result that was undone
     purpose = f"step {op.id}\0{again}" if again else "step " + op.id
     key = turn.derive(purpose + "\0" * op.cleans_up).hex()
     info = StepInfo(turn.header.id, op.id, plan.name, attempt, key, deadline)
@@ -91,7 +93,7 @@ def _succeed(op: Op, plan: StepPlan, attempt: int, result: Any) -> Operation[Any
     event = op.turn.record(op, SUCCEEDED, attempt, value=text)
     yield Settle(event, durable=True)
     op.turn.show(op, event)
-    if event.status == FAILED:  # it fits, but the place where it belongs refused it
+    if event.status == FAILED:  # it fits, but the blob store refused it
         _raise(op, plan, event, None)
     return value
 
@@ -123,7 +125,7 @@ def _interrupted(op: Op, plan: StepPlan, attempt: int) -> Operation[None]:
 
 
 def _jitter(op: Op, attempt: int) -> float:
-    """Of the execution's own draws, so that runs with one seed have the same delays."""
+    """Drawn from the execution's seed, so that runs with one seed have the same delays."""
     return int.from_bytes(op.turn.draw(op.scope, f"retry {op.id} {attempt}")[:8]) / 2**64
 
 
