@@ -1,9 +1,9 @@
-"""What a failure takes with it when it is tried again.
+"""Which entries a redrive forgets when it tries a failed operation again.
 
-The operation that failed, with what is inside it; that the operations around it are over; and what came after it, for that
-was clean-up. What ran beside it stays: a step of another branch that succeeded a moment later is no consequence, and must
-not run twice. A branch that was cancelled because of the failure goes on from where it was cancelled; where it had given a signal
-back, which another wait may have taken since, from the wait for that.
+Forgotten are the entries of the operation that failed and of everything inside it, the ends of the operations around it, and
+what came after it, because that was clean-up. What ran beside it stays: a step of another branch that succeeded a moment later
+is no consequence, and must not run twice. A branch that was cancelled because of the failure goes on from where it was
+cancelled; if it had given a signal back, which another wait may have taken since, it goes on from its wait for that signal.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from .undone import Saga, sagas, touched
 
 
 class _Log:
-    """The entries of a log, looked at by operation. Here an operation is called by its trail, which says what ran beside what."""
+    """The entries of a log, by operation. Here the id of an operation is its trail (`trails.py`), which shows what ran beside
+    what."""
 
     def __init__(self, events: list[Event]) -> None:
         self.trails = Trails(events)
@@ -58,7 +59,7 @@ class _Log:
                 head = head.rpartition("/")[0]
 
     def place(self, id: str) -> int | None:
-        """Of its last word; of what is inside where it said none."""
+        """The place of its outcome; if it has none, of the last entry inside it."""
         own = self.last.get(id)
         if own is not None and self.events[own].status not in (BEGUN, RETRY):
             return own
@@ -66,7 +67,7 @@ class _Log:
         return max(below, default=None)
 
     def succeeded(self, id: str) -> bool:
-        """A wait did if the callback did: its own entry only says that it is over."""
+        """A wait for a callback has succeeded if the callback has: its own entry only says that it is over."""
         if id not in self.last:
             return False
         event = self.events[self.last[id]]
@@ -75,7 +76,7 @@ class _Log:
         return event.status == SUCCEEDED
 
     def bound(self, id: str) -> list[str]:
-        """What has to be tried again with it: a wait and the callback that it raised the failure of, either way."""
+        """What has to be tried again with it: for a wait that raised a callback's failure that callback, and the reverse."""
         event = self.events[self.last[id]] if id in self.last else None
         if event is None or self.succeeded(id):
             return []
@@ -87,14 +88,14 @@ class _Log:
         return cause._replace(id=self.trails.of(cause.id))
 
     def keeps_begun(self, id: str) -> bool:
-        """Handler code, and a callback whose token was handed out by other operations than its own."""
+        """Whether its beginning stays: it runs handler code, or is a callback whose token other operations handed out."""
         kind = self.kinds.get(id)
         return kind in CODE or (kind == CALLBACK and id not in self.inside)
 
 
 class Consequences(NamedTuple):
-    """Places of the entries that are forgotten, and of those that are kept by their ids alone: native tasks that ran beside
-    recorded them behind the failure. `targets`: operations that are tried again."""
+    """`gone`: places of the entries that are forgotten; `aside`: of those that a replay finds by their ids alone, because
+    native tasks beside the failed one recorded them behind the failure; `targets`: operations that are tried again."""
 
     gone: set[int]
     aside: set[int]
@@ -121,8 +122,8 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
 
 
 def _unfinished(log: _Log, saga: Saga, found: list[Saga], gone: set[int], aside: set[int]) -> bool:
-    """Whether only compensations that failed, of this saga or of one inside, are tried again. What was undone behind them stays
-    so."""
+    """Whether only failed compensations, of this saga or of one inside, are tried again. Compensations that succeeded stay
+    done."""
     failed = {id for one in found if one.places <= saga.places for id in one.failed}
     again = [q for q, event in enumerate(log.events) if log.trails.id_of(event.id) in failed]
     mine = saga.places & gone
@@ -135,7 +136,8 @@ def _unfinished(log: _Log, saga: Saga, found: list[Saga], gone: set[int], aside:
 
 
 def _follow(log: _Log, queue: list[Cause], cuts: dict[str, tuple[Cause, int]]) -> None:
-    """Adds what these causes bring with them. An at-most-once body that was interrupted is not begun again."""
+    """Adds the operations that have to be tried again with these causes. An interrupted at-most-once body does not start
+    again."""
     while queue:
         cause = queue.pop()
         place = log.place(cause.id)
@@ -147,7 +149,7 @@ def _follow(log: _Log, queue: list[Cause], cuts: dict[str, tuple[Cause, int]]) -
 
 
 def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int], set[int]]:
-    """Places of what these cuts take with them, and of what is kept by its id alone."""
+    """Places of the entries that these cuts forget, and of those that stay by their ids alone."""
     above = _with_returned(log, cuts)
     gone: set[int] = set()
     aside: set[int] = set()
@@ -189,8 +191,8 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
 
 
 def _ended(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
-    """Native tasks that the end of the execution cancelled, and the places at which that reached them: what they did behind is
-    clean-up, too. Those that it did not reach ran on beside."""
+    """Native tasks that the end of the execution cancelled, and the places at which it reached them: what they did behind is
+    clean-up, too. A task that it did not reach ran beside it."""
     found: dict[str, int] = {}
     _, end = cuts.get(END_ID, (None, len(log.events)))
     for q, event in enumerate(log.events):
@@ -205,7 +207,8 @@ def _unwinds(unwound: dict[str, int], event: Event, q: int) -> bool:
 
 
 def _with_returned(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> set[str]:
-    """What is above all that is cut. Branches that go on wait anew for the signals that they gave back."""
+    """The operations around all cuts. Branches that go on wait again for the signals that they gave back: these waits become
+    cuts."""
     while True:
         above = {head for id in cuts for head in ancestors(id)}
         again = {
@@ -227,8 +230,7 @@ def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
 
 
 def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:
-    """Whether what happens in this scope runs beside the operation that failed, in another branch or task. `tasks`: in another
-    native task."""
+    """Whether this scope is in another branch or task than the operation that failed. `tasks`: only in another native task."""
     path = "" if scope == "/" else scope
     mine, failed = path.split("/")[:-1], cause.id.split("/")
     n = next((i for i, (a, b) in enumerate(zip(mine, failed, strict=False)) if a != b), None)
@@ -242,7 +244,8 @@ def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:
 
 
 def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
-    """What the failure ended elsewhere, and what else failed in the same fans: tried again as well."""
+    """Operations that the failure ended in other branches, and other failures in the same fans: they are tried again as
+    well."""
     found: list[Cause] = []
     lanes: dict[str, int] = {}  # place of the last entry of each branch or task beside
     ended: set[str] = set()
@@ -266,7 +269,7 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
 
 
 def _was_over(log: _Log, branch: str, place: int) -> bool:
-    """Whether the fan of a branch had ended before this place: what failed in it, it had taken."""
+    """Whether the fan of a branch had ended before this place: then the handler had dealt with the failures in it."""
     fan = branch.rpartition("/")[0]
     end = log.last.get(fan)
     return end is not None and end < place and log.events[end].status == SUCCEEDED
@@ -280,8 +283,8 @@ def _lane(id: str, cause: Cause) -> str:
 
 
 def begun_anew(events: list[Event], gone: set[int], targets: set[str], at: int) -> dict[int, Event]:
-    """The beginnings that stay, of waits for the outside that are open and of polls that are tried again: their time counts from
-    now, for while the execution was over nobody could answer."""
+    """New BEGUN entries for open waits for the outside, and for polls that are tried again: their time counts from now, because
+    nobody could answer while the execution was over."""
     heads = targets | {head for id in targets for head in ancestors(id)}
     settled = {
         event.id for place, event in enumerate(events) if place not in gone and event.status not in (BEGUN, RETRY)

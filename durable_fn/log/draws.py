@@ -1,4 +1,4 @@
-"""What an execution draws of its secret: the same on every replay, and nobody else can guess it."""
+"""Random draws, derived from an execution's secret: the same on every replay, and nobody else can guess them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def derived(header: Header, purpose: str) -> bytes:
 
 
 def seed_of(header: Header) -> str:
-    """What an execution draws with. A fork has it from another one, so it tells nothing of the secret that tokens are made of."""
+    """The seed of an execution's draws. A fork gets it too, so it must not reveal the secret that tokens are made of."""
     return derived(header, "draws").hex()
 
 

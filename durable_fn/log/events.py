@@ -4,9 +4,8 @@ One event is one line of tab-separated fields, the encoded value last (JSON has 
 
     id  kind  position  status  attempt  at  due  value
 
-An operation with a key has no position: in its place stands who asked for it, as the native tasks between its branch and the
-call ("~1/~2/", mostly none), a colon, and how many values had been drawn there. A replay compares none of that; a redrive and a
-fork read it.
+An operation with a key has no position. That field has the native tasks between its branch and the call ("~1/~2/", mostly
+none), a colon, and how many random values the scope had drawn. A replay compares none of that; a redrive and a fork read it.
 
 A segment's body is its lines joined by newlines. A fence is a segment with one line that has no id: a new owner wrote it
 after a death, and its time tells when the code went on. The format is plain text on purpose: it is what an operator sees
@@ -20,14 +19,14 @@ from typing import Final, NamedTuple
 from .kinds import BLANK, BRANCH, CALLBACK, FENCE, GENERATION, HANDOVER, MOVES
 
 BEGUN: Final = "B"
-"""A sleep has its due time, an at-most-once body is about to start."""
+"""It began: a sleep with its due time, an at-most-once body that is about to start."""
 RETRY: Final = "R"
 """An attempt failed; the next one is due at `due`."""
 SUCCEEDED: Final = "S"
 FAILED: Final = "F"
 CANCELLED: Final = "C"
-"""A branch was cancelled. Of any other operation: the handler's own code cancelled its wait natively, for who reads the history;
-a replay finds that out by itself."""
+"""A branch was cancelled. For any other operation: the handler's own code cancelled the wait natively. This is written for the
+history only; in a replay the code does it again."""
 RAISED: Final = "X"
 """A cancellation or timeout of the execution, or of a losing branch, was raised at the operation."""
 RETURNED: Final = "G"
@@ -35,8 +34,8 @@ RETURNED: Final = "G"
 
 _ASIDE_STATUS: Final = {SUCCEEDED: "s", FAILED: "f", CANCELLED: "c"}
 _STATUS_ASIDE: Final = {aside: status for status, aside in _ASIDE_STATUS.items()}
-"""What a redrive keeps by its id alone, because its place is behind what is forgotten: whoever asks for it gets it, and nobody
-has to."""
+"""Statuses of entries that a redrive keeps by their ids alone, because their places are behind what it forgets: the code gets
+the result if it calls the operation, and need not call it."""
 
 STATUS_ID: Final = "$status"
 """A line that `set_status` wrote: no operation."""
@@ -45,21 +44,22 @@ REDRIVE_ID: Final = "$rewind"
 GENERATION_ID: Final = "$generation"
 """The line that a generation begins with."""
 FORK_ID: Final = "$fork"
-"""The line that ends what a fork was copied from."""
+"""The line of a fork behind the entries that it copied."""
 WALKED_ID: Final = "$walked"
-"""How far code has gone that recorded nothing there: what it logged is not logged again. JSON: operations called, by scope."""
+"""How far code got that recorded no operation behind what it logged, so that it does not log that again. JSON: operations
+called, by scope."""
 EVENT_ID: Final = "$event"
-"""The line that keeps the event as it was validated, where who started the execution could not do that."""
+"""The line with the event as validated, if whoever started the execution could not validate it."""
 UNDONE_ID: Final = "$undone"
 """The line of a saga whose compensations run: see `undone.py`."""
 ASKED_ID: Final = "$asked"
-"""Behind the line of a redrive or a fork: who asked for it, and why. JSON."""
+"""The line behind that of a redrive or a fork: who asked for it, and why. JSON."""
 NO_OPERATIONS: Final = frozenset(
     {STATUS_ID, REDRIVE_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID, UNDONE_ID, ASKED_ID}
 )
 
 NO_PLACE: Final = -1
-"""Position of what a replay finds by its id alone: operations with a key, and patches."""
+"""The position of operations that a replay finds by their ids alone: those with a key, and patches."""
 
 _FIELDS = 8
 
@@ -133,7 +133,7 @@ def body(events: list[Event]) -> str:
 
 
 def laid_aside(event: Event) -> Event:
-    """The same, kept by its id alone."""
+    """The same event in the form that a replay finds by its id alone."""
     return Event(
         event.id, event.kind, event.position, _ASIDE_STATUS[event.status], event.attempt, event.at, event.due, event.value,
         event.asked,
@@ -141,7 +141,7 @@ def laid_aside(event: Event) -> Event:
 
 
 def picked_up(event: Event) -> Event | None:
-    """What `laid_aside` was given; None for any other event."""
+    """The reverse of `laid_aside`; None for any other event."""
     status = _STATUS_ASIDE.get(event.status)
     if status is None:
         return None
@@ -160,18 +160,18 @@ def fence(at: int) -> str:
 
 
 def beginning(at: int, custom: str | None = None) -> str:
-    """The body of the first segment of a generation. What `set_status` said last goes along."""
+    """The body of the first segment of a generation, with the last status that `set_status` wrote."""
     lines = [Event(GENERATION_ID, GENERATION, 0, SUCCEEDED, 1, at, 0, "")]
     return body(lines if custom is None else [*lines, Event(STATUS_ID, "status", 0, SUCCEEDED, 1, at, 0, custom)])
 
 
 def handover(at: int) -> str:
-    """As a fence, after an owner that gave the execution back: none died."""
+    """As a fence, but the owner before gave the execution back and did not die."""
     return Event("", HANDOVER, 0, BEGUN, 1, at).line()
 
 
 def blank(at: int) -> str:
-    """The body of a segment that was a redrive's line: no owner died for it."""
+    """The body that stands in for a redrive's line. It does not count as the death of an owner."""
     return Event("", BLANK, 0, BEGUN, 1, at).line()
 
 
@@ -181,7 +181,7 @@ STUCK_ID: Final = "$stuck"
 
 
 MOVING: Final = frozenset({(CANCELLED, BRANCH)}.union(*({(SUCCEEDED, kind), (FAILED, kind)} for kind in MOVES)))
-"""Status and kind of what `moves`."""
+"""Statuses and kinds for which `moves` is true."""
 
 
 def moves(event: Event) -> bool:
@@ -190,7 +190,7 @@ def moves(event: Event) -> bool:
 
 
 def is_outcome(event: Event) -> bool:
-    """Whether a callback's outcome: it reaches the handler by the waits for it."""
+    """Whether it is a callback's outcome, which reaches the handler through the waits for it."""
     return event.kind == CALLBACK and event.status in (SUCCEEDED, FAILED)
 
 
@@ -238,23 +238,23 @@ def operation_key(id: str) -> str | None:
 
 
 def key_part(id: str) -> str | None:
-    """The key at the end of an id as it stands there."""
+    """The key at the end of an id, still escaped."""
     _, colon, part = id.rpartition("/")[2].partition(":")
     return part if colon else None
 
 
 def has_key(id: str) -> bool:
-    """Of the operation itself, whatever it is inside of."""
+    """Whether the operation itself has a key, whatever it is inside of."""
     return ":" in id[id.rfind("/") + 1 :]
 
 
 def is_keyed(id: str) -> bool:
-    """Whether it, or something that it is inside of, has a key: its place in the log is not compared."""
+    """Whether it, or an operation around it, has a key: a replay does not compare its place in the log."""
     return ":" in id
 
 
 def ancestors(id: str) -> list[str]:
-    """What an operation is inside of, by ids, the outermost first."""
+    """The ids of the operations around an operation, the outermost first."""
     parts = id.split("/")
     return ["/".join(parts[:n]) for n in range(1, len(parts))]
 

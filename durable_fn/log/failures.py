@@ -26,10 +26,11 @@ _PACKAGE: Final = __file__.removesuffix("failures.py").removesuffix("log/").remo
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A recorded error. `state`: what it is made again from, and `known`: the classes that it comes back as, the nearest first,
-    where that was asked for. `causes`: the operations that an execution, a branch or a child ended by. `own`: the SDK's word on a
-    step, not what its body raised. `reported`: of an execution whose record was reported as failed, so that it comes again.
-    `root`: the class of what is behind it, where that is another; `several`: all that is behind it, where those are several."""
+    """A recorded error. `state` and `known`: if the user listed classes to raise again, what the error is rebuilt from, and
+    those classes, the nearest first. `causes`: the operations whose failure ended an execution, a branch or a child. `own`: the
+    SDK raised it about a step, not the step's body. `reported`: the execution's record was reported to Lambda as failed, so it
+    comes again. `root`: the class of the error behind it, if that is another one; `several`: all errors behind it, if there are
+    several."""
 
     error_type: str
     message: str
@@ -52,7 +53,7 @@ OwnCancellation.__module__, OwnCancellation.__qualname__ = "asyncio", "Cancelled
 
 
 def is_native_cancellation(error: BaseException) -> bool:
-    """Without importing asyncio: who has not imported it cannot have raised one."""
+    """Does not import asyncio: a program that has not imported it cannot have raised one."""
     return type(error).__name__ == "CancelledError" and not isinstance(error, Exception)
 
 
@@ -89,7 +90,8 @@ NOTHING: Final = '{"type":"","message":""}'
 def capture(
     error: BaseException, *, own: bool = False, classes: tuple[type[Exception], ...] = (), depth: int = 0
 ) -> Failure:
-    """Never raises: an error whose own methods fail is recorded as well as can be. One of these classes can be made again."""
+    """Never raises: an error whose own methods fail is recorded as well as possible. An error of one of `classes` can be
+    rebuilt."""
     kept = _remains(error, classes, depth) if isinstance(error, Exception) else None
     kind, root = class_name(type(error)), _root(error)
     return Failure(
@@ -119,14 +121,14 @@ def _leaf(error: BaseException, depth: int = 0) -> BaseException:
 
 
 def _root(error: BaseException) -> str:
-    """The class of what failed: of a step's error, or another execution's, that is what it tells of."""
+    """The class of the error at the root: for a StepError or another execution's error the class that it reports."""
     leaf = _leaf(error)
     told = leaf.error_type if isinstance(leaf, StepError | CallError) else None
     return told or class_name(type(leaf))
 
 
 def causes_of(error: BaseException) -> list[Cause]:
-    """All that is behind an error that stands for several, in order; nothing for any other."""
+    """All errors behind one that stands for several, in order; empty for any other error."""
     if not _inside(error):
         return list(error.causes) if isinstance(error, StepError | CallError) else []
     found: list[Cause] = []
@@ -152,12 +154,12 @@ def _leaves(error: BaseException, depth: int) -> Iterator[BaseException]:
 
 
 def told(error: BaseException) -> str:
-    """Its text; of a group also the first of what is in it."""
+    """Its text; for a group with the first error in it."""
     return _message(error) + _first_of(error)
 
 
 def _first_of(error: BaseException) -> str:
-    """What ends the message of a group: its own says how many there are, and not one of them."""
+    """The first error, for the end of a group's message: Python's own message has only the count."""
     if not isinstance(error, BaseExceptionGroup):
         return ""
     leaf = _leaf(error)
@@ -179,7 +181,7 @@ def _message(error: BaseException) -> str:
 
 
 def readable(text: str, most: int = _MESSAGE) -> str:
-    """As it can be stored: of a bounded length, with a question mark for a lone surrogate."""
+    """The text as it can be stored: of a bounded length, with a question mark for a lone surrogate."""
     return _text(text, most)
 
 
@@ -258,8 +260,8 @@ def decode(text: str) -> Failure:
 
 
 def rebuild(failure: Failure, classes: tuple[type[Exception], ...]) -> Exception | None:
-    """An instance of the nearest class that is known here: one of `classes`, or a subclass of one that is loaded. None where
-    there is none, or its recorded state cannot be read, and for what cannot be raised."""
+    """An instance of the nearest known class: one of `classes`, or a loaded subclass of one. None if there is no such class, if
+    the recorded state cannot be read, or if the result cannot be raised."""
     for name in failure.known:
         found = next((there for cls in classes if (there := _named(cls, name)) is not None), None)
         if found is not None and issubclass(found, _STOPS):
@@ -271,7 +273,7 @@ def rebuild(failure: Failure, classes: tuple[type[Exception], ...]) -> Exception
 
 
 def _named(cls: type[Exception], name: str) -> type[Exception] | None:
-    """Of several with one name, in a function that is called again, the one that was made last."""
+    """The class of this name. If a function that was called repeatedly made several, the last one."""
     if class_name(cls) == name:
         return cls
     for sub in reversed(cls.__subclasses__()):

@@ -1,4 +1,4 @@
-"""Executions of another format: what is said of one, and what can be shown of it all the same."""
+"""Executions of another format: the error that says so, and what can be shown of one nevertheless."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def require_own(header: Header) -> None:
 
 
 def recorded_error(header: Header) -> ErrorInfo | None:
-    """What the header says went wrong. Of another format only what every version writes the same, or that it is one."""
+    """The error in the header. For another format only if every version writes it in the same form; else a note on the
+    format."""
     error = foreign(header)
     if error is None:
         return None if header.error is None else failures.info(failures.decode(header.error))

@@ -1,9 +1,9 @@
 """What a fork begins with: the log before the fork point, and what came from outside for it.
 
-Outcomes and signals that nobody has taken go along as inbox entries. A call that is under way is forgotten, so that the fork
-starts one of its own; so is an open callback, so that its token is handed out anew, and a fork where other operations did
-that is refused: nobody would know its token. The last line of the copy is a marker: what was drawn before it, and the time
-that was told, stay what they were.
+Outcomes and signals that no wait has taken are copied as inbox entries. The fork forgets a call that is under way, so that it
+starts one of its own, and an open callback, so that it hands out a token of its own. If operations before the fork point handed
+out the token of an open callback, the fork is refused, because nobody would get the new token. The last line of the copy is a
+marker: before it the fork draws the same values and sees the same times as the original.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .outcomes import outcome_key
 from .redrive import after_redrives, cut_by, redrive_line
 
 _ANSWERS: Final = {CALLBACK: frozenset({SUCCESS, FAILURE}), CALL: frozenset({SUCCESS})}
-"""Outcomes that go along. A timeout, or another execution's failure, came after the fork point, and is what a fork is made to
-try again."""
+"""Outcomes that are copied. A timeout, or another execution's failure, came after the fork point, and the fork is there to try
+that again."""
 
 
 class Copy(NamedTuple):
-    """`seen`: what the fork's header says of entries that came, and of those that are gone."""
+    """`seen` and `gone`: for the fork's header, how many entries count as accepted, and how many of those as deleted."""
 
     segments: list[Segment]
     entries: list[Entry]
@@ -36,8 +36,8 @@ class Copy(NamedTuple):
 def copied(
     header: Header, segments: list[Segment], inbox: dict[str, Entry], from_step: str, seed: str, now: int
 ) -> Copy:
-    """`seed`: of what the execution draws. Raises ValueError for an operation that is not recorded, and for a callback that is
-    open though its token was handed out."""
+    """`seed`: of the original's draws. Raises ValueError for an operation that is not recorded, and for an open callback whose
+    token operations before the fork point handed out."""
     original = Journal(segments)
     log = [*segments, Segment(len(segments), "", redrive_line(segments, from_step, now, fork=True))]
     journal = Journal(log)
@@ -62,7 +62,7 @@ def copied(
 def _open(
     journal: Journal, gen: int, open_: list[Record], inbox: dict[str, Entry], from_step: str
 ) -> tuple[list[Record], list[Entry]]:
-    """What begins anew, and the outcomes that came for the rest, under the keys of a first generation."""
+    """Open operations that begin again in the fork, and for the others their outcomes, under the keys of a first generation."""
     anew, entries = [], []
     for record in open_:
         key = outcome_key(journal, gen, record)
@@ -85,7 +85,7 @@ def _open(
 
 
 def _asks_anew(journal: Journal, record: Record) -> bool:
-    """Whether the fork itself hands out the token of a callback that stays: the step inside that does so is not recorded."""
+    """Whether the fork itself hands out the callback's token: the step inside the callback that does so is not recorded."""
     return not any(inside.kind == STEP and inside.done is not None for inside in journal.below(f"{record.id}/"))
 
 
@@ -98,7 +98,7 @@ def _without(segment: Segment, ids: set[str], now: int) -> Segment:
 
 
 def limit_of(header: Header, segments: list[Segment]) -> int | None:
-    """The execution's timeout in milliseconds, as its deadline tells: it counts from the generation's beginning."""
+    """The execution's timeout in milliseconds: its deadline minus the beginning of its generation."""
     if header.deadline is None:
         return None
     first = parse_body(segments[0].body)[0] if segments else None

@@ -19,11 +19,11 @@ from .requests import Ending, Key, Lease, Parking, Renewal
 from .retention import Snapshot, removal
 
 PACKED: Final = "\x02"
-"""What the text of a value begins with that was compressed, encrypted or put elsewhere."""
+"""The first character of a stored value that is compressed, encrypted or in the blob store."""
 LIVE: Final = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
 PURGED: Final = cast("ExecutionStatus", "PURGED")
-"""While a finished one is being removed. People are never shown it."""
+"""The status while a finished execution is being removed. Users never see it."""
 
 
 @dataclass(slots=True)
@@ -31,16 +31,17 @@ class Header:
     """Times are epoch milliseconds, but `ttl`, `horizon` and `retention` are seconds, as DynamoDB's TTL wants them. `input`,
     `result` and `error` are encoded values.
 
-    `retention` is 0 and `timeout_from` the time from which the timeout counts where only the function itself knows its
-    limits: the execution was started by name. `ttl`: of the header itself; `horizon`: of every other item. `timer`: while
-    `due` is only the time at which items have to be stamped anew: the time that the code waits for, 0 for none. `edition`:
-    the copy that stands for the log's first `copied` segments. `hint`: the time that the last message is for; behind `due`
-    after a sweep, which moves only the time of the next look. `tries`: how often it was woken, or given back after an outage,
-    without any progress since. `doubtful`: 1 where an owner's last write may still be under way: of one that gave it back
-    after an outage, or that died before one that could not go on. `format`: the number of what its journal is written in
-    (formats.py). `updated`: when it was started, taken, parked, told something or ended last, for people; 0 where that was not
-    recorded yet. `input_hash`: of what was sent, keyed with the secret. `sent`: the same without a key,
-    while somebody starts it; it is never stored.
+    If the execution was started by name, only the function itself knows its limits: `retention` is 0 then, and `timeout_from`
+    is the time from which the timeout counts. `ttl`: of the header itself; `horizon`: the TTL of every other item. `n`: how
+    many inbox entries were accepted, and `gone`: how many of those were deleted. `timer`: set while `due` is only the time at
+    which the items need a later TTL: the time that the code waits for, 0 for none. `edition`: the copy that replaces the log's
+    first `copied` segments. `hint`: the time that the last wake message is for; it is earlier than `due` after a sweep, which
+    moves only `due`, the time of the next look. `tries`: how often the execution was woken, or given back after an outage,
+    without progress since. `strikes`: how often in a row an owner could not go on with it. `doubtful`: 1 if an owner's last
+    write may still be under way: the owner gave the execution back after an outage, or it died and the one after it could not
+    go on. `format`: the format of its journal (formats.py). `updated`: for users, when it was last started, taken, suspended,
+    sent something, or ended; 0 if unknown. `input_hash`: of what was sent, keyed with the secret. `sent`: the same without a
+    key, while somebody starts it; it is never stored.
     """
 
     id: str
@@ -90,23 +91,22 @@ class Header:
 
     @property
     def parent_id(self) -> str | None:
-        """Of the execution that waits for this one's end."""
+        """The id of the execution that waits for this one's end."""
         return None if self.parent is None else str(json.loads(self.parent)["id"])
 
     @property
     def changed(self) -> int:
-        """When something happened to it last; steps alone do not count."""
+        """When something last happened to it; steps alone do not count."""
         return max(self.started, self.updated)
 
     @property
     def sealed(self) -> bool:
-        """Whether its secret is as it was stored through a codec."""
+        """Whether its secret is still encoded, because no codec is configured here."""
         return self.secret.startswith(PACKED)
 
     @property
     def proof_secret(self) -> str:
-        """The secret, for proofs and digests. Raises JournalDamaged where it is sealed: what is made with it then would be
-        worth nothing."""
+        """The secret, for proofs and digests. Raises JournalDamaged if it is sealed: no proof made with it would be valid."""
         if self.sealed:
             raise JournalDamaged(
                 f"the secret of execution {self.id!r} cannot be read: it was stored through a codec; configure the same one here"
@@ -119,7 +119,7 @@ class Header:
 
     @property
     def foreign(self) -> bool:
-        """Whether its journal is of another format: nothing is read of it, and nothing written into it."""
+        """Whether its journal has another format: this version neither reads it nor writes into it."""
         return self.format != JOURNAL
 
     @property
@@ -133,13 +133,13 @@ class Header:
         return self.live and bool(self.strikes or self.doubtful)
 
     def reached(self, now: int) -> bool:
-        """Whether its time has come: it is due, or it was and the sweeper, which woke it in vain, will look at it again later."""
+        """Whether it is due: by `due`, or it was due before and the sweeper, which sent a message in vain, has moved `due`."""
         woken = self.tries > 0 and self.hint is not None and self.hint <= now
         return woken or (self.due is not None and self.due <= now)
 
 
 def outlined(header: Header) -> Header:
-    """Without the values."""
+    """The header without its values."""
     return replace(header, input=None, result=None, error=None, custom=None)
 
 
@@ -147,7 +147,7 @@ Reason: TypeAlias = Literal["unknown", "finished", "held", "early", "fenced", "m
 
 
 class Refusal(NamedTuple):
-    """A condition failed; `header` is what stood there."""
+    """A condition failed; `header` is the one that was stored."""
 
     reason: Reason
     header: Header | None
@@ -155,7 +155,7 @@ class Refusal(NamedTuple):
 
 def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
     """Live, lease over, due. The lease keeps a second invocation out; `due` makes a message that comes early, twice or
-    for a time already served a no-op. `due` stays as it is: the lease is looked at too, and it saves index writes."""
+    for a time already served a no-op. `due` does not change: the lease is enough, and that saves index writes."""
     if header is None:
         return Refusal("unknown", None)
     if lease.fn is not None and header.fn != lease.fn:
@@ -180,7 +180,7 @@ def acquire(header: Header | None, lease: Lease) -> Header | Refusal:
 
 
 def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> Header | Refusal:
-    """Owner, and nothing in the inbox that was not seen: else a completion accepted just now would not be acted on."""
+    """Owner, and nothing unread in the inbox: else nobody would act on a completion that is accepted at this moment."""
     refusal = _owned(header, key, writer)
     if refusal is not None:
         return refusal
@@ -209,8 +209,8 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
 def held(
     header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, edition: Snapshot | None = None
 ) -> Parking:
-    """What is written for an execution that this owner cannot go on with: another version, or other code, may. It is tried
-    again later and later. `fenced`: whether the owner before can write nothing more; if it may, the next one has to see to it."""
+    """For an execution that this owner cannot go on with; another version, or other code, may. It is tried again after pauses
+    that grow. `fenced`: whether the owner before is certain to write nothing more; if not, the next owner has to fence it."""
     strikes = header.strikes + 1
     due = now + pause_ms(HELD_MS, header.strikes)
     return Parking(due, due, None, reason, strikes, custom, edition=edition, doubtful=not fenced, now=now)
@@ -230,7 +230,7 @@ def _of_snapshot(edition: Snapshot | None) -> dict[str, Any]:
 def complete(
     header: Header | None, key: Key, writer: str, ending: Ending, parent: str | None = None
 ) -> Header | Refusal:
-    """Owner, no cancel that the handler has not been told of, and nobody who began to wait since the owner looked."""
+    """Owner, no cancellation that the handler has not seen, and no parent that began to wait since the owner looked."""
     if header is not None and header.key == key and header.own == writer and header.status == ending.status:
         return header  # my own earlier success
     refusal = _owned(header, key, writer)
@@ -266,9 +266,9 @@ def deliver(
     instead: bool = False,
     again: bool = False,
 ) -> Header | Refusal:
-    """One more inbox entry: always due now, so that whoever holds the lease meanwhile cannot park over it. `seen`: of a signal,
-    nothing else was accepted since its sender looked. `instead`: of an older one, which is gone. `again`: one that is held is to
-    be tried at once, and its pauses begin anew."""
+    """One more inbox entry: the execution is due now, so that an owner cannot suspend without having read it. `seen`: for a
+    signal, nothing else was accepted since its sender looked. `instead`: it replaces an older entry. `again`: a held execution
+    is tried at once, and its pauses start from the shortest again."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.live:
@@ -282,8 +282,8 @@ def deliver(
 
 
 def expire(header: Header | None, key: Key, writer: str, seen: int | None = None) -> Header | Refusal:
-    """The owner's own entry, a timeout. It is in hand, so nobody has to be woken for it. `seen`: nothing else may have come
-    (a missing heartbeat is decided from absence)."""
+    """The owner's own entry, a timeout. The owner has it, so no message is sent. `seen`: nothing else may have come (a missing
+    heartbeat is decided from absence)."""
     refusal = _owned(header, key, writer)
     if refusal is not None:
         return refusal
@@ -294,7 +294,7 @@ def expire(header: Header | None, key: Key, writer: str, seen: int | None = None
 
 
 def decide(header: Header | None, key: Key, writer: str, seen: int) -> Header | Refusal:
-    """Owner, and nothing in the inbox that was not seen: something did not come."""
+    """Owner, and nothing unread in the inbox: a decision from absence."""
     refusal = _owned(header, key, writer)
     if refusal is not None:
         return refusal
@@ -303,8 +303,8 @@ def decide(header: Header | None, key: Key, writer: str, seen: int) -> Header | 
 
 
 def adopt(header: Header | None, run: str, seen: str | None, parent: str) -> Header | Refusal:
-    """An execution that is under way gets somebody who waits for its end. Its end looks at that too, so either it tells, or it
-    has come before and this is refused."""
+    """A parent begins to wait for the end of an execution that is under way. `complete` has `parent` in its condition, so
+    either the end notifies the parent, or it came before and this is refused."""
     if header is None or header.run != run:
         return Refusal("unknown", header)
     if header.parent == parent:
@@ -315,7 +315,7 @@ def adopt(header: Header | None, run: str, seen: str | None, parent: str) -> Hea
 
 
 def terminate(header: Header | None, key: Key, ending: Ending, parent: str | None = None) -> Header | Refusal:
-    """From outside, whoever owns it, and whatever another version says that it is at."""
+    """From outside, whoever owns it, and with any status that is not an end, also one of another version."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if header.ended:
@@ -337,8 +337,9 @@ def terminate(header: Header | None, key: Key, ending: Ending, parent: str | Non
 
 
 def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
-    """A finished one goes on, and nobody owns it: a request of who ended it that comes late must not end it again. An old cancel
-    is over, and so is an old deadline. Its items have the stamps they had. It counts as run, for there is a log to read."""
+    """A finished execution goes on, and nobody owns it: a late request of the former owner must not end it again. An old
+    cancellation and an old deadline no longer count. Its items keep their TTL. `turns` is at least 1, because there is a log to
+    read."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.ended:
@@ -353,14 +354,15 @@ def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
 
 
 def retire(header: Header | None, key: Key) -> Header | Refusal:
-    """A finished one is to be removed: from now on nobody can make it go on."""
+    """A finished execution is about to be removed: from now on nobody can revive it."""
     if header is None or header.run != key.run:
         return Refusal("unknown", header)
     return replace(header, status=PURGED) if header.ended else Refusal("live", header)
 
 
 def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Header | Refusal:
-    """Owner, and nothing unseen: a signal accepted just now goes along, so it must be counted."""
+    """Owner, and nothing unread: a signal that is accepted at this moment belongs to the next generation too, so `n` must count
+    it."""
     refusal = _owned(header, key, writer)
     if refusal is not None:
         return refusal
@@ -377,9 +379,9 @@ def renew(header: Header | None, key: Key, writer: str, renewal: Renewal) -> Hea
 
 
 def postpone(header: Header | None, seen_due: int, now: int, due: int) -> Header | Refusal:
-    """The sweeper's claim on a due execution: `due` must be what the index showed, so that two sweepers, or a sweeper and
-    a suspend, do not undo each other. Its time has come and stays so (`hint`); `due` is when the sweeper looks again. While a
-    lease is held `due` moves to its end."""
+    """The sweeper's claim on a due execution: `due` must be what the index showed, so that two sweepers, or a sweeper and a
+    suspend, do not undo each other. The execution stays due (`hint`); `due` becomes the time when the sweeper looks again.
+    While somebody holds the lease, `due` moves to its end (`wait_for_lease`)."""
     if header is None:
         return Refusal("unknown", None)
     if not header.live:
@@ -394,7 +396,7 @@ def postpone(header: Header | None, seen_due: int, now: int, due: int) -> Header
 
 
 def release(header: Header | None, key: Key, writer: str, due: int, error: str) -> Header | Refusal:
-    """Owner, who could not write and says why: nobody waits for the end of the lease."""
+    """Owner, who could not write the journal and says why: the next one need not wait for the end of the lease."""
     refusal = _owned(header, key, writer)
     if refusal is not None:
         return refusal
@@ -415,8 +417,8 @@ def release(header: Header | None, key: Key, writer: str, due: int, error: str) 
 
 
 def progressed(header: Header | None, key: Key, writer: str) -> Header | Refusal:
-    """Owner, who has written a segment: what was tried in vain before counts no more, and the sweeper looks again when the lease
-    ends, not when its pause is over."""
+    """Owner, who has written a segment: `tries` starts from 0 again, and the sweeper looks again when the lease ends, not when
+    its pause is over."""
     refusal = _owned(header, key, writer)
     if refusal is not None:
         return refusal
@@ -425,7 +427,7 @@ def progressed(header: Header | None, key: Key, writer: str) -> Header | Refusal
 
 
 def wait_for_lease(header: Header | None, seen_due: int, seen_lease: int) -> Header | Refusal:
-    """What the sweeper does about a lease that is held: look again when it ends, not every minute."""
+    """While somebody holds the lease: the sweeper looks again when it ends, not every minute."""
     if header is None or header.due != seen_due or header.lease != seen_lease:
         return Refusal("moved", header)
     return replace(header, due=seen_lease + 1)

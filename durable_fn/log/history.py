@@ -58,8 +58,8 @@ _GIVEN_BACK: Final = "the branch lost, or was cancelled, and did nothing with th
 def history(
     segments: Iterable[Segment], finished: int | None = None, inbox: Mapping[str, Entry] | None = None
 ) -> list[HistoryEvent]:
-    """All entries in journal order, also those that a redrive made the execution forget. The end of a sleep that nothing came
-    after is not in the log: a finished execution shows it all the same. `inbox` tells who sent a signal."""
+    """All entries in journal order, also those that a redrive made the execution forget. The log lacks the end of a sleep with
+    which an execution ended; the history shows it nevertheless. `inbox` has who sent a signal."""
     found: list[HistoryEvent] = []
     begun: dict[str, int] = {}
     segments = list(segments)
@@ -90,7 +90,7 @@ def history(
 
 
 def _entry(event: Event, kept: Event | None, begun: int | None) -> HistoryEvent:
-    """As it was written; what a replay reads is how redrives left it."""
+    """The entry as it was written. `kept`: what a replay reads of it after redrives; None: nothing."""
     entry = "" if kept is None else documents.masked(kept.line())
     return dataclasses.replace(shown(picked_up(event) or event, begun), entry=entry, forgotten=kept is None)
 
@@ -105,7 +105,7 @@ def _sender(event: Event, inbox: Mapping[str, Entry]) -> str | None:
 
 
 def _turn(event: Event, asked: dict[str, str], cut: str | None) -> HistoryEvent:
-    """What the execution goes on from: a redrive, a fork, another generation."""
+    """A line from which the execution goes on: a redrive, a fork, another generation."""
     kind = _TURNS[event.id]
     told: dict[str, str] = {key: text for key, text in asked.items() if key not in ("by", "reason")}
     if cut is not None:
@@ -118,7 +118,7 @@ def _turn(event: Event, asked: dict[str, str], cut: str | None) -> HistoryEvent:
 
 
 def whole_history(header: Header, segments: Iterable[Segment], inbox: Mapping[str, Entry]) -> list[HistoryEvent]:
-    """With the start and the end of the execution, and with what somebody asked of it from outside, by its time."""
+    """The history with the start and the end of the execution, and with requests from outside, in the order of their times."""
     segments = list(segments)
     start = _of_execution(header, header.started, "STARTED", header.input or "null", None)
     found = [dataclasses.replace(start, origin=_origin(header, segments)), *history(segments, header.finished, inbox)]
@@ -144,7 +144,7 @@ def _end(header: Header, segments: list[Segment]) -> HistoryEvent:
 
 
 def _asked(inbox: Mapping[str, Entry]) -> list[HistoryEvent]:
-    """Cancellations, and tries of what was held: none of them has a line in the log."""
+    """Cancellations, and requests to try a held execution again: the log has no line for them."""
     found = []
     for key, entry in inbox.items():
         actor = actor_of(entry.writer)
@@ -167,7 +167,7 @@ def _aside(event: Event) -> bool:
 
 
 def _origin(header: Header, segments: list[Segment]) -> str:
-    """The seed of what it draws, from which nobody finds the secret of its tokens; and the lines that no entry shows (new owners
+    """The seed of its draws, which does not reveal the secret of its tokens; and the lines that no entry shows (new owners
     after a death, generations, forks), each with the number of entries before it."""
     shown_before, asides = 0, []
     for event in _lines(after_redrives(segments)):
@@ -188,7 +188,7 @@ def _of_execution(
 
 
 def last_sleeps(events: list[Event], finished: int) -> list[Event]:
-    """In the order in which they were over."""
+    """The ends of sleeps that the log lacks, by time."""
     ended = {event.id for event in events if event.status != BEGUN}
     return [
         Event(event.id, event.kind, event.position, SUCCEEDED, event.attempt, event.due, 0, "null")
@@ -198,7 +198,8 @@ def last_sleeps(events: list[Event], finished: int) -> list[Event]:
 
 
 def _result(event: Event) -> str:
-    """As JSON. A signal's value follows the key of the entry; that something is over has none; an id is bare."""
+    """The value as JSON. A signal's follows the key of its inbox entry; an entry that only says it is over has none; an id is
+    bare."""
     form = KINDS[event.kind].result
     if form == "keyed":
         return event.value.partition("\t")[2]

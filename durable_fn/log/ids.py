@@ -1,4 +1,4 @@
-"""Execution ids: what a user may choose, and what is made for them."""
+"""Execution ids: which ones a user may choose, and rules that make them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def checked_signal_id(id: object) -> str:
 NO_RULE: Final = ""
 BY_CODE: Final = "code"
 _BY_PATH: Final = "path "
-"""How executions of a function get their ids, as the registry says it to whoever knows the function by its name only: not at all,
-by code that only the function has, or by a path into the payload."""
+"""How executions of a function get their ids, as the registry stores it for callers that know the function by name only: no
+rule, code that only the function has, or a path into the payload."""
 
 
 def rule_text(rule: object) -> str:

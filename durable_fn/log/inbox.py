@@ -5,12 +5,12 @@
     cancel/N              somebody asked for it            redrive/N             to be tried again at once
 
 HASH stands for an operation, a called execution or a signal's name, so that a key stays short whatever users call things; all
-operations that wait for one execution read the same entry. An outcome that a redrive makes be forgotten stays where it is: what
-is asked anew has another key (see `slot`, `callback_key`). N is the count of entries that the sender saw. A signal is accepted
-only while that is the count, so that signals are in the order in which they were accepted, whoever sent them: none that comes
-later goes before one that was handed out. A body is one letter, the outcome, and a value (a callback's with the time it came,
-and a tab, before it). A signal that its sender gave an id leaves a mark beside its entry, in the same request, and for `MARK_S`
-whoever sends one of that id again finds it: see `mark`.
+operations that wait for one execution read the same entry. An outcome that a redrive forgets stays in the table: an operation
+that is tried again waits for another key (see `slot`, `callback_key`). N is the count of entries that the sender saw. A signal
+is accepted only while the header still has that count, so that keys sort signals in the order of acceptance, whoever sent them:
+a later one never goes before one that was handed out. A body is one letter, the outcome, and a value (for a callback preceded
+by the time it came and a tab). A signal whose sender gave it an id leaves a mark beside its entry, in the same request; a
+sender that uses the same id within `MARK_S` finds it: see `mark`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIGNAL: Final = "signal/"
 REDRIVE: Final = "redrive/"
 _OF_A_GENERATION: Final = frozenset({"callback", "beat", "call"})
 MARK_S: Final = 30 * 86_400
-"""Seconds for which a signal's id is known: by its value, whatever becomes of the signal, and never renewed."""
+"""For how many seconds a signal's id is remembered, whatever becomes of the signal. Never renewed."""
 _ANY: Final = "|"
 SUCCESS: Final = "S"
 FAILURE: Final = "F"
@@ -33,7 +33,7 @@ NO_HEARTBEAT: Final = "H"
 
 
 class Entry(NamedTuple):
-    """An inbox entry: write-once, from outside. `horizon`: when it may be removed, in epoch seconds; 0 where nothing is."""
+    """An inbox entry: write-once, from outside. `horizon`: its TTL in epoch seconds; 0 in a store that removes nothing."""
 
     key: str
     writer: str
@@ -47,7 +47,8 @@ def entry(key: str, writer: str, body: str) -> Entry:
 
 
 def settled(key: str, writer: str, body: str, at: int) -> Entry:
-    """A completion from outside, with the time it came: it may be later than the callback waited. Known again without that."""
+    """A completion from outside, with the time it came, because that may be after the callback's timeout. The digest leaves the
+    time out, so a repeated completion counts as the same."""
     return entry(key, writer, body)._replace(body=f"{body[0]}{at}\t{body[1:]}")
 
 
@@ -58,7 +59,7 @@ def arrived(body: str) -> tuple[int | None, str]:
 
 
 def short(name: str) -> str:
-    """Stands for an operation id or a name in keys and tokens: 80 bits."""
+    """A hash for an operation id or a name in keys and tokens: 80 bits."""
     return hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
 
 
@@ -69,7 +70,7 @@ def plain_digest(entry: Entry) -> str:
 
 
 def slot(id: str, again: int) -> str:
-    """`short`, for what is asked for the first time or `again`."""
+    """`short`, with the number of times that redrives made the operation ask again."""
     return short(f"{id}\0{again}" if again else id)
 
 
@@ -82,9 +83,9 @@ def beat_key(gen: int, operation: str) -> str:
 
 
 class Beat(NamedTuple):
-    """A heartbeat, with what the sender of the next one needs to know of the callback, so that he need not read the log. Times
-    are epoch milliseconds. `due`: of the callback's own timeout, 0 for none; `every`: milliseconds, 0 for no matter; `key`: of
-    the outcome."""
+    """A heartbeat, with what the sender of the next one needs to know of the callback, so that it need not read the log. Times
+    are epoch milliseconds. `due`: the callback's own timeout, 0 for none; `every`: milliseconds between heartbeats, 0 for no
+    limit; `key`: of the outcome."""
 
     at: int
     due: int
@@ -96,7 +97,7 @@ class Beat(NamedTuple):
 
 
 def beat_of(body: str) -> Beat:
-    """Raises ValueError for what is none."""
+    """Raises ValueError for a body that is no heartbeat."""
     at, due, every, key = body.split("\t")
     return Beat(int(at), int(due), int(every), key)
 
@@ -110,17 +111,18 @@ def signal_prefix(name: str) -> str:
 
 
 def any_of(prefixes: Iterable[str]) -> str:
-    """What a wait names that goes on by entries with any of these prefixes."""
+    """The `wake` of a wait that goes on when there is an entry with any of these prefixes."""
     return _ANY.join(prefixes)
 
 
 def mark(name: str, id: str) -> str:
-    """Stands for a signal's name and the id that its sender gave it: 128 bits."""
+    """A hash for a signal's name and the id that its sender gave it: 128 bits."""
     return hashlib.blake2b(f"{name}\0{id}".encode(), digest_size=16).hexdigest()
 
 
 def belongs(key: str, gen: int) -> bool:
-    """Whether an entry is of this generation, or of all. The outcomes that an older one waited for are nobody's any more."""
+    """Whether this generation reads an entry: its own ones, and those for all generations. Nobody reads the outcomes that an
+    older generation waited for."""
     kind, _, rest = key.partition("/")
     return kind not in _OF_A_GENERATION or rest.startswith(f"{gen}/")
 
@@ -165,8 +167,8 @@ class _Queue:
 
 
 class Inbox:
-    """The entries in hand. `used`: keys of signals that were consumed, as the log says or is about to. Branches on threads look
-    at any time; who takes, or gives back, holds the turn's lock."""
+    """The entries that were read. `used`: keys of the signals that were consumed, by entries in the log or pending ones.
+    Branches on threads may read at any time; whoever takes or gives back a signal holds the turn's lock."""
 
     def __init__(self, entries: dict[str, Entry], used: set[str]) -> None:
         self.entries = entries
@@ -176,14 +178,14 @@ class Inbox:
 
     @property
     def count(self) -> int:
-        """Entries in hand: those that were read, and signals that the log names though they are deleted already."""
+        """How many entries are known: those that were read, and signals that the log names though they are deleted already."""
         return in_hand(self.entries, self.used)
 
     def get(self, key: str) -> Entry | None:
         return self.entries.get(key)
 
     def refresh(self, entries: dict[str, Entry]) -> None:
-        """What a later read brought. Entries are never taken away while a turn runs."""
+        """Replaces the entries by those of a later read. No entry disappears while a turn runs."""
         self.entries = entries
         self._queues = {}
         self.version = object()
@@ -208,7 +210,7 @@ class Inbox:
         return self._queue(prefix).first(self.used)
 
     def take(self, prefix: str) -> Entry | None:
-        """The oldest unconsumed entry with this prefix, consumed now: one branch gets it."""
+        """The oldest unconsumed entry with this prefix. It is consumed now, so only one branch gets it."""
         return self._queue(prefix).take(self.used)
 
     def take_any(self, prefixes: Iterable[str]) -> Entry | None:
@@ -217,7 +219,7 @@ class Inbox:
         return self.take(min(there)[1]) if there else None
 
     def give_back(self, key: str) -> None:
-        """Who took the signal did not get it: the next one who asks does, and it is the oldest again."""
+        """The branch that took this signal did nothing with it: the next wait gets it, in its old place in the order."""
         self.used.discard(key)
         for queue in tuple(self._queues.values()):
             queue.rewind()
@@ -228,7 +230,7 @@ class Inbox:
         return self.entries[max(keys)] if keys else None
 
     def waits_for(self, wake: str) -> bool:
-        """Whether what `wake` names is here: a key, or with a slash at its end any unconsumed entry below it; or any of
+        """Whether the inbox has what `wake` names: a key, or with a slash at its end any unconsumed entry below it; or any of
         several such (`any_of`)."""
         if _ANY in wake:
             return any(map(self.waits_for, wake.split(_ANY)))

@@ -1,4 +1,4 @@
-"""What an execution is started with: validated once, by whoever knows the annotation first, and stored as validated."""
+"""The input of an execution: validated once, by the first process that knows the annotation, and stored as validated."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..values.terms import STRICT, Terms
 
 
 class Input(NamedTuple):
-    """`text`: as it is stored; `value`: as the handler will see it; `sent`: what the caller sent, which two deliveries of the
-    same have in common, whatever defaults were drawn for each: JSON data, or an object as it is stored."""
+    """`text`: as it is stored; `value`: as the handler will see it; `sent`: what the caller sent, which is equal for two
+    deliveries of the same event, whatever defaults each drew: JSON data, or an object as it is stored."""
 
     text: str
     value: Any
@@ -58,6 +58,6 @@ def _object(adapter: Adapter, payload: object, what: str, terms: Terms) -> Input
 
 
 def unseen(payload: object) -> Input:
-    """A payload for a function whose types are unknown here: whoever runs it validates it."""
+    """A payload for a function whose types are unknown here: the invocation that runs it validates it."""
     sent = to_plain_json(payload)
     return Input(documents.outside(sent), None, sent)

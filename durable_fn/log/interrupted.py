@@ -1,7 +1,7 @@
-"""At-most-once bodies that were begun and of which nobody knows how they ended.
+"""At-most-once bodies that began and whose outcome nobody knows.
 
-A redrive forgets such a step only where it is named. Anywhere else what is known of it stays, by its id alone: whoever asks for
-it is told again.
+A redrive forgets such a step only if it names that step. Any other redrive keeps what is known of it, by its id alone: the code
+gets StepInterrupted again when it calls the step.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def is_interrupted(event: Event) -> bool:
 
 
 def kept(events: list[Event], gone: set[int], target: str | None) -> dict[int, Event]:
-    """What stays of the steps that were interrupted and are among what is forgotten, but for the one that is the `target`; by
-    places, which are no longer `gone`."""
+    """Entries, by place, that keep the interruption of each step that the redrive would forget, except for the `target`.
+    Removes these places from `gone`."""
     begun = {id: place for id, place in _begun(events).items() if id != target}
     if not begun:
         return {}
@@ -44,7 +44,7 @@ def kept(events: list[Event], gone: set[int], target: str | None) -> dict[int, E
 
 
 def _begun(events: list[Event]) -> dict[str, int]:
-    """Places of the entries that say so, by step: its failure, or its beginning where nothing came after it."""
+    """By interrupted step the place of the entry that shows it: its failure, or its beginning if no other entry followed."""
     found: dict[str, int] = {}
     for place, event in enumerate(events):
         if event.kind != STEP:

@@ -40,21 +40,21 @@ _USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
 
 
 class Record:
-    """All that is known of one operation. `done` is its last word: a success, a final failure or a cancellation. A callback's
-    outcome is no last word: each wait for it is an operation, and has its own."""
+    """All that the log has of one operation. `done`: the entry that ended it, a success, a final failure or a cancellation. A
+    callback's `outcome` does not end it: each wait for it is an operation with an end of its own."""
 
     # Defaults on the class: most records never get more than `done`, and a log may have 10,000.
     begun: Event | None = None
     retry: Event | None = None
     done: Event | None = None
-    outcome: Event | None = None  # of a callback: known, and perhaps not awaited yet
-    aside = False  # its last word is kept by its id alone: see `events.laid_aside`
+    outcome: Event | None = None  # of a callback: recorded, though perhaps no wait has taken it yet
+    aside = False  # a replay finds its end by its id alone: see `events.laid_aside`
     given_up: Event | None = None  # the handler's own code cancelled the wait natively
     returned = False  # a signal that is unread again
     taken = False
     handed_out = False
     resumed = 0
-    order = 0  # of its last word in the log
+    order = 0  # of its end in the log
     asked = ""  # see `Event`
 
     def __init__(self, event: Event) -> None:
@@ -94,15 +94,15 @@ class Record:
 
 
 class Seed(NamedTuple):
-    """What an execution drew with before it was forked, and how far in each scope: up to which position, and how many values
-    where it asked for an operation with a key, which has no position."""
+    """The seed of the execution that a fork was copied from, and how far it applies in each scope: up to which position, and up
+    to how many drawn values, which stand for the position of an operation with a key."""
 
     text: str
     positions: dict[str, int]
     draws: dict[str, int]
 
     def reach(self, record: Record) -> None:
-        """What was drawn before this operation was drawn with this seed."""
+        """Draws before this operation used this seed."""
         path = record.scope
         if record.asked:
             self.draws[path] = max(self.draws.get(path, 0), int(record.asked.partition(":")[2]))
@@ -123,27 +123,27 @@ class Journal:
     def __init__(self, segments: Iterable[Segment] = ()) -> None:
         self.records: dict[str, Record] = {}
         self.deliveries: list[Record] = []
-        self.line: list[Event] = []  # what moves an async handler, in order
+        self.line: list[Event] = []  # the entries by which an async handler goes on, in order
         self.generation = 0  # when this generation began, if it is not the first
-        self.last_segment = 0  # where in the line the last segment begins
-        # Ids that nobody asked for, and whose result was not handed out. Sets, because branches on threads change them and
-        # a set's own operations are atomic.
+        self.last_segment = 0  # the index in `line` at which the last segment begins
+        # Ids that the code has not called yet, and ids whose result was not handed out. Sets, because branches on threads change
+        # them, and a set's own operations are atomic.
         self.untaken: set[str] = set()
         self.left: set[str] = set()
-        self.fences = 0  # at the end of the log, in a row: owners that died without committing anything
+        self.fences = 0  # fences in a row at the end of the log: owners that died without committing anything
         self.next_seq = 0
         self.resumed = 0
         self.used: set[str] = set()  # keys of signals that were consumed
         self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
-        self.custom: str | None = None  # what `set_status` wrote last
+        self.custom: str | None = None  # the last status that `set_status` wrote
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
         self.event: str | None = None  # as it was validated, where that is not the input
         self._positions: dict[tuple[str, int], Record] | None = None
         self._below: dict[str, list[Record]] | None = None
         self._in: dict[str, list[Record]] | None = None
         self.origin = 0  # of a fork: when the execution that it was copied from began
-        self.seeds: list[Seed] = []  # and what that one drew with
+        self.seeds: list[Seed] = []  # and the seed of that one's draws
         self.revived = False  # it had ended, and goes on
         self.epochs: dict[str, str] = {}  # see `redrive.Redriven`
         self.reopened: dict[str, int] = {}
@@ -171,7 +171,7 @@ class Journal:
         if is_fence(segment.body):
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == FENCE else 0
-            if event.kind == BLANK:  # the next owner's handler sees the times that the one before it saw
+            if event.kind == BLANK:  # before the redrive the handler sees the same times again
                 self._mark(event.at)
             return
         self.fences = 0
@@ -202,7 +202,7 @@ class Journal:
                 self.used.discard(signal_key(record.done))
 
     def _new(self, event: Event, *, placed: bool = True) -> Record:
-        """`placed`: nobody has to ask for what is kept by its id alone."""
+        """`placed`: false for a record that a replay finds by its id alone: the code need not call it."""
         record = self.records[event.id] = Record(event)
         if placed and record.kind not in OPTIONAL:  # the code may stop asking for it
             path = scope_of(record.id)
@@ -225,7 +225,7 @@ class Journal:
             self.undone.add(read_undone(event).id)
 
     def _forked(self, event: Event) -> None:
-        """What came before is another execution's; the code goes on from here now."""
+        """What came before was copied from another execution; from here on the fork goes on."""
         seed, _, also = event.value.partition("\t")
         drawn = Seed(seed, *json.loads(also))
         for record in self.records.values():
@@ -235,7 +235,7 @@ class Journal:
         self._mark(event.at)
 
     def _mark(self, at: int) -> None:
-        """What follows the last result is done anew from this time on: after a redrive, in a fork."""
+        """After a redrive, and in a fork: what follows the last result happens at this time or later."""
         if self.deliveries:
             self.deliveries[-1].resumed = at
         else:
@@ -248,18 +248,18 @@ class Journal:
 
     @property
     def over(self) -> bool:
-        """Whether the code has come to the end of the log: every result handed out, every waiting operation called."""
+        """Whether the code is at the end of the log: every result handed out, every open operation called."""
         return not self.untaken and not self.left
 
     def hand_out(self, record: Record) -> None:
-        """The result reached the handler, or never will. A branch that is walked a second time in the same turn gets its
+        """The result reached the handler, or is skipped. A branch that is walked a second time in the same turn gets its
         results again: they count once."""
         if not record.handed_out:
             record.handed_out = True
             self.left.discard(record.id)
 
     def remember(self, event: Event) -> Record:
-        """A live event, so that a branch which is walked again in this turn finds it."""
+        """Adds a live event, so that a branch which is walked again in this turn finds it."""
         record = self.records.get(event.id)
         if record is None:
             with self.lock:
@@ -285,7 +285,7 @@ class Journal:
         return path in self._index()
 
     def skip_below(self, path: str) -> None:
-        """What was recorded below this path is not walked again: its outcome is recorded above."""
+        """The replay skips what is recorded below this path, because the operation above it has its result."""
         for record in tuple(self.below(path)):
             self.skip(record)
 
@@ -299,7 +299,7 @@ class Journal:
         return self._below
 
     def skip(self, record: Record) -> None:
-        """As if it had been asked for and handed out."""
+        """Counts it as called and handed out."""
         if not record.taken:
             record.taken = True
             self.untaken.discard(record.id)
@@ -307,8 +307,8 @@ class Journal:
             self.hand_out(record)
 
     def at_position(self, scope: str, position: int) -> Record | None:
-        """The record at a position of a scope; built on the first need, which is the first live operation. What is kept by its
-        id alone has none."""
+        """The record at a position of a scope. The index is built on first use, by the first live operation. A record that is
+        found by its id alone has no position."""
         if self._positions is None:
             placed = [record for record in tuple(self.records.values()) if not record.aside]
             self._positions = {(scope_of(record.id), record.position): record for record in placed}
@@ -320,12 +320,12 @@ class Journal:
         return any(scope_of(r.id) == scope and r.position >= position and not r.aside for r in records)
 
     def has_uncalled(self) -> bool:
-        """Whether anything is recorded that the code has not asked for yet."""
+        """Whether anything is recorded that the code has not called yet."""
         return any(not self.records[id].handed_out for id in self.untaken)
 
     def has_behind(self, record: Record) -> bool:
-        """Whether the code may have asked for something after this operation, in the same branch or task. Where one of the two
-        has a key, and so no position, that is what began after it."""
+        """Whether the code may have called something after this operation, in the same branch or task. An operation with a key
+        has no position: then the order in which the two began counts."""
         if not record.asked and self.has_from(record.scope, record.position + 1):
             return True
         records = list(self.records.values())
@@ -333,7 +333,7 @@ class Journal:
         return any((r.asked or record.asked) and record.scope in (r.scope, scope_of(r.id)) for r in later)
 
     def left_in(self, scope: str) -> list[Record]:
-        """What is recorded directly in a scope, and nobody has asked for yet."""
+        """What is recorded directly in a scope, and the code has not called yet."""
         if self._in is None:
             direct: dict[str, list[Record]] = {}
             for record in tuple(self.records.values()):
@@ -342,7 +342,7 @@ class Journal:
         return [record for record in self._in.get(scope, ()) if record.id in self.untaken]
 
     def first_left(self) -> Record | None:
-        """The first record that nobody asked for, or whose result nobody took."""
+        """The first record that the code did not call, or whose result was not handed out."""
         if self.untaken:
             return next((r for r in self.records.values() if r.id in self.untaken), None)
         return next((r for r in self.deliveries if not r.handed_out and r.kind not in OPTIONAL), None)
@@ -361,5 +361,5 @@ def scope_of(id: str) -> str:
 
 
 def signal_key(event: Event) -> str:
-    """Of the inbox entry that a wait for a signal consumed."""
+    """The key of the inbox entry that a wait for a signal consumed."""
     return event.value.partition("\t")[0]

@@ -1,6 +1,6 @@
-"""The kinds of entries in the log, with a row each: what an operation of that kind means to a replay, a redrive and a history.
+"""The kinds of entries in the log, with a row each: how a replay, a redrive and a history treat an operation of that kind.
 
-A new operation needs a row here. Nothing else in the package knows a list of kinds.
+A new operation needs a row here. No other file of the package has a list of kinds.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ STEP: Final = "step"
 SLEEP: Final = "sleep"
 CALLBACK: Final = "callback"
 WAIT: Final = "wait"
-"""For a callback. Its value is the callback's id, so that it takes no other one's outcome on replay."""
+"""A wait for a callback. Its value is the callback's id, so that on replay it takes the outcome of that callback."""
 SIGNAL: Final = "signal"
 POLL: Final = "poll"
 CALL: Final = "call"
@@ -20,7 +20,7 @@ POST: Final = "post"
 """A signal to another execution. Its value says whether that one took it."""
 PATCH: Final = "patch"
 SHIELD: Final = "shielded"
-"""The end of a shielded block of a `def` handler, where a cancellation that came inside was raised. Else none is written."""
+"""The end of a shielded block of a `def` handler, written only if a cancellation that came inside was raised there."""
 CHILD: Final = "child"
 PARALLEL: Final = "parallel"
 MAP: Final = "map"
@@ -36,31 +36,32 @@ class Kind(NamedTuple):
     """What is true of a kind."""
 
     moves: bool = True
-    """An async handler goes on by its success or failure; else what it is made of moves it, or code asks for it by its id."""
+    """An async handler goes on by its success or failure. If false, the handler goes on by the entries inside, or the code
+    looks it up by its id."""
     called: bool = True
-    """Code of the handler makes it."""
+    """The handler's code calls it."""
     optional: bool = False
-    """The code may stop asking for it."""
+    """The code may stop calling it."""
     native: bool = False
-    """Only async handlers have it: it moved them besides operations."""
+    """Only async handlers have it: they went on by it, and it is no operation."""
     fan: bool = False
     """It has branches."""
     code: bool = False
-    """It runs handler code: what is inside are operations of the handler's own, which stay when it is tried again."""
+    """It runs handler code: the operations inside are the handler's own, and stay when it is tried again."""
     walked: bool = False
-    """It has a last word, and operations before it that a replay walks all the same."""
+    """A replay walks the operations inside it even if its end is recorded."""
     consequence: bool = False
-    """Code ends it, which another line has moved."""
+    """The handler's code ends it, after another line has moved that code."""
     effect: bool = False
     """It may have had an effect before it has a result."""
     acts: bool = False
     """Once it has begun or ended, it has done something outside."""
     outside: bool = False
-    """It waits for somebody outside."""
+    """It waits for an answer from outside."""
     renewed: Literal["never", "always", "retried"] = "never"
-    """Whether a redrive gives an open one its whole time again: "retried" means only where it is tried again."""
+    """Whether a redrive restarts the timeout of an open one; "retried": only if the redrive tries it again."""
     result: Literal["json", "id", "keyed"] = "json"
-    """How its value stands in the line: as JSON, a bare id, or JSON behind the key of the inbox entry."""
+    """The form of its value in the line: JSON, a bare id, or JSON behind the key of the inbox entry."""
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -95,7 +96,7 @@ ASKED: Final = "asked"
 LINES: Final = frozenset(
     {FENCE, HANDOVER, BLANK, GENERATION, "status", "rewind", "fork", "walked", "event", UNDONE, ASKED}
 )
-"""Kinds of lines that are no operation's: see `events.NO_OPERATIONS`, and `events.fence` for those without an id."""
+"""Kinds of lines that belong to no operation: see `events.NO_OPERATIONS`, and `events.fence` for those without an id."""
 
 # The columns, as sets: a replay asks them of every line.
 FANS: Final = frozenset(kind for kind, row in KINDS.items() if row.fan)

@@ -1,5 +1,6 @@
-"""Which operation an execution ended by: noted on the exceptions that operations raise, found again behind what the handler
-made of them (`raise ... from`, an `except` block that raises, a batch, an exception group), and kept with the recorded error.
+"""Which operation's failure ended an execution. Operations note their ids on the exceptions that they raise; the notes are
+found again behind whatever the handler made of these (`raise ... from`, an `except` block that raises, a batch, an exception
+group), and stored with the recorded error.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from .trails import trail
 MARK: Final = "_durable_fn_cause"
 UNDONE_MARK: Final = "_durable_fn_undone"
 MARKS: Final = frozenset({MARK, UNDONE_MARK})
-"""What an exception carries of ours."""
+"""The attributes that the SDK sets on exceptions."""
 
 
 class Named(Protocol):
@@ -35,19 +36,18 @@ class Raiser(Protocol):
 
 class Cause(NamedTuple):
     """An operation that failed. `tasks`: how many native tasks the scopes around it had started by then, by the trails of
-    those. What they do is
-    no consequence of the failure; what later ones do is."""
+    those scopes. What these tasks do is no consequence of the failure; what later ones do is."""
 
     id: str
     tasks: tuple[tuple[str, int], ...] = ()
 
     def row(self) -> Any:
-        """As JSON keeps it."""
+        """The cause as JSON data."""
         return [self.id, dict(self.tasks)] if self.tasks else self.id
 
 
 def read(rows: Any) -> tuple[Cause, ...]:
-    """What `row` made. Anything else in a stored text is passed over."""
+    """The reverse of `row`. Anything else in a stored text is ignored."""
     found = []
     for row in rows if isinstance(rows, list) else []:
         id, tasks = row if isinstance(row, list) and len(row) == 2 else (row, {})
@@ -57,19 +57,19 @@ def read(rows: Any) -> tuple[Cause, ...]:
 
 
 def mark(turn: Raiser, error: BaseException, id: str) -> None:
-    """Notes that this operation raised it, unless one inside did. The note says in whose turn, because code may raise one and
-    the same exception object again and again."""
+    """Notes that this operation raised the error, unless an operation inside it did. The note names the turn, because code may
+    raise one and the same exception object again and again."""
     if not _behind(_whose(turn), error, set()):
         mark_own(turn, error, id)
 
 
 def mark_own(turn: Raiser, error: BaseException, id: str) -> None:
-    """As `mark`, though it was raised while another error was dealt with."""
+    """As `mark`, but ignores notes on other errors that this one was raised after."""
     error.__dict__[MARK] = (_whose(turn), _cause(turn, id))
 
 
 def mark_undone(turn: Raiser, error: BaseException, id: str) -> None:
-    """Notes that a saga was undone because of it, and that the code goes on with it from there."""
+    """Notes that a saga was undone because of this error, which the saga then raises again."""
     whose, found = error.__dict__.get(UNDONE_MARK, ("", ()))
     before = found if whose == _whose(turn) else ()
     error.__dict__[UNDONE_MARK] = (_whose(turn), (*before, _cause(turn, id)))
@@ -81,7 +81,8 @@ def _cause(turn: Raiser, id: str) -> Cause:
 
 
 def origins_of(turn: Raiser, error: BaseException) -> tuple[Cause, ...]:
-    """The operations that an error comes from, none where it is the handler's own; and the sagas that were undone on its way."""
+    """The operations that an error comes from, none if the handler's own code raised it; and the sagas that were undone on its
+    way."""
     whose = _whose(turn)
     return tuple(dict.fromkeys([*_behind(whose, error, set()), *_undone(whose, error, set())]))
 
@@ -104,7 +105,7 @@ def _behind(whose: str, error: BaseException | None, seen: set[int]) -> list[Cau
 
 
 def _undone(whose: str, error: BaseException | None, seen: set[int]) -> list[Cause]:
-    """None where a compensation failed: that rollback is not over."""
+    """The sagas that were undone; none if a compensation failed, because that rollback is not over."""
     if error is None or id(error) in seen or isinstance(error, CompensationError):
         return []
     seen.add(id(error))

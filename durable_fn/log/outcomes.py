@@ -1,4 +1,4 @@
-"""What waits for somebody outside, as the log and the inbox have it: under which key its outcome comes, and until when."""
+"""Waits for an answer from outside, as the log and the inbox have them: under which key the outcome comes, and until when."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .kinds import CALL, CALLBACK
 
 
 def callback_place(journal: Journal, gen: int, id: str) -> tuple[str, str]:
-    """What a callback's token names it by, and the key of its outcome. After a redrive that asks anew the token is another; where
-    the code that handed it out does not run again, only the key is."""
+    """The name of a callback in its token, and the key of its outcome. After a redrive that opens it again both change; if the
+    code that handed out the token does not run again, only the key does."""
     operation = slot(id, len(journal.epochs.get(id, "")))
     return operation, callback_key(gen, operation, journal.reopened.get(id, 0))
 
@@ -23,7 +23,7 @@ def call_place(journal: Journal, gen: int, child: str) -> str:
 
 
 def outcome_key(journal: Journal, gen: int, record: Record) -> str | None:
-    """Of an operation that began; None for what is no callback or call."""
+    """The key of the outcome of an operation that began; None for an operation that is no callback or call."""
     if record.kind == CALLBACK:
         return callback_place(journal, gen, record.id)[1]
     if record.kind == CALL and record.begun is not None:
@@ -41,7 +41,7 @@ def expiry(begun: Event, inbox: Inbox, gen: int, operation: str) -> int | None:
 
 
 class Place(NamedTuple):
-    """Where a callback stands. `due`: epoch milliseconds; None: it waits for ever, or is not written down yet. `timeout` and
+    """The state of a callback. `due`: epoch milliseconds; None: it has no limit, or the log does not have it yet. `timeout` and
     `every`: its own timeout and the time between two heartbeats, 0 for none."""
 
     key: str
@@ -52,7 +52,7 @@ class Place(NamedTuple):
 
 
 def place_of(journal: Journal, entries: dict[str, Entry], gen: int, operation: str) -> Place:
-    """Of what a token names. A log that does not have it may be about to: the token exists before the entry."""
+    """The place of the callback that a token names. The log may not have it yet, because the token exists before the entry."""
     for record in journal.records.values():
         if record.kind == CALLBACK and record.begun is not None:
             name, key = callback_place(journal, gen, record.id)

@@ -1,9 +1,9 @@
-"""What a redrive or a fork makes the log forget: one line at its end, read before everything else.
+"""What a redrive or a fork makes the log forget. Each writes one line at the end of the log, and readers apply it first.
 
 "from ID": everything from the first entry of that operation on. "fork ID": the same, for a copy. "failure CAUSES": the
-operations that made the execution end, and what was a consequence of that: see `consequences.py`. "nothing": the error was the
-handler's own, so its code runs again after all that is recorded. A saga that was undone is forgotten as a whole (`undone.py`); a
-step that was interrupted only where it is named (`interrupted.py`).
+operations whose failure ended the execution, and the consequences of that: see `consequences.py`. "nothing": the handler's own
+code raised the error, so it runs again behind all that is recorded. A saga that was undone is forgotten as a whole
+(`undone.py`); an interrupted step only if it is the one named (`interrupted.py`).
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def redrive_line(
     cancelled: bool = False,
     fork: bool = False,
 ) -> str:
-    """The line. `error`: as the header has it; `cancelled`: a cancellation or a timeout ended the execution; `fork`: it is for a
-    copy, which has no body of its own that was interrupted. Raises ValueError for an operation that the log does not have."""
+    """The line. `error`: as the header has it; `cancelled`: a cancellation or a timeout ended the execution; `fork`: it is for
+    a copy, in which no body was interrupted. Raises ValueError for an operation that the log does not have."""
     events = _named_events(segments)
     if from_step is not None:
         ids = dict.fromkeys(event.id for event in events if event.id not in NO_OPERATIONS and event.kind != UNDONE)
@@ -92,13 +92,14 @@ def asked_line(now: int, by: str | None, reason: str | None, **more: str) -> str
 
 
 def failed_operations(segments: list[Segment]) -> tuple[Cause, ...]:
-    """Those that a reported record may have failed by: its handler's code has not said."""
+    """The operations whose failure may have made the handler report its record as failed: its error does not name them."""
     events = _named_events(segments)
     return tuple(dict.fromkeys(Cause(e.id) for e in events if e.status == FAILED and e.id not in NO_OPERATIONS))
 
 
 def _of_end(event: Event) -> Cause:
-    """The line by which an async execution ended knows which native tasks had been started: they went on beside."""
+    """From the line with which an async execution was ended: it names the native tasks that had been started, which ran beside
+    it."""
     tasks = json.loads(event.value)[2]
     return Cause(END_ID, tuple(tasks.items()))
 
@@ -116,16 +117,16 @@ def is_redrive(text: str) -> bool:
 
 
 Lines: TypeAlias = "list[tuple[Segment, list[tuple[int, Event]]]]"
-"""Segments, each with what is left of its entries, by their number in it."""
+"""Segments, each with the entries that are left of it and their numbers in it."""
 
 
 class Redriven(NamedTuple):
-    """The log without what is forgotten. The sequence numbers stay: what is left of a segment may be a fence's worth.
+    """The log without the forgotten entries. The sequence numbers stay: a segment of which nothing is left becomes a fence.
 
-    `epochs`: by operation, how the outcomes ended that were forgotten with it, a letter each; `reopened`: of callbacks whose
-    token stays, how often only the outcome was; `ends`: by execution, how often the end of a called one was; `again`: by step,
-    how often its success was; `cuts`: by redrive, the first operation that it forgot; `left`: by segment, its entries that are
-    left, by their number.
+    `epochs`: by operation the statuses of its forgotten outcomes, a letter each; `reopened`: by callback whose token stays, how
+    often only its outcome was forgotten; `ends`: by called execution, how often its end was forgotten; `again`: by step, how
+    often its success was; `cuts`: by redrive, the first operation that it forgot; `left`: by segment, the entries that are
+    left, by their numbers.
     """
 
     segments: list[Segment]
@@ -161,7 +162,7 @@ def _named_events(segments: list[Segment]) -> list[Event]:
 
 
 def _without(lines: Lines, line: Event, log: Redriven) -> Lines:
-    """What stays before this line. Counts what was forgotten."""
+    """Applies one line: returns what is left of the entries before it, and counts in `log` what it forgets."""
     events = [named(event) for _, row in lines for _, event in row]
     gone, aside, targets, stay = _taken(events, line)
     first = min((place for place in gone if events[place].id not in NO_OPERATIONS), default=None)
@@ -182,7 +183,8 @@ def _without(lines: Lines, line: Event, log: Redriven) -> Lines:
 
 
 def _taken(events: list[Event], line: Event) -> tuple[set[int], set[int], set[str], dict[int, Event]]:
-    """Places of what this line forgets, and of what it keeps by its id alone; what is tried again; what stays in another form."""
+    """Places of the entries that this line forgets, and of those that stay by their ids alone; the operations that are tried
+    again; entries that stay in another form."""
     how, _, value = line.value.partition("\t")
     gone: set[int] = set()
     aside: set[int] = set()
@@ -197,8 +199,8 @@ def _taken(events: list[Event], line: Event) -> tuple[set[int], set[int], set[st
 
 
 def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
-    """From its first entry on, or from the beginning of a saga of which anything was undone. For a wait the callback is asked
-    anew: its outcome goes too, though it was recorded before."""
+    """Everything from its first entry on, or from the beginning of a saga if part of that was undone. For a wait the callback
+    is opened again: its outcome is forgotten too, though it was recorded before."""
     own = [place for place, event in enumerate(events) if event.id == id]
     first = next((place for place in own if picked_up(events[place]) is None), _behind(events, own, id))
     targets = {id}
@@ -219,8 +221,8 @@ def _from(events: list[Event], id: str) -> tuple[set[int], set[str]]:
 
 
 def _behind(events: list[Event], own: list[int], id: str) -> int:
-    """The first entry that came after an operation of which only the last word is kept, at a place that says nothing: what is
-    behind it in its scope, that a scope around it is over, and what is behind that."""
+    """For an operation that is found by its id alone, whose place in the log therefore means nothing: the first entry that must
+    have come after it. That is one behind it in its scope, the end of a scope around it, or one behind such a scope."""
     around = [id, *ancestors(id)]
     positions = {event.id: event.position for event in events if event.id in around}
     scopes = {one.rpartition("/")[0]: (one, positions.get(one, NO_PLACE)) for one in around}
@@ -233,7 +235,7 @@ def _behind(events: list[Event], own: list[int], id: str) -> int:
 
 
 def _count(events: list[Event], gone: set[int], targets: set[str], log: Redriven) -> None:
-    """Outcomes that came from outside and were forgotten: they are asked for anew, under another key."""
+    """Counts the forgotten outcomes from outside: the operations wait for new ones, under other keys."""
     begun = {event.id: event for event in events if event.status == BEGUN and event.kind == CALL}
     open_ = {event.id for place, event in enumerate(events) if event.status == BEGUN and place not in gone}
     for place, event in enumerate(events):
@@ -246,7 +248,7 @@ def _count(events: list[Event], gone: set[int], targets: set[str], log: Redriven
                 log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
             elif event.id in targets:
                 log.reopened[event.id] = log.reopened.get(event.id, 0) + 1
-        elif event.kind == POST and event.status == SUCCEEDED:  # what is sent anew has another id
+        elif event.kind == POST and event.status == SUCCEEDED:  # a signal that is sent again has another id
             log.epochs[event.id] = log.epochs.get(event.id, "") + event.status
         elif event.kind == CALL and event.id not in open_ and not _goes_on(event):
             log.epochs[event.id] = log.epochs.get(event.id, "") + event.status

@@ -1,4 +1,4 @@
-"""What is asked of a header: the values of its transitions."""
+"""The arguments of the header's transitions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ class Lease(NamedTuple):
     writer: str
     now: int
     end: int
-    fn: str | None = None  # who takes it: a message may be older than the execution that has its id now
+    fn: str | None = None  # the function that takes it: a message may be older than the execution that has its id now
 
 
 class Parking(NamedTuple):
-    """What a suspend writes. `seen`: inbox entries in hand and gone; None for a yield, which waits for nothing. `edition`: the
-    copy of the log that counts from now on. `doubtful`: as the header's. `now`: when that is, 0 where it does not matter."""
+    """What a suspend writes. `seen`: how many inbox entries were read or deleted; None for a yield, which waits for nothing.
+    `edition`: the copy of the log that counts from now on. `doubtful`: as in the header. `now`: the present, 0 to leave
+    `updated`."""
 
     due: int | None
     hint: int | None
@@ -56,7 +57,7 @@ class Ending(NamedTuple):
 
 
 class ParentNotice(NamedTuple):
-    """What an execution that ends leaves in the inbox of the one that waits for it. `now`: that one is due then."""
+    """What an execution that ends writes into the inbox of the one that waits for it. `now`: when that one is due."""
 
     waiting: Key
     fn: str
@@ -65,9 +66,9 @@ class ParentNotice(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """The next generation. The execution's `input_hash` stays that of its start, which may be repeated. `used`: keys of the
-    signals that this one consumed; `closed`: of the entries that only this generation reads; `seen`: entries in hand and
-    gone; `uncancelled`: a cancellation was raised, so it is over."""
+    """The next generation. `input_hash` stays that of the first start, which may be repeated. `used`: keys of the signals that
+    this generation consumed; `closed`: of the entries that only this generation reads; `seen`: how many entries were read or
+    deleted; `uncancelled`: the handler has seen the cancellation, so it no longer counts."""
 
     input: str
     segment: Segment

@@ -1,9 +1,9 @@
-"""How long items stay, and how a long life keeps its own from being removed.
+"""How long items stay, and how an execution that lives long keeps its items from being removed.
 
-Every item is stamped with the header's horizon when it is written, so that a finished execution is removed without a write
-per step. An execution that lives towards its horizon copies its log into a new edition: some large items under a key that
-nobody else uses, stamped with a later horizon. The suspend that follows makes it count; until then, and if it never comes,
-the old items stand. The numbers of the log go on, so a stale owner is fenced as before.
+Every item gets the header's horizon as its TTL when it is written, so that a finished execution is removed without a write per
+step. An execution that comes near its horizon copies its log into a new edition: some large items under a key that nobody else
+uses, with a later horizon. The suspend that follows makes the edition count; until then, and if it never comes, the old items
+count. The sequence numbers go on, so a stale owner is fenced as before.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from .events import Segment
 
 DAY_MS: Final = 86_400_000
 _WINDOW_MS: Final = 8 * DAY_MS
-"""How long an execution may live before its items have to be stamped anew."""
+"""How long an execution may live before its items need a later TTL."""
 SPARE_MS: Final = 7 * DAY_MS
-"""Items are stamped anew this long before they may go: the sweeper may be out of order for some days."""
+"""Items get a later TTL this long before they would be removed, so the sweeper may fail for some days."""
 _LONGEST_WINDOW_MS: Final = SPARE_MS + 30 * DAY_MS
-"""A bucket's lifecycle rule counts from the last time that an object was written, so that must come again."""
+"""The longest time between two editions: a bucket's lifecycle rule counts from the last write of an object."""
 
 DEFAULT_RETENTION_MS: Final = 30 * DAY_MS
 OF_FUNCTION: Final = 0
-"""A header's retention where only the function itself knows it: the execution was started by name."""
+"""A header's retention if only the function itself knows it: the execution was started by name."""
 
 _BETWEEN: Final = "\x1d"  # between segments: no journal line and no packed text has it
 _CHUNK: Final = 350_000  # characters
@@ -37,25 +37,25 @@ class Snapshot(NamedTuple):
 
 
 def first_horizon(now: int, retention_ms: int, timeout_ms: int | None) -> int:
-    """Epoch seconds. A short execution is over before anything has to be stamped anew, whatever its retention."""
+    """Epoch seconds. A short execution ends before its items need a later TTL, whatever its retention."""
     life = _WINDOW_MS if timeout_ms is None else min(_WINDOW_MS, timeout_ms)
     return _seconds(now + max(life + retention_ms, _WINDOW_MS))
 
 
 def next_horizon(now: int, started: int, retention_ms: int) -> int:
-    """The older it is, the longer until the next time, up to a month: a year is about 15 copies."""
+    """The older the execution, the later the next edition, up to a month: a year takes about 15 copies."""
     life = min(max(_WINDOW_MS, SPARE_MS + now - started), _LONGEST_WINDOW_MS)
     return _seconds(now + life + retention_ms)
 
 
 def keep_at(horizon: int) -> int:
-    """Epoch milliseconds at which what is stamped with this horizon has to be stamped anew."""
+    """Epoch milliseconds at which items with this horizon need a later one."""
     return horizon * 1000 - SPARE_MS
 
 
 def removal(finished: int, retention_s: int) -> int:
-    """Epoch seconds at which the header of a finished execution may go. Its log goes at the horizon, which is earlier if it
-    lived beyond its window."""
+    """Epoch seconds at which the header of a finished execution may be removed. Its log is removed at the horizon, which is
+    earlier if the execution lived beyond its window."""
     return _seconds(finished) + (retention_s or DEFAULT_RETENTION_MS // 1000)
 
 
@@ -64,7 +64,7 @@ def _seconds(ms: int) -> int:
 
 
 def packed_log(segments: list[Segment]) -> list[str]:
-    """The log as few texts, numbers and writers with it: fences and redrives mean what they meant."""
+    """The log as few texts, with sequence numbers and writers, so that fences and redrives keep their meaning."""
     chunks: list[list[str]] = [[]]
     size = 0
     for segment in segments:
@@ -78,7 +78,7 @@ def packed_log(segments: list[Segment]) -> list[str]:
 
 
 def unpacked_log(chunks: list[str]) -> list[Segment]:
-    """What `packed_log` was given. Raises ValueError for a text that it did not make."""
+    """The reverse of `packed_log`. Raises ValueError for a text that it did not make."""
     segments = []
     for chunk in chunks:
         for text in chunk.split(_BETWEEN):

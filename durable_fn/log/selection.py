@@ -1,7 +1,7 @@
 """Which executions a list shows, and in which order: the newest first.
 
-An index cannot follow every status, or each suspend and resume would write it. So it has four coarse states, which change at the
-start, at the end, and when an execution cannot go on any more or can again.
+An index cannot follow every status, or each suspend and resume would write it. So it has four coarse states, which change at
+the start, at the end, and when an execution cannot go on any more or can again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def position(header: Header) -> Position:
 
 
 def state_of(status: str, *, held: bool) -> str:
-    """The coarse state. A status that another version has written is none that is over."""
+    """The coarse state. A status that this version does not know counts as live."""
     if status in _FAILED:
         return FAILED
     if status in ("SUCCEEDED", "CANCELLED", "TERMINATED", PURGED):
@@ -51,7 +51,7 @@ def shelf_of(header: Header) -> str:
 
 
 def is_overdue(header: Header, now: int) -> bool:
-    """Nobody has it, though its time was a while ago, or though it was woken."""
+    """Whether nobody holds its lease, though it was due a while ago, or though the sweeper woke it."""
     if not header.live or header.held or header.lease >= now:
         return False
     return header.tries > 0 or (header.due is not None and now - header.due > LATE_MS)
@@ -59,7 +59,7 @@ def is_overdue(header: Header, now: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """As `types.ExecutionFilter`, in epoch milliseconds. `now`: what overdue is counted from."""
+    """As `types.ExecutionFilter`, in epoch milliseconds. `now`: the time by which an execution is overdue."""
 
     fn: str | None = None
     fn_prefix: str = ""
@@ -102,7 +102,7 @@ class Selection:
         )
 
     def states(self) -> list[str]:
-        """In which it can be that an execution matches."""
+        """The coarse states in which an execution can match."""
         found = set(STATES)
         if self.statuses:
             found = {state_of(status, held=held) for status in self.statuses for held in (False, True)}

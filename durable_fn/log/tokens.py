@@ -36,7 +36,7 @@ def make(id: str, run: str, gen: int, operation: str, secret: str, *, limited: b
 
 
 def parse(token: object) -> Token | None:
-    """None for what is no token."""
+    """None for a text that is no token."""
     if not isinstance(token, str) or len(token) > _LONGEST or not token.isascii():
         return None
     try:
@@ -51,7 +51,7 @@ def parse(token: object) -> Token | None:
 
 
 def is_genuine(token: Token, secret: str) -> bool:
-    """In constant time."""
+    """Compares the proof in constant time."""
     return hmac.compare_digest(token.proof, _proof(*token[:4], token.limited, secret))
 
 

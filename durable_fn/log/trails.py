@@ -1,8 +1,8 @@
-"""Which native tasks asked for operations with a key. Their ids do not say it, so that they stay what they are when tasks change;
-a redrive has to know what ran beside what.
+"""Which native tasks called operations with a key. The ids leave that out, so that they stay the same when tasks change; but a
+redrive has to know what ran beside what.
 
-The trail of an id is what it would be without keys' freedom: "charge:7", asked for in the second task of the handler, has the
-trail "~2/charge:7".
+The trail of an id is the id with the tasks in it: "charge:7", called in the second task of the handler, has the trail
+"~2/charge:7".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .kinds import WAIT
 
 
 def trail(id: str, asked: Mapping[str, str]) -> str:
-    """`id`, or the path of a scope, with the tasks that asked for each part. `asked`: those tasks, by the id of an operation with
+    """`id`, or the path of a scope, with the tasks that called each part. `asked`: those tasks, by the id of an operation with
     a key."""
     if not asked or ":" not in id:
         return id
@@ -26,11 +26,11 @@ def trail(id: str, asked: Mapping[str, str]) -> str:
 
 
 class Trails:
-    """Of the operations in a log, and back."""
+    """The trails of the operations in a log, and the ids for trails."""
 
     def __init__(self, events: Iterable[Event]) -> None:
         keyed = ((event.id, event.asked.partition(":")[0]) for event in events if event.asked)
-        self._asked = {id: tasks for id, tasks in keyed if tasks}  # as it was asked for last
+        self._asked = {id: tasks for id, tasks in keyed if tasks}  # of the last call
         self._ids: dict[str, str] = {}
 
     def of(self, id: str) -> str:
@@ -40,7 +40,7 @@ class Trails:
         return found
 
     def id_of(self, trail: str) -> str:
-        """Of what `of` gave."""
+        """The reverse of `of`."""
         return self._ids.get(trail, trail)
 
     def walked(self, event: Event) -> Event:

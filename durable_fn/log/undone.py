@@ -1,10 +1,10 @@
-"""Sagas whose compensations ran, as a redrive knows them: a line each, durable before the first compensation begins.
+"""Sagas whose compensations ran, for redrives: a line each, durable before the first compensation begins.
 
-The line says what a saga holds: the operations, tasks and timers of its scope that came between its beginning and its end, its
-compensations included. A redrive that forgets any of that forgets all of it, for what was undone must not count as done. The
-exception is a rollback that did not get to its end, because a compensation failed: that one is tried again first.
+The line says what a saga contains: the operations, tasks and timers of its scope that came between its beginning and its end,
+its compensations included. A redrive that forgets any of that forgets all of it, because what was undone must not count as
+done. The exception is a rollback that stopped because a compensation failed: that compensation is tried again first.
 
-Here the line of a saga has an id of its own, in the saga's scope, so that a failure can name it as what it comes from.
+Here the line of a saga has an id of its own, in the saga's scope, so that a failure can name the saga as its cause.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Extent(NamedTuple):
 
 
 class Rollback(NamedTuple):
-    """`id`: in its scope, see `saga_id`. `undoing`: the position of the first compensation. `keys`: ids of what has a key, and
-    `undo_keys` those of compensations."""
+    """`id`: see `saga_id`. `undoing`: the position of the first compensation. `keys`: ids of the operations with a key, and
+    `undo_keys` those of the compensations with one."""
 
     id: str
     begun: Extent
@@ -45,7 +45,8 @@ class Rollback(NamedTuple):
 
 
 def saga_id(path: str, number: int, begun: Extent) -> str:
-    """Of the n-th saga of a scope. It says where that began, so that sagas that code adds or removes take nobody's line."""
+    """The id of the n-th saga of a scope. It contains where the saga began, so that a saga which new code adds or removes does
+    not match another one's line."""
     return f"{path}$saga#{number}.{begun.operations}.{begun.tasks}"
 
 
@@ -63,8 +64,8 @@ def named(event: Event) -> Event:
 
 
 class Saga(NamedTuple):
-    """One that was undone, in a log. `id`: its trail; `places`: of its entries, those of its compensations among them in `undo`;
-    `failed`: the ids of those that failed."""
+    """A saga that was undone. `id`: its trail; `places`: of all its entries in the log; `undo`: of the entries of its
+    compensations; `failed`: the ids of the compensations that failed."""
 
     id: str
     places: frozenset[int]
@@ -73,7 +74,7 @@ class Saga(NamedTuple):
 
 
 def sagas(events: list[Event]) -> list[Saga]:
-    """Those that were undone. `events`: as `named` gives them."""
+    """The sagas that were undone. `events`: as `named` gives them."""
     lines = [event for event in events if event.kind == UNDONE]
     if not lines:
         return []
@@ -99,7 +100,7 @@ def _head(trail: str, path: str) -> str | None:
 
 
 def _holds(saga: Rollback, path: str, head: str, trails: Trails, positions: dict[str, int]) -> bool:
-    """Whether what is directly in the saga's scope came while the saga was open."""
+    """Whether an entry directly in the saga's scope was made while the saga was open."""
     begun, ended = saga.begun, saga.ended
     if head.startswith("~") and head[1:].isdecimal():
         return begun.tasks < int(head[1:]) <= ended.tasks
@@ -119,5 +120,5 @@ def _undoes(saga: Rollback, event: Event) -> bool:
 
 
 def touched(found: Iterable[Saga], gone: set[int]) -> list[Saga]:
-    """Of these, those of which something is forgotten."""
+    """The sagas of which an entry is forgotten."""
     return [saga for saga in found if not saga.places.isdisjoint(gone)]

@@ -1,10 +1,9 @@
 """Signals that a losing branch of a `def` handler gives back.
 
-Branches on threads take signals while others end. One that took a signal and then lost, or ended too late, leaves nothing
-behind but what it had done: a signal after which it did nothing was handed to nobody. It is unread again, by a line of its own
-beside the branch's end, and the next wait gets it, in this generation or the next. Doing something is to begin a body, another
-execution, or a message to one, anywhere the signal's value may have got to: behind the wait in its own scope, or in a scope
-around it.
+Branches on threads take signals while other branches end. If a branch took a signal, did nothing after it, and then lost or
+ended too late, the signal has had no effect. A line beside the branch's end makes it unread again, and the next wait gets it,
+in this generation or the next. Doing something is to begin a body, to start another execution or to send it a message, anywhere
+the signal's value may have got to: behind the wait in its own scope, or in a scope around it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from .kinds import ACTING, FANS, SIGNAL
 
 
 def unread(journal: Journal, path: str) -> list[Record]:
-    """The waits below the path of a branch whose signals it did nothing with, oldest first."""
+    """The waits inside a branch that took signals with which the branch did nothing, oldest first."""
     below = tuple(journal.below(path))
     taken = [
         (place, record)
@@ -37,7 +36,7 @@ def _ended(record: Record, *statuses: str) -> bool:
 
 
 def _acted(record: Record) -> bool:
-    """Whether the operation has done something outside. A step that came no further than to its cancellation has not."""
+    """Whether the operation has done something outside. A step that was cancelled before its body began has not."""
     began = record.begun is not None or record.retry is not None
     return record.kind in ACTING and (began or _ended(record, SUCCEEDED, FAILED))
 

@@ -1,4 +1,4 @@
-"""What an execution waits for, as the log and the inbox have it, for people."""
+"""What an execution waits for, as the log and the inbox have it, for users."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _LONG = {CALLBACK, SIGNAL, CALL, SLEEP, POLL, TIMER}
 
 
 def waits(header: Header, journal: Journal, inbox: Mapping[str, Entry]) -> list[Wait]:
-    """All that is open, what is over first to the front. Of one that has ended nothing is. What has come already, and will be
-    taken by the next invocation, is not waited for."""
+    """All open waits, the one that ends first at the front. An execution that has ended has none. A wait whose answer the next
+    invocation will take is not among them."""
     if header.ended:
         return []
     entries = dict(inbox)
@@ -75,7 +75,7 @@ def _made(record: Record, since: int, until: int | None, on: str) -> Wait:
 
 
 def callback_tokens(header: Header, journal: Journal, inbox: Mapping[str, Entry]) -> dict[str, str]:
-    """Of open callbacks by name, the newest of each, and by "name:key"."""
+    """The tokens of open callbacks by name, the newest of each, and by "name:key"."""
     found: dict[str, str] = {}
     for id, token in tokens_by_id(header, journal, inbox).items():
         name, own = operation_name(id), operation_key(id)
@@ -86,7 +86,7 @@ def callback_tokens(header: Header, journal: Journal, inbox: Mapping[str, Entry]
 
 
 def tokens_by_id(header: Header, journal: Journal, inbox: Mapping[str, Entry]) -> dict[str, str]:
-    """Of open callbacks by the ids of their operations."""
+    """The tokens of open callbacks by the ids of their operations."""
     found: dict[str, str] = {}
     for record in journal.records.values():
         operation, key = callback_place(journal, header.gen, record.id)

@@ -1,4 +1,4 @@
-"""Wake messages: a hint that an execution should be looked at. The table is the truth."""
+"""Wake messages: a hint to look at an execution. The table is the truth."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .ids import checked_id
 
 _VERSION: Final = f"wake/{WAKE}"
 _BEGINNING: Final = '{"durable_fn":"wake/'
-"""What every wake message begins with, of any version and to the letter. JSON that somebody else writes does not: its key may
-be the same, its value is not."""
+"""Every wake message, of any version, begins exactly like this. JSON that somebody else writes does not: its key may be the
+same, but its value is not."""
 _FIRST_KIND: Final = '{"durable_fn":1,"id":'
 _FIELDS: Final = ("durable_fn", "id", "run", "fn", "due")
 
@@ -27,18 +27,18 @@ class Wake(NamedTuple):
     due: int
 
     def body(self) -> str:
-        """As a message. It holds nothing secret: whoever can send one can only make the table be looked at."""
+        """The message. It contains nothing secret: a forged one only makes an invocation look at the table."""
         data = {"durable_fn": _VERSION, **self._asdict()}
         return _json(data)
 
 
 def is_wake_message(body: object) -> bool:
-    """Whether it is one of ours, whatever is in it. All others are somebody's business."""
+    """Whether the SDK wrote it, whatever is in it. All other messages are the user's."""
     return isinstance(body, str) and (body.startswith(_BEGINNING) or _is_of_the_first_kind(body))
 
 
 def _is_of_the_first_kind(body: str) -> bool:
-    """Older versions wrote a number instead: such a message is one only with exactly its fields, to the letter."""
+    """Older versions wrote a number there: such a message counts only if it has exactly the right fields, byte for byte."""
     if not body.startswith(_FIRST_KIND):
         return False
     try:
@@ -53,8 +53,8 @@ def _json(data: dict[str, Any]) -> str:
 
 
 def parse_wake(body: str) -> Wake | None:
-    """The hint in a wake message; None for one of another version, which says nothing here: the sweeper sends another one. Raises
-    SerializationError for what is malformed: it ends in the dead-letter queue, where somebody can look at it."""
+    """The content of a wake message; None for one of another version, which this one ignores: the sweeper sends another one.
+    Raises SerializationError for a malformed message, which ends in the dead-letter queue, where somebody can look at it."""
     try:
         data = json.loads(body)
         if data["durable_fn"] != _VERSION:

@@ -1,5 +1,5 @@
-"""Who wrote something into a journal: a token that nobody else has, by which it knows its own write again, and behind an @ what
-the history tells of it. An invocation tells the version of its code; who acts from outside, when that was and who they are.
+"""Who wrote something into a journal: a unique token, by which a writer recognises its own write, and behind an @ something for
+the history: for an invocation the version of its code, for somebody outside the time and their name.
 
     3f5a0c9b1d2e@7c1e90ab        3f5a0c9b1d2e@1767225600000 ada
 """
@@ -12,20 +12,20 @@ _LONGEST = 100
 
 
 class Actor(NamedTuple):
-    """Who acted from outside. `at`: epoch milliseconds."""
+    """Somebody who acted from outside. `at`: epoch milliseconds."""
 
     at: int
     by: str | None
 
 
 def with_version(token: str, version: str) -> str:
-    """An invocation's."""
+    """The writer of an invocation."""
     told = _one_line(version).replace(" ", "-")
     return f"{token}@{told}" if told else token
 
 
 def with_actor(token: str, at: int, by: str | None) -> str:
-    """Of somebody outside."""
+    """The writer of somebody outside."""
     return f"{token}@{at} {_one_line(by or '')}".rstrip()
 
 
@@ -34,7 +34,7 @@ def token_of(writer: str) -> str:
 
 
 def version_of(writer: str) -> str | None:
-    """The code version that an invocation told; None where it told none, and of somebody outside."""
+    """The code version of an invocation; None if it has none, and for somebody outside."""
     told = writer.partition("@")[2]
     return told if told and actor_of(writer) is None else None
 
@@ -46,5 +46,5 @@ def actor_of(writer: str) -> Actor | None:
 
 
 def _one_line(text: str) -> str:
-    """As it can stand in a row that people read."""
+    """The text on one line, for tables that users read."""
     return "".join(c if c.isprintable() else "?" for c in text.strip())[:_LONGEST]
