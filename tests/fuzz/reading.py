@@ -53,10 +53,16 @@ class _Book:
         return True
 
     def acquire(self, id: str, lease: Lease) -> Header:
-        return dataclasses.replace(self.header, status="RUNNING", own=lease.writer, lease=lease.end, turns=2)
+        self.header = dataclasses.replace(
+            self.header, status="RUNNING", own=lease.writer, lease=lease.end, turns=2, prev_lease=0
+        )
+        return self.head(id)
+
+    def head(self, id: str) -> Header:
+        return dataclasses.replace(self.header)
 
     def load(self, key: Any) -> Loaded:
-        return Loaded(self.acquire("", Lease("reader", 0, 1 << 60)), list(self.segments), {})
+        return Loaded(self.head(""), list(self.segments), {})
 
     def append(self, header: Header, segment: Segment) -> bool:
         return True

@@ -131,6 +131,14 @@ class _Parser:
                 members.append(self.operand())
             self.take(")")
             return lambda item, values: _among(left(item, values), [member(item, values) for member in members])
+        if self.found("BETWEEN"):
+            low = self.operand()
+            self.take("AND")
+            high = self.operand()
+            return lambda item, values: (
+                _holds(">=", left(item, values), low(item, values))
+                and _holds("<=", left(item, values), high(item, values))
+            )
         sign = self.take()
         right = self.operand()
         if sign == "<>":
