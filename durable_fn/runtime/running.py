@@ -1,4 +1,4 @@
-"""The context of the code that runs, for libraries that are not handed one."""
+"""The context of the running code, for libraries that are not given one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def current_context() -> DurableContext | AsyncDurableContext | None: ...
 @overload
 def current_context(kind: type[C], /) -> C | None: ...
 def current_context(kind: Any = None, /) -> Any:
-    """The context of the scope that runs (handler, child or branch), for libraries that are not handed one.
+    """The context of the running scope (handler, child or branch), for libraries that are not given one.
 
-    None inside a step body, in a function that an operation asks (`until`, `every`, a retry), and outside of a handler: do the
-    plain thing there. With a class given, a running context of the other kind is a TypeError. Travels by contextvars: threads
-    that you start yourself do not see it.
+    None inside a step body, in a function that an operation calls (`until`, `every`, a retry), and outside of a handler: a
+    library runs without durability there. With a class given, a running context of the other kind is a TypeError. Travels by
+    contextvars: threads that you start yourself do not see it.
     """
     scope = current_scope.get()
     found: Any = None if scope is None else scope.turn.context
@@ -40,7 +40,7 @@ def current_context(kind: Any = None, /) -> Any:
 
 
 def _check_kind(kind: Any) -> None:
-    from .context import BaseContext  # whoever has a class to ask for has loaded it
+    from .context import BaseContext  # a caller that has a context class has loaded it
 
     if not (isinstance(kind, type) and issubclass(kind, BaseContext)):
         raise TypeError(f"current_context takes DurableContext, AsyncDurableContext or nothing, got {kind!r}")

@@ -43,8 +43,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class AsyncCallback(Generic[T_co]):
-    """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
-    called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
+    """A promise that somebody outside completes. `token` is unguessable and safe to hand out; `result()` waits (suspends), may
+    be called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
 
     def __init__(self, promise: Promise, ctx: AsyncDurableContext) -> None:
         self._promise = promise
@@ -61,9 +61,9 @@ class AsyncCallback(Generic[T_co]):
 class AsyncSaga(BaseSaga):
     """`async with ctx.saga() as saga:` registers undo actions.
 
-    On an error or cancellation inside the block they run last-in first-out as steps (options by `@step`), all of them, then
-    the error goes on; a failed one raises CompensationError. Suspension is neither. After the block ends well they are
-    forgotten. Register before the step if the step may fail after its effect.
+    On an error or cancellation inside the block they all run, last-in first-out, as steps (options by `@step`); then the error
+    is raised again, or CompensationError if one of them failed. A suspension runs none of them. After the block ends without an
+    error they are dropped. Register before the step if the step may fail after its effect.
     """
 
     def __init__(self, ctx: AsyncDurableContext) -> None:
@@ -71,7 +71,7 @@ class AsyncSaga(BaseSaga):
         self._ctx = ctx
 
     def add_compensation(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """`fn(*args, **kwargs)` is what undoes."""
+        """`fn(*args, **kwargs)` is the undo action."""
         self._add(fn, args, kwargs)
 
     async def __aenter__(self) -> AsyncSaga:
@@ -117,13 +117,13 @@ class _Shielded(AbstractAsyncContextManager[None]):
         if scope is None or pump.over:
             return
         if held and scope.cancel_scope not in pump.held_back:
-            await asyncio.sleep(0)  # it is raised here, and not at the next wait: there may be none
+            await asyncio.sleep(0)  # raises the cancellation here, because there may be no later wait
         await pump.end.let_come(ops.block_id(scope))
 
 
 @inline
 async def done(value: T) -> T:
-    """Nothing to wait for."""
+    """A coroutine that returns `value` at once."""
     return value
 
 
@@ -133,7 +133,7 @@ class AsyncDurableContext(BaseContext):
 
     An operation id is assigned when the method is CALLED, in program order; with `key=` it is "name:key" in the nearest branch,
     whatever native task asks, and its place is not compared. A method returns a coroutine: await it once, or
-    hand it to gather / TaskGroup / create_task. No await for what does no I/O: now, uuid4, random, saga (`async with`),
+    hand it to gather / TaskGroup / create_task. Methods without I/O need no await: now, uuid4, random, saga (`async with`),
     continue_as_new (it raises). A durable call inside a step body raises RuntimeError.
     """
 
@@ -151,7 +151,7 @@ class AsyncDurableContext(BaseContext):
         pass
 
     def _watched(self, coroutine: Coroutine[object, None, T], what: str) -> Coroutine[object, None, T]:
-        """Without `await` its value would be a coroutine, which is always true."""
+        """Notes the coroutine, so that a missing `await` is reported: a coroutine is always true."""
         self._pump.unawaited.called(coroutine, what, self._scope(what).cancel_scope, coroutine)
         return coroutine
 
@@ -297,8 +297,8 @@ class AsyncDurableContext(BaseContext):
     def wait_for_any_signal(self, *signals: Signal[Any] | str, timeout: Duration | None = None) -> Any:
         """The name and the payload of exactly one signal: the oldest that has one of these names; the others stay, in order.
 
-        As in wait_for_signal, a wait that is cancelled, times out or loses a race consumes nothing, and data that does not fit is
-        a SerializationError, consumed. Types are kept for 2 to 4 Signals: tell the payloads apart by `isinstance`, or by the
+        As in wait_for_signal, a wait that is cancelled, times out or loses a race consumes nothing, and data that does not fit
+        is a SerializationError, consumed. Types are kept for 2 to 4 Signals: tell the payloads apart by `isinstance`, or by the
         name. Code under way may be given more names later, in any order; one that was taken must stay among them. ValueError
         for no signal, or for one name twice.
         """
@@ -538,12 +538,12 @@ class AsyncDurableContext(BaseContext):
         return AsyncSaga(self)
 
     def shielded(self) -> AbstractAsyncContextManager[None]:
-        """`async with ctx.shielded():` for what must not be torn apart.
+        """`async with ctx.shielded():` for steps that belong together.
 
         A cancellation (of the execution, of a branch that lost) or deadline (`execution_timeout`) that arrives inside is raised
-        after the block; if the block fails, its error goes first. Inside all is as ever: it suspends, and goes on after a death.
-        Nests, and holds for branches begun inside. While any task is inside, it is handed out to none. Not held back:
-        `terminate`, and what your own code cancels natively (`task.cancel()`, asyncio.timeout).
+        after the block; if the block fails, its error is raised first. Inside, everything else works as usual: it suspends, and
+        goes on after a crash. Nests, and holds for branches begun inside. While any task is inside, no task gets the
+        cancellation. Not held back: `terminate`, and what your own code cancels natively (`task.cancel()`, asyncio.timeout).
         """
         return _Shielded(self)
 

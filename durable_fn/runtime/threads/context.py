@@ -42,8 +42,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Callback(Generic[T_co]):
-    """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
-    called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
+    """A promise that somebody outside completes. `token` is unguessable and safe to hand out; `result()` waits (suspends), may
+    be called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
 
     def __init__(self, promise: Promise, ctx: DurableContext) -> None:
         self._promise = promise
@@ -61,9 +61,9 @@ class Callback(Generic[T_co]):
 class Saga(BaseSaga):
     """`with ctx.saga() as saga:` registers undo actions.
 
-    On an error or cancellation inside the block they run last-in first-out as steps (options by `@step`), all of them, then
-    the error goes on; a failed one raises CompensationError. Suspension is neither. After the block ends well they are
-    forgotten. Register before the step if the step may fail after its effect.
+    On an error or cancellation inside the block they all run, last-in first-out, as steps (options by `@step`); then the error
+    is raised again, or CompensationError if one of them failed. A suspension runs none of them. After the block ends without an
+    error they are dropped. Register before the step if the step may fail after its effect.
     """
 
     def __init__(self, ctx: DurableContext) -> None:
@@ -71,7 +71,7 @@ class Saga(BaseSaga):
         self._ctx = ctx
 
     def add_compensation(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """`fn(*args, **kwargs)` is what undoes."""
+        """`fn(*args, **kwargs)` is the undo action."""
         self._add(fn, args, kwargs)
 
     def __enter__(self) -> Saga:
@@ -255,8 +255,8 @@ class DurableContext(BaseContext):
     def wait_for_any_signal(self, *signals: Signal[Any] | str, timeout: Duration | None = None) -> Any:
         """The name and the payload of exactly one signal: the oldest that has one of these names; the others stay, in order.
 
-        As in wait_for_signal, a wait that is cancelled, times out or loses a race consumes nothing, and data that does not fit is
-        a SerializationError, consumed. Types are kept for 2 to 4 Signals: tell the payloads apart by `isinstance`, or by the
+        As in wait_for_signal, a wait that is cancelled, times out or loses a race consumes nothing, and data that does not fit
+        is a SerializationError, consumed. Types are kept for 2 to 4 Signals: tell the payloads apart by `isinstance`, or by the
         name. Code under way may be given more names later, in any order; one that was taken must stay among them. ValueError
         for no signal, or for one name twice.
         """
@@ -487,12 +487,12 @@ class DurableContext(BaseContext):
             self._drive(op, ops.unshield(op))
 
     def shielded(self) -> AbstractContextManager[None]:
-        """`with ctx.shielded():` for what must not be torn apart.
+        """`with ctx.shielded():` for steps that belong together.
 
         A cancellation (of the execution, of a branch that lost) or deadline (`execution_timeout`) that arrives inside is raised
-        after the block; if the block fails, its error goes first. Inside all is as ever: it suspends, and goes on after a death.
-        Nests, and holds for branches begun inside. Not held back: `terminate`, and what your own code cancels natively
-        (`task.cancel()`, asyncio.timeout).
+        after the block; if the block fails, its error is raised first. Inside, everything else works as usual: it suspends, and
+        goes on after a crash. Nests, and holds for branches begun inside. Not held back: `terminate`, and what your own code
+        cancels natively (`task.cancel()`, asyncio.timeout).
         """
         return self._shielded()
 
@@ -511,7 +511,7 @@ class DurableContext(BaseContext):
 
 
 def run(session: Session, handler: Callable[[Any, Any], Any], event: Any, lambda_context: LambdaContext) -> Any:
-    """The handler's return value, or what it raised. Contextvars that it sets end with it: the next turn in this process is
+    """Returns or raises what the handler does. The contextvars that it sets are dropped: the next turn in this process may be
     another execution's."""
     inside = contextvars.copy_context()
     inside.run(current_scope.set, Scope.of_handler(session.turn))
