@@ -1,1 +1,1 @@
-"""One invocation of one execution: take, load, run the handler, write down how it ended."""
+"""One invocation of one execution: take it, load it, run the handler, and store how that ended."""

@@ -11,11 +11,11 @@ from typing import Final
 MOST_HELPERS: Final = 31
 """Threads that one turn of a `def` handler may have besides its own, nested fans included."""
 _LONG_BODY_S: Final = 0.005
-"""A body that has run this long is not about to end."""
+"""A body that has run this long probably does not end within the next milliseconds."""
 
 
 class Activity:
-    """The threads of a turn, and what they are at as far as a commit that would share its write wants to know."""
+    """The threads of a turn, and what each is doing, so that a commit knows whether others may soon share its write."""
 
     def __init__(self) -> None:
         self.in_order = (
@@ -52,7 +52,7 @@ class Activity:
 
     @contextlib.contextmanager
     def rest(self) -> Iterator[None]:
-        """This thread waits for others."""
+        """While this thread waits for others."""
         me = threading.get_ident()
         self._resting.add(me)
         try:
@@ -61,7 +61,7 @@ class Activity:
             self._resting.discard(me)
 
     def begin_body(self) -> bool:
-        """Whether it counts: only where there are other threads."""
+        """Whether the body was noted: only if there are other threads."""
         if self._helpers == 0:
             return False
         self._bodies[threading.get_ident()] = time.perf_counter()

@@ -27,9 +27,9 @@ _NEVER: Final = "It could never end: call another execution, or leave out the id
 
 
 def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
-    """Creates it and sends its first message. An execution that is there with the same input is as good: its end is told to
-    `parent`, or its outcome is returned if it has ended. One that somebody else waits for is ExecutionConflict. Raises
-    UnknownFunction and CallTooDeep before anything is written."""
+    """Creates the execution and sends its first message. An existing one with the same input serves as well: its end will
+    notify `parent`, or its outcome is returned if it has ended. One that another execution waits for is an ExecutionConflict.
+    Raises UnknownFunction and CallTooDeep before anything is written."""
     if asked.attach:
         return _attached(backend, parent, asked)
     backend.wakeups.check(asked.fn, given=asked.retention_ms is not None)
@@ -38,7 +38,7 @@ def launch(backend: Backend, parent: Header, asked: Launch) -> str | None:
             raise ExecutionConflict(f"execution {parent.id!r} called itself. {_NEVER}", execution_id=parent.id)
         _check_depth(backend, parent, asked)
     id = asked.id
-    if asked.ruled:  # user code may have a part in it, which is no place for durable calls
+    if asked.ruled:  # the rule may be user code, where durable calls are not allowed
         try:
             id = apart(ruled_id, backend, asked.fn, asked.function, asked.input) or id
         except ValueError as error:
@@ -103,7 +103,7 @@ def depth_of(header: Header) -> int:
 
 
 def _callers(backend: Backend, header: Header | None) -> Iterator[Header]:
-    """This one, who waits for it, who waits for that one, and so on."""
+    """This execution, the one that waits for it, the one that waits for that, and so on."""
     seen: set[str] = set()
     while header is not None and header.id not in seen:
         seen.add(header.id)
@@ -112,7 +112,7 @@ def _callers(backend: Backend, header: Header | None) -> Iterator[Header]:
 
 
 def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
-    """Only an execution that was started before and that somebody made go on, or that ended well since."""
+    """Waits only for an execution that was started before, and that is live again or has succeeded since; else NOT_THERE."""
     there = backend.store.get(asked.id)
     if (
         there is None
@@ -128,8 +128,9 @@ def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
 
 
 def _awaited(backend: Backend, there: Header, wanted: str, *, own: bool = False) -> str | None:
-    """Makes it tell its end to who is `wanted`. It tells one execution only, whichever of its operations wait. One of another
-    format is FormatError: neither could read the other's words. `own`: it was made for that one, so it cannot be above it."""
+    """Registers `wanted` as the parent that the end of `there` will notify. There can be only one parent execution, but any
+    number of its operations may wait. Raises FormatError for another format: neither could read the other's entries. `own`: the
+    parent made `there`, so the parent cannot be waiting below it."""
     require_own(there)
     while there.live and not _same(there.parent, wanted, "id", "run", "gen", "key"):
         if there.parent is not None and not _same(there.parent, wanted, "id", "run", "gen"):
@@ -154,8 +155,8 @@ def _awaited(backend: Backend, there: Header, wanted: str, *, own: bool = False)
 
 
 def _check_circle(backend: Backend, there: Header) -> None:
-    """Raises ExecutionConflict where who now waits for this one is somebody whom it waits for itself. Looked at after the
-    write, so that of two that begin to wait for each other at the same time at least one sees it."""
+    """Raises ExecutionConflict if this execution now waits, directly or not, for one that waits for it. Checked after the
+    write, so that of two executions that begin to wait for each other at the same time at least one sees it."""
     _, *callers = _callers(backend, there)
     last = callers[-1] if callers else there
     if last.parent is None or json.loads(last.parent)["id"] != there.id:
@@ -165,7 +166,7 @@ def _check_circle(backend: Backend, there: Header) -> None:
 
 
 def _same(there: str | None, wanted: str, *fields: str) -> bool:
-    """Whether two texts name the same one to be told; which of its operations asked first does not matter."""
+    """Whether two texts name the same parent; which of its operations asked first does not matter."""
     if there is None:
         return False
     one, other = json.loads(there), json.loads(wanted)
@@ -173,7 +174,7 @@ def _same(there: str | None, wanted: str, *fields: str) -> bool:
 
 
 def parent_text(parent: Header, key: str, by: str) -> str:
-    """Who is to be told of the end, as a header keeps it. `by`: the operation that asked, for who looks at calls from outside."""
+    """The parent to notify of the end, as the header stores it. `by`: the operation that asked, for tools that show calls."""
     told = {
         "id": parent.id,
         "run": parent.run,
@@ -188,7 +189,7 @@ def parent_text(parent: Header, key: str, by: str) -> str:
 
 
 def notice_of(header: Header, writer: str, now: int) -> ParentNotice:
-    """What this end tells the execution that waits for it."""
+    """The notice of this end for the execution that waits for it."""
     parent = json.loads(header.parent or "{}")
     waiting = Key(parent["id"], parent["run"], parent["gen"])
     return ParentNotice(waiting, parent["fn"], entry(parent["key"], writer, outcome(header)), now)
@@ -219,5 +220,5 @@ def cancel(backend: Backend, id: str, reason: str | None, writer: str) -> Header
         if isinstance(reply, Header):
             send_wake(backend, reply, now)
         elif reply.reason == "unknown":
-            continue  # it went on as the next generation meanwhile
+            continue  # it continued as the next generation meanwhile
         return reply

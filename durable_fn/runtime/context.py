@@ -25,7 +25,7 @@ from ..values.parts import class_name
 
 
 class ReplaySilentLogger(FieldLogger):
-    """Says nothing until the code has come to the end of the journal, so that each line is logged once."""
+    """Logs nothing during a replay, so that each line is logged once."""
 
     def __init__(self, turn: Turn) -> None:
         super().__init__(logging.getLogger(f"durable_fn.handler.{turn.header.fn}"), {})
@@ -42,9 +42,9 @@ class ReplaySilentLogger(FieldLogger):
 
 
 def is_replaying(turn: Turn) -> bool:
-    """Whether the code that asks was here before. If not, it is about to say something: that counts as said."""
+    """Whether the running code has been here before. If not, it counts as having logged something here."""
     if running_step.get() is not None:
-        return False  # no body runs on a replay
+        return False  # a step body never runs in a replay
     scope: Scope | None = current_scope.get()
     if scope is None or scope.turn is not turn:
         return turn.replays()
@@ -59,7 +59,7 @@ Undo = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class BaseSaga:
-    """What is to be undone, and what went wrong with that."""
+    """The compensations of a saga, and the failures of those that ran."""
 
     def __init__(self, ctx: BaseContext) -> None:
         self._context = ctx
@@ -77,13 +77,14 @@ class BaseSaga:
         self._undo.append((fn, args, kwargs))
 
     def _id_of(self, fn: Callable[..., Any]) -> str:
-        """Of the compensation that comes next."""
+        """The id of the compensation that comes next."""
         scope, plan = self._context._scope("saga"), plan_of(fn)
         return scope.next_id(plan.component) if plan.key is None else _keyed(scope, plan)
 
     def _failed(self, fn: Callable[..., Any], error: Exception, id: str) -> None:
-        """The others still run. What is no StepError (a class in `raises=`, a result that cannot be stored) is told as one; a
-        mismatch or the end of the turn is no failure of the compensation."""
+        """Notes a failed compensation; the others still run. An error that is no StepError (a class in `raises=`, a result that
+        cannot be stored) is wrapped in one; a mismatch or the end of the turn is raised, because it is no failure of the
+        compensation."""
         if self._context._turn.closed is not None or isinstance(error, NonDeterminismError):
             raise error
         if not isinstance(error, StepError):
@@ -98,8 +99,8 @@ class BaseSaga:
         self._failures.append(error)
 
     def _to_undo(self, error: BaseException | None) -> list[Undo]:
-        """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler. Where the turn was ended
-        beside it, the first compensation raises that: the block is walked again, and undone then."""
+        """Last in, first out; nothing while a suspension, a fence or an outage unwinds the handler. If the turn was closed
+        meanwhile, the first compensation raises the reason: a later turn walks the block again, and undoes it then."""
         if self._open is not None:
             self._open.close()
         if error is None or (
@@ -114,7 +115,7 @@ class BaseSaga:
         return undo
 
     def _shield(self) -> contextlib.AbstractContextManager[None]:
-        """A cancellation that comes now waits until the compensation is done."""
+        """Holds a cancellation back until the compensation is done."""
         return self._context._holding_back("saga")
 
     def _tell(self, error: BaseException | None) -> None:
@@ -152,12 +153,12 @@ class BaseContext:
     @property
     def branch(self) -> str:
         """Path of the branch that runs, in which keys are unique: "" in the handler and its native tasks, "settle:o-7" in a
-        child, "fan-out/3" in a branch of a fan. For libraries that count: what they count begins anew in each."""
+        child, "fan-out/3" in a branch of a fan. For libraries that count something: they start from 0 in each branch."""
         return self._scope("branch").home.path.rstrip("/")
 
     @property
     def is_replaying(self) -> bool:
-        """For logs and metrics only; branching on it is a NonDeterminismError to come."""
+        """For logs and metrics only: code that branches on it will end in a NonDeterminismError."""
         return is_replaying(self._turn)
 
     @property
@@ -167,7 +168,7 @@ class BaseContext:
 
     @property
     def lambda_context(self) -> LambdaContext:
-        """Of THIS invocation: other on every replay."""
+        """The Lambda context of THIS invocation: another one on every replay."""
         return self._lambda_context
 
     def __getattr__(self, name: str) -> Any:
@@ -196,7 +197,7 @@ class BaseContext:
 
     @contextlib.contextmanager
     def _holding_back(self, method: str) -> Iterator[None]:
-        """Cancellations from above, until it is over."""
+        """Holds back cancellations from above until the block is over."""
         turn, cancel_scope = self._turn, self._scope(method).cancel_scope
         with turn.lock:
             cancel_scope.shields += 1
@@ -219,7 +220,7 @@ class BaseContext:
         raise NotImplementedError
 
     def _set_status(self, value: object) -> None:
-        """Written only at the end of the journal: what is recorded was said before."""
+        """Writes the status only when the code is not replaying: earlier ones are written already."""
         self._scope("set_status")
         if self._turn.closed is not None:
             raise self._turn.ended()

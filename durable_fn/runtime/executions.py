@@ -30,7 +30,7 @@ CHECK_VARIABLE: Final = "DURABLE_FN_CHECK_VALUES_UP_TO"
 
 
 def terms_of(backend: Backend) -> Terms:
-    """On which values are stored here. RuntimeError for a variable that is no number of bytes."""
+    """How values are stored here. Raises RuntimeError for a variable that is no number of bytes."""
     given = os.environ.get(CHECK_VARIABLE)
     if given is None:
         return Terms(backend.store.encrypts)
@@ -42,7 +42,7 @@ def terms_of(backend: Backend) -> Terms:
 
 
 def check_annotations(function: DurableFunction[Any, Any], terms: Terms) -> None:
-    """Before anything of an execution happens. Raises SerializationError for annotations that cannot work."""
+    """Runs before anything of an execution happens. Raises SerializationError for annotations that cannot work."""
     for adapter, what in function.declared:
         adapter.check(outside=adapter is function.event_adapter)
         if adapter.secret and not terms.encrypted:
@@ -81,8 +81,8 @@ def execution_id(function: DurableFunction[Any, Any], input: Input, default: str
 
 
 def ruled_id(backend: Backend, fn: str, function: DurableFunction[Any, Any] | None, input: Input) -> str | None:
-    """By the function's own rule, also where only its name is known; None where it has none. Raises ValueError for a rule that
-    cannot be applied here, and UnknownFunction."""
+    """The id by the function's own rule, also if only its name is known here; None if it has no rule. Raises ValueError for a
+    rule that cannot be applied here, and UnknownFunction."""
     if function is not None:
         return None if function.execution_id is None else execution_id(function, input, None)
     rule = backend.wakeups.id_rule(fn)
@@ -120,8 +120,8 @@ def new_header(
     run: str | None = None,
     delay_ms: int = 0,
 ) -> Header:
-    """A PENDING header, due now or after the delay, from when on its time counts. `input`: a text is stored as it was sent.
-    `retention_ms` None: it is started by name, so both limits are those of the function, which whoever runs it knows. Raises
+    """A PENDING header, due now or after the delay; its timeout counts from then. `input`: a text is stored as it was sent.
+    `retention_ms` None: it is started by name, so both limits come from the function, once an invocation runs it. Raises
     PayloadTooLarge."""
     if isinstance(input, str):
         input = Input(input, None, input)
@@ -154,7 +154,7 @@ def new_header(
 
 
 def _secrets(backend: Backend, id: str) -> tuple[str, str]:
-    """The secret of a new execution, and what tells it from others of this id."""
+    """The secret of a new execution, and its run, which distinguishes it from others of this id."""
     if backend.seed is None:
         return secrets.token_hex(16), secrets.token_hex(8)
     text = hashlib.blake2b(id.encode(), key=backend.seed.encode(), digest_size=24).hexdigest()
@@ -162,7 +162,7 @@ def _secrets(backend: Backend, id: str) -> tuple[str, str]:
 
 
 def check_fits(store: JournalStore, text: str, what: str) -> None:
-    """Raises PayloadTooLarge for what no item takes, compressed or not, where there is no other place."""
+    """Raises PayloadTooLarge for a text that fits into no item, even compressed, if there is no blob store."""
     if not store.fits(text):
         size = len(text.encode())
         raise PayloadTooLarge(
@@ -174,25 +174,26 @@ def check_fits(store: JournalStore, text: str, what: str) -> None:
 
 
 def derived_run(parent: Header, id: str, how: str) -> str:
-    """The same for every try, so that an execution knows those it made. `how`: "call" or "send"."""
+    """The run of an execution that `parent` makes: the same for every try, so that `parent` recognises it. `how`: "call" or
+    "send"."""
     text = f"{parent.run}\x00{parent.gen}\x00{id}\x00{how}".encode()
     return hashlib.blake2b(text, key=parent.proof_secret.encode(), digest_size=8).hexdigest()
 
 
 def digest(input: str) -> str:
-    """Of the JSON value, so that the order of keys does not matter."""
+    """A hash of the JSON value, so that the order of keys does not matter."""
     canonical = json.dumps(json.loads(input), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
 def keyed(digest: str, secret: str) -> str:
-    """What is stored of a digest: without the secret nobody can try inputs until one fits."""
+    """The stored form of a digest: without the secret nobody can try inputs until one matches."""
     return hmac.new(secret.encode(), digest.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def is_same(there: Header, sent: str) -> bool:
-    """Whether it was started with what has this digest. Raises JournalDamaged where its secret cannot be read, FormatError where
-    that is another format's."""
+    """Whether it was started with the input that has this digest. Raises JournalDamaged if its secret cannot be read, and
+    FormatError if it has another format."""
     if there.sealed:
         require_own(there)
     return hmac.compare_digest(there.input_hash, keyed(sent, there.proof_secret))
@@ -201,8 +202,7 @@ def is_same(there: Header, sent: str) -> bool:
 def check_same(backend: Backend, there: Header, wanted: Header, adapter: Adapter = UNTYPED_ADAPTER) -> None:
     """Raises ExecutionConflict unless `there` is the same function started with the same input.
 
-    Inputs are the same by hash, or, where one was written out in full and one came with defaults left out, once both went
-    through the annotation.
+    Inputs are the same if their hashes are, or if they are after validation: one may leave out defaults that the other has.
     """
     id = there.id
     if there.fn != wanted.fn:
@@ -234,6 +234,6 @@ def _same(adapter: Adapter, one: str, other: str) -> bool:
 
 
 def read_input(adapter: Adapter, text: str, what: str, terms: Terms = STRICT) -> Kept:
-    """A stored input: as it was validated, or, where nobody has done that yet, validated now."""
+    """A stored input, validated: when it was stored, or else now."""
     sent = from_outside(text)
     return Kept(text, adapter.decode(text, what)) if sent is None else adapter.receive(sent, what, terms)

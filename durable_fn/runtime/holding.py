@@ -1,4 +1,4 @@
-"""Executions that cannot go on here, whatever the reason: each waits, shows why, and is tried again later and later."""
+"""Executions that cannot go on here, whatever the reason: each waits, shows why, and is tried again after pauses that grow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hold(
     custom: str | None = None,
     edition: Snapshot | None = None,
 ) -> Header:
-    """Of an execution that cannot go on here, whatever the reason: it waits, shows why, and is tried again."""
+    """Suspends an execution that cannot go on here, with the reason in its header."""
     _log.error("%s", why)
     reason = failures.encode(failures.capture(why))
     parking = held(header, backend.clock.now(), reason, fenced=fenced, custom=custom, edition=edition)
@@ -35,8 +35,8 @@ def hold(
 
 
 def prolonged(backend: Backend, header: Header) -> Snapshot | None:
-    """What cannot be read cannot be copied: before it may be removed, each item of it is stamped anew, as it is. The new horizon
-    is counted from the old one, so that a run that is cut short has done a part of it."""
+    """A log that cannot be read cannot be copied: before its items would be removed, each gets a later TTL as it is. The new
+    horizon counts from the old one, so that a run that is interrupted has done part of the work."""
     due = keep_at(header.horizon)
     if due > backend.clock.now():
         return None

@@ -1,4 +1,4 @@
-"""What hooks are told, and when. Their failures stay away from executions."""
+"""Calls hooks. An error in a hook does not affect the execution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDED_HERE: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"}
 
 
 class TurnProgress:
-    """Looks only when it is asked: a hook that does not ask costs nothing."""
+    """Computes each value on access: a hook that does not ask costs nothing."""
 
     def __init__(self, turn: Turn, segments: Sequence[Segment], after_death: bool) -> None:
         self._turn = turn
@@ -42,7 +42,7 @@ class TurnProgress:
 
 
 def invocation_info(header: Header, now: int, request_id: str) -> InvocationInfo:
-    """On entry."""
+    """The info when an invocation begins."""
     return InvocationInfo(
         header.id,
         header.fn,
@@ -67,7 +67,7 @@ def _caller(parent: str | None) -> Caller | None:
 
 
 def left(info: InvocationInfo, after: Header, writer: str, raised: BaseException | None) -> None:
-    """On exit. Somebody else may have ended the execution meanwhile: that is not told as this invocation's doing."""
+    """Completes the info when an invocation ends. `finished_at` and `error` stay empty if somebody else ended the execution."""
     info.status = after.status
     if after.own == writer and after.status in _ENDED_HERE and after.finished is not None:
         info.finished_at = aware(after.finished)
@@ -82,7 +82,7 @@ def attempt(hooks: tuple[Hooks, ...], info: StepInfo) -> AbstractContextManager[
 def recorded(
     hooks: tuple[Hooks, ...], execution_id: str, events: list[Event], begun: Callable[[str], int | None]
 ) -> None:
-    """After they are durable. `begun`: when an operation began, if that is recorded."""
+    """Reports entries that are durable now. `begun`: when an operation began, if that is recorded."""
     for event in events:
         if event.id not in NO_OPERATIONS:
             tell(hooks, execution_id, shown(event, begun(event.id)))

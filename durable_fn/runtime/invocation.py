@@ -1,6 +1,6 @@
-"""One invocation of one execution: take the lease, load, run the handler, and write down how it stands.
+"""One invocation of one execution: take the lease, load, run the handler, and store how that ended.
 
-The order of requests and what a failed condition means are the protocol's; its table is the map of this file.
+The protocol fixes the order of the requests and the meaning of each failed condition: see `log/header.py`.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ _log = logging.getLogger("durable_fn")
 T = TypeVar("T")
 
 WAIT_IN_PLACE_MS: Final = 3000
-"""A message that comes this much too early, or finds a lease that ends so soon, waits instead of being lost."""
+"""A message that comes up to this much too early waits in place instead of being dropped."""
 _RELOADS: Final = 20
 
 
 class Invocation:
-    """Runs executions of one function within one Lambda invocation. Each has a fresh writer id: Lambda's asynchronous
-    retries keep the request id, so that is never the writer."""
+    """Runs executions of one function within one Lambda invocation. Each run has a fresh writer id: Lambda's asynchronous
+    retries keep the request id, so that cannot be the writer."""
 
     read_only = False
     always_suspend = False
@@ -75,12 +75,12 @@ class Invocation:
         self.writer = with_version(secrets.token_hex(6), code_version(function))
         self.info: InvocationInfo | None = None  # for hooks, if there are any
         self.header: Header  # the execution that is run, as far as it is known
-        self._fenced = True  # whether an owner before can write nothing more
-        self.of_record = False  # whether a record of an event source waits for this invocation's word
+        self._fenced = True  # whether an owner before is certain to write nothing more
+        self.of_record = False  # whether the event source of a record waits for this invocation's answer
         self.raised: BaseException | None = None  # what the handler itself raised in this invocation, if it did
 
     def lease(self) -> Lease:
-        """As long as the invocation can live, and twice the clocks' disagreement on top."""
+        """A lease for as long as the invocation can live, plus twice the difference that clocks may have."""
         now = self.backend.clock.now()
         return Lease(self.writer, now, now + self.remaining_ms() + 2 * self.backend.store.skew_ms, self.function.name)
 
@@ -111,8 +111,8 @@ class Invocation:
         return self.backend.store.get(wanted.id) or there
 
     def _again(self, there: Header) -> Header | None:
-        """A record that was reported as failed has come again: its execution is redriven. None for any other, and where somebody
-        else was faster."""
+        """A record that was reported as failed has come again: redrives its execution. None for any other, and if another
+        invocation was faster."""
         store, now = self.backend.store, self.backend.clock.now()
         loaded = None if there.foreign else store.load(there.key)
         if loaded is None or not is_reported(loaded.header):
@@ -146,8 +146,8 @@ class Invocation:
     # -- a turn ----------------------------------------------------------------------------------------------------
 
     def run(self, header: Header, lease: Lease) -> Header:
-        """Turns until the execution is finished, parked, or somebody else's. Returns the header as it then stands. What the
-        journal refuses is raised; the lease is given back before, so that nobody has to wait for its end."""
+        """Runs turns until the execution has ended, is suspended, or another invocation owns it. Returns the header of then. An
+        error of the journal is raised, after the lease is given back, so that nobody has to wait for its end."""
         self.header = header
         run = self._turns if not self.hooks else self._hooked
         return run(header, lease) if self.read_only or not metrics.wanted() else self._measured(run, header, lease)
@@ -171,13 +171,14 @@ class Invocation:
             raise
 
     def _hold(self, why: JournalDamaged | FormatError) -> Header:
-        """It cannot be read, and may be mended, or belong to another version. Nothing of this turn is written."""
+        """For a journal that this version cannot read: somebody may repair it, or another version may read it. Nothing of this
+        turn is written."""
         header = self._limited(self.header)
         edition = prolonged(self.backend, header)
         return hold(self.backend, header, self.writer, why, fenced=self._fenced, edition=edition)
 
     def _give_back(self, error: BaseException) -> None:
-        """As far as it can be written: else the lease lapses."""
+        """Gives the lease back. If even that cannot be written, the lease lapses."""
         header, now = self.header, self.backend.clock.now()
         due = now + pause_ms(OUTAGE_MS, header.tries)
         _log.error("execution %r could not be written, and goes on in %d s: %s", header.id, (due - now) // 1000, error)
@@ -246,20 +247,20 @@ class Invocation:
         return there is not None and there.live and there.own == self.writer
 
     def _load(self, header: Header) -> Loaded | None:
-        """No read where the header shows that nothing can be there yet."""
+        """Loads the journal; without a read if the header shows that it is empty."""
         if header.turns == 1 and header.n == 0 and header.prev_lease == 0 and header.input is not None:
             return Loaded(header, [], {})
         for attempt in range(_RELOADS):
             loaded = self.backend.store.load(header.key)
             if loaded is None or self._readable(loaded, _complete):
                 return loaded
-            self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction shows its items one by one
+            self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction's items become visible one by one
         raise JournalDamaged(
             f"the inbox of execution {header.id!r} stays incomplete: an entry that it counts is not there"
         )
 
     def _readable(self, loaded: Loaded, read: Callable[[Loaded], T]) -> T:
-        """What is pure fails for no other reason than what it is given. Raises JournalDamaged."""
+        """Calls a pure function, which can fail only because of its input. Raises JournalDamaged."""
         try:
             return read(loaded)
         except Exception as error:
@@ -280,7 +281,7 @@ class Invocation:
         )
 
     def _limited(self, header: Header) -> Header:
-        """With the function's own limits where who started it, by name, did not know them."""
+        """Sets the function's own limits if the execution was started by name, without them."""
         if header.retention == OF_FUNCTION:
             header.retention = max(1, -(-self.function.retention_ms // 1000))
         if header.timeout_from is not None and self.function.timeout_ms is not None:
@@ -288,7 +289,7 @@ class Invocation:
         return header
 
     def _handler(self, session: Session, header: Header) -> Outcome:
-        """Runs the handler; whatever it returns or raises, a turn that was closed meanwhile says how it ended."""
+        """Runs the handler. If the turn was closed meanwhile, the reason counts, whatever the handler returns or raises."""
         turn, function = session.turn, self.function
         self.raised = None
         run: Callable[..., Any]
@@ -303,7 +304,7 @@ class Invocation:
             return self._closed(turn) or self._raised(turn, error)
         except BaseException as error:
             # Suspended, fenced, cut off from the journal (a TaskGroup may have wrapped it), or the handler ends its
-            # process (SystemExit, KeyboardInterrupt): that is like a death, nothing more is committed.
+            # process (SystemExit, KeyboardInterrupt): that counts as a crash, and nothing more is committed.
             outcome = self._closed(turn)
             if outcome is None and failures.is_native_cancellation(error):
                 return self._raised(turn, failures.own_cancellation(error))
@@ -313,8 +314,8 @@ class Invocation:
         return self._closed(turn) or self._returned(turn, value)
 
     def _event(self, turn: Turn, header: Header) -> Any:
-        """As it was validated, by who started the execution or here. Raises SerializationError for one that does not fit when it
-        is first seen, Held for what cannot be read later."""
+        """The event, validated when the execution was started, or here. Raises SerializationError if it does not fit when it is
+        first seen, and Held if it cannot be read later."""
         function, journal, what = self.function, turn.journal, f"the event for {self.function.name!r}"
         kept, text = journal.event, header.input or "null"
         new = kept is None and from_outside(text) is not None and not journal.records
@@ -366,7 +367,8 @@ class Invocation:
         return Outcome(self._ending(turn, "SUCCEEDED", result=text))
 
     def _raised(self, turn: Turn, error: Exception | ExecutionCancelled, *, reported: bool = False) -> Outcome:
-        """A record whose handler fails before it did anything durable is a failed record, as without a decorator."""
+        """If the handler of a record fails before it did anything durable, the record is reported as failed, as without a
+        decorator."""
         leftover = turn.leftover()
         if leftover is not None:
             return Outcome(None, held=leftover)
@@ -403,7 +405,7 @@ class Invocation:
             return settlement.settle(self._raised(turn, unstored(self.function.name, refused)))
 
     def _renew(self, settlement: OutcomeWriter, turn: Turn, renewed: Renewed) -> Header:
-        """With a payload that the next generation could not read the execution fails."""
+        """Starts the next generation. If that could not read the payload, the execution fails."""
         function, what = self.function, f"the payload for {self.function.name!r}"
         try:
             text = admitted(function.event_adapter, renewed.payload, what, turn.terms).text
@@ -415,7 +417,8 @@ class Invocation:
 
 
 def _check_is_json(header: Header) -> None:
-    """What fits the annotation no more is the code's own; what is no JSON was written by nobody here. Raises JournalDamaged."""
+    """Raises JournalDamaged for an input that is no JSON: the SDK did not write it. (An input that no longer fits the
+    annotation is a matter of the code.)"""
     try:
         json.loads(header.input or "null")
     except ValueError as error:
@@ -423,7 +426,7 @@ def _check_is_json(header: Header) -> None:
 
 
 def _complete(loaded: Loaded) -> bool:
-    """Whether all that the header counts is in hand."""
+    """Whether every inbox entry that the header counts was read."""
     header, missing = loaded.header, loaded.header.n - loaded.header.gone - len(loaded.inbox)
     return missing <= 0 or in_hand(loaded.inbox, Journal(loaded.segments).used) + header.gone >= header.n
 

@@ -1,4 +1,4 @@
-"""How long an invocation has left, as far as that can be believed."""
+"""How long an invocation has left, within what is plausible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_MS: Final = 900_000
 
 
 def remaining_ms(context: Any) -> int:
-    """Raises TypeError for what is no Lambda context."""
+    """Raises TypeError for an object that is no Lambda context."""
     ask = getattr(context, "get_remaining_time_in_millis", None)
     if not callable(ask):
         raise TypeError(

@@ -1,12 +1,13 @@
-"""The SDK's own metrics: a line of CloudWatch's embedded metric format (EMF) on standard output, which Lambda puts into the log.
+"""The SDK's own metrics: a line of CloudWatch's embedded metric format (EMF) on standard output, which Lambda puts into the
+log.
 
     Started, Succeeded, Failed, TimedOut, Cancelled    executions, by the invocation that began or ended them
     Held        times that an execution could not go on, with a reason that `describe` shows
     Overdue     executions that the sweeper found due for more than a minute, or woke in vain before
     WakeLag     milliseconds from when an execution was due, or the sweeper sent its last message, until somebody took it
 
-Namespace `durable_fn`, one dimension, `function`. Only inside of Lambda, and not with DURABLE_FN_METRICS=off. An invocation that
-is killed says nothing.
+Namespace `durable_fn`, one dimension, `function`. Only inside of Lambda, and not with DURABLE_FN_METRICS=off. An invocation
+that is killed writes none.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..log.header import Header
 VARIABLE: Final = "DURABLE_FN_METRICS"
 NAMESPACE: Final = "durable_fn"
 LATE_MS: Final = 60_000
-"""So much later than due an execution is overdue: the sweeper's pace."""
+"""An execution that has been due for this long is overdue: the sweeper's interval."""
 
 _LAMBDA: Final = "AWS_LAMBDA_FUNCTION_NAME"
 _ENDS: Final = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "TIMED_OUT": "TimedOut", "CANCELLED": "Cancelled"}
@@ -30,7 +31,7 @@ _LAG: Final = "WakeLag"
 
 
 def wanted() -> bool:
-    """Whether anybody reads them. Raises RuntimeError for a value of the variable that means nothing."""
+    """Whether to write metrics. Raises RuntimeError for an unknown value of the variable."""
     given = os.environ.get(VARIABLE, "")
     if given not in ("", "off"):
         raise RuntimeError(f"{VARIABLE} must be 'off' or not set, got {given!r}")
@@ -46,11 +47,11 @@ class Run:
         self._strikes = header.strikes
         self._found: dict[str, float] = {"Started": 1} if header.turns == 1 else {}
         since = header.hint if header.tries and header.hint is not None else header.due
-        if since is not None and since <= now:  # behind `due`, which the sweeper moves, stands when it sent its message
+        if since is not None and since <= now:  # `hint`: when the sweeper sent its message; it moves `due`
             self._found[_LAG] = now - since
 
     def tell(self, after: Header | None, writer: str) -> None:
-        """`after`: as it stands now, None where that could not be written. What another invocation did is its own to tell."""
+        """`after`: the header of now, None if it could not be written. What another invocation did is not reported here."""
         if after is not None and after.own == writer:
             if after.finished is not None and after.status in _ENDS:
                 self._found[_ENDS[after.status]] = 1
@@ -61,7 +62,7 @@ class Run:
 
 
 def overdue(counts: Mapping[str, int], now: int) -> None:
-    """Of the sweeper: how many executions of each function."""
+    """For the sweeper: how many overdue executions each function has."""
     for fn, count in counts.items():
         _write(fn, {"Overdue": count}, now)
 

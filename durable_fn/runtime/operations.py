@@ -1,5 +1,5 @@
-"""Each operation as both contexts begin it: its arguments checked, its place in the branch taken. What is returned is for the
-driver of the handler's kind."""
+"""How both contexts begin each operation: check its arguments, and enter it in the running scope. The driver of the handler's
+kind then runs the generator that is returned."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def callback(
     timeout: Duration | None,
     heartbeat_timeout: Duration | None,
 ) -> tuple[Op, Promise]:
-    """The promise is made at once: only its result is waited for."""
+    """Returns the promise at once: the handler waits only for its result."""
     limits = ops.optional_ms(timeout, "timeout"), ops.optional_ms(heartbeat_timeout, "heartbeat_timeout")
     name = _or(name, "callback")
     op = ctx._enter("callback", "callback", name, key)
@@ -184,5 +184,5 @@ def poll(
 
 
 def _or(name: str | None, default: str) -> str:
-    """The name that was given, also one that is none: it is refused where it is looked at."""
+    """The name that was given, even an invalid one, which is checked later."""
     return default if name is None else name

@@ -1,6 +1,8 @@
-"""How a turn ends in the journal: the execution is finished, goes on as a new generation, or is parked with its next time.
+"""How a turn ends in the journal: the execution has ended, continues as a new generation, or is suspended until its next due
+time.
 
-Each is one conditional write, and a refusal says what came meanwhile: RUNNING comes back then, and the turn is run again.
+Each is one conditional write. If it is refused because something came meanwhile, the header that comes back is RUNNING, and the
+invocation runs another turn.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ _log = logging.getLogger("durable_fn")
 
 
 class Outcome(NamedTuple):
-    """How the handler's run ended. `ending` None: it waits, and `due` says for what time; `held`: why it cannot go on;
-    `renewal`: what it goes on with as the next generation."""
+    """How the handler's run ended. `ending` None: it waits, until `due` at the latest; `held`: why it cannot go on; `renewal`:
+    the payload of the next generation."""
 
     ending: Ending | None
     due: int | None = None
@@ -37,7 +39,7 @@ class Outcome(NamedTuple):
 
 
 class OutcomeWriter:
-    """Of one turn. Every method returns the header as it then stands."""
+    """For one turn. Every method returns the header of then."""
 
     def __init__(self, session: Session, function: DurableFunction[Any, Any]) -> None:
         self._session = session
@@ -47,7 +49,7 @@ class OutcomeWriter:
         self._function = function
 
     def settle(self, outcome: Outcome) -> Header:
-        """Finished, or parked."""
+        """Ends the execution, or suspends it."""
         session, turn = self._session, self._turn
         if outcome.held is not None:
             return self._hold(outcome.held)
@@ -60,11 +62,11 @@ class OutcomeWriter:
         session.write(session.take())
         after = self.end(outcome.ending)
         if not after.live and after.own == turn.writer:
-            session.report(unwritten)  # the end of the execution says that they are over
+            session.report(unwritten)  # the end of the execution implies them
         return after
 
     def end(self, ending: Ending) -> Header:
-        """Completes. A cancel that came meanwhile is looked at first."""
+        """Completes the execution. If a cancellation came meanwhile, the handler has to see that first."""
         turn = self._turn
         while True:
             note = _note(turn.header, turn.writer, ending)
@@ -78,12 +80,12 @@ class OutcomeWriter:
             return self.make_way(f"could not complete: {reply.reason}")
         if note is not None:
             send_told(self._backend, note, self._backend.clock.now())
-        if reply.status == ending.status:  # a store may keep large values elsewhere, and does not read them back
+        if reply.status == ending.status:  # a store may put large values elsewhere, and does not read them back
             reply.result, reply.error = ending.result, ending.error
         return reply
 
     def renew(self, payload: str) -> Header:
-        """The next generation. What came meanwhile goes along, so it must be counted."""
+        """Starts the next generation. Entries that came meanwhile belong to it, so they must be counted."""
         turn, now, limit = self._turn, self._backend.clock.now(), self._function.timeout_ms
         horizon = max(turn.header.horizon, first_horizon(now, turn.header.retention * 1000, limit))
         renewal = Renewal(
@@ -101,16 +103,17 @@ class OutcomeWriter:
         if any(event.kind == SIGNAL and event.status == SUCCEEDED for event in turn.pending):
             self._session.write(
                 self._session.take()
-            )  # what is deleted now must count as in hand, should this be half done
+            )  # if this is interrupted, the deleted entries must still count as read
         reply = self._store.renew(turn.header, turn.writer, renewal)
         if isinstance(reply, Refusal):
             return self._moved(reply, "continue as new")
-        self._session.report(self._session.take())  # that there is a next generation says that these are over
+        self._session.report(self._session.take())  # the next generation implies these
         wake(self._backend, reply, None)
         return reply
 
     def make_way(self, why: str) -> Header:
-        """If the header still says that this invocation owns it, the next one need not wait for the lease."""
+        """Suspends the execution for another invocation at once, if this one still owns it: the next need not wait for the
+        lease."""
         turn, now = self._turn, self._backend.clock.now()
         _log.info("execution %r makes way: %s", turn.header.id, why)
         reply = self._store.suspend(turn.header, turn.writer, Parking(now, now, None, now=now))
@@ -120,7 +123,7 @@ class OutcomeWriter:
         return reply.header or turn.header
 
     def _hold(self, why: Exception) -> Header:
-        """What this run of the code recorded is not written."""
+        """Holds the execution. The pending entries of this turn are not written."""
         turn = self._turn
         turn.pending.clear()
         edition = self._keep()
@@ -129,15 +132,15 @@ class OutcomeWriter:
     # -- a wait ----------------------------------------------------------------------------------------------------
 
     def _park(self, outcome: Outcome) -> Header:
-        """Suspends; a moved inbox means something arrived."""
+        """Suspends the execution, unless something unread is in the inbox."""
         turn = self._turn
         edition = self._keep()
         keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
-        if outcome.due is None or outcome.due > keep:  # it is only to be woken so that its items live on: no message
+        if outcome.due is None or outcome.due > keep:  # the sweeper wakes it to renew its items: no message is needed
             due, hint, timer = keep, None, outcome.due or 0
         else:
             due, hint, timer = outcome.due, outcome.due, None
-        # A yield waits for nothing: to go on in this invocation because something came would begin a body with no time left.
+        # A yield has no condition: if something came, this invocation would go on, and begin a body with no time left.
         now = self._backend.clock.now()
         seen = turn.seen if due > now else None
         parking = Parking(due, hint, seen, custom=turn.custom, timer=timer, edition=edition, now=now)
@@ -153,8 +156,8 @@ class OutcomeWriter:
         return self.make_way(f"could not {what}: {refusal.reason}")
 
     def _keep(self) -> Snapshot | None:
-        """An execution that lives long writes its log anew before it is removed, large items of few; what came late from
-        outside, with the stamp of an older horizon, is stamped by itself."""
+        """For a long execution: before its items are removed, copies its log into a few large ones. Inbox entries that have an
+        older horizon get a later TTL by themselves."""
         turn, header, now = self._turn, self._turn.header, self._backend.clock.now()
         if keep_at(turn.log_horizon) > now:
             if turn.keep_at() <= now:
@@ -169,7 +172,7 @@ class OutcomeWriter:
         return edition
 
     def _stamp(self, edition: Snapshot, chunks: list[str]) -> None:
-        """The entries that would not last until the edition's horizon, and the copy."""
+        """Writes the copy, and a later TTL for the inbox entries that would be removed before the edition's horizon."""
         turn, now = self._turn, self._backend.clock.now()
         due = edition.horizon if chunks else now // 1000 + SPARE_MS // 1000
         entries = [e for e in turn.inbox.entries.values() if 0 < e.horizon <= due]
@@ -179,7 +182,7 @@ class OutcomeWriter:
 
 
 def _note(header: Header, writer: str, ending: Ending) -> ParentNotice | None:
-    """For the execution that waits for this one's end."""
+    """The notice for the execution that waits for this one's end, if there is one."""
     if header.parent is None:
         return None
     from .calls import notice_of

@@ -10,7 +10,7 @@ import jmespath.exceptions
 
 
 def found_by(path: str, event: Any, what: str) -> str:
-    """Raises ValueError where the event has nothing there. A number becomes its text."""
+    """Raises ValueError if the event has nothing at this path. A number becomes its text."""
     try:
         found = jmespath.search(path, event)
     except RecursionError:

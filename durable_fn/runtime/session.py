@@ -1,4 +1,5 @@
-"""What both drivers need from the world while a turn runs: commits, and a look at the clocks before anything happens."""
+"""What both drivers need from the backend while a turn runs: commits, requests, and checks of the clocks before a body
+begins."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IN_PLACE_MS: Final = 1000
-"""A wait this short is slept through: suspending would cost more Lambda time than it saves."""
+"""The invocation sleeps through a wait this short: suspending would cost more Lambda time than it saves."""
 
 _MOST_BODY = 390_000  # a segment item with its keys stays below DynamoDB's 400 KB
 
@@ -36,13 +37,13 @@ NEWS_S: Final = 5.0
 
 
 LEAST_TIME: Final = 1.0
-"""Seconds that `time_left` says at least."""
+"""The least that `time_left` returns, in seconds."""
 
 
 _GATHER_S: Final = 0.02
 """The longest that a commit waits for others to share it; a write to DynamoDB takes about 5 ms."""
 _QUIET: Final = 12
-"""Looks in a row at which nobody new had come: as long as a write to DynamoDB takes."""
+"""After this many checks in a row without a new thread `_gather` stops: as long as a write to DynamoDB takes."""
 
 
 class Outage(BaseException):
@@ -69,7 +70,7 @@ class Session:
         self._looked = self._mono
         self._changed = threading.Condition()
         self._writing = False
-        self._arrivals = 0  # threads that came to commit since a batch was taken
+        self._arrivals = 0  # threads that called `commit` since a batch was taken
         self._taken = self._written = 0  # batches
         self.activity = Activity()
         self.read_only = False  # a recorded history is walked: no body runs
@@ -81,8 +82,8 @@ class Session:
     # -- clocks ----------------------------------------------------------------------------------------------------
 
     def elapsed_ms(self) -> float:
-        """Since the lease was taken, by the faster of two clocks: the monotonic one may stand still while Lambda
-        freezes the environment, and the wall clock may be set back."""
+        """Time since the lease was taken, by the faster of two clocks: the monotonic one may stop while Lambda freezes the
+        environment, and the wall clock may be set back."""
         return max((self.clock.monotonic() - self._mono) * 1000, self.clock.now() - self._wall)
 
     def look_at_lease(self) -> None:
@@ -94,8 +95,8 @@ class Session:
             raise self.turn.close(Fenced(f"the lease on {self.turn.header.id!r} is over"))
 
     def admits(self, timeout: float | None, *, begun: bool) -> bool:
-        """Whether a body may begin now, of an execution that is still ours. `begun`: a marker says so, and it is not put off
-        any more. Raises Fenced."""
+        """Whether a body may begin now. `begun`: its marker is written, so it must not be put off. Raises Fenced if the
+        execution may be another invocation's by now."""
         elapsed = self.elapsed_ms()
         self._check_lease(elapsed)
         return begun or not self.must_yield(timeout, elapsed)
@@ -113,7 +114,7 @@ class Session:
         return self._remaining_ms - (self.elapsed_ms() if elapsed is None else elapsed) < need
 
     def time_left(self) -> float:
-        """Seconds of Lambda time, without what the suspend takes."""
+        """Seconds of Lambda time, without the time that a suspend needs."""
         return max(LEAST_TIME, (self._remaining_ms - self._margin_ms - self.elapsed_ms()) / 1000)
 
     def fits_in_place(self, delay_ms: float) -> bool:
@@ -126,9 +127,10 @@ class Session:
     # -- commits ---------------------------------------------------------------------------------------------------
 
     def commit(self) -> None:
-        """Writes what is pending. Threads that come together share a segment: one writes for all, and they leave together."""
+        """Writes what is pending. Threads that call this at the same time share a segment: one writes for all, and all return
+        together."""
         with self._changed:
-            ticket = self._taken  # what is pending now goes with the next batch that is taken
+            ticket = self._taken  # the next batch that is taken includes what is pending now
             self._arrivals += 1
             while self._writing and self._written <= ticket:
                 self._changed.wait()
@@ -148,7 +150,7 @@ class Session:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """While nobody else writes."""
+        """A block in which no other thread writes."""
         with self._changed:
             while self._writing:
                 self._changed.wait()
@@ -169,8 +171,9 @@ class Session:
             raise self.turn.closed
 
     def _gather(self) -> None:
-        """A moment for the other branches that run to come as well: a shared write costs what one does. As long as they keep
-        coming, and not much longer than a write takes. Nobody waits for those whose bodies take longer than that anyway."""
+        """Waits a moment for other running branches to commit as well, because a shared write costs no more than one. It waits
+        as long as they keep coming, but not much longer than a write takes, and not for bodies that have run longer than
+        that."""
         end = time.perf_counter() + _GATHER_S
         seen, quiet = self._arrivals, 0
         while seen < self.activity.may_come() and quiet < _QUIET and time.perf_counter() < end:
@@ -179,14 +182,15 @@ class Session:
             seen, quiet = arrived, 0 if arrived > seen else quiet + 1
 
     def gate(self) -> None:
-        """Before anything happens outside: who was first in a fan is durable, where others could have been."""
+        """Called before a body or a request: commits decisions that a crash could change, such as which branch of a fan was
+        first."""
         chosen = tuple(self.turn.chosen)
         if chosen:
             self.commit()
             self.turn.chosen.difference_update(chosen)
 
     def take(self, count: int | None = None) -> list[Event]:
-        """What is pending, or the first of it, now this caller's to write. Safe beside other threads' `record`."""
+        """Takes the pending entries, or the first `count`, for the caller to write. Safe beside other threads' `record`."""
         pending = self.turn.pending
         with self.turn.lock:
             batch = pending[:count]
@@ -195,13 +199,13 @@ class Session:
         return batch
 
     def write(self, batch: list[Event]) -> None:
-        """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached. A step whose result
-        nobody takes has failed then: its event says so when this returns."""
+        """Appends events as few segments as fit. Raises Fenced, or Outage if the journal cannot be reached. If the blob store
+        refuses a step's result, the step has failed: its event says so when this returns."""
         for part in _parts(batch, self.store.fits):
             try:
                 self.append(body(part))
             except BlobRefused:
-                for event in part:  # one by one: what is written beside it is not to blame
+                for event in part:  # one by one, so that only the event with the refused value fails
                     self._append_alone(event)
         self.report(batch)
 
@@ -218,7 +222,7 @@ class Session:
             self.append(event.line())
 
     def report(self, batch: list[Event]) -> None:
-        """To the hooks, what is durable now."""
+        """These entries are durable now: reports them to the hooks."""
         self.turn.flying = []
         self.turn.chosen.difference_update(batch)
         if self.hooks:
@@ -239,8 +243,8 @@ class Session:
         self._progressed()
 
     def _progressed(self) -> None:
-        """What was tried in vain before this invocation counts no more. It is written down only where something did; if that
-        fails, the sweeper is slower."""
+        """Sets the header's `tries` to 0, if it is not 0 already. If that write fails, the sweeper is slower, and nothing
+        else."""
         header = self.turn.header
         if not header.tries:
             return
@@ -251,8 +255,8 @@ class Session:
     # -- the inbox and other executions ----------------------------------------------------------------------------
 
     def decide(self, decision: Decide) -> bool:
-        """Commits what is pending, on the condition that nothing has come since. False: what came is in hand, and what is
-        pending is pending still."""
+        """Commits what is pending and the decision, if nothing has come since. False: the inbox was read again, and what was
+        pending still is."""
         with self._alone():
             back = self.decide_on(self.take(), decision)
             if back:
@@ -261,10 +265,10 @@ class Session:
             return back is None
 
     def decide_on(self, batch: list[Event], decision: Decide) -> list[Event] | None:
-        """Writes the batch and the decision, if nothing has come since. None: it stands. Else what came is in hand, and the
-        entries that come back have to be written once more."""
+        """Writes the batch and the decision, if nothing has come since. None: all is written. Else the inbox was read again,
+        and the entries that are returned have still to be written."""
         turn = self.turn
-        with turn.lock:  # another branch may have read the inbox meanwhile, for its own ends
+        with turn.lock:  # another branch may have read the inbox again meanwhile
             if turn.inbox.version is not decision.version:
                 return batch
             seen = turn.seen
@@ -274,7 +278,7 @@ class Session:
         self.look_at_lease()
         segment = Segment(turn.journal.next_seq, turn.writer, body(last))
         reply = self._asked(lambda: self._decided(segment, seen, alone=len(last) == 1))
-        if reply is None:  # what is written beside it is to blame, and fails by itself
+        if reply is None:  # the store refused a value beside the decision: that event fails by itself
             self.write(last[:-1])
             return self.decide_on([], decision)
         if isinstance(reply, Header):
@@ -298,7 +302,7 @@ class Session:
             return None
 
     def expire(self, key: str, body: str) -> None:
-        """A timeout, unless a completion was first. Whatever stands there is in hand then."""
+        """Writes a timeout, unless a completion was first. The inbox then has whichever it was."""
         turn = self.turn
         self.look_at_lease()
         new = entry(key, turn.writer, body)
@@ -314,7 +318,7 @@ class Session:
             raise self._fenced(f"could not write a timeout: {reply.reason}")
 
     def reload(self) -> None:
-        """Reads the inbox again; what is under way in this turn goes on."""
+        """Reads the inbox again. The turn goes on."""
         turn = self.turn
         loaded = self._asked(lambda: self.store.load(turn.header.key))
         if loaded is None:
@@ -333,7 +337,7 @@ class Session:
         return self.clock.monotonic() - self._looked >= NEWS_S
 
     def look_for_news(self) -> None:
-        """Every few seconds, before a body: a cancellation, or anything else that came while the handler was busy."""
+        """Called before a body: checks every few seconds for a cancellation, or anything else that came meanwhile."""
         if not self.news_are_old:
             return
         self._looked = self.clock.monotonic()
@@ -342,13 +346,13 @@ class Session:
             self.reload()
 
     def launch(self, launch: Launch) -> str | None:
-        """Another execution, once. Its outcome if it ended before and tells nobody."""
+        """Starts another execution, once. Returns its outcome if it has ended already."""
         from .calls import launch as start
 
         return self._asked(lambda: start(self.backend, self.turn.header, launch))
 
     def post(self, post: Post) -> bool:
-        """A signal to another execution, once. False: that one has ended."""
+        """Signals another execution, once. False: that one has ended."""
         from .executions import check_fits
         from .signalling import send_signal
 
@@ -361,7 +365,8 @@ class Session:
         self._asked(lambda: cancel_own(self.backend, self.turn.header, id, reason, self.turn.writer))
 
     def _asked(self, ask: Callable[[], T]) -> T:
-        """A request in the middle of a turn. What the user did wrong comes back as it is; the rest ends the turn."""
+        """Makes a request in the middle of a turn. A DurableError that is the user's mistake is raised as it is; any other
+        error ends the turn."""
         try:
             return ask()
         except JournalDamaged as error:
@@ -381,8 +386,8 @@ class Session:
         return self.turn.close(Fenced(f"{self.turn.header.id!r} {why}"))
 
     def fence(self, *, dead: bool = True) -> None:
-        """A new owner's first write: the one before may still have an append under way. `dead`: that one died; else it gave the
-        execution back, which is no sign of a step that never fits."""
+        """A new owner's first write, because the owner before may still have an append under way. `dead`: that one died; else
+        it gave the execution back, which does not count towards a stall."""
         now = self.turn.time()
         self.turn.took_over = True
         self._put(fence(now) if dead else handover(now))
@@ -395,11 +400,11 @@ class Session:
         try:
             mine = self.store.append(header, segment)
         except BlobRefused:
-            raise  # nothing was written, and something else may be
+            raise  # nothing was written, and the caller may write something else
         except Exception as error:
             raise turn.close(Outage(f"could not write the journal of {header.id!r}: {error}")) from error
         except BaseException as death:
-            turn.close(death)  # a process that is going down must not run the rest of the handler
+            turn.close(death)  # the process is ending: the rest of the handler must not run
             raise
         if not mine:
             raise turn.close(Fenced(f"another invocation wrote segment {segment.seq} of {header.id!r}"))
@@ -407,7 +412,7 @@ class Session:
 
 
 def unstored(what: str, refused: BlobRefused) -> SerializationError:
-    """The error of whoever made a value that could not be stored."""
+    """The error for a value that the blob store refused."""
     error = SerializationError(
         f"the result of {what!r} could not be stored, and making it again would not help: {refused}"
     )

@@ -1,4 +1,4 @@
-"""Signals on their way to an execution: from a client, or from another execution."""
+"""Sends signals to an execution: from a client, or from another execution."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from .wakes import send_wake
 def send_signal(
     backend: Backend, id: str, name: str, text: str, signal_id: str | None, writer: str | None = None
 ) -> bool:
-    """Durable when it returns. False: the execution has ended. With an id: once, whatever became of the first. Raises
-    ExecutionNotFound, FormatError, and UnknownFunction where nobody could wake it. `writer`: of somebody outside."""
+    """The signal is durable when this returns. False: the execution has ended. With an id it is accepted once, whatever became
+    of the first one. Raises ExecutionNotFound, FormatError, and UnknownFunction if no queue is known for it. `writer`: of
+    somebody outside."""
     by, once = writer or secrets.token_hex(6), "" if signal_id is None else mark(name, signal_id)
     while True:
         header = backend.store.head(checked_id(id))  # no value is read: it may be damaged
@@ -34,7 +35,7 @@ def send_signal(
         if isinstance(reply, Header):
             send_wake(backend, replace(reply, due=now), now)
             return True
-        if reply.reason not in ("moved", "unknown"):  # something came first, or it went on as the next generation
+        if reply.reason not in ("moved", "unknown"):  # else something came first, or a new generation began
             return reply.reason == "repeated"
 
 

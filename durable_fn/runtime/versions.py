@@ -1,4 +1,4 @@
-"""Which code an invocation runs, as the history tells it."""
+"""The version of the code that an invocation runs, for the history."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _LATEST: Final = "$LATEST"
 
 
 def code_version(function: DurableFunction[Any, Any]) -> str:
-    """What the variable says (a commit, say), else the published version of the Lambda function, else a hash of the handler's own
-    file, which does not change with what that file imports. Empty where none can be had."""
+    """The value of the variable (a commit, say), else the published version of the Lambda function, else a hash of the
+    handler's own file, which does not cover the modules that it imports. Empty if none of these is there."""
     given = os.environ.get(VERSION_VARIABLE)
     if given:
         return given

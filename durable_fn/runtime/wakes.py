@@ -1,4 +1,4 @@
-"""Sending wake-ups. They are hints: the table is the truth."""
+"""Sends wake messages. They are hints: the table is the truth."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _log = logging.getLogger("durable_fn")
 
 
 def send_wake(backend: Backend, header: Header, now: int) -> None:
-    """For the header's due time."""
+    """Sends a message for the header's due time."""
     send(backend, Wake(header.id, header.run, header.fn, header.due or now), now)
 
 
 def wake(backend: Backend, header: Header, already: int | None) -> None:
-    """Sent after the state is written, and once per due time: a message for a time that is still ahead is out."""
+    """Sends a message for the header's due time, after the state is written. `already`: the time of the last message: if it is
+    the same, and still ahead, no second one is needed."""
     if header.due is None or header.timer is not None:
         return
     now = backend.clock.now()
@@ -28,12 +29,12 @@ def wake(backend: Backend, header: Header, already: int | None) -> None:
 
 
 def send_told(backend: Backend, note: ParentNotice, now: int) -> None:
-    """For the execution that an end was told to."""
+    """Sends a message to the parent that was notified of an end."""
     send(backend, Wake(note.waiting.id, note.waiting.run, note.fn, note.now), now)
 
 
 def send(backend: Backend, hint: Wake, now: int) -> None:
-    """A hint may be lost, so failing to send one is no error: the sweeper finds the execution by its due time."""
+    """A message may be lost, so failing to send one is no error: the sweeper finds the execution by its due time."""
     try:
         backend.wakeups.send(hint, now)
     except Exception:

@@ -71,9 +71,7 @@ def _call(
     deadline = turn.deadline
     if plan.timeout is not None:
         deadline = min(deadline, turn.time() + int(plan.timeout * 1000))
-    again = turn.journal.again.get(
-        op.id, 0
-    )  # after a redrive a provider must not answer with the result that was undone
+    again = turn.journal.again.get(op.id, 0)  # after a redrive a provider must not answer with the undone result
     purpose = f"step {op.id}\0{again}" if again else "step " + op.id
     key = turn.derive(purpose + "\0" * op.cleans_up).hex()
     info = StepInfo(turn.header.id, op.id, plan.name, attempt, key, deadline)

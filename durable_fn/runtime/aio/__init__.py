@@ -1,1 +1,1 @@
-"""`async def` handlers: one line of the log at a time moves all their tasks."""
+"""`async def` handlers: all their tasks go on together, by one line of the log at a time."""

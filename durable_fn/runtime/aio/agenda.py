@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Timer(asyncio.TimerHandle):
-    """A native timer of handler code: a durable one. Its line fires it. A cancelled one leaves nothing."""
+    """A native timer of handler code, which is durable: its line fires it. A cancelled one leaves nothing in the log."""
 
     __slots__ = ("agenda", "due", "fired", "id", "written")
 
@@ -42,7 +42,7 @@ class Timer(asyncio.TimerHandle):
         super().cancel()
 
     def hand(self, event: Event) -> bool:
-        """Its line: it fires, unless the handler cancelled it before, here as in every replay."""
+        """Its line is handed out: it fires, unless the handler cancelled it before, as it does in every replay."""
         if not self.armed:
             return False
         self.fired = True
@@ -79,7 +79,7 @@ class Agenda:
         self._push(timer.due, next(self._order), timer)
 
     def park(self, operation: Waiter, due: int | None, wake: str | None) -> None:
-        """Until `unpark`. Who waits again for what he waited for has not lost his place."""
+        """Parks it until `unpark`. An operation that waits again for the same thing keeps its place in the order."""
         if wake is None or operation.wake != wake:
             operation.wake, operation.order = wake, next(self._order)
         order = operation.parked = operation.order
@@ -147,18 +147,18 @@ class Agenda:
         return None
 
     def pop(self) -> Waiter | Timer:
-        """Whose time `next_due` told."""
+        """Takes the operation or timer that `next_due` was about."""
         return heapq.heappop(self._heap)[3]
 
     def operations(self) -> list[Waiter]:
-        """Those that wait, in the order in which they began to."""
+        """The operations that wait, in the order in which they began to."""
         queued = [(order, operation) for queue in self._waiters.values() for order, _, operation in queue]
         queued += [(order, what) for _, order, _, what in self._heap if not isinstance(what, Timer)]
         waiting = {order: operation for order, operation in queued if operation.parked == order}
         return [waiting[order] for order in sorted(waiting)]
 
     def timers(self) -> Iterator[Timer]:
-        """Those that are set, in the order of their times."""
+        """The timers that are set, in the order of their due times."""
         return (
             what for *_, what in sorted(self._heap, key=lambda row: row[:3]) if isinstance(what, Timer) and what.armed
         )

@@ -1,5 +1,5 @@
-"""Step bodies and requests of an async turn. They wait at the gate: none begins before the replay is over, and before what led to
-it is durable where a death could make it be decided otherwise. So no effect follows from a decision that can be revoked."""
+"""Step bodies and requests of an async turn. They wait at the gate: none begins before the replay is over, or while a crash
+could still change the order of the lines that led to it. So no effect follows from a decision that can be revoked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Request = Launch | Expire | Post | Tell
 
 
 class Gatekeeper(Protocol):
-    """Who says when bodies may begin, and takes what they give: `pump.py`."""
+    """What decides when bodies may begin, and takes their outcomes: `pump.py`."""
 
     session: Session
     loop: DurableLoop
@@ -45,7 +45,7 @@ class Gatekeeper(Protocol):
 
 
 class Bodies:
-    """Those of one turn. `yielding`: too little Lambda time is left for another one."""
+    """The bodies of one turn. `yielding`: too little Lambda time is left for another one."""
 
     def __init__(self, pump: Gatekeeper) -> None:
         self._pump = pump
@@ -53,16 +53,16 @@ class Bodies:
         self._gate: dict[Waiter, Effect] = {}
         self._for_threads: collections.OrderedDict[Waiter, Effect] = (
             collections.OrderedDict()
-        )  # that wait for one to be free
-        self._farewells: list[tuple[Waiter, Request]] = []  # requests of operations that were left
+        )  # operations whose body waits for a free thread
+        self._farewells: list[tuple[Waiter, Request]] = []  # last requests of operations that the handler left
         self.running: dict[Waiter, asyncio.Task[Any]] = {}
-        self.leaving = 0  # operations that were left and still have something to tell
+        self.leaving = 0  # operations that the handler left and that have not made their last request
         self._after: list[Callable[[], None]] = []
-        self._unwinding: dict[asyncio.Task[Any], Waiter] = {}  # bodies whose operation was left
-        self._threaded: set[Waiter] = set()  # whose body is in a thread
-        self._threads = 0  # in which bodies run that are waited for
+        self._unwinding: dict[asyncio.Task[Any], Waiter] = {}  # bodies whose operation the handler left
+        self._threaded: set[Waiter] = set()  # operations whose body runs in a thread
+        self._threads = 0  # threads with bodies whose outcome somebody waits for
         self.yielding = False
-        self.starting = False  # a body runs up to where it waits
+        self.starting = False  # a body runs up to its first wait
 
     def queue(self, operation: Waiter, effect: Effect) -> None:
         if operation.gone:
@@ -79,21 +79,22 @@ class Bodies:
         return [*self._for_threads, *self._gate]
 
     def operations(self) -> list[Waiter]:
-        """Those that wait at the gate, and those whose body runs."""
+        """The operations that wait at the gate, and those whose body runs."""
         return [*self.waiting_operations(), *self.running]
 
     @property
     def has_place(self) -> bool:
-        """Whether one of those that wait has no key, nor anything around it: its place in the code tells which it is."""
+        """Whether an operation that waits has no key, and none around it has one: it is identified by its place in the code."""
         return any(not is_keyed(operation.op.id) for operation in itertools.chain(self._for_threads, self._gate))
 
     @property
     def takes_leave(self) -> bool:
-        """Whether a request is still to be made for an operation that was left."""
+        """Whether an operation that the handler left has still to make its last request."""
         return bool(self._farewells)
 
     def when_left(self, then: Callable[[], None]) -> None:
-        """Does it when no operation that was left has anything to tell any more: the end of its branch says that it did."""
+        """Calls `then` once every operation that the handler left has made its last request: the end of its branch implies
+        that."""
         if self.leaving:
             self._after.append(then)
         else:
@@ -105,7 +106,7 @@ class Bodies:
             self._after.pop(0)()
 
     def say_farewell(self) -> bool:
-        """Makes the next such request. False: it cannot begin now."""
+        """Makes the next of these last requests. False: it cannot begin now."""
         return self._request(*self._farewells.pop(0)) if not self._pump.commits.busy else False
 
     @property
@@ -114,7 +115,8 @@ class Bodies:
 
     @property
     def unwinding(self) -> list[str]:
-        """Operations that were left, and whose body is a coroutine that has not ended. A thread nobody can end."""
+        """Operations that the handler left, and whose body is a coroutine that has not ended. Threads are not among them,
+        because nothing can end a thread."""
         return [operation.op.id for operation in self._unwinding.values() if operation not in self._threaded]
 
     def may_share(self) -> bool:
@@ -131,13 +133,13 @@ class Bodies:
             body.cancel()
 
     def left(self) -> list[asyncio.Task[Any]]:
-        """Bodies that run when the turn is over."""
+        """Bodies that still run when the turn is over."""
         return [*self.running.values()]
 
     # -- the gate --------------------------------------------------------------------------------------------------
 
     def open(self) -> bool:
-        """Begins what waits. False: nothing could begin now."""
+        """Begins the bodies and requests that wait. False: nothing could begin now."""
         if self._farewells:
             return self.say_farewell()
         if self._unwinding:
@@ -159,12 +161,12 @@ class Bodies:
         return began
 
     def _with_a_thread(self) -> list[tuple[Waiter, Effect]]:
-        """Those that waited for a thread and get one now, the first first."""
+        """The operations that waited for a thread and get one now, in order."""
         free = min(self._most_threads - self._threads, len(self._for_threads))
         return [self._for_threads.popitem(last=False) for _ in range(free)]
 
     def _waits_for_a_thread(self, effect: Effect) -> bool:
-        """Its time counts when it has one."""
+        """Whether it has to wait for a thread. Its timeout counts from when it gets one."""
         return isinstance(effect, Call) and not effect.is_async and self._threads >= self._most_threads
 
     @property
@@ -172,7 +174,7 @@ class Bodies:
         return 1 if self._session.activity.in_order else MOST_HELPERS
 
     def _is_put_off(self, effect: Effect) -> bool:
-        """Whether it waits for the next invocation, unless a marker says already that it has begun."""
+        """Whether it has to wait for the next invocation. A body whose marker is written already does not."""
         return (
             self.yielding and isinstance(effect, Call | CheckTime) and not (isinstance(effect, Call) and effect.begun)
         )
@@ -183,7 +185,7 @@ class Bodies:
             return self._request(operation, effect)
         assert isinstance(effect, Call | CheckTime)
         if not self._session.admits(effect.timeout, begun=isinstance(effect, Call) and effect.begun):
-            self.yielding = True  # without Lambda time enough none begins any more
+            self.yielding = True  # too little Lambda time is left: no other body begins in this turn
             return False
         if isinstance(effect, CheckTime):
             operation.resume()
@@ -226,12 +228,13 @@ class Bodies:
             body.add_done_callback(partial(self._ended, operation), context=loop.engine)
 
     async def _attempt(self, operation: Waiter, call: Call) -> tuple[Any, BaseException | None]:
-        """What it returned, or raised. StopIteration and what ends a process cannot be an outcome of a task."""
+        """What the body returned, or raised. It is returned as a value, because a task cannot end with StopIteration,
+        SystemExit or KeyboardInterrupt."""
         running_step.set(call.info)
         running_arguments.set((call.args, call.kwargs))
         try:
             if not self._session.hooks:
-                if call.is_async and call.timeout is None:  # most: without two coroutines on the way
+                if call.is_async and call.timeout is None:  # the usual case, without two more coroutines
                     return await call.fn(*call.args, **call.kwargs), None
                 return await self._in_time(operation, call)
             from ..hooking import attempt
@@ -262,7 +265,7 @@ class Bodies:
             ) from None
 
     async def _run(self, operation: Waiter, call: Call) -> tuple[Any, StopIteration | None]:
-        """What it returned, or the StopIteration that it raised: no coroutine can raise that."""
+        """What the body returned, or the StopIteration that it raised, because no coroutine can raise that."""
         if call.is_async:
             return await call.fn(*call.args, **call.kwargs), None
         body = _ThreadedBody(call)
@@ -282,7 +285,7 @@ class Bodies:
             await asyncio.shield(thread)
         except asyncio.CancelledError:
             body.forget()
-            if operation.gone:  # a thread cannot be ended, and no other body begins before it has
+            if operation.gone:  # nothing can end a thread, and no other body begins before it has ended
                 await asyncio.wait([thread])
             raise
 
@@ -294,7 +297,7 @@ class Bodies:
         self._pump.stir(partial(self._take, operation, value, error, dropped=dropped))
 
     def _take(self, operation: Waiter, value: Any, error: BaseException | None, *, dropped: bool = False) -> None:
-        """What a body gave. A native cancellation that nobody asked for is its own failure."""
+        """Takes a body's outcome. A native cancellation that nobody requested is a failure of the body."""
         if error is not None and not isinstance(error, Exception | asyncio.CancelledError):
             self._pump.die(error)
         elif not dropped:
@@ -311,7 +314,7 @@ class _ThreadedBody:
         self._forgotten = False
 
     def run(self) -> None:
-        """Keeps what it raises: a future takes no StopIteration."""
+        """Keeps what the body raises, because a future cannot hold StopIteration."""
         try:
             value = self._call.fn(*self._call.args, **self._call.kwargs)
         except BaseException as error:
@@ -327,7 +330,7 @@ class _ThreadedBody:
         return self._made.pop()
 
     def forget(self) -> None:
-        """Nobody waits any more; the thread may be done already or not."""
+        """Nobody waits for the body any more. The thread may have ended already, or not."""
         self._forgotten = True
         with contextlib.suppress(IndexError):
             value = self._made.pop()

@@ -1,6 +1,6 @@
 """Writes and requests of an async turn: one at a time. What becomes pending meanwhile shares the next write.
 
-To an embedded journal they go from the loop's own thread, to another one from a second thread, so that the loop goes on.
+With an embedded journal they run in the loop's own thread, with any other in a second thread, so that the loop goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _Decision(NamedTuple):
-    """`position`: how much of what is pending goes before it."""
+    """`position`: how many entries of this turn have to be written before it."""
 
     position: int
     decision: Decide
@@ -30,9 +30,9 @@ class _Decision(NamedTuple):
 
 
 class Commits:
-    """`written`: how many entries of this turn are durable; `position` counts those that are pending, too. `stir` does what
-    follows from a write or a request, and moves the handler on. `shared`: whether others may have something to write in this
-    very round of the loop."""
+    """`written`: how many entries of this turn are durable; `position` counts the pending ones, too. `stir` runs what follows
+    from a write or a request, and then the handler. `shared`: whether other operations may have something to write in this
+    round of the loop."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Commits:
         self._planned = False
         self._decisions: collections.deque[_Decision] = collections.deque()
         self._undecided: set[str] = set()
-        self._waiting: list[tuple[int, Waiter]] = []  # until so much is durable
+        self._waiting: list[tuple[int, Waiter]] = []  # operations, and how many entries must be durable first
 
     @property
     def position(self) -> int:
@@ -85,7 +85,7 @@ class Commits:
         self._undecided.add(decision.event.id)
 
     def flush(self) -> bool:
-        """Writes what is pending, soon. True: it is written already."""
+        """Writes what is pending, now or soon. True: it is written already."""
         if self.at_work:
             return False
         if not self._local:
@@ -121,7 +121,7 @@ class Commits:
         self._apart(lambda: self._write(batch, decision), wrote)
 
     def _take(self) -> tuple[list[Event], _Decision | None]:
-        """What is pending; up to the first decision, if there is one."""
+        """The pending entries, up to the first decision if there is one."""
         decision = self._decisions.popleft() if self._decisions else None
         count = len(self._turn.pending) if decision is None else decision.position - self._taken
         batch = self._session.take(count)
@@ -129,7 +129,7 @@ class Commits:
         return batch, decision
 
     def _write(self, batch: list[Event], decision: _Decision | None) -> list[Event] | None:
-        """What was not written because the decision does not stand; None if all was."""
+        """The entries that were not written because the condition of the decision failed; None if all were written."""
         if decision is None:
             self._session.write(batch)
             return None

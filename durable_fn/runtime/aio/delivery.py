@@ -1,4 +1,5 @@
-"""The lines of an async turn, handed out one at a time, each to whoever waits for it. The pump does it when the handler rests."""
+"""Hands out the lines of an async turn, one at a time, each to the operation or timer that waits for it, when the handler
+rests."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Delivery:
-    """Of one turn. `ready`: callbacks of the handler that can run; empty means that it rests."""
+    """For one turn; `Pump` extends it. `ready`: callbacks of the handler that can run; if empty, the handler rests."""
 
     def __init__(self, session: Session, loop: DurableLoop) -> None:
         self.session = session
@@ -39,33 +40,33 @@ class Delivery:
         self.mismatches = Mismatches(self.turn, loop, self.line, self.targets, self.agenda, self.bodies)
         self.commits = Commits(session, loop, self.line, self.stir, self.bodies.may_share)
         self.over = False
-        self.decided: Event | None = None  # the last line by which another way may have been taken
+        self.decided: Event | None = None  # the last line in whose place another one could have come
         self.threads = 0  # calls in other threads that the handler awaits
-        self._on_time: Event | None = None  # the last line of a time that is on record
+        self._on_time: Event | None = None  # the last line of a wait whose due time is in the log
         self._live = (
             session.turn.took_over or not self.turn.journal.records
-        )  # whether what runs now runs for the first time
+        )  # whether the code that runs now runs for the first time
         self._foreign = False  # something that has no line woke the handler
         self._rounds = 0
         self._patience = Patience(loop, self._schedule)
-        self._apart = contextvars.Context()  # for what runs inside the handler's task, and is none of it
+        self._apart = contextvars.Context()  # for SDK code that runs inside a task of the handler
 
     # -- what the pump does ----------------------------------------------------------------------------------------
 
     def stir(self, work: Callable[[], object]) -> None:
-        """Does what came from outside the handler, then moves it on."""
+        """Runs `work`, which is not the handler's, and then the handler."""
         raise NotImplementedError
 
     def die(self, death: BaseException) -> None:
-        """Like a death: nothing more is committed, also not by `finally` blocks."""
+        """Ends the turn like a crash: nothing more is committed, by `finally` blocks neither."""
         raise NotImplementedError
 
     def _schedule(self) -> None:
-        """Moves the handler on, soon."""
+        """Runs the handler soon."""
         raise NotImplementedError
 
     def _stimulate(self) -> bool:
-        """Nothing is in line. Whether something came that makes one."""
+        """No line waits to be handed out: makes the next one if something has come. False: nothing has."""
         raise NotImplementedError
 
     # -- lines -----------------------------------------------------------------------------------------------------
@@ -76,17 +77,17 @@ class Delivery:
         self.line.append(event, self.commits.position, held=held)
 
     def new_line(self, event: Event, target: Target) -> None:
-        """One that moves the handler without an operation; it rides along."""
+        """A new line that belongs to no operation. The next write includes it."""
         self.turn.pending.append(event)
         self.enqueue(event, target, held=False)
 
     def expect(self, id: str, target: Target) -> None:
-        """Its line, if there is one or comes one, is for `target`."""
+        """The line of this id, recorded or future, is for `target`."""
         self.targets[id] = target
         self.line.ask(id)
 
     def await_line(self, id: str, target: Target) -> None:
-        """Of what is recorded. What a redrive kept by its id alone becomes a line again."""
+        """The recorded line of this id is for `target`. One that a redrive kept by its id alone becomes a new line."""
         self.targets[id] = target
         if self.line.places:
             self.line.ask(id)
@@ -101,7 +102,7 @@ class Delivery:
             self.line.append(event, self.commits.position, held=False)
 
     def decide(self, decision: Decide, operation: Decider) -> None:
-        """A new line that is decided because something did not come: it is written on that condition."""
+        """A new line for a decision from absence, which is written on the condition that nothing has come."""
         self.targets[decision.event.id] = operation
         self.line.append(decision.event, self.commits.position, held=True)
         self.commits.decide(decision, operation)
@@ -115,19 +116,19 @@ class Delivery:
                 return self._hand_out(head)
         event = self._next() if line.replaying or line.aside else line.head
         if self.session.read_only and (event is None or event.id not in line.known):
-            return False  # what is new is no part of the recorded history
+            return False  # a new line is no part of the recorded history
         if event is None:
             return self._stimulate()
         if event.id in line.held and not self.commits.covers(event):
             if not self.commits.flush():
                 return False
             if line.head is not event:
-                return True  # a decision that does not stand
+                return True  # the condition of a decision failed
         return self._hand_out(event)
 
     def goes_on(self, waited: object) -> bool:
-        """A branch's task is about to wait. Where nothing else of the handler's can run and the next line of the log is what it
-        waits for, that is handed out here and now, and the task is not left: nothing could have come between."""
+        """A branch's task is about to wait. If nothing else of the handler can run, and the next recorded line is what the task
+        waits for, this hands it out at once and the task need not be suspended: nothing could have come between."""
         line = self.line
         if not line.replaying or line.aside or self.ready or self._foreign or self.over or self.turn.closed is not None:
             return False
@@ -159,13 +160,13 @@ class Delivery:
         return True
 
     def _goes_live(self) -> None:
-        """The log is at its end: what runs now runs for the first time."""
+        """The replay is over: from now on the handler's code runs for the first time."""
         self._live = True
         if self.turn.said is not None:
             self.turn.say_again()
 
     def _next(self) -> Event | None:
-        """The next line; of operations with keys the first that is asked for, wherever it stands."""
+        """The next line. Lines of operations with keys come when the code waits for them, wherever they stand."""
         line, mismatches = self.line, self.mismatches
         early = line.asked()
         if early is not None and early.id in line.aside:
@@ -186,8 +187,9 @@ class Delivery:
         raise self.mismatches.unasked(event)
 
     def _weigh(self, event: Event) -> None:
-        """Of a live line that rides along: could anything else have come in its place? Not what is in line behind a consequence
-        of lines, for that is another one; and not another time in that of one on record: the same is the first again."""
+        """Notes a live line that is not durable yet if, after a crash, another one could come in its place. That is not so for
+        what stands behind a consequence of earlier lines, which is a consequence too; and another due time cannot come first if
+        this one is in the log."""
         if event.id in self.line.held:
             return
         others = self.agenda.listening if event is self._on_time else not self.agenda.empty

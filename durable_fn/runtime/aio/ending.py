@@ -1,4 +1,4 @@
-"""How an async execution is ended from outside: by a cancellation, or by its deadline. That is a line like any other."""
+"""The end of an async execution from outside, by a cancellation or by its deadline. It is a line like any other."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 class ExecutionEnd:
-    """Of one turn. `came`: it was handed out, or is in line. The line says which ends of shielded blocks wait for it: in a replay
-    they wait again, so that no code behind them runs first."""
+    """For one turn. `came`: the line exists. The line names the ends of shielded blocks that waited for it: in a replay they
+    wait again, so that no code behind them runs first."""
 
     gone = False
 
@@ -28,7 +28,7 @@ class ExecutionEnd:
         self._turn = pump.turn
         self.came = END_ID in pump.line.known
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._awaited: list[str] = []  # as the log says
+        self._awaited: list[str] = []  # the ends of shielded blocks that the recorded line names
         if self.came:
             pump.targets[END_ID] = self
             line = next(event for event in pump.line.events if event.id == END_ID)
@@ -36,12 +36,12 @@ class ExecutionEnd:
 
     @property
     def may_come(self) -> bool:
-        """Not twice, and not while a shielded block runs in any task of the execution."""
+        """Whether it may come: not twice, and not while a shielded block runs in any task of the execution."""
         return not self.came and not self._turn.shields
 
     async def let_come(self, id: str) -> None:
-        """At the end of a shielded block: waits, if it is to come here. Where the code goes on from here as it went before, it
-        went without."""
+        """At the end of a shielded block: waits for the line, if it has to come here. In a replay that is so only if the
+        recorded line names this block."""
         turn = self._turn
         if not self.came and self.may_come and not self._pump.line.replaying and not turn.journal.has_uncalled():
             turn.look_at_deadline()
@@ -53,8 +53,8 @@ class ExecutionEnd:
         await future
 
     def look(self) -> bool:
-        """Whether it is in line now. That a deadline is over is decided from absence: nothing may have come that is not in
-        hand."""
+        """Makes the line if it is time. False: it is not. A timeout is a decision from absence: the inbox may hold nothing
+        unread."""
         if not self.may_come:
             return False
         turn = self._turn
@@ -63,7 +63,7 @@ class ExecutionEnd:
         if cancellation is None:
             return False
         self.came = True
-        # With how many native tasks each scope had started: a redrive asks.
+        # With the number of native tasks that each scope had started, for a redrive.
         told = [cancellation.kind, cancellation.reason, turn.tasks, *self._waiting]
         value = json.dumps(told, ensure_ascii=False)
         event = Event(END_ID, END, -1, SUCCEEDED, 1, turn.time(), 0, value)
@@ -74,7 +74,7 @@ class ExecutionEnd:
         return True
 
     def resume(self, value: Any = None) -> None:
-        """Something came at the last moment."""
+        """The decision failed, because something came: looks again."""
         self.came = False
         self._turn.cancel_scope.cancellation = None
         self._turn.notice()
@@ -86,7 +86,7 @@ class ExecutionEnd:
         cancel_scope.cancellation, cancel_scope.raised = Cancellation(kind, reason), True
         self._pump.cancel_main(native(error_of(cancel_scope.cancellation)), END_ID)
         self._awaited = []
-        for future in self._waiting.values():  # it arrives in the handler's own task, whoever else waits here
+        for future in self._waiting.values():  # the error is raised in the handler's own task; the others go on
             if not future.done():
                 future.set_result(None)
         return True

@@ -1,7 +1,7 @@
 """Branches of `async def` handlers: a task each, and a fan that waits for their lines.
 
-The counterpart of `threads`. The end of a branch is a line. Handing it out wakes the fan: when it is over, who is cancelled and
-who begins next are consequences of lines, so they need none of their own.
+The counterpart of `threads`. The end of a branch is a line. Handing it out wakes the fan: when the fan is over, which branches
+are cancelled and which begin next are consequences of lines, so they need no lines of their own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 async def run_fan(pump: Mover, op: Op, fan: Fan) -> None:
-    """Until every branch that began has ended. Raises a cancellation that came meanwhile."""
+    """Runs until every branch that began has ended. Raises a cancellation that came meanwhile."""
     await _RunningFan(pump, op, fan).run()
 
 
@@ -102,7 +102,7 @@ class _RunningFan:
         else:
             self.fan.end(branch, "FAILED" if lane.failed else "SUCCEEDED", branch.value, branch.error)
         if self.fan.early and lane.end is not None:
-            self.pump.decided = lane.end  # which were first is not decided again
+            self.pump.decided = lane.end  # which branches were first must not change
         if self.fan.over and not was_over:
             for other in self._running.values():
                 other.cancel(Cancellation("lost", f"the fan is over: {self.fan.reason}"))
@@ -160,7 +160,7 @@ class _RunningBranch:
         return await value if isinstance(value, collections.abc.Awaitable) else value
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        """In the handler's own queue: before all rests. The end is a line, unless it is one already."""
+        """Runs in the handler's own queue, before the handler rests. The end becomes a line, unless it is recorded."""
         pump = self.run.pump
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if pump.over or pump.turn.closed is not None:
@@ -182,7 +182,7 @@ class _RunningBranch:
         self.run.pump.enqueue(branch_cancelled(self.run.op, self.branch, self._by), self, held=False)
 
     def hand(self, event: Event) -> bool:
-        """Its end: what a replay will find, or found."""
+        """The line of its end is handed out: the branch gets what a replay gets."""
         branch = self.branch
         self.end = None if self._recorded else event
         self.failed = event.status == FAILED
@@ -210,7 +210,7 @@ class _RunningBranch:
     # -- its cancellation ------------------------------------------------------------------------------------------
 
     def cancel(self, cancellation: Cancellation) -> None:
-        """Of a branch that lost, or whose fan ends: when no shielded block runs in it any more."""
+        """For a branch that lost, or whose fan ends: cancels it once no shielded block runs in it any more."""
         self.cancel_scope.cancellation = cancellation
         if self.cancel_scope.sheltered:
             self.run.pump.held_back[self.cancel_scope] = self._cancel_now
@@ -236,7 +236,8 @@ class _RunningBranch:
 
 
 def _failure(error: BaseException | None) -> Exception | None:
-    """One that ends itself by a native cancellation has failed."""
+    """The error of a branch that failed; None for a cancellation by the SDK. A branch that cancels itself natively has
+    failed."""
     if error is None or isinstance(error, Exception):
         return error
     return own_cancellation(error) if is_foreign(error) or isinstance(error, ExecutionCancelled) else None

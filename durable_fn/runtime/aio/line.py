@@ -1,4 +1,5 @@
-"""The line: what moves an async handler, in order. A live turn appends to it, a replay finds it prefilled; both hand it out."""
+"""The lines by which an async handler goes on, in order. A live turn appends to them, a replay finds them there; both hand them
+out."""
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from ...log.kinds import STEP
 
 class Line:
     """`cursor`: how many entries were handed out, or laid aside; `recorded`: how many the log had when the turn began; `last`:
-    what was handed out last.
+    the entry that was handed out last.
 
-    Entries of operations with keys are handed out as the code asks for them: earlier than they stand, or, laid aside, later.
+    Entries of operations with keys are handed out when the code waits for them: earlier than they stand, or later, laid aside
+    until then.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -23,41 +25,39 @@ class Line:
         self.cursor = 0
         self.replaying = self.recorded > 0
         self.last: Event | None = None
-        self.aside: dict[
-            str, Event
-        ] = {}  # recorded entries with a key that the code has not asked for where they stand
+        self.aside: dict[str, Event] = {}  # recorded entries with a key that the code did not wait for at their place
         # By id, of those with a key; see `is_keyed`, which costs as much as the rest.
         self.places = {event.id: place for place, event in enumerate(self.events) if ":" in event.id}
         self._early: set[int] = set()  # places ahead of the cursor that were handed out
-        self._asked: list[int] = []  # a heap: places of entries with a key that somebody waits for, or waited
+        self._asked: list[int] = []  # a heap: places of entries with a key that somebody waits for, or waited for
         self._last_segment = journal.last_segment
-        self._positions: dict[str, int] = {}  # of live entries: how much has to be written for one to be durable
+        self._positions: dict[str, int] = {}  # by live entry: how many entries must be written before it is durable
         self.held: set[str] = set()  # live entries that the handler sees only when they are durable
 
     @property
     def goes_on(self) -> bool:
-        """Whether the log goes on behind what was handed out, for all that one can tell: a step's result is written before it is
-        handed out, so what stands beside it in the last segment was not led to by it."""
+        """Whether the log shows that the code went on from here. A step's result is written before it is handed out, so entries
+        beside it in the last segment do not follow from it."""
         if not self.replaying:
             return False
         last = self.last
         return last is None or last.kind != STEP or self.cursor <= self._last_segment
 
     def append(self, event: Event, position: int, *, held: bool) -> None:
-        """`position`: of the entry among all that this turn writes."""
+        """`position`: the entry's number among all that this turn writes."""
         self.events.append(event)
         self._positions[event.id] = position
         if held:
             self.held.add(event.id)
 
     def take_back(self, event: Event) -> None:
-        """A decision that does not stand. Nothing behind it was handed out."""
+        """Removes a decision whose condition failed. Nothing behind it was handed out."""
         self.events.remove(event)
         self.held.discard(event.id)
 
     @property
     def head(self) -> Event | None:
-        """The next to be handed out."""
+        """The entry to hand out next."""
         return self.events[self.cursor] if self.cursor < len(self.events) else None
 
     def ask(self, id: str) -> None:
@@ -77,7 +77,7 @@ class Line:
         return None
 
     def handed(self, event: Event) -> None:
-        """It was handed out. Only what is of an operation with a key may be another one than the next."""
+        """This entry was handed out. It is the next one, unless its operation has a key."""
         self.last = event
         if self.cursor < len(self.events) and event is self.events[self.cursor]:
             self.cursor += 1
@@ -88,7 +88,7 @@ class Line:
             self._early.add(self.places[event.id])
 
     def lay_aside(self) -> None:
-        """The next: it is handed out when the code asks for it."""
+        """Lays the next entry aside: it is handed out when the code waits for it."""
         event = self.events[self.cursor]
         self.aside[event.id] = event
         self.cursor += 1

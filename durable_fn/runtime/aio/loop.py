@@ -1,8 +1,8 @@
 """The event loop of async handlers: the standard one, except for what belongs to the handler.
 
-A callback, timer, task or future is the handler's if it was made where a scope of the turn is current. Such callbacks never enter
-the base loop's queue: they go to the turn's own, so that "the handler rests" is exact. Such timers are durable timers of the
-turn. Everything else (step bodies, clients) is plain asyncio: real time, real sockets. One loop a thread, reused by all its
+A callback, timer, task or future is the handler's if it was made where a scope of the turn is current. The handler's callbacks
+never enter the base loop's queue: they go to the turn's own, so that "the handler rests" is exact. Its timers are durable.
+Everything else (step bodies, clients) is plain asyncio: real time, real sockets. Each thread has one loop for all its
 invocations, so that clients made at module level keep working.
 """
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 MOST_THREADS: Final = 10_000
-"""Of bodies, with those that were given up and hang; a thread is made only when none is free."""
+"""The most threads for bodies, including bodies that were given up and hang; a thread is made only when none is free."""
 INLINE: set[CodeType] = set()
 """Code of our own operation coroutines: a task around one of them is not a branch and takes no scope."""
 
@@ -41,7 +41,7 @@ def inline(fn: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Corouti
 
 
 def number(scope: Scope) -> int:
-    """Stands for the place in the program of what the handler makes next, the same in every process."""
+    """A number for the task or future that the handler makes next, by its place in the program: the same in every process."""
     scope.made += 1
     return zlib.crc32(f"{scope.path}\0{scope.made}".encode())
 
@@ -60,7 +60,7 @@ class HandlerTask(asyncio.Task[T]):
 
 
 class HandlerFuture(asyncio.Future[T]):
-    """As `HandlerTask`: `asyncio.shield` and the like give futures, and these stand in sets, too."""
+    """As `HandlerTask`: `asyncio.shield` and the like return futures, which end up in sets, too."""
 
     def __init__(self, number: int, loop: asyncio.AbstractEventLoop) -> None:
         self.number = number
@@ -71,7 +71,7 @@ class HandlerFuture(asyncio.Future[T]):
 
 
 def _hash_of_gathered(future: Any) -> int:
-    """`asyncio.gather` makes its future by itself: it has the hash of what it gathers."""
+    """`asyncio.gather` makes its future by itself: the hash comes from what it gathers."""
     return hash(tuple(map(hash, future._children)))
 
 
@@ -98,7 +98,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self.pump: Handled | None = None
         self._starting: list[asyncio.Handle] | None = None  # the first step of a task that is being made
         self.threads = 0  # calls in executors that have not ended
-        self.engine = contextvars.Context()  # in which everything runs that is ours
+        self.engine = contextvars.Context()  # the context of the SDK's own callbacks
         self._bodies: Executor | None = None
         self._journal: Executor | None = None
         super().__init__()
@@ -114,12 +114,13 @@ class DurableLoop(asyncio.SelectorEventLoop):
     # -- the handler's callbacks, timers, tasks and futures ---------------------------------------------------------
 
     def time(self) -> float:
-        """In handler code seconds of journal time since the execution started: it stands between two entries of the log."""
+        """In handler code: seconds of journal time since the execution started. It does not advance between two entries of the
+        log."""
         scope = self.scope_of(None)
         if scope is None:
             return super().time()
         turn = scope.turn
-        if not is_asyncio(sys._getframe(1)):  # whose timers are durable, whatever the time is
+        if not is_asyncio(sys._getframe(1)):  # asyncio only sets timers by it, and these are durable
             turn.look_at_time()
         return (turn.at - turn.started) / 1000
 
@@ -127,7 +128,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         pump = self.pump
-        if pump is not None:  # `scope_of`, without a call: this is asked for every step of every task
+        if pump is not None:  # `scope_of`, inlined: this runs for every step of every task
             scope = current_scope.get() if context is None else context.get(current_scope)
             if scope is not None and scope.turn is pump.turn:
                 handle = asyncio.Handle(callback, args, self, context)
@@ -140,7 +141,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         return super().call_soon(callback, *args, context=context)
 
     def start_task(self, coroutine: Any, context: contextvars.Context) -> asyncio.Task[Any]:
-        """A task that runs now, up to where it waits: without a round of the loop, most are done then."""
+        """Starts a task and runs it up to its first wait, without a round of the loop: most tasks are done then."""
         starting: list[asyncio.Handle] = []
         self._starting = starting
         try:
@@ -196,20 +197,20 @@ class DurableLoop(asyncio.SelectorEventLoop):
         return self.pump.call_in_thread(scope, future)
 
     def in_thread(self, fn: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """A `def` body. As many as there are: how many begin at a time is up to who calls, and one that hangs takes no place
-        of another."""
+        """Runs a `def` body in a thread. There is no limit here: the caller limits how many begin, and a body that hangs does
+        not block others."""
         if self._bodies is None:
             self._bodies = ThreadPoolExecutor(MOST_THREADS, "durable_fn body")
         return super().run_in_executor(self._bodies, fn, *args)
 
     def for_journal(self, fn: Callable[[], T]) -> asyncio.Future[T]:
-        """A write or a request, in a thread that nothing else can take."""
+        """Runs a write or a request in a thread that is used for nothing else."""
         if self._journal is None:
             self._journal = ThreadPoolExecutor(1, "durable_fn journal")
         return super().run_in_executor(self._journal, fn)
 
     def own_threads(self) -> set[threading.Thread]:
-        """Those of its executors. None of them calls the handler by itself."""
+        """The threads of the loop's executors. None of them calls the handler by itself."""
         executors: list[Any] = [self._bodies, self._journal, self._default_executor]  # type: ignore[attr-defined]
         return {thread for executor in executors if executor is not None for thread in executor._threads}
 
@@ -223,22 +224,22 @@ class DurableLoop(asyncio.SelectorEventLoop):
         self.threads -= 1
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        """Whenever the garbage collector likes: never as a part of the handler."""
+        """The garbage collector decides when this runs, so it must not run as part of the handler."""
         self._asyncgens.discard(agen)  # type: ignore[attr-defined]
         if not self.is_closed():
             over = self.pump is None or self.pump.over
             super().call_soon_threadsafe(self._close_generator, agen, over, context=self.engine)
 
     def _close_generator(self, agen: Any, over: bool) -> None:
-        """`over`: it was cut by the end of a turn, and is opened anew when the code is walked again."""
+        """`over`: the end of a turn cut the generator off, and a replay makes a new one."""
         closing = self.create_task(agen.aclose())
         if over:
-            closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # silent about it
+            closing.add_done_callback(lambda task: task.cancelled() or task.exception())  # logs no error
 
     # -- ours ------------------------------------------------------------------------------------------------------
 
     def ours(self, callback: Callable[[*Ts], object], *args: *Ts) -> None:
-        """In the base loop, after what can run now."""
+        """Calls back in the base loop, after the callbacks that can run now."""
         super().call_soon(callback, *args, context=self.engine)
 
     def ours_later(self, seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
@@ -248,7 +249,7 @@ class DurableLoop(asyncio.SelectorEventLoop):
         return super().time()
 
     def plain_future(self) -> asyncio.Future[Any]:
-        """One that never stands in a set of the handler's."""
+        """A future that never gets into a set of the handler's."""
         return asyncio.Future(loop=self)
 
     @property
@@ -258,11 +259,11 @@ class DurableLoop(asyncio.SelectorEventLoop):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no callback of the base loop's can run now, seen from the one that runs. Its queue is `_ready`."""
+        """Whether no other callback of the base loop can run now. The base loop's queue is `_ready`."""
         return not self._ready  # type: ignore[attr-defined]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Silent about tasks that were unwound by a suspension, a fence or an outage: that is no error of the handler."""
+        """Does not log tasks that a suspension, a fence or an outage unwound: these are no errors of the handler."""
         error = context.get("exception")
         if error is None or isinstance(error, Exception):
             super().call_exception_handler(context)
@@ -284,15 +285,15 @@ def _waits_for(coro: Any) -> bool:
     """Whether `asyncio.wait_for` makes the task: up to Python 3.11 it does, since 3.12 it awaits the coroutine itself, and a
     journal of the one is read by the other.
 
-    Raises RuntimeError for `as_completed`, which makes tasks of bare coroutines in the order of a set, that is of their addresses
-    in memory. Branches numbered by chance would take each other's results on replay."""
+    Raises RuntimeError for `as_completed`, which makes tasks of bare coroutines in the order of a set, that is of their
+    addresses in memory. Branches numbered by chance would take each other's results on replay."""
     frame = sys._getframe(1)
     for _ in range(_FRAMES_BETWEEN):
         if frame.f_back is None:
             return False
         frame = frame.f_back
         if frame.f_code is _WAIT_FOR:
-            return frame.f_locals.get("fut") is coro  # not what a callback made
+            return frame.f_locals.get("fut") is coro  # false for a task that a callback makes
         if frame.f_code is _AS_COMPLETED:
             raise RuntimeError(
                 "asyncio.as_completed starts coroutines in an order that differs from run to run, so their durable "

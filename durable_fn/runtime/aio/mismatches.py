@@ -1,4 +1,4 @@
-"""An async handler that does not ask for what is recorded: the code is not what it was."""
+"""Detects that an async handler does not call what is recorded, because its code has changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHANGED: Final = (
 
 
 class Mismatches:
-    """Of one turn."""
+    """For one turn."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Mismatches:
         self._agenda = agenda
         self._bodies = bodies
         for record in self._turn.journal.records.values():
-            set_only = record.kind == TIMER and record.done is None  # nothing followed from it
+            set_only = record.kind == TIMER and record.done is None  # it never fired, so nothing followed from it
             if record.kind not in CALLED or set_only:
                 self._turn.journal.untaken.discard(record.id)  # no code calls these
 
@@ -53,7 +53,7 @@ class Mismatches:
         return event.id in self._targets or self.is_skipped(event)
 
     def is_skipped(self, event: Event) -> bool:
-        """Whether it is of a branch whose result is recorded: it is not walked again."""
+        """Whether it belongs to a branch whose result is recorded, which a replay skips."""
         record = self._turn.journal.records.get(event.id)
         return record is not None and record.handed_out
 
@@ -66,11 +66,11 @@ class Mismatches:
         return self._not_called(end) if self._turn.journal.untaken else None
 
     def check_called(self) -> None:
-        """The handler rests at the end of the log, and a body is to begin. What is recorded there is asked for by now, and so is
-        what may have had an effect: else that body could be its double. Raises NonDeterminismError."""
+        """The handler rests at the end of the log, and a body is about to begin. By now the code must have called everything
+        recorded that may have had an effect: else the body could repeat that effect. Raises NonDeterminismError."""
         self._check_twins()
         if not self._bodies.has_place:
-            return  # what has a key may come before all that is recorded
+            return  # an operation with a key may come before anything that is recorded
         for event in self._line.aside.values():
             if not self.is_asked(event):
                 raise self.unasked(event)
@@ -83,7 +83,8 @@ class Mismatches:
         return self.of(event, self._waits_for())
 
     def _check_twins(self) -> None:
-        """What waits to begin is recorded under another id if the code gave it a key, or took the key away."""
+        """Raises NonDeterminismError for an operation that waits to begin, and is recorded under another id because new code
+        gave it a key or took its key away."""
         journal, left = self._turn.journal, self._turn.journal.untaken
         if not left:
             return
@@ -97,8 +98,8 @@ class Mismatches:
                 raise self.of(_an_entry(record), self._waits_for(), KEY_CHANGED)
 
     def _not_called(self, attempted: str, kinds: Container[str] | None = None) -> NonDeterminismError | None:
-        """A recorded operation that nobody called, and that is in no branch which is passed over. `kinds`: only those, and only
-        where they have a place."""
+        """The error for a recorded operation that the code did not call, unless it is in a branch that the replay skips.
+        `kinds`: only operations of these kinds, and only those with a place."""
         journal = self._turn.journal
         for id in [id for id in journal.records if id in journal.untaken]:
             record = journal.records[id]
@@ -124,7 +125,7 @@ class Mismatches:
 
 
 def _an_entry(record: Record) -> Event:
-    """One that says what is recorded, and where."""
+    """An entry of the record, for the message."""
     event = record.done or record.begun or record.retry or record.given_up
     assert event is not None
     return event

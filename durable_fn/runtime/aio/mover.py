@@ -1,4 +1,4 @@
-"""What moves an async handler, as its parts see it: the pump is made of them, so they do not know its class."""
+"""The pump as its parts see it: it is made of them, so they cannot import its class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Native cancellations: how those of asyncio are told from ours, and how ours are raised in a branch as asyncio's are."""
+"""Native cancellations: telling asyncio's own from ours, and raising ours in a branch in the way asyncio does."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ...errors import ExecutionCancelled
 
 
 class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
-    """What native code takes for a cancellation of the task, and handlers for one of the execution. Journals and logs call it
-    by the name that handlers know."""
+    """Native code treats it as a cancellation of the task, and handlers as one of the execution. Journals and logs have the
+    name that handlers know."""
 
 
 AsyncExecutionCancelled.__module__, AsyncExecutionCancelled.__qualname__ = "durable_fn.errors", "ExecutionCancelled"
 
 
 def _let_through_groups() -> None:
-    """Up to Python 3.12 a TaskGroup whose body is cancelled looks whether the error IS a CancelledError, and wraps a subclass
-    into an exception group. Ours comes out of it as it does since 3.13: after its tasks have ended, unwrapped."""
+    """Up to Python 3.12 a TaskGroup whose body is cancelled checks for exactly CancelledError, and wraps a subclass into an
+    exception group. This makes it raise ours unwrapped, after its tasks have ended, as it does since 3.13."""
     known: Callable[[asyncio.TaskGroup, BaseException], bool] = asyncio.TaskGroup._is_base_error  # type: ignore[attr-defined]
 
     def is_base_error(group: asyncio.TaskGroup, error: BaseException) -> bool:
@@ -33,7 +33,7 @@ def _let_through_groups() -> None:
 
 
 def _close_what_groups_refuse() -> None:
-    """Up to Python 3.12 a TaskGroup that shuts down refuses a coroutine and leaves it, never awaited; since 3.13 it closes it."""
+    """Up to Python 3.12 a TaskGroup that shuts down refuses a coroutine and leaves it unawaited; since 3.13 it closes it."""
     known = asyncio.TaskGroup.create_task
 
     def create_task(group: asyncio.TaskGroup, coro: Any, **kwargs: Any) -> Any:
@@ -47,8 +47,8 @@ def _close_what_groups_refuse() -> None:
 
 
 def _let_through_timeouts() -> None:
-    """Since Python 3.13 `asyncio.timeout` takes a subclass of CancelledError for its own doing, too, if its time was over before.
-    Ours comes out of it as it is."""
+    """Since Python 3.13 an `asyncio.timeout` that has expired turns a subclass of CancelledError into TimeoutError, too. This
+    makes ours pass through unchanged."""
     known = asyncio.Timeout.__aexit__
 
     async def aexit(limit: asyncio.Timeout, kind: Any, error: BaseException | None, traceback: Any) -> None:
@@ -71,7 +71,7 @@ def is_foreign(error: BaseException) -> bool:
 
 
 def native(error: BaseException) -> BaseException:
-    """An error of ours as native code is to see it."""
+    """An error of ours in the form that native code expects."""
     if isinstance(error, ExecutionCancelled) and not isinstance(error, AsyncExecutionCancelled):
         return AsyncExecutionCancelled(str(error), reason=error.reason)
     return error
@@ -112,7 +112,7 @@ def is_asyncio(frame: FrameType) -> bool:
 
 
 def _frames(coroutine: Any) -> Iterator[FrameType]:
-    """Of what a coroutine is at, from itself to what it awaits in the end."""
+    """The frames of a suspended coroutine, from its own to the innermost one that it awaits."""
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
         if frame is not None:
@@ -121,11 +121,11 @@ def _frames(coroutine: Any) -> Iterator[FrameType]:
 
 
 class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
-    """The coroutine of a branch's own task. A native cancellation that we asked for arrives in it as `cancellation`, so that
-    `gather`, `TaskGroup` and `asyncio.timeout` on the way pass it on as they pass cancellations. Where what the branch awaited
-    took the cancellation for itself, it arrives when the branch goes on.
+    """The coroutine of a branch's own task. A native cancellation that the SDK requested arrives in it as `cancellation`, so
+    that `gather`, `TaskGroup` and `asyncio.timeout` on the way treat it like any cancellation. If the code that the branch
+    awaited caught the cancellation, it is raised when the branch goes on.
 
-    `goes_on`: whether what the branch waits for is there at once, so that its task need not be left and entered again.
+    `goes_on`: whether what the branch waits for can be had at once, so that its task need not be suspended.
     """
 
     def __init__(self, inner: collections.abc.Coroutine[Any, Any, Any], goes_on: Callable[[Any], bool]) -> None:
@@ -133,7 +133,7 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         self._goes_on = goes_on
         self.cancellation: BaseException | None = None
         self.task: asyncio.Task[Any] | None = None
-        self._thrown: BaseException | None = None  # that the branch's own code may not have seen yet
+        self._thrown: BaseException | None = None  # an error that the branch's own code may not have seen yet
 
     def send(self, value: Any) -> Any:
         waited = self._step(value)
@@ -158,8 +158,8 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
         return self.inner.throw(error)
 
     def _was_eaten(self, error: BaseException) -> bool:
-        """Whether code of asyncio's that the branch awaited caught it, and has ended by something else: a TaskGroup that aborts
-        already, `wait_for` whose task is done. A frame of asyncio's that still runs may raise it when it ends."""
+        """Whether asyncio code that the branch awaited caught the error and then ended in another way: a TaskGroup that was
+        aborting already, a `wait_for` whose task was done. An asyncio frame that still runs may yet raise it."""
         caught = error.__traceback__.tb_frame if error.__traceback__ is not None else None
         if caught is None or not is_asyncio(caught):
             self._thrown = None  # the branch's own code has seen it
@@ -179,7 +179,7 @@ class BranchCoroutine(collections.abc.Coroutine[Any, Any, Any]):
 
 
 async def in_full(coroutine: collections.abc.Coroutine[Any, Any, Any]) -> None:
-    """Awaits it whatever cancels the task that runs: a native cancellation that comes meanwhile is raised at the end."""
+    """Awaits it to its end: a native cancellation of the running task that comes meanwhile is raised after that."""
     task = asyncio.get_running_loop().create_task(coroutine)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():

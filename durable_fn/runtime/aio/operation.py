@@ -1,7 +1,8 @@
-"""An operation of an async handler while it runs. The pump moves its generator; the handler only waits for the outcome.
+"""An operation of an async handler while it runs. The pump advances its generator; the handler only waits for the outcome.
 
-The outcome reaches the handler when the operation's line is handed out, in a live turn as in a replay. A native cancellation
-leaves the operation at once: it is `gone`, a body that runs unwinds in the background, and its line, if there is one, is dropped.
+The outcome reaches the handler when the operation's line is handed out, in a live turn as in a replay. On a native cancellation
+the handler leaves the operation at once: it is `gone`, a running body unwinds in the background, and its line, if any, is
+dropped.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ _WAITS: Final = object()
 class RunningOperation:
     """`parked`: not 0 while it waits on the agenda.
 
-    To the handler's task it is the future that it waits for, and to the pump the callback that wakes that task: an operation is
-    what a handler waits for most, and a future and a handle beside it would cost as much as all the rest of a replay.
+    For the handler's task it is the future that the task waits for, and for the pump the callback that wakes that task: a
+    future and a handle of its own for each operation would cost as much as the rest of a replay.
     """
 
     _cancelled = False  # as a handle: see `asyncio.Handle`
@@ -64,13 +65,13 @@ class RunningOperation:
         self.pump = pump
         self.op = op
         self.operation = operation
-        self.context: contextvars.Context | None = None  # of its bodies: that of the handler, without a scope
+        self.context: contextvars.Context | None = None  # for its bodies: the handler's context, without a scope
         self.gone = False  # the handler does not wait for it any more
         self.parked = self.order = 0
-        self.wake: str | None = None  # what of the inbox it waited for last
+        self.wake: str | None = None  # the inbox entry that it waited for last
         self.ended = False
         self._unwinds = False
-        self._left = 0  # how often: an answer to what was asked before is of no interest
+        self._left = 0  # how often the handler left it: answers to older requests are ignored
         self._value: Any = None
         self._error: BaseException | None = None
         self._wakeup: Callable[[Any], object] | None = None
@@ -80,7 +81,7 @@ class RunningOperation:
     # -- what a task asks of a future, and the pump of a handle ------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, Any]:
-        """In the task that called the operation, once."""
+        """Runs once, in the task that called the operation."""
         if not self.ended:
             self._asyncio_future_blocking = True
             try:
@@ -103,7 +104,7 @@ class RunningOperation:
         return self.ended or self.gone
 
     def cancel(self, msg: Any = None) -> bool:
-        """The task that waits is cancelled: the operation is left when that reaches it."""
+        """The task that waits is cancelled. The handler leaves the operation once the cancellation arrives in `__await__`."""
         if self.done():
             return False
         self.gone, self._value = True, msg
@@ -122,23 +123,24 @@ class RunningOperation:
     # -- the handler's side ----------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """In the task that called the operation."""
+        """Runs in the task that called the operation."""
         turn, record = self.pump.turn, self.op.record
         if turn.closed is not None:
             raise turn.ended()
         if record is not None and record.done is not None and self.op.kind not in WALKED:
-            self.pump.await_line(self.op.id, self)  # begun when its line is handed out: it finds all that it needs
+            self.pump.await_line(self.op.id, self)  # the generator starts when its line is handed out, and ends at once
             return
         self.context = contextvars.copy_context()
         self.context.run(current_scope.set, None)
         if record is not None and record.given_up is not None and self.op.kind == STEP:
-            # The code left it before, and does so in each replay. That its body was interrupted is decided where the log ends.
+            # The code left it, and does so in each replay. Whether its body was interrupted is decided at the end of the log.
             self.pump.bodies.queue(self, CheckTime(None))
             return
         self.resume()
 
     def _leave(self) -> None:
-        """A native cancellation reached the handler's wait. Of one that came from above, the operation itself is told."""
+        """A native cancellation reached the handler's wait. If it came from above, a call gets it too, to cancel the other
+        execution."""
         cancel_scope, record = self.op.scope.cancel_scope, self.op.record
         self.gone = True
         self._left += 1
@@ -161,7 +163,7 @@ class RunningOperation:
             self._note()
 
     def _note(self) -> None:
-        """For who reads the history: nobody waits for what began here any more."""
+        """Records, for the history, that nobody waits for this operation any more."""
         record = self.op.record
         if self.context is not None and (record is None or (record.done is None and record.given_up is None)):
             _note_left(self.op)
@@ -169,7 +171,7 @@ class RunningOperation:
     # -- the pump's side -------------------------------------------------------------------------------------------
 
     def hand(self, event: Event) -> bool:
-        """Its line: False if nobody waits for it any more."""
+        """Its line is handed out. False: nobody waits for it any more."""
         if self.gone:
             return False
         self.resume(event if self.context is not None else None)
@@ -181,7 +183,7 @@ class RunningOperation:
         return record is not None and any(e is not None and e.due == due for e in (record.begun, record.retry))
 
     def resume(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Moves the generator on, until it waits again or has ended."""
+        """Advances the generator until it waits again or ends."""
         if self.gone and not self._unwinds:
             return
         if self.parked:
@@ -212,7 +214,7 @@ class RunningOperation:
         self.pump.bodies.has_left()
 
     def answer(self) -> Callable[[Any, BaseException | None], None]:
-        """Takes the answer to a request that is made now."""
+        """A callback for the answer to a request that is made now."""
         left = self._left
 
         def answered(value: Any, error: BaseException | None) -> None:
@@ -267,7 +269,7 @@ _EFFECTS: Final[dict[type, Callable[[RunningOperation, Any], Any]]] = {
 
 
 def _note_left(op: Op) -> None:
-    """What cancelled it: what ended its branch, or the handler's own code."""
+    """Records what cancelled it: the cancellation of its branch, or else the handler's own code."""
     cancel_scope = op.scope.cancel_scope
     from_above = cancel_scope.cancellation if cancel_scope.raised else None
     op.turn.record(op, CANCELLED, value="" if from_above is None else cancellation_text(from_above))
@@ -292,7 +294,7 @@ async def _run(pump: Mover, op: Op, operation: Operation[Any]) -> Any:
 
 
 class _Line:
-    """The handler's own task waits for the line of an operation that it walks."""
+    """A task of the handler that runs the code of an operation waits for that operation's line."""
 
     def __init__(self, future: asyncio.Future[Event]) -> None:
         self.future = future
@@ -319,7 +321,7 @@ async def _walk(pump: Mover, op: Op, operation: Operation[Any]) -> Any:
                 value, send = await _walked(pump, op, effect), operation.send
             except BaseException as error:
                 value, send = error, operation.throw
-            if pump.over or pump.turn.closed is not None:  # whatever the code made of that: it is walked again
+            if pump.over or pump.turn.closed is not None:  # even if the code caught the reason: it is walked again
                 raise pump.turn.closed or asyncio.CancelledError
     except StopIteration as stop:
         return stop.value
@@ -342,7 +344,7 @@ async def _walked(pump: Mover, op: Op, effect: Effect) -> Any:
 
         return await run_fan(pump, op, effect.fan)
     assert isinstance(effect, Settle | Take)
-    if op.kind in FANS:  # a fan's own end is for the history: the ends of its branches moved the handler
+    if op.kind in FANS:  # a fan's own end is only for the history: the handler went on by the ends of its branches
         if isinstance(effect, Settle):
             effect.event.at = pump.turn.at
         return None
@@ -361,13 +363,13 @@ async def _walked(pump: Mover, op: Op, effect: Effect) -> Any:
 
 
 def _kept_a_cancellation(record: Record) -> bool:
-    """Of a child that is not walked again: what reached the task meanwhile, its code took for itself, for it returned. What left
-    it between its end and its line says so."""
+    """For a child that a replay skips: whether its code caught a cancellation that arrived while it ran, which is so if it
+    returned. A cancellation between its end and its line is recorded in `given_up`."""
     return record.done is not None and record.done.status == SUCCEEDED and record.given_up is None
 
 
 async def _inside(effect: Inside) -> Any:
-    """In a context of its own: a child whose result is recorded is not walked again, and sets nothing then."""
+    """Runs the child in a context of its own, because a replay may skip it and then sets no contextvars either."""
     context = contextvars.copy_context()
     context.run(current_scope.set, effect.scope)
     value = context.run(effect.fn, *effect.args, **effect.kwargs)

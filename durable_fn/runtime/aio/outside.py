@@ -1,4 +1,5 @@
-"""What the handler awaits besides operations: native timers, and calls in other threads. Each has a line, so it has a place."""
+"""What the handler awaits besides operations: native timers, and calls in other threads. Each has a line, so replays keep its
+order."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ def set_timer(
     args: Any,
     context: contextvars.Context | None,
 ) -> Timer:
-    """It counts from where the log stands; from the present, if nothing says yet that it was set: a slow handler, a death.
-    `when`: in seconds of journal time."""
+    """`when`: in seconds of journal time. If the log does not show that the code went on from here, the delay counts from the
+    present instead: the handler may have been slow, or an owner may have died."""
     turn = pump.turn  # asyncio takes `math.inf` for "never"; a hundred years are as good
     scope.timers += 1
     id = f"{scope.path}$t{scope.timers}"
@@ -48,7 +49,7 @@ def set_timer(
 
 
 class ThreadCall:
-    """A call in another thread: its place is recorded, its result is not."""
+    """A call in another thread: the log has its place in the order, but not its result."""
 
     def __init__(self, pump: Mover, scope: Scope, inner: asyncio.Future[Any]) -> None:
         scope.threads += 1

@@ -14,13 +14,13 @@ _NOT_THEIRS: Final = (asyncio.__file__.rpartition("__init__")[0], __file__.rpart
 
 
 def waiting_places(turn: Turn, loop: asyncio.AbstractEventLoop) -> set[str]:
-    """Function, file and line of each. A task around one of our own operations has none: whoever awaits it has."""
+    """Function, file and line of each. A task around one of our own operations has none; the task that awaits it has."""
     tasks = (task for task in asyncio.all_tasks(loop) if isinstance(task, HandlerTask) and task.turn is turn)
     return {place for task in tasks if (place := _place(task.get_coro()))} or {"an unknown place"}
 
 
 def _place(coroutine: Any) -> str:
-    """Of the innermost frame that is not asyncio's own or ours."""
+    """The place of the innermost frame that is neither asyncio's nor ours."""
     place = ""
     while coroutine is not None:
         frame = getattr(coroutine, "cr_frame", None)
@@ -35,7 +35,7 @@ _told: set[tuple[str, str]] = set()
 
 
 def warn_of_foreign(turn: Turn, loop: asyncio.AbstractEventLoop) -> None:
-    """The handler was woken by something that has no place in the log. Once for each place."""
+    """Warns, once for each place, that something without a line in the log woke the handler."""
     fn, places = turn.header.fn, ", ".join(sorted(waiting_places(turn, loop)))
     if (fn, places) in _told:
         return

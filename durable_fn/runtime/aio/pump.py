@@ -1,8 +1,8 @@
-"""What moves an async handler: the entries of its line, one at a time, each handed out when the handler rests.
+"""Drives an async handler: hands out the lines of the log, one at a time, each when the handler rests.
 
-All tasks of the handler together move only by lines of the log, in its order, live exactly as in a replay. What comes for the
-first time (a body's result, a signal, a time) becomes a line, and is handed out like a recorded one. So a replay is right by
-construction, and no code here only replays. See docs/decisions/018-replay.md.
+All tasks of the handler together go on only by lines of the log, in its order, in a live turn exactly as in a replay. What
+comes for the first time (a body's result, a signal, a time) becomes a line, and is handed out like a recorded one. So a replay
+is right by construction, and there is no code for replays only. See docs/decisions/018-replay.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Pump(Delivery):
-    """Of one turn."""
+    """For one turn."""
 
     def __init__(self, session: Session, loop: DurableLoop) -> None:
         super().__init__(session, loop)
@@ -46,7 +46,7 @@ class Pump(Delivery):
         self.held_back: dict[CancelScope, Callable[[], None]] = {}  # cancellations that wait for a shielded block
         self._noted = (
             self.commits.position
-        )  # so much of what is pending has to be durable before a body: also the event
+        )  # how many entries have to be durable before a body begins: the pending event is among them
         self.end = ExecutionEnd(self)
         self._stuck = False
         if STUCK_ID in self.line.known:
@@ -62,11 +62,11 @@ class Pump(Delivery):
 
     def replays(self) -> bool:
         if isinstance(self.turn.closed, Suspension):
-            return True  # the code that unwinds is walked again
+            return True  # code that unwinds runs again in the next turn
         return self.line.replaying or not self._live
 
     def commits_before_a_body(self) -> None:
-        """Something was noted by which a replay takes its way, or which it would say otherwise."""
+        """A replay depends on something that is pending, or might record it differently."""
         self._noted = self.commits.position
 
     def looked_at_time(self) -> None:
@@ -91,18 +91,18 @@ class Pump(Delivery):
         if self.outcome is None:
             return self.main.result()
         if self.main.done() and not self.main.cancelled():
-            self.main.exception()  # what ended the turn says it
+            self.main.exception()  # retrieved, so that asyncio does not log it: `outcome` is raised
         raise self.outcome
 
     def start(self, coroutine: Any, context: contextvars.Context, scope: Scope) -> HandlerTask[Any]:
-        """A task of a branch's own, the handler's included."""
+        """Starts the task of a branch, or of the handler itself."""
         branch = BranchCoroutine(coroutine, self.goes_on)
         task: HandlerTask[Any] = HandlerTask(branch, scope=scope, loop=self.loop, context=context)
         branch.task = task
         return task
 
     def finish(self, outcome: BaseException | None) -> None:
-        """The turn is over: by the end of the handler, or by what is raised in its place."""
+        """The turn is over: the handler has ended, or `outcome` is raised in place of its result."""
         if not self.over:
             self.over, self.outcome = True, outcome
             if isinstance(outcome, Suspension):
@@ -117,18 +117,18 @@ class Pump(Delivery):
         self._silence()
 
     def close(self) -> None:
-        """What is left of the handler unwinds now, and has rounds of its own for that."""
+        """The rest of the handler unwinds now, with a fresh count of rounds."""
         self.over, self._rounds = True, 0
 
     def die(self, death: BaseException) -> None:
-        """The turn ends by this, and so does the loop."""
+        """Ends the turn, and the loop, by this error."""
         self.turn.end(death)
         self.finish(death)
 
     # -- moving the handler ----------------------------------------------------------------------------------------
 
     def wake(self, handle: Runnable) -> None:
-        """A callback of the handler's can run."""
+        """A callback of the handler is ready to run."""
         self.ready.append(handle)
         if not self._pumping or self.bodies.starting:
             self._foreign = self._foreign or self._started
@@ -141,7 +141,7 @@ class Pump(Delivery):
             self.loop.ours(self.pump)
 
     def stir(self, work: Callable[[], object]) -> None:
-        """Does what came from outside the handler, then moves it on."""
+        """Runs `work`, which is not the handler's, and then the handler."""
         if self.over:
             return
         self._pumping = True
@@ -154,7 +154,7 @@ class Pump(Delivery):
         self.pump()
 
     def pump(self) -> None:
-        """Only from callbacks of the base loop, never inside a task."""
+        """Runs the handler as far as it can go. Called only from callbacks of the base loop, never inside a task."""
         self._scheduled = False
         if self._pumping or self.over:
             return
@@ -183,7 +183,7 @@ class Pump(Delivery):
         return self._deliver() or self._rest()
 
     def run_ready(self) -> None:
-        """Until the handler rests."""
+        """Runs the handler's callbacks until it rests."""
         ready = self.ready
         while ready:
             self._rounds += 1
@@ -195,7 +195,7 @@ class Pump(Delivery):
                     handle._run()
 
     def _end(self) -> bool:
-        """The handler has returned or raised. What is being written must not be written from two sides."""
+        """The handler has returned or raised. Waits for a write that is under way, so that no two run at once."""
         if self.commits.at_work:
             return False
         if not self.line.replaying:
@@ -227,7 +227,7 @@ class Pump(Delivery):
     # -- what comes for the first time -----------------------------------------------------------------------------
 
     def _stimulate(self) -> bool:
-        """Nothing is in line. Whether something came that makes one."""
+        """No line waits to be handed out: makes the next one if something has come. False: nothing has."""
         turn = self.turn
         if not self._live or turn.said is not None:
             self._goes_live()
@@ -246,7 +246,7 @@ class Pump(Delivery):
         return True
 
     def _pass(self, due: int, late: Waiter | Timer) -> None:
-        """Its time is over."""
+        """The due time of a wait or timer has come."""
         lines = len(self.line.events)
         if isinstance(late, Timer):
             recorded = late.written
@@ -258,34 +258,34 @@ class Pump(Delivery):
             self._on_time = self.line.events[-1]
 
     def hand(self, event: Event) -> bool:
-        """The line that says that the handler is stuck."""
+        """The line that the handler is stuck is handed out."""
         self._stuck = True
         self.cancel_main(RuntimeError(event.value), STUCK_ID)
         return True
 
     def cancel_main(self, error: BaseException, id: str) -> None:
-        """`error` arrives in the handler's own task. `id`: of the line that says so."""
+        """Raises `error` in the handler's own task. `id`: of the line for it."""
         mark(self.turn, error, id)
         self.cancel(self.main, error)
 
     @staticmethod
     def cancel(task: asyncio.Task[Any], error: BaseException) -> None:
-        """Cancels a branch's own task natively; `error` arrives in it."""
+        """Cancels a branch's own task natively; the task sees `error`."""
         coroutine = task.get_coro()
         assert isinstance(coroutine, BranchCoroutine)
         coroutine.cancel(error)
 
     def unshielded(self) -> None:
-        """A shielded block is over: what waited for it is raised now."""
+        """A shielded block is over: raises the cancellations that waited for it."""
         for branch in [branch for branch in self.held_back if not branch.sheltered]:
             self.held_back.pop(branch)()
 
     # -- rest ------------------------------------------------------------------------------------------------------
 
     def _rest(self) -> bool:
-        """Nothing is ready, and nothing is in line that can be handed out. True: look again."""
+        """No callback is ready, and no line can be handed out. True: look again."""
         if self.line.replaying:
-            return False  # a thread or a socket of the handler's own has to bring something again
+            return False  # a thread or a socket of the handler's own has to do something first
         if self.session.read_only:
             self.finish(Suspension(RECORDED_END))
             return False
@@ -310,7 +310,7 @@ class Pump(Delivery):
         return self.bodies.open()
 
     def _is_decided(self) -> bool:
-        """Whether no death can make it be decided otherwise what was handed out."""
+        """Whether a crash could no longer change the order of what was handed out."""
         noted = self._noted <= self.commits.written
         return noted and (self.decided is None or self.commits.covers(self.decided))
 
@@ -319,7 +319,7 @@ class Pump(Delivery):
             raise error
 
     def _sleep(self, due: int | None) -> bool:
-        """Nothing is under way: a time in place, if it is near; else the turn ends."""
+        """Nothing is under way: waits in place if the next time is near; else ends the turn."""
         now = self.turn.time()
         if self.bodies.yielding:
             self._suspend("too little Lambda time is left", now)
@@ -337,7 +337,8 @@ class Pump(Delivery):
         return True
 
     def _is_stuck(self) -> bool:
-        """Nothing durable could ever wake the handler; its own sockets and threads may. Raised in it, once: that is a line."""
+        """Nothing durable can wake the handler any more, though its own sockets and threads may. The first time this raises an
+        error in it, by a line; the second time the execution fails."""
         if self._patience.lasts(self.session.time_left()):
             return False
         text = stuck(self.turn, self.loop)
@@ -354,7 +355,7 @@ class Pump(Delivery):
         return min(times, default=None)
 
     def _wait(self, due: int | None) -> bool:
-        """For the loop to bring something, until then."""
+        """Waits for a callback of the loop, until `due`."""
         self._silence()
         if due is not None:
             self._alarm = self.loop.ours_later((due - self.turn.time()) / 1000, partial(self._rang, due))
@@ -366,13 +367,14 @@ class Pump(Delivery):
             self._alarm = None
 
     def _rang(self, due: int) -> None:
-        """Virtual time goes as real time does while something is under way."""
+        """While something is under way, virtual time advances with real time."""
         if self.clock.virtual:
             self.clock.sleep((due - self.turn.time()) / 1000)
         self.pump()
 
     def _suspend(self, why: str, due: int | None) -> None:
-        """Timers that are set say when they end: the code that set them is not run again at another time."""
+        """Records the due times of the timers that are set, so that the replay of the code that set them does not start them
+        anew."""
         for timer in self.agenda.timers():
             if not timer.written:
                 timer.written = True

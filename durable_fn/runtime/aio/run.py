@@ -1,4 +1,4 @@
-"""A run of an async handler on its thread's loop: from its first task until nothing of it is left."""
+"""One run of an async handler on its thread's loop, from its first task until all its tasks have ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _loops = threading.local()
 
 
 def execute(session: Session, handler: Handler) -> Any:
-    """The handler's return value, or what it raised. Also from a thread that already runs a loop of its own."""
+    """Returns or raises what the handler does. Works in a thread that already runs a loop, too."""
     if not _in_loop():
         return _run(session, handler)
     with ThreadPoolExecutor(1, "durable_fn") as pool:  # a loop cannot run inside another one
@@ -32,7 +32,8 @@ def execute(session: Session, handler: Handler) -> Any:
 
 
 def _in_loop() -> bool:
-    """Apart, so that the handler does not run inside an `except`: its own errors would show that one as their context."""
+    """A function of its own, so that the handler does not run inside an `except`, which would become the context of its
+    errors."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -41,7 +42,7 @@ def _in_loop() -> bool:
 
 
 def own_loop() -> DurableLoop:
-    """This thread's."""
+    """This thread's loop."""
     loop: DurableLoop | None = getattr(_loops, "loop", None)
     if loop is None or loop.is_closed():
         loop = _loops.loop = DurableLoop()
@@ -69,8 +70,8 @@ def _run(session: Session, handler: Handler) -> Any:
 
 
 def _close(loop: DurableLoop, pump: Pump) -> None:
-    """Cancels what is left of a turn, in one order, so that `async with` blocks of the handler clean up. Whoever still waits for
-    something then is dropped."""
+    """Cancels the remaining tasks of a turn, in a fixed order, so that `async with` blocks of the handler clean up. A task that
+    still waits for something then is dropped."""
     left = [task for task in asyncio.all_tasks(loop) if isinstance(task, HandlerTask)]
     left.sort(key=hash)
     bodies = pump.bodies.left()
@@ -105,11 +106,11 @@ def _close(loop: DurableLoop, pump: Pump) -> None:
 
 
 def _unwind(loop: DurableLoop, pump: Pump, left: list[asyncio.Task[Any]], rounds: int) -> None:
-    """Round after round of the loop, until all have ended or none can run without waiting. What else the loop has to do, which
-    may be a task that a body left behind and that never rests, is not waited for."""
+    """Runs rounds of the loop until all tasks have ended or none can run without waiting. Other work of the loop, such as a
+    task that a body left behind and that never rests, is not waited for."""
     try:
         pump.run_ready()
-    except BaseException as error:  # one that never rests, or that ends its process: the rest is dropped
+    except BaseException as error:  # a task never rests, or ends the process: the others are dropped
         _log.warning("what was left of execution %r did not unwind: %s", pump.turn.header.id, error)
         loop.stop()
         return

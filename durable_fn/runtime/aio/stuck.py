@@ -23,7 +23,8 @@ MOST_ROUNDS: Final = 100_000
 
 
 class Patience:
-    """With what only the handler itself knows of. `look_again`: called in the loop when it is over."""
+    """How long to wait for sockets and threads of the handler's own. `look_again`: called in the loop when that time is
+    over."""
 
     def __init__(self, loop: DurableLoop, look_again: Callable[[], None]) -> None:
         self._loop = loop
@@ -33,9 +34,9 @@ class Patience:
         self._alarm: asyncio.TimerHandle | None = None
 
     def lasts(self, seconds: float = _PATIENCE) -> bool:
-        """Whether something of the handler's own may still come. Never where there is nothing that could."""
+        """Whether to wait longer for a socket or thread of the handler's own. False if it has none."""
         if not self._loop.is_idle:
-            self._look_again()  # after what the loop has to do now: it may be what a thread left there
+            self._look_again()  # after the loop's queued callbacks, which a thread may have added
             return True
         if not self._loop.expects_something and not self._has_threads():
             return False
@@ -54,13 +55,13 @@ class Patience:
             self._alarm = None
 
     def _has_threads(self) -> bool:
-        """Those that began in this turn and are not the loop's own may call it back."""
+        """Whether threads began in this turn that are not the loop's own: they may call back."""
         own = self._loop.own_threads()
         return any(thread.is_alive() for thread in {*threading.enumerate()} - self._others - own)
 
 
 def stuck(turn: Turn, loop: DurableLoop) -> str:
-    """What is raised in a handler that nothing durable can wake."""
+    """The text of the error that is raised in a handler which nothing durable can wake."""
     return (
         f"nothing can wake the handler of execution {turn.header.id!r}: no durable operation waits, no step runs and no timer is "
         f"set, and it waits at {_places(turn, loop)}. What an event, a queue or a lock waits for must come from a branch that "
@@ -69,7 +70,7 @@ def stuck(turn: Turn, loop: DurableLoop) -> str:
 
 
 def spins(turn: Turn, loop: DurableLoop) -> str:
-    """What ends a handler that never rests."""
+    """The text of the error that ends a handler which never rests."""
     return (
         f"the handler of execution {turn.header.id!r} went {MOST_ROUNDS:,} rounds without waiting for anything durable, at "
         f"{_places(turn, loop)}. Time stands between durable operations, and nothing else can run meanwhile: wait with "

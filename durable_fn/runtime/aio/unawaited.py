@@ -1,4 +1,5 @@
-"""Operations of an async handler that were called and that nobody awaited: they took their place in the order and did nothing."""
+"""Operations of an async handler that were called and that nobody awaited: they took their place in the order and did
+nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Unawaited:
         self._calls.pop(key, None)
 
     def ended(self, cancel_scope: CancelScope) -> None:
-        """With an error or a cancellation: what it had called and not awaited yet does not matter any more."""
+        """A branch ended with an error or a cancellation: the calls that it had not awaited yet no longer matter."""
         self._calls = {key: call for key, call in self._calls.items() if call[1] is not cancel_scope}
 
     def failed(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -46,7 +47,7 @@ class Unawaited:
         """The handler returned. Raises RuntimeError that names what was called and never awaited."""
         left = self._left(loop)
         for _, _, coroutine in left:
-            coroutine.close()  # the error says it; no warning on top
+            coroutine.close()  # so that Python does not warn on top of the error
         if left:
             raise RuntimeError(
                 f"the handler returned, but it never awaited {', '.join(map(_name, left))}: it did not run. Write "
@@ -54,7 +55,7 @@ class Unawaited:
             )
 
     def _left(self, loop: asyncio.AbstractEventLoop) -> list[_Call]:
-        """Those that nobody closed and no cancelled task holds."""
+        """The calls whose coroutine nobody closed and no cancelled task holds."""
         dropped = {id(task.get_coro()) for task in asyncio.all_tasks(loop) if task.cancelling()}
         return [
             call

@@ -1,4 +1,4 @@
-"""Who waits in an async turn, as those see it who bring what is waited for."""
+"""Protocols for what waits in an async turn: for the code that wakes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...log.events import Event
 
 
 class Runnable(Protocol):
-    """What can run in the handler: an `asyncio.Handle`, or an operation that wakes its task."""
+    """A callback of the handler: an `asyncio.Handle`, or an operation that wakes its task."""
 
     _cancelled: bool
 
@@ -19,17 +19,17 @@ class Runnable(Protocol):
 
 
 class Target(Protocol):
-    """Who waits for a line."""
+    """Something that waits for a line."""
 
     def hand(self, event: Event) -> bool | None:
-        """True: the handler goes on by it. False: nobody waits any more. None: not yet."""
+        """Takes the line. True: the handler goes on by it. False: nobody waits for it any more. None: not possible yet."""
 
 
 class Decider(Target, Protocol):
-    """Who decided something because nothing came."""
+    """Something that made a decision from absence."""
 
     def resume(self, value: Any = None) -> None:
-        """False: something came meanwhile."""
+        """Called with False if something came meanwhile."""
 
 
 class Waiter(Target, Protocol):
@@ -43,10 +43,10 @@ class Waiter(Target, Protocol):
     wake: str | None
 
     def resume(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Moves it on."""
+        """Advances it."""
 
     def answer(self) -> Callable[[Any, BaseException | None], None]:
-        """Takes the answer to a request that is made now."""
+        """A callback for the answer to a request that is made now."""
 
     def is_due_on_record(self, due: int) -> bool:
         """Whether the log has this time."""

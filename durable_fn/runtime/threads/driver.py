@@ -1,4 +1,4 @@
-"""The driver of `def` handlers: operations' effects by direct calls, in the thread that asked."""
+"""The driver of `def` handlers: performs the effects of operations by direct calls, in the calling thread."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _exhaust(session: Session, op: Op, operation: Operation[None]) -> None:
 
 
 _NEW: Final = (Commit, Decide, Expire, Launch, Post, Settle, Tell)
-"""Effects by which something happens that is not recorded yet."""
+"""Effects that write, or make requests: a read-only replay must not perform them."""
 
 
 def _perform(session: Session, op: Op, effect: Effect) -> Any:
@@ -124,8 +124,8 @@ def _perform(session: Session, op: Op, effect: Effect) -> Any:
 
 
 def _settle(session: Session, op: Op, settle: Settle) -> Event:
-    """Another branch might have taken the signal."""
-    if settle.event.kind == SIGNAL:  # of an operation inside another one, too
+    """For a signal: after a crash another branch might take it, so the entry must be durable before a body begins."""
+    if settle.event.kind == SIGNAL:  # also for a wait inside another operation
         session.turn.choose(op.scope, settle.event)
     if settle.durable:
         session.commit()
@@ -143,14 +143,14 @@ def _request(session: Session, effect: Expire | Launch | Post | Tell) -> Any:
 
 
 def _inside(op: Op, effect: Inside) -> Any:
-    """In a context of its own: a child whose result is recorded is not walked again, and sets nothing then."""
+    """Runs the child in a context of its own, because a replay may skip it and then sets no contextvars either."""
     context, cancel_scope = contextvars.copy_context(), op.scope.cancel_scope
     context.run(current_scope.set, effect.scope)
     try:
         return plain(context.run(effect.fn, *effect.args, **effect.kwargs), "child", effect.fn)
     finally:
         closed = cancel_scope.closed or op.turn.closed
-        if cancel_scope.leaving and closed is not None:  # whatever the code made of that: it is walked again
+        if cancel_scope.leaving and closed is not None:  # even if the code caught the reason: it is walked again
             raise closed
 
 
@@ -186,7 +186,7 @@ def _call(session: Session, op: Op, call: Call) -> Any:
 
 
 def _attempt(session: Session, call: Call) -> Any:
-    """In a context of its own: what the body sets in it ends with it, for on a replay no body runs."""
+    """Runs the body in a context of its own: the contextvars that it sets are dropped, because a replay runs no body."""
     current_scope.set(None)
     running_step.set(call.info)
     running_arguments.set((call.args, call.kwargs))
@@ -203,7 +203,8 @@ def _body(call: Call) -> Any:
 
 
 def _call_in_time(call: Call, timeout: float) -> Any:
-    """In a thread, because a `def` body cannot be interrupted; past its time it is left to itself."""
+    """Runs the body in a thread, because a `def` body cannot be interrupted; after its timeout the thread goes on,
+    unattended."""
     outcome: list[tuple[bool, Any]] = []
 
     def body() -> None:

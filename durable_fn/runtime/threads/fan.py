@@ -1,8 +1,8 @@
 """Branches of `def` handlers: a bounded number of threads, however many branches there are.
 
-The thread that asked for the fan runs branches itself; helpers join it while there is something to run. A branch that waits
-does not keep a thread: it unwinds, and is walked again from its beginning when its time comes (what it did is recorded, so
-that costs microseconds). When all branches wait, the fan waits: in place, or by suspending the execution.
+The thread that called the fan runs branches itself; helpers join it while there is something to run. A branch that waits does
+not keep a thread: it unwinds, and is walked again from its beginning when it can go on (what it did is recorded, so that costs
+microseconds). When all branches wait, the fan waits: in place, or by suspending the execution.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .waits import Parked, plain, ready, wait_for
 
 
 def run_fan(session: Session, op: Op, fan: Fan) -> None:
-    """Until every branch has ended. Raises what ends the turn, or a cancellation that came meanwhile."""
+    """Runs until every branch has ended. Raises what ends the turn, or a cancellation that came meanwhile."""
     _RunningFan(session, op, fan).run()
 
 
@@ -45,12 +45,12 @@ class _RunningFan:
         self.parked: dict[int, tuple[Branch, Parked]] = {}
         self.dues: list[
             tuple[int, int]
-        ] = []  # a heap of due times and indexes; some are of branches that went on already
-        self.wakes: dict[str, set[int]] = {}  # who waits for what of the inbox
+        ] = []  # a heap of due times and branch indexes; some branches may have gone on already
+        self.wakes: dict[str, set[int]] = {}  # by inbox key: the branches that wait for it
         self.awake: collections.deque[int] = collections.deque()  # parked branches that can go on
         self.version = session.turn.inbox.version
         self.told = False  # the branches know that the fan is over
-        self.cancellation: Cancellation | None = None  # that reached them from above
+        self.cancellation: Cancellation | None = None  # one that reached the branches from above
         self.fatal: BaseException | None = None
         self.context = contextvars.copy_context()
 
@@ -85,7 +85,7 @@ class _RunningFan:
                 return
 
     def _finish(self) -> None:
-        """No thread of ours runs when the fan is left."""
+        """Waits until no thread of the fan runs any more."""
         with self.changed:
             if self.fatal is None and (self.running or self.parked) and self.turn.closed is not None:
                 self.fatal = self.turn.closed
@@ -101,7 +101,7 @@ class _RunningFan:
     # -- what runs next --------------------------------------------------------------------------------------------
 
     def _cancel_losers(self) -> None:
-        """Once: a branch that starts later knows it from the beginning."""
+        """Cancels the other branches, once the fan is over. A branch that starts later inherits it."""
         if not self.fan.over or self.told:
             return
         self.told = True
@@ -118,8 +118,8 @@ class _RunningFan:
         )
 
     def _look_around(self) -> None:
-        """Which of the branches that wait can go on: whose time has come, who waits for what is here now, who is to end.
-        Each is looked at when something about it has changed, so that 10,000 of them cost no more than once each."""
+        """Finds the waiting branches that can go on: whose time has come, whose inbox entry is there, or which are cancelled.
+        It looks at a branch only when something about it has changed, so that 10,000 branches cost one look each."""
         now, inbox = self.session.clock.now(), self.turn.inbox
         while self.dues and self.dues[0][0] <= now:
             self.awake.append(heapq.heappop(self.dues)[1])
@@ -139,7 +139,7 @@ class _RunningFan:
         for wake in parked.wakes:
             self.wakes.setdefault(wake, set()).add(branch.index)
         if self._can_go_on(branch, parked):
-            self.awake.append(branch.index)  # it came while the branch unwound
+            self.awake.append(branch.index)  # what it waits for came while it unwound
 
     def _unpark(self, index: int) -> Branch | None:
         if index not in self.parked:
@@ -179,7 +179,7 @@ class _RunningFan:
         return branch
 
     def _invite(self) -> None:
-        """A helper, if there is more to run than this thread runs now."""
+        """Starts a helper, if there is more to run than this thread can run now."""
         if not self.awake and self.running + len(self.parked) >= min(self.fan.width, len(self.fan.branches)):
             return
         if not self.session.activity.take_helper():
@@ -187,7 +187,7 @@ class _RunningFan:
         thread = threading.Thread(target=self._help, name=f"branch of {self.op.id}", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # the process has no thread to spare: those that run do it all
+        except RuntimeError:  # no more threads: the running ones do all the work
             self.session.activity.give_helper_back()
 
     def _help(self) -> None:
@@ -206,7 +206,7 @@ class _RunningFan:
                 self.changed.notify_all()
 
     def _keep_watch(self) -> bool:
-        """One helper stays for the branches that wait, while the thread that asked for the fan runs a body itself."""
+        """One helper watches the waiting branches while the thread that called the fan runs a body."""
         patience = self._patience()
         if (
             patience is None
@@ -223,14 +223,14 @@ class _RunningFan:
         return True
 
     def _patience(self) -> float | None:
-        """How long to wait for the branches that run before a waiting one is due. Virtual time stands meanwhile."""
+        """How long to wait for running branches until a waiting one is due. Virtual time does not advance meanwhile."""
         due = self._first_due()
         if due is None or self.session.clock.virtual or self.running + len(self.parked) > self.fan.width:
             return None
         return max(0.001, (due - self.session.clock.now()) / 1000)
 
     def _first_due(self) -> int | None:
-        """Of the branches that wait."""
+        """The earliest due time of the waiting branches."""
         while self.dues:
             due, index = self.dues[0]
             if index in self.parked and self.parked[index][1].due == due:
@@ -256,7 +256,7 @@ class _RunningFan:
     # -- one branch ------------------------------------------------------------------------------------------------
 
     def _run_unlocked(self, branch: Branch) -> None:
-        """Called with the lock held, which is let go while the branch runs."""
+        """Called with the lock held; releases it while the branch runs."""
         scope = self.op.scope.fork(self.op, branch.component)
         if branch.cancel_scope is not None:
             self.op.scope.cancel_scope.inner.discard(branch.cancel_scope)  # of the walk before
@@ -309,11 +309,12 @@ class _RunningFan:
             assert error is None or isinstance(error, Exception)
             end = branch_ended(self.op, branch, value, error)
             self.fan.end(branch, "FAILED" if branch.error else "SUCCEEDED", branch.value, branch.error)
-            if self.fan.early:  # others may have been first
+            if self.fan.early:  # after a crash other branches may be first
                 self.turn.chosen.add(end)
 
     def _lose(self, branch: Branch) -> None:
-        """It was cancelled, or ended too late: nobody gets what it made. In one go, so that one write has both."""
+        """The branch was cancelled, or ended too late: its result is dropped, and its signals are given back. Both under one
+        lock, so that one write has both."""
         decided = self.fan.decided
         with self.turn.lock:
             self.turn.give_back(f"{self.op.id}/{branch.component}")

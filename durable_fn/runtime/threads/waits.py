@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 class Parked(Suspension):
     """Unwinds a branch that waits; the rest of the handler goes on. `wakes`: inbox keys that end the wait; `told`: a
-    cancellation changes nothing now: what it waits for knows of it already, or a shielded block has to end first."""
+    cancellation does not end this wait: the execution that it waits for has been asked to cancel, or a shielded block has to
+    end first."""
 
     def __init__(self, due: int | None, wakes: tuple[str, ...], *, told: bool = False) -> None:
         super().__init__("the branch waits", due)
@@ -23,7 +24,7 @@ class Parked(Suspension):
         self.told = told
 
     def forget(self) -> None:
-        """The frames that it unwound: of 10,000 branches that wait they would be most of the memory."""
+        """Drops the frames that it unwound, which would take most of the memory of 10,000 waiting branches."""
         self.__traceback__ = self.__context__ = None
 
 
@@ -34,7 +35,7 @@ def ready(session: Session, due: int | None, wake: str | None) -> bool:
 
 
 def wait_for(session: Session, due: int | None, wakes: tuple[str, ...]) -> None:
-    """In place, or by suspending the execution. Also returns when its deadline is over."""
+    """Waits in place, or by suspending the execution. Also returns when the execution's deadline has passed."""
     turn = session.turn
     while not any(ready(session, due, wake) for wake in wakes or (None,)):
         if turn.late and turn.cancel_scope.cancellation is None:
@@ -52,7 +53,7 @@ def suspend(session: Session, why: str, due: int | None) -> Suspension:
 
 
 def plain(value: T, what: str, fn: Callable[..., Any]) -> T:
-    """What handler code returned. Raises TypeError for a coroutine: nobody here would run it."""
+    """The value that handler code returned. Raises TypeError for a coroutine, which nobody would run."""
     if inspect.iscoroutine(value):
         value.close()
         raise TypeError(
