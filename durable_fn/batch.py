@@ -18,10 +18,21 @@ T4 = TypeVar("T4")
 class Completion:
     """When a `parallel` or `map` is over.
 
-    `min_successful`: stop at that many successes. `max_failures`: stop at one more failure than that. `max_failure_ratio`:
-    0.0 to 1.0 of all items, exceeded only above it. With no limit given every item runs (`all_settled`); `min_successful`
-    alone tolerates failures until that number cannot be reached any more. ValueError for a `min_successful` below 1 or, at
-    the call, above the number of branches.
+    ```python
+    batch = ctx.map(resize, images, completion=Completion(max_failure_ratio=0.1))
+    ```
+
+    With no limit given everything runs. `min_successful` alone tolerates failures until that number cannot be reached
+    any more.
+
+    Args:
+        min_successful: It is over at so many successes. Default: none.
+        max_failures: It is over at one failure more than that. Default: none.
+        max_failure_ratio: 0.0 to 1.0 of all branches; it is over above that. Default: none.
+
+    Raises:
+        ValueError: `min_successful` is below 1 or, at the call, above the number of branches; another one is out of its
+            range.
     """
 
     __slots__ = ("max_failure_ratio", "max_failures", "min_successful")
@@ -50,6 +61,7 @@ class Completion:
 
     @classmethod
     def first_successful(cls) -> Completion:
+        """It is over at the first success."""
         return cls(min_successful=1)
 
     @classmethod
@@ -71,8 +83,16 @@ def _is_ratio(value: object) -> bool:
 
 
 class BatchItem(Generic[T_co]):
-    """One branch. `CANCELLED`: it was not finished (or never started) when the batch was over; its `saga` blocks were rolled
-    back."""
+    """One branch of a `parallel` or `map`.
+
+    ```python
+    for item in batch.items:
+        print(item.index, item.name, item.status, item.result, item.error)
+    ```
+
+    `status` is "SUCCEEDED", "FAILED" or "CANCELLED": it was not finished, or never began, when the batch was over, and
+    its sagas were rolled back.
+    """
 
     __slots__ = ("_error", "_index", "_name", "_result", "_status")
 
@@ -113,9 +133,15 @@ class BatchItem(Generic[T_co]):
 
 
 class BatchResult(Generic[T]):
-    """`parallel` and `map` RETURN this also when too many branches failed; nothing is raised before `.results` is read.
+    """What `parallel` and `map` return, also when branches failed: nothing is raised before `.results` is read.
 
-    A batch over its tolerance that nobody looked at is logged as an error when the handler ends.
+    ```python
+    batch = ctx.map(resize, images, completion=Completion.all_settled())
+    print(len(batch.succeeded), [item.error for item in batch.failed], batch[0].result)
+    ```
+
+    `batch[3]` and `batch["dhl"]` are branches by position and by name. A batch over its tolerance that nobody looked at
+    is logged as an error when the handler ends.
     """
 
     def __init__(

@@ -74,35 +74,40 @@ def durable(
     envelope: bool | None = None,
     hooks: Sequence[Hooks] = (),
 ) -> Any:
-    """Makes a handler durable.
+    """Makes a handler durable: what it returns is the Lambda entry point, `(event, lambda_context)`.
 
-    TypeError at import if `async def` and the context annotation disagree, or if it is a generator.
+    ```python
+    @durable(name="order", execution_id="order_id", execution_timeout=7 * 86_400)
+    def order(event: Order, ctx: DurableContext) -> Receipt: ...
+    ```
 
-    event and result  validated and encoded by annotation, in pydantic's JSON mode. No annotation, `Any` or `dict`: taken as
-                      it is. A result is stored by the ANNOTATION: fields of a subclass are dropped. An event that does not
-                      fit: HTTP 400, a failed record, or a raised error. Annotations that cannot work, of the handler
-                      or of a step that it names, are said at the first event, before anything happens.
-    context           `DurableContext`/`AsyncDurableContext`; at run time it also answers the Lambda context's attributes
-                      (`aws_request_id`, `get_remaining_time_in_millis()`, ...), so an existing handler and Powertools keep
-                      working.
-    name              default: the function's name, or AWS_LAMBDA_FUNCTION_NAME where that is "handler" or
-                      "lambda_handler".
-    execution_id      the idempotency key: a function of the validated event, or a JMESPath into the payload
-                      ("detail.order_id"; a literal is '`x`'). Default: the record's own id, an HTTP request's Idempotency-Key, or
-                      the Lambda request id. Ids share one space per table.
-    execution_timeout from the start; ends as TIMED_OUT. Default none. continue_as_new starts it anew.
-    retention         how long an execution stays after it is over. Default 30 days.
-    step_retry        for steps that bring no policy of their own.
-    envelope          True: the handler gets the payload (HTTP body, SQS body, SNS Message, EventBridge detail, S3 record,
-                      stream images, Kinesis data) and a direct caller {"execution_id", "status", "result"|"error"}. False:
-                      the event is handed over as Lambda delivered it (batches cut to one record) and the plain result is
-                      returned, or the error raised, if the execution ends within the invocation. A record that it names in
-                      {"batchItemFailures": [...]} has failed: the execution ends FAILED, and is redriven when the record
-                      comes again. None (default): False for a handler whose second parameter is a Lambda context
-                      (annotated so; or named `context` and not annotated, or as Any) or whose event is annotated with an
-                      event class of Powertools or a TypedDict of aws-lambda-typing, so that an existing handler needs
-                      nothing but the decorator; else True.
-    hooks             `durable_fn.hooks.Hooks` of this function, besides those of `configure`.
+    Event and result are validated and stored by their annotations, in pydantic's JSON mode; without one, or with `Any`
+    or `dict`, as they are. The event is validated once: defaults are drawn once. A result is stored by the annotation:
+    fields of a subclass are dropped. The context answers the Lambda context's attributes too (`aws_request_id`, ...),
+    so that an existing handler and Powertools go on working.
+
+    Args:
+        fn: The handler, `(event, ctx)`: `def` with a DurableContext, or `async def` with an AsyncDurableContext.
+        name: Whom executions belong to. Default: the function's name, or AWS_LAMBDA_FUNCTION_NAME where that is
+            "handler" or "lambda_handler".
+        execution_id: What makes a second delivery the same execution: a function of the validated event, or a JMESPath
+            into the payload ("detail.order_id"; a literal is "'x'"). Default: the record's own id, an HTTP request's
+            Idempotency-Key, or the Lambda request id. Ids share one space per table.
+        execution_timeout: Seconds, or a `timedelta`, from the start; it ends as TIMED_OUT. `continue_as_new` starts it
+            anew. Default: none.
+        retention: How long an execution stays when it is over. Default: 30 days.
+        step_retry: For steps that bring no policy of their own. Default: `RetryPolicy()`.
+        envelope: True: the handler gets the payload (HTTP body, SQS body, EventBridge detail, ...), and a direct caller
+            gets `{"execution_id", "status", "result" or "error"}`. False: the handler gets the event as Lambda
+            delivered it, a batch cut to one record, and the plain result is returned, or the error raised, if it ends
+            within the invocation; records that it names in `{"batchItemFailures": [...]}` have failed. Default (None):
+            False for a handler whose second parameter is a Lambda context (annotated so; or named `context` without an
+            annotation), or whose event is annotated with an event class of Powertools or a TypedDict of
+            aws-lambda-typing; else True.
+        hooks: Of this function, besides those of `configure`.
+
+    Raises:
+        TypeError: At import: `async def` and the context's annotation disagree, or it is a generator.
     """
 
     def decorate(fn: Callable[..., Any]) -> DurableFunction[Any, Any]:

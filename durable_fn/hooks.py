@@ -102,18 +102,30 @@ class AttemptInfo:
 
 
 class Hooks:
-    """Override what you need. `invocation` and `attempt` wrap, in the thread or task that runs the code, so that contextvars (a
-    span, a log key) reach it; exceptions pass through them. `recorded` is told each entry once, after it is durable, never on
-    replay, and maybe not at all if the process dies just then. An error in a hook is logged and never fails the execution."""
+    """What is told of invocations, attempts and entries: override what you need.
+
+    ```python
+    class Counting(Hooks):
+        def recorded(self, execution_id: str, event: HistoryEvent, /) -> None:
+            COUNTER[event.kind] += 1
+
+    configure(hooks=(Counting(),))
+    ```
+
+    `invocation` and `attempt` wrap the code, in the thread or task that runs it, so that contextvars (a span, a log
+    key) reach it; exceptions pass through them. An error in a hook is logged, and never fails the execution.
+    """
 
     def invocation(self, info: InvocationInfo, /) -> AbstractContextManager[object]:
+        """Around an invocation of the handler."""
         return contextlib.nullcontext()
 
     def attempt(self, info: AttemptInfo, /) -> AbstractContextManager[object]:
+        """Around an attempt of a step."""
         return contextlib.nullcontext()
 
     def recorded(self, execution_id: str, event: HistoryEvent, /) -> None:
-        return None
+        """Each entry once, after it is durable; never on a replay, and maybe not at all if the process dies just then."""
 
 
 def checked_hooks(hooks: Iterable[Hooks]) -> tuple[Hooks, ...]:
@@ -184,9 +196,15 @@ def tell(hooks: tuple[Hooks, ...], execution_id: str, event: HistoryEvent) -> No
 
 
 class Codec(Protocol):
-    """Last step before storage and first after it: encryption, compression. `context` says where a value stands: the
-    execution's id, its run and the place in it, a line each. Use it as associated data, so that no value can be moved. `decode`
-    must keep reading what older versions wrote."""
+    """The last step before storage and the first after it, for encryption.
+
+    ```python
+    configure(codec=AesGcm(key))  # durable_fn.codecs has this one, and KmsAesGcm
+    ```
+
+    `context` says where a value stands: execution, run and place, a line each. Use it as associated data, so that no
+    value can be moved. `decode` must keep reading what older versions wrote.
+    """
 
     def encode(self, data: bytes, context: str, /) -> bytes: ...
     def decode(self, data: bytes, context: str, /) -> bytes: ...

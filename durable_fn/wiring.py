@@ -43,9 +43,24 @@ def backend() -> Backend:
 def configure(
     *, backend: object | None = None, codec: Codec | None = None, hooks: tuple[Hooks, ...] | None = None
 ) -> None:
-    """Process-wide, at import time, before the first invocation; later raises RuntimeError. The environment is the default.
-    Calls add up: what one leaves out stays as another one set it. Clients and sweepers need the same codec. TypeError for a
-    backend that cannot use it."""
+    """Sets up this process: which backend, which codec, which hooks.
+
+    ```python
+    configure(codec=KmsAesGcm("alias/journal"), hooks=(Tracing(),))
+    ```
+
+    At import time, before the first invocation or client. Calls add up: what one leaves out stays as another one set
+    it. Clients need the same codec.
+
+    Args:
+        backend: Default: by the environment (DURABLE_FN_TABLE and its companions, or DURABLE_FN_BACKEND).
+        codec: Encrypts what is stored. Default: none, or by DURABLE_FN_KMS_KEY.
+        hooks: For tracing and metrics. Default: none.
+
+    Raises:
+        RuntimeError: It is too late.
+        TypeError: It is no backend, no codec, no hooks, or a backend that cannot use the codec.
+    """
     global _configured, _hooks, _codec
     from .hooks import checked_hooks
 

@@ -41,6 +41,6 @@ def on_page_content(html: str, *, page: Any, **_: Any) -> str:
 
     def inlined(match: re.Match[str]) -> str:
         path = ROOT / "docs" / posixpath.normpath(posixpath.join(folder, match["source"]))
-        return COLOURS.sub("", path.read_text(encoding="utf-8")).strip()
+        return f'<span class="frame" tabindex="0">{COLOURS.sub("", path.read_text(encoding="utf-8")).strip()}</span>'
 
     return PICTURE.sub(inlined, html)

@@ -40,8 +40,20 @@ T = TypeVar("T")
 
 
 class DurableClient:
-    """Blocking and thread-safe; in asyncio use `asyncio.to_thread`. Not for use in a handler body (use `ctx`), but fine in
-    a step. Every method with an id raises ExecutionNotFound."""
+    """Starts, watches and steers executions from outside: scripts, API handlers, consoles, the body of a step.
+
+    ```python
+    client = DurableClient.from_env()
+    id = client.start(order, Order(id="o-1"))
+    receipt = client.result(id, wait=30, result_type=Receipt)
+    ```
+
+    Blocking and thread-safe; in asyncio use `asyncio.to_thread`. In a handler use `ctx`. Every method with an id raises
+    ExecutionNotFound.
+
+    Args:
+        backend: As `durable_fn.wiring.sqlite(path)` gives it. On AWS: `DurableClient.from_env()`.
+    """
 
     def __init__(self, backend: object) -> None:
         if not isinstance(backend, Backend):
@@ -54,7 +66,15 @@ class DurableClient:
 
     @classmethod
     def from_env(cls) -> DurableClient:
-        """By DURABLE_FN_*. RuntimeError names the variable that is missing."""
+        """By the environment: DURABLE_FN_TABLE and its companions, or DURABLE_FN_BACKEND.
+
+        ```python
+        client = DurableClient.from_env()
+        ```
+
+        Raises:
+            RuntimeError: It names the variable that is missing.
+        """
         from ..wiring import backend
 
         return cls(backend())
@@ -90,15 +110,29 @@ class DurableClient:
         delay: Duration | None = None,
         if_exists: IfExists = "attach",
     ) -> str:
-        """The execution id. It runs soon, in the function's own Lambda; this only writes it down and sends a message.
+        """Starts an execution. It runs soon, in the function's own Lambda: this writes it down, and sends a message.
 
-        "attach": an id in use is returned as it is, in whatever status, if the payload is the same; another payload is
-        ExecutionConflict. "reject": an id in use is always ExecutionConflict. So is an id of another durable function. Without
-        `id`: by the function's own `execution_id` rule, also when it is given by name; a rule that cannot be applied from here (a
-        function, or one that is not known because nothing has registered yet) is a ValueError that asks for `id`; no rule is a
-        new id. A function is found through DURABLE_FN_QUEUES, or the
-        registry row that it writes into the table when it runs for the first time; an unknown one is UnknownFunction, and
-        nothing is written. Raises SerializationError, PayloadTooLarge, ValueError for an id or delay that is none.
+        ```python
+        id = client.start(order, Order(id="o-1"), id="order-o-1")
+        ```
+
+        Args:
+            name: The function, or its name. By name it is found through DURABLE_FN_QUEUES, or the registry row that it
+                writes when it first runs.
+            payload: The object, or plain JSON data that validates as it. Stored as validated.
+            id: The execution id. Default: by the function's own `execution_id` rule, else a new one.
+            delay: Seconds, or a `timedelta`, until it begins. Default: at once.
+            if_exists: "attach", the default: an id in use is returned as it is, in whatever status, if the payload is
+                the same. "reject": an id in use is a conflict.
+
+        Returns:
+            The execution id.
+
+        Raises:
+            ExecutionConflict: The id is in use: with another payload, by another function, or at all.
+            UnknownFunction: Nobody of that name is known; nothing was written.
+            SerializationError: The payload does not fit. PayloadTooLarge: it is too large.
+            ValueError: The id or the delay is none, or the function's rule cannot be applied from here: give `id`.
         """
         return starts.start(self._executions.backend, name, payload, id, delay, if_exists)
 
@@ -109,19 +143,37 @@ class DurableClient:
         *,
         ids: Iterable[str] | None = None,
     ) -> builtins.list[str]:
-        """As many `start`s, written together where that is cheaper; the ids in order. One whose id is in use with another payload
-        is ExecutionConflict after the others were started. ValueError where there are more ids than payloads, or fewer: then
-        nothing is started, and neither is anything where one payload is refused.
+        """As many `start`s, written together where that is cheaper.
 
-            client.start_many(order, orders, ids=[order.number for order in orders])
+        ```python
+        client.start_many(order, orders, ids=[order.number for order in orders])
+        ```
+
+        Args:
+            name: The function, or its name.
+            payloads: One for each execution.
+            ids: As many. Default: by the function's rule, else new ones.
+
+        Returns:
+            The ids, in order.
+
+        Raises:
+            ExecutionConflict: An id is in use with another payload. The others were started.
+            ValueError: More ids than payloads, or fewer. Nothing was started; nor is anything where a payload is
+                refused.
         """
         return starts.start_many(self._executions.backend, name, payloads, ids)
 
     # -- watching --------------------------------------------------------------------------------------------------
 
     def describe(self, id: str) -> ExecutionInfo:
-        """A snapshot. The custom status of a RUNNING execution, and of one that has just gone on as a new generation, is read
-        from its log."""
+        """A snapshot: status, custom status, times, input, error, what holds it.
+
+        ```python
+        info = client.describe("order-7")
+        print(info.status, info.custom_status, info.waiting_for, info.held)
+        ```
+        """
         return views.snapshot(self._executions, id)
 
     @overload
@@ -129,18 +181,40 @@ class DurableClient:
     @overload
     def result(self, id: str, *, wait: Duration | None = None, result_type: object = None) -> Any: ...
     def result(self, id: str, *, wait: Duration | None = None, result_type: object = None) -> Any:
-        """The result, decoded by `result_type`, else as plain JSON values (types the SDK tagged come back).
+        """What it returned.
 
-        `wait=None` does not wait. Not finished (in time): CallTimeout. Ended otherwise: CallError, with `.status`.
+        ```python
+        receipt = client.result("order-7", wait=30, result_type=Receipt)
+        ```
+
+        Args:
+            id: The execution.
+            wait: How long to wait for its end, in seconds or as a `timedelta`. Default: not at all.
+            result_type: What it is read as. Default: plain JSON values; types that the SDK tagged come back.
+
+        Raises:
+            CallTimeout: It is not finished (in time).
+            CallError: It ended otherwise; `.status` says how.
         """
         wait_ms = 0 if wait is None else milliseconds(wait, "wait")
         return views.result(views.waited_for(self._executions, id, wait_ms), result_type)
 
     def wait(self, id: str, *, status: Collection[ExecutionStatus] | None = None, timeout: Duration) -> ExecutionInfo:
-        """Until it has one of these statuses (default: one in which it has ended). CallTimeout when that takes longer, and
-        at once where it has ended in another one. Looks again and again, a little later each time, every 2 seconds at most.
+        """Waits until it has one of some statuses.
 
-            client.wait("order-1", status=["SUSPENDED"], timeout=60)
+        ```python
+        client.wait("order-7", status=["SUSPENDED"], timeout=60)
+        ```
+
+        It looks again and again, a little later each time, every 2 seconds at most.
+
+        Args:
+            id: The execution.
+            status: Those that are waited for. Default: one in which it has ended.
+            timeout: Seconds, or a `timedelta`.
+
+        Raises:
+            CallTimeout: That takes longer; at once where it has ended in another one.
         """
         return views.awaited(self._executions, id, status, milliseconds(timeout, "timeout"))
 
@@ -149,10 +223,23 @@ class DurableClient:
         return views.open_waits(self._executions, id)
 
     def history(self, id: str, *, after: str | None = None) -> builtins.list[HistoryEvent]:
-        """All journal entries, in journal order, between the start and the end of the execution (kind "execution"). What a
-        redrive made it forget is among them (`forgotten`), and so are the redrives themselves, the fork that it is, the
-        beginning of its generation, and cancellations that somebody asked for. `after`: only what came behind the last entry with
-        this operation id; ValueError where there is none."""
+        """Everything it did, in journal order, between its start and its end.
+
+        ```python
+        for event in client.history("order-7"):
+            print(event.at, event.kind, event.id, event.status)
+        ```
+
+        What a redrive made it forget is among it (`forgotten`), and so are redrives, forks, generations and
+        cancellations.
+
+        Args:
+            id: The execution.
+            after: Only what came behind the last entry with this operation id.
+
+        Raises:
+            ValueError: There is no such operation.
+        """
         loaded = self._executions.loaded(id)
         return views.behind(whole_history(loaded.header, loaded.segments, loaded.inbox), after)
 
@@ -177,9 +264,30 @@ class DurableClient:
         overdue: bool | None = None,
         has_error: bool | None = None,
     ) -> Iterator[ExecutionInfo]:
-        """Newest first, fetched as you iterate. `limit=None`: all of them. `ExecutionFilter` says what the others mean. On
-        DynamoDB the index `listing` is read, which may be a moment behind; a table without it is scanned. `page` gives a
-        cursor."""
+        """Executions, newest first, fetched as you iterate.
+
+        ```python
+        for info in client.list(name="order", status=["FAILED", "TIMED_OUT"], limit=20):
+            print(info.id, info.error)
+        ```
+
+        On DynamoDB the index `listing` is read, which may be a moment behind; a table without it is scanned. `page`
+        gives a cursor.
+
+        Args:
+            name: Of this durable function.
+            status: In this status, or in one of these.
+            started_after: Then or later.
+            limit: At most so many. Default: all.
+            name_prefix: Of functions whose names begin so.
+            id_prefix: Whose ids begin so.
+            parent: Which the execution with this id waits for.
+            started_before: Earlier.
+            updated_after: To which something happened then or later.
+            held: Cannot go on, or can.
+            overdue: Was due more than a minute ago and nobody took it, or not so.
+            has_error: Has an error recorded, or none.
+        """
         wanted = ExecutionFilter(
             name=name,
             name_prefix=name_prefix,
@@ -227,14 +335,24 @@ class DurableClient:
     def signal(
         self, id: str, signal: Signal[Any] | str, payload: object = None, *, signal_id: str | None = None
     ) -> None:
-        """Durable when it returns. A finished execution: ExecutionConflict. One whose journal has another format: FormatError.
-        One of a function that nobody could wake: UnknownFunction, and nothing is written. A payload that does not fit a
-        Signal: SerializationError, nothing is sent.
+        """Sends a signal. It is durable when this returns.
 
-        A second delivery within 30 days with the same `signal_id` (one execution, one signal) is dropped quietly, also after
-        the first was consumed, over continue_as_new, and when the execution has ended since, whatever its payload. Default: none,
-        each call delivers; but inside a step body it is made of the step's idempotency key and of the operation (target, signal,
-        and which such call of the body it is), so a body that is tried again delivers once. In a handler: `ctx.signal`.
+        ```python
+        client.signal("account-7", deposit, Deposit(amount=5), signal_id=transfer.id)
+        ```
+
+        Args:
+            id: The execution.
+            signal: A `Signal`, or its name.
+            payload: What it carries. By name, anything that is JSON.
+            signal_id: A second delivery with the same one within 30 days is dropped quietly, also after the first was
+                consumed, over `continue_as_new`, and when the execution has ended since. Default: each call delivers;
+                in the body of a step it is made for you, so that a body that is tried again delivers once.
+
+        Raises:
+            ExecutionConflict: The execution has ended. FormatError: its journal has another format.
+            UnknownFunction: Nobody could wake its function; nothing was written.
+            SerializationError: The payload does not fit; nothing is sent.
         """
         backend = self._executions.backend
         name, text = name_of(signal), sendable(signal, payload, terms_of(backend))
@@ -248,55 +366,128 @@ class DurableClient:
             raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
 
     def complete_callback(self, token: str, result: object = None) -> None:
-        """Once. The same result again is accepted quietly; a completed, expired or unknown token is a CallbackError."""
+        """Answers a callback, once. The same result again is accepted quietly.
+
+        ```python
+        client.complete_callback(token, {"approved": True})
+        ```
+
+        Args:
+            token: As the handler handed it out.
+            result: Anything that is JSON. The handler's `result_type` reads it.
+
+        Raises:
+            CallbackError: The token is completed, expired or unknown.
+        """
         text = to_plain_json(result)
         check_fits(self._executions.store, text, "the result of the callback")
         self._callbacks.settle(token, SUCCESS + text)
 
     def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
-        """The other side gives up: CallbackFailed is raised where the handler waits."""
+        """Gives a callback up: CallbackFailed is raised where the handler waits.
+
+        ```python
+        client.fail_callback(token, "the bank refuses", error_type="Refused")
+        ```
+
+        Args:
+            token: As the handler handed it out.
+            message: What is said.
+            error_type: What kind of failure it is. Default: "CallbackFailed".
+
+        Raises:
+            CallbackError: The token is completed, expired or unknown.
+        """
         failure = failures.Failure(
             failures.readable(str(error_type), 200), failures.readable(str(message)), "", None, None
         )
         self._callbacks.settle(token, FAILURE + failures.encode(failure))
 
     def heartbeat_callback(self, token: str) -> None:
-        """The other side is still at it: `heartbeat_timeout` begins anew."""
+        """Says that the other side is still at it: `heartbeat_timeout` begins anew.
+
+        ```python
+        client.heartbeat_callback(token)
+        ```
+        """
         self._callbacks.beat(token)
 
     def callback_token(self, id: str, name: str) -> str:
-        """Of an open callback by the name of its operation, or by "name:key" where it has a key: for who has to answer in
-        the place of whom it was given to. Whoever may read the journal may do that. LookupError names those that are open."""
+        """The token of an open callback, to answer in the place of whom it was given to. Whoever may read the journal may
+        do that.
+
+        ```python
+        client.complete_callback(client.callback_token("order-7", "approval"), True)
+        ```
+
+        Args:
+            id: The execution.
+            name: Of the callback's operation, or "name:key".
+
+        Raises:
+            LookupError: It names those that are open.
+        """
         return views.callback_token(self._executions, id, name)
 
     def cancel(self, id: str, reason: str | None = None, *, by: str | None = None) -> None:
-        """Asks. Compensations run, then CANCELLED. Finished: no effect. `by`, here and below: who, for the history; default
-        DURABLE_FN_ACTOR, else nobody."""
+        """Asks it to end: its compensations run, then it is CANCELLED. One that has ended is left alone.
+
+        ```python
+        client.cancel("order-7", reason="the customer changed her mind", by="ann")
+        ```
+
+        Args:
+            id: The execution.
+            reason: For the handler (`ExecutionCancelled.reason`) and the history.
+            by: Who, for the history. Default: DURABLE_FN_ACTOR, else nobody.
+        """
         self._executions.head(id)
         own = self._executions.writer(by)
         request_cancel(self._executions.backend, id, failures.readable(reason or "") or None, own)
 
     def terminate(self, id: str, reason: str | None = None, *, by: str | None = None) -> None:
-        """At once; no code of yours runs. Finished: no effect."""
+        """Ends it at once: no code of yours runs. One that has ended is left alone.
+
+        ```python
+        client.terminate("order-7", reason="duplicate")
+        ```
+
+        Args:
+            id: The execution.
+            reason: For the history.
+            by: Who, for the history. Default: DURABLE_FN_ACTOR, else nobody.
+        """
         endings.terminate(self._executions, id, reason, by)
 
     def redrive(
         self, id: str, *, from_step: str | None = None, reason: str | None = None, by: str | None = None
     ) -> str:
-        """A FAILED, TIMED_OUT, CANCELLED or TERMINATED execution goes on. Gives the operation id at which it was cut, which is
-        empty where nothing had to be forgotten.
+        """Lets a FAILED, TIMED_OUT, CANCELLED or TERMINATED execution go on. One that is held is tried again at once.
 
-        From where it ended: what made it fail is tried again, with fresh attempts, and what came after it (compensations, say)
-        is forgotten; what ran beside it, or before it, stays done. Was the error the handler's own, only its code runs again. A
-        called execution that failed is started anew, unless it was redriven itself. Or with everything from that operation id
-        on forgotten. A saga whose compensations ran is done anew from its beginning, also when `from_step` lies inside of it; one
-        with a compensation that failed first gets that one done. A step that failed keeps its idempotency key, one that had
-        succeeded and is done again gets a new one. An at_most_once step that ended as StepInterrupted is run again only if
-        `from_step` names it; else it raises that again. `history` keeps all of it and shows the redrive: `by` whom (default:
-        DURABLE_FN_ACTOR, else nobody) and for what `reason`.
+        ```python
+        client.redrive("order-7", reason="the warehouse is back", by="ann")
+        ```
 
-        An execution that is held is tried again at once. A running or succeeded one: ExecutionConflict; an unknown operation id:
-        ValueError.
+        What made it fail is tried again, with fresh attempts; what came after it (compensations, say) is forgotten;
+        what succeeded before it or beside it stays done. A saga whose compensations ran is done anew from its
+        beginning; one with a compensation that failed first gets that one done. A called execution that failed is
+        started anew. A step that failed keeps its idempotency key; one that had succeeded and is done again gets a new
+        one. `history` keeps all of it.
+
+        Args:
+            id: The execution.
+            from_step: This operation, and all that was recorded behind it, is forgotten and done again. An
+                `at_most_once` step that ended as StepInterrupted runs again only if it is named here. Default: from
+                where it ended.
+            reason: For the history.
+            by: Who, for the history. Default: DURABLE_FN_ACTOR, else nobody.
+
+        Returns:
+            The operation id at which it was cut; empty where nothing had to be forgotten.
+
+        Raises:
+            ExecutionConflict: It runs, or succeeded.
+            ValueError: There is no such operation.
         """
         return reruns.redrive(self._executions, id, from_step, reason, by)
 
@@ -309,16 +500,44 @@ class DurableClient:
         reason: str | None = None,
         by: str | None = None,
     ) -> str:
-        """A copy that has everything before that operation behind it and goes on from there, with the code of today. Its id.
+        """A copy that has everything before an operation behind it, and goes on from there with the code of today.
 
-        What was drawn before (`uuid4`, `random`, `now`) is the same there; idempotency keys of steps are its own. Unread signals,
-        and outcomes that nobody has taken, go along. A saga that was undone is done anew from its beginning there.
-        A call under way is started anew, an open callback is asked anew.
-        ValueError for an unknown operation, and where other operations before it handed out the token of an open callback.
+        ```python
+        client.fork("order-7", from_step="ship", new_id="order-7-again")
+        ```
+
+        What was drawn before (`uuid4`, `random`, `now`) is the same there; idempotency keys are its own. Unread
+        signals, and outcomes that nobody has taken, go along. A call under way is started anew, an open callback is
+        asked anew.
+
+        Args:
+            id: The execution that is copied.
+            from_step: The operation that the copy begins with.
+            new_id: The copy's id. Default: a new one.
+            reason: For the history.
+            by: Who, for the history. Default: DURABLE_FN_ACTOR, else nobody.
+
+        Returns:
+            The copy's id.
+
+        Raises:
+            ValueError: There is no such operation, or operations before it handed out the token of an open callback.
         """
         return reruns.fork(self._executions, id, from_step, new_id, reason, by)
 
     def purge(self, id: str, *, reason: str | None = None, by: str | None = None) -> None:
-        """Removes a finished one with all it stored. Running: ExecutionConflict. Nothing of it is left that could tell who and
-        why: a line in the log of this process (logger `durable_fn`) does."""
+        """Removes an execution that has ended, with all it stored. A line in the log of this process tells who and why.
+
+        ```python
+        client.purge("order-7", reason="asked by the customer")
+        ```
+
+        Args:
+            id: The execution.
+            reason: For the log.
+            by: Who, for the log. Default: DURABLE_FN_ACTOR, else nobody.
+
+        Raises:
+            ExecutionConflict: It runs.
+        """
         endings.purge(self._executions, id, reason, by)

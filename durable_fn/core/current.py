@@ -21,7 +21,14 @@ _LOGGER = logging.getLogger("durable_fn.step")
 
 
 class StepInfo:
-    """The running attempt of a step."""
+    """The running attempt of a step, as `current_step()` gives it.
+
+    ```python
+    @step
+    def charge(order: Order) -> str:
+        return PROVIDER.charge(order.total, idempotency_key=current_step().idempotency_key)
+    ```
+    """
 
     __slots__ = ("_attempt", "_deadline", "_execution_id", "_key", "_name", "_operation_id", "_sent")
 
@@ -109,9 +116,16 @@ def apart(function: Callable[..., T], *args: Any) -> T:
 
 
 def current_step() -> StepInfo:
-    """Inside a step body: the running attempt. RuntimeError anywhere else.
+    """The running attempt, in the body of a step, a submitter, a check of a poll, a compensation.
 
-    Travels by contextvars: threads that you start yourself do not see it unless you copy the context.
+    ```python
+    key = current_step().idempotency_key  # the same on every attempt
+    ```
+
+    It travels by contextvars: threads that you start yourself do not see it, unless you copy the context.
+
+    Raises:
+        RuntimeError: Anywhere else.
     """
     info = running_step.get()
     if info is None:

@@ -25,10 +25,12 @@ _DEFAULT_RETENTION = 30 * 86_400
 
 
 class DurableFunction(Generic[E_contra, R_co]):
-    """A decorated handler. Calling it IS the Lambda invocation: `(event, lambda_context)`.
+    """A decorated handler. Calling it is the Lambda invocation: `(event, lambda_context)`.
 
-    As a target of `DurableClient.start` and `LocalRunner` it carries its payload and result types. The plain function is
-    `__wrapped__`.
+    ```python
+    ctx.call(order, Order(id="o-1"))  # it carries its payload's and its result's type
+    order.__wrapped__(Order(id="o-1"), fake_context)  # the plain function
+    ```
     """
 
     def __init__(

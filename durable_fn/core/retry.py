@@ -32,12 +32,26 @@ _THREE: Final = _Unsaid(3)
 class RetryPolicy:
     """How often and how late a failed attempt is repeated. Immutable.
 
-    Waiting is durable: no Lambda time is paid for a delay longer than about a second. Delays are
-    min(initial_delay * backoff**(n-1), max_delay), then jitter: "full" takes a random part of it, "half" at least half.
-    Retried are `Exception`s that match `retry_on` (default: all) and not `give_up_on`, which wins. `max_attempts=1` means
-    no retry; None means no limit. A `retry_on` that names StepInterrupted itself (a base class or a predicate does not) lets
-    an at_most_once step try again after a crash: its body is started once per attempt. Raises TypeError or ValueError for
-    arguments that make no policy.
+    ```python
+    patient = RetryPolicy(max_attempts=8, initial_delay=5, max_delay=600, give_up_on=ValueError)
+    ```
+
+    The delay before attempt n + 1 is `initial_delay * backoff ** (n - 1)`, at most `max_delay`, then jitter. Waiting is
+    durable: a delay of more than about a second costs no Lambda time.
+
+    Args:
+        max_attempts: 1 is no retry, None no limit. Default: 3.
+        initial_delay: Seconds, or a `timedelta`, before the second attempt. Default: 1 s.
+        backoff: How much longer each delay is than the one before. Default: 2.
+        max_delay: No delay is longer. Default: 300 s.
+        jitter: "full" takes a random part of the delay, "half" at least half, "none" all of it. Default: "full".
+        retry_on: A class, some classes, or a function of the error. Default: every Exception. Only where it names
+            StepInterrupted itself is an `at_most_once` step tried again after a death.
+        give_up_on: The same. It wins. Default: nothing.
+
+    Raises:
+        TypeError: An argument makes no policy.
+        ValueError: The same.
     """
 
     __slots__ = ("_give_up_on", "_retry_on", "backoff", "checks", "initial_ms", "jitter", "max_attempts", "max_ms")

@@ -20,12 +20,25 @@ T = TypeVar("T")
 
 
 class Signal(Generic[T]):
-    """A signal's name with its payload's type, written once for sender and receiver: `approve = Signal("approve", Approve)`.
+    """A signal's name with its payload's type, written once for both ends. Immutable, comparable.
 
-    Immutable, comparable. The sender is checked: a payload that does not fit raises SerializationError there and nothing is
-    sent. What was sent by the plain name is checked when it is taken. `payload_type` is any type expression (for unions,
-    `Literal` and the like the checker sees Any: annotate the variable, `mood: Signal[Literal["good", "bad"]] = Signal(...)`).
-    Without one the payload is None. Raises TypeError or ValueError for a name that no signal can have.
+    ```python
+    approve = Signal("approve", Decision)
+    close = Signal("close")  # without a payload
+    client.signal("order-7", approve, Decision(by="ann"))  # and in the handler: ctx.wait_for_signal(approve)
+    ```
+
+    The sender is checked: a payload that does not fit is a SerializationError there, and nothing is sent. What was sent
+    by the plain name is checked when it is taken.
+
+    Args:
+        name: What sender and receiver call it.
+        payload_type: Any type expression. For unions, `Literal` and the like a checker sees Any: annotate the variable,
+            `mood: Signal[Literal["good", "bad"]] = Signal(...)`. Default: the payload is None.
+
+    Raises:
+        TypeError: No signal can have that name.
+        ValueError: The same.
     """
 
     __slots__ = ("_name", "_payload_type")

@@ -233,29 +233,39 @@ def step(
     raises: tuple[type[Exception], ...] | None = None,
     result_type: object = None,
 ) -> Any:
-    """Gives a function the options it has as a step.
+    """Gives a function the options it has as a step. A plain function needs none of it.
 
-    Three forms: `@step`, `@step(retry=...)`, and `step(fn, name=...)` in place, which returns a copy and leaves `fn`
-    alone (options given in place win over the decorator's). Not needed for a plain function. A decorated function is
-    still that function: called directly it just runs. It becomes a step in `ctx.step(fn, ...)`.
+    ```python
+    @step(retry=RetryPolicy(max_attempts=5), timeout=30)
+    def charge(order: Order) -> Receipt: ...
 
-    name         journal name; default `fn.__name__`. Set it before you rename a function that live executions recorded.
-    key          a stable id, "name:key" in the nearest branch (the handler, a child, a branch of a fan), whatever native task
-                 asks and in whatever order: `step(fn, key=call.id)`. In place, for one call; in a decorator it is good for
-                 one call per branch, and the same id twice in a branch is a ValueError.
-    retry        a RetryPolicy, or a function (error, attempt) that gives the delay before the next attempt, or None to
-                 give up. None takes the handler's `step_retry`, else RetryPolicy().
-    timeout      of one attempt; also visible as `current_step().deadline`. Ends as StepTimeout once attempts are used up.
-    semantics    "at_most_once": after a crash in the body StepInterrupted is raised and the body is never started again, unless
-                 the `retry_on` of a policy given here names StepInterrupted. Errors that the body itself raised are retried
-                 only if `retry` is given here.
-    raises       these classes (and their known subclasses) come back as themselves instead of StepError. They are rebuilt
-                 from `args` and `__dict__`, without `__init__`. They are still retried unless `give_up_on` names them.
-                 StopIteration and StopAsyncIteration are not among them: they are a StepError with that `error_type`.
-    result_type  wins over the return annotation; needed for lambdas and untyped libraries. Any type expression.
+    receipt = ctx.step(charge, order)
+    again = ctx.step(step(charge, name="charge-rest", key=order.id), order)
+    ```
 
-    Surprises: a lambda is named "lambda"; a generator result is a SerializationError; methods work, `self` is not
-    recorded. Raises TypeError or ValueError for options that make no sense.
+    Three forms: `@step`, `@step(retry=...)`, and `step(fn, ...)` in place, which returns a copy; what is given in place
+    wins. A decorated function is still that function: called directly, it just runs.
+
+    Args:
+        fn: The function.
+        name: What the journal calls it. Default: the function's name. Set it before you rename a function that live
+            executions recorded.
+        key: An id of its own, "name:key" in the nearest branch (the handler, a child, a branch of a fan), found in
+            whatever order. In place it is for one call; the same id twice in a branch is a ValueError. Default: its
+            place is its id.
+        retry: A RetryPolicy, or a function `(error, attempt)` that gives the delay before the next attempt, or None to
+            give up. Default: the handler's `step_retry`, else `RetryPolicy()`.
+        timeout: Of one attempt, in seconds or as a `timedelta`. Default: none.
+        semantics: "at_least_once", the default, or "at_most_once": after a death in the body StepInterrupted is raised,
+            and the body is never begun again, unless `retry_on` of a policy given here names StepInterrupted. Errors
+            that it raises itself are retried only if `retry` is given here.
+        raises: Classes whose errors come back as themselves, with their subclasses, instead of StepError. They are made
+            again from what is recorded, without `__init__`, and are retried as others are.
+        result_type: How the result is stored; it wins over the return annotation. For lambdas and untyped libraries.
+
+    Raises:
+        TypeError: An option makes no sense.
+        ValueError: The same.
     """
     options = _checked(name, key, retry, timeout, semantics, raises, result_type)
     if fn is None:

@@ -18,11 +18,21 @@ def current_context() -> DurableContext | AsyncDurableContext | None: ...
 @overload
 def current_context(kind: type[C], /) -> C | None: ...
 def current_context(kind: Any = None, /) -> Any:
-    """The context of the scope that runs (handler, child or branch), for libraries that are not handed one.
+    """The context of the code that runs (handler, child or branch), for libraries that are not handed one.
 
-    None inside a step body, in a function that an operation asks (`until`, `every`, a retry), and outside of a handler: do the
-    plain thing there. With a class given, a running context of the other kind is a TypeError. Travels by contextvars: threads
-    that you start yourself do not see it.
+    ```python
+    ctx = current_context(AsyncDurableContext)
+    answer = await (ask(question) if ctx is None else ctx.step(ask, question))
+    ```
+
+    It is None in the body of a step, in a function that an operation asks (`until`, `every`, a retry) and outside of a
+    handler: do the plain thing there. It travels by contextvars: threads that you start yourself do not see it.
+
+    Args:
+        kind: The class whose methods you call.
+
+    Raises:
+        TypeError: A context of the other kind runs.
     """
     scope = current_scope.get()
     found: Any = None if scope is None else scope.turn.context

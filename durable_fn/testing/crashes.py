@@ -69,7 +69,12 @@ class DyingStore:
 
 
 class CrashReport:
-    """`assert report.ok, report`: the text names each crash point that went wrong and what differed."""
+    """What `crash_everywhere` found.
+
+    ```python
+    assert report.ok, report  # the text names each crash point that went wrong, and what differed
+    ```
+    """
 
     def __init__(self, crash_points: int, failures: list[str]) -> None:
         self._crash_points = crash_points
@@ -187,35 +192,47 @@ def crash_everywhere(
     lambda_timeout: Duration = 60,
     jump: bool = True,
 ) -> CrashReport:
-    """Runs twice without a crash, and once per crash point (before and after each write of an invocation) with the process dying
-    there, and compares status, result, error, custom status, which steps succeeded how often, and how often their bodies ran.
+    """Lets the process die before and after each write, once each, and compares what comes out.
 
-        report = crash_everywhere(handler, order, drive=answer, setup=shop.reset)
-        assert report.ok, report
+    ```python
+    report = crash_everywhere(order, {"total": "64.00"}, drive=answer, setup=shop.reset)
+    assert report.ok, report
+    ```
 
-    Two runs without a crash that differ in anything but time are a failure of their own ("not deterministic: the result was ...
-    and ...; drawn outside a step?"), and the only ones told. All runs have one id and draw the same (`ctx.uuid4`, `ctx.random`,
-    tokens, keys, jitter). Branches, and bodies in threads, run one at a time, in their order: bodies must not wait for each
-    other. What a body itself draws may differ, and what follows from it is not compared then. Values are compared decoded, so
-    the order of keys does not matter.
+    It runs twice without a crash, and once per crash point, and compares status, result, error, custom status, which
+    steps succeeded how often, and how often their bodies ran. Two runs without a crash that differ in anything but time
+    are a failure of their own ("not deterministic: ..."), and the only ones told.
 
-    drive           brings what comes from outside, each time the execution idles; it must tolerate being called again.
-    check           may assert more, of the first run and of each with a death; what it raises is a failure that names the crash
-                    point.
-    setup           called before each run: resets fakes. Steps must be idempotent or fake.
-    lambda_timeout  how long a death holds the lease: what goes on does so that much later, and timeouts that end meanwhile have
-                    ended.
-    jump            False: the clock does not jump over timers, only `drive` moves it (`runner.advance`). For handlers that are
-                    never idle with it (a ticker) or whose timeouts must not end before `drive` was asked.
+    All runs have one id and draw the same (`ctx.uuid4`, `ctx.random`, tokens, keys, jitter). Branches, and bodies in
+    threads, run one at a time, in their order: bodies must not wait for each other. What a body itself draws may
+    differ, and what follows from it is not compared then; nor is what depends on time, or on which branch is first.
+    Values are compared decoded.
 
-    A body may run once more than without a crash, in the attempt that was in flight; never again once its success is recorded;
-    and one that is `at_most_once` never twice in an attempt. A crash at an `at_most_once` body ends that step as
-    StepInterrupted, rightly: such a run must end, its bodies are counted, and the rest is not compared; `check` is called, and
-    may fail. What depends on time is not compared: it differs when all wake-ups come late by `lambda_timeout`, or is what
-    follows from another branch being first.
+    A body may run once more than without a crash, in the attempt that was in flight; never again once its success is
+    recorded; and one that is `at_most_once` never twice in an attempt. A crash in such a body ends its step as
+    StepInterrupted, rightly: that run must end, its bodies are counted, and the rest is not compared.
 
-    Raises what `drive`, or the runner, raises without a crash; ValueError for a `lambda_timeout` of nothing or above 15 minutes.
-    Surprise: what differs only between processes (the order of a set of texts, the environment) is the same in all runs.
+    Args:
+        handler: The one that is run.
+        event: What it gets.
+        *others: Durable functions that it calls.
+        id: The execution id. Default: one for all runs.
+        drive: Brings what comes from outside, each time the execution idles: `drive(runner, execution)`. It must bear
+            to be called again.
+        check: Asserts more, of the first run and of each with a death. What it raises is a failure that names the crash
+            point.
+        setup: Is called before each run, to reset fakes.
+        lambda_timeout: How long a death holds the lease, in seconds or as a `timedelta`: what goes on does so that much
+            later. Default: 60 s.
+        jump: False: the clock does not jump over timers, only `drive` moves it by `runner.advance`. For handlers that
+            are never idle with it (a ticker), or whose timeouts must not end before `drive` was asked. Default: True.
+
+    Returns:
+        A CrashReport: `.ok`, `.crash_points`, `.failures`, and a text that names each crash point that went wrong.
+
+    Raises:
+        ValueError: A `lambda_timeout` of nothing, or above 15 minutes.
+        Exception: What `drive`, or the runner, raises without a crash.
     """
     return crash_at(
         lambda _: True, handler, event, *others, id=id, drive=drive, check=check, setup=setup,

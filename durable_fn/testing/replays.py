@@ -45,11 +45,24 @@ class _Reading(Invocation):
 
 
 def replay(handler: DurableFunction[Any, R], history: Iterable[HistoryEvent | dict[str, Any]]) -> R:
-    """Runs today's code over a recorded history (`DurableClient.history`, or its `to_json()` rows), without effects.
+    """Runs today's code over a recorded history, without effects. Put production histories in CI.
 
-    Returns what the handler returns, or raises what it raises. NonDeterminismError if code and history differ; put
-    production histories in CI. CallTimeout for a history that ends before its execution did, and agrees so far. ValueError
-    for rows that are no history.
+    ```python
+    replay(order, json.loads(Path("histories/order-1001.json").read_text())["events"])
+    ```
+
+    Args:
+        handler: The code of today.
+        history: What `DurableClient.history` gives, or its `to_json()` rows.
+
+    Returns:
+        What the handler returns.
+
+    Raises:
+        NonDeterminismError: Code and history differ.
+        CallTimeout: The history ends before its execution did, and agrees so far.
+        ValueError: These rows are no history.
+        Exception: What the handler raises.
     """
     rows = [row.to_json() if isinstance(row, HistoryEvent) else row for row in history]
     start, lines, ended = _read(rows)

@@ -139,12 +139,25 @@ def _held(id: str, error: ErrorInfo) -> DurableError:
 
 
 class LocalRunner(Generic[E, R]):
-    """SQLite in memory and a virtual clock. The first handler is the one that `run` and `start` start.
+    """Runs handlers in a test: a journal in memory, and a virtual clock.
 
-    Also a context manager. `run` = `start` + `run_until_idle`, and the clock jumps over sleeps and retry delays; it stops
-    when the execution is finished, held up by a mismatch, or waits for something from outside. `always_suspend`: every
-    operation has an invocation of its own, so that all of them are replayed. Hooks and codec are those that `configure` was
+    ```python
+    with LocalRunner(order) as runner:
+        execution = runner.run(Order(id="o-1"))
+        runner.complete_callback(execution.callback_token("approval"), True)
+        runner.advance(86_400)
+        assert execution.result == "shipped"
+    ```
+
+    `run` is `start` and `run_on`: the clock jumps over sleeps and retry delays, and it stops when the execution is
+    finished, held up by a mismatch, or waits for something from outside. Hooks and codec are those that `configure` was
     given before.
+
+    Args:
+        handler: The one that `run` and `start` start.
+        *others: Durable functions that it calls.
+        now: An aware datetime at which the clock begins. Default: 2026-01-01.
+        always_suspend: Every operation gets an invocation of its own, so that all of them are replayed. Default: False.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the pages of docs/guide show is run, and prints what they say."""
+"""What the pages of docs/guide show is run, and prints what they say; so is what assistants are told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ import pytest
 from tests.docs import values_table
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs" / "guide").glob("*.md"))
+DOCS = ROOT / "docs"
+PAGES = [
+    *sorted((DOCS / "guide").glob("*.md")),
+    DOCS / "index.md",
+    DOCS / "llms.txt",
+    DOCS / "skill" / "durable-fn" / "SKILL.md",
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.S | re.M)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -41,6 +47,14 @@ def test_its_programs_run(page: Path, tmp_path: Path) -> None:
 def test_its_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_assistants_are_told_of_every_page() -> None:
+    told = (DOCS / "llms.txt").read_text()
+    nav = re.findall(r"^ +- [^#\n]*guide/([\w-]+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.M)
+    by_others = {"agents-pydantic-ai", "agents-openai", "agents-langgraph"}  # the page on agents leads to them
+    assert len(nav) > 15
+    assert [name for name in nav if f"(guide/{name}.md)" not in told and name not in by_others] == []
 
 
 def test_the_table_of_values_is_what_comes_back() -> None:

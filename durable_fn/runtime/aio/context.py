@@ -43,8 +43,16 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class AsyncCallback(Generic[T_co]):
-    """A promise that somebody outside keeps. `token` is unguessable and safe to hand out; `result()` waits (suspends), may be
-    called again, raises CallbackFailed or CallbackTimeout. The timeout runs from creation, not from `result()`."""
+    """A promise that somebody outside keeps.
+
+    ```python
+    paid = await ctx.callback("paid", timeout=3600)
+    await ctx.step(send_invoice, order, paid.token)
+    receipt = await paid.result()
+    ```
+
+    The timeout runs from its creation.
+    """
 
     def __init__(self, promise: Promise, ctx: AsyncDurableContext) -> None:
         self._promise = promise
@@ -52,6 +60,7 @@ class AsyncCallback(Generic[T_co]):
 
     @property
     def token(self) -> str:
+        """Unguessable, and safe to hand out: it reveals nothing."""
         return self._promise.token
 
     def result(self) -> Coroutine[object, None, T_co]:
@@ -59,11 +68,17 @@ class AsyncCallback(Generic[T_co]):
 
 
 class AsyncSaga(BaseSaga):
-    """`async with ctx.saga() as saga:` registers undo actions.
+    """Undo actions of a block: they run, last first, if it fails or is cancelled.
 
-    On an error or cancellation inside the block they run last-in first-out as steps (options by `@step`), all of them, then
-    the error goes on; a failed one raises CompensationError. Suspension is neither. After the block ends well they are
-    forgotten. Register before the step if the step may fail after its effect.
+    ```python
+    async with ctx.saga() as saga:
+        saga.add_compensation(refund, await ctx.step(charge, order))
+        await ctx.step(ship, order)
+    ```
+
+    They run as steps (options by `@step`), all of them; then the error goes on. One that fails raises CompensationError
+    at the end. A suspension runs none. When the block ends well they are forgotten. Register before the step if it may
+    fail after its effect.
     """
 
     def __init__(self, ctx: AsyncDurableContext) -> None:
@@ -71,7 +86,13 @@ class AsyncSaga(BaseSaga):
         self._ctx = ctx
 
     def add_compensation(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """`fn(*args, **kwargs)` is what undoes."""
+        """Registers what undoes.
+
+        Args:
+            fn: Runs as a step if the block fails.
+            *args: What it is called with.
+            **kwargs: The same.
+        """
         self._add(fn, args, kwargs)
 
     async def __aenter__(self) -> AsyncSaga:
@@ -128,13 +149,21 @@ async def done(value: T) -> T:
 
 
 class AsyncDurableContext(BaseContext):
-    """Handed to `async def` handlers and to every branch. The scope comes from the running branch (contextvars), not from the
-    object: inside a branch the handler's own ctx does the same as the branch's.
+    """What an `async def` handler, and each of its branches, does durable things with.
 
-    An operation id is assigned when the method is CALLED, in program order; with `key=` it is "name:key" in the nearest branch,
-    whatever native task asks, and its place is not compared. A method returns a coroutine: await it once, or
-    hand it to gather / TaskGroup / create_task. No await for what does no I/O: now, uuid4, random, saga (`async with`),
-    continue_as_new (it raises). A durable call inside a step body raises RuntimeError.
+    ```python
+    @durable
+    async def crawl(urls: list[str], ctx: AsyncDurableContext) -> list[str]:
+        pages = await asyncio.gather(*(ctx.step(fetch, url) for url in urls))
+        await ctx.sleep(60)
+        return pages
+    ```
+
+    A method returns a coroutine: await it once, or hand it to `gather`, `TaskGroup` or `create_task`. No await for what
+    does no I/O: now, uuid4, random, saga and shielded (`async with`), continue_as_new. An operation gets its id when
+    the method is CALLED, in program order: the path of names with an occurrence number, or with `key=` "name:key" in
+    the nearest branch, whatever task asks. The branch is that of the code that runs. A durable call in the body of a
+    step raises RuntimeError.
     """
 
     def __init__(self, pump: Pump, lambda_context: LambdaContext) -> None:
@@ -162,21 +191,64 @@ class AsyncDurableContext(BaseContext):
     @overload
     def step(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[object, None, T]: ...
     def step(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[object, None, Any]:
-        """Runs `fn(*args, **kwargs)` once, durably: when this returns, the result is stored and the body never runs again.
+        """Runs `fn(*args, **kwargs)` once, durably: when this returns, the result is stored, and the body never runs
+        again.
 
-        `fn` may be `async def` or `def`; a `def` runs in a worker thread (contextvars are copied), so it does not block
-        the loop. Options travel with the function (`@step(...)` or `step(fn, name=...)`). The value went through
-        encode/decode, so mutations and identity are lost, the types stay. Raises StepError, StepTimeout, StepInterrupted,
-        a class named in `raises=`, SerializationError. The arguments are not recorded.
+        ```python
+        receipt = await ctx.step(charge, order)
+        page = await ctx.step(step(fetch, timeout=30, name="front-page"), url)
+        ```
+
+        Options travel with the function: `@step(...)` above it, or `step(fn, ...)` in place. The arguments are not
+        recorded, and may be anything. The result goes through the journal's form, the first time too: types stay,
+        identity is lost.
+
+        Args:
+            fn: `async def` or `def`. A `def` runs in a thread (contextvars are copied), so it does not block the loop.
+            *args: What it is called with.
+            **kwargs: The same. An option of the step (`retry=`, `timeout=`) has no place here: `step(fn, retry=...)`.
+
+        Raises:
+            StepError: Attempts are used up, or the policy gave up. A class that `raises=` names comes as itself.
+            StepTimeout: The last attempt took longer than the step's `timeout`.
+            StepInterrupted: The process died in a body that is `at_most_once`.
+            SerializationError: The result would not come back as it was. The body has run.
+            TypeError: `fn` is no function.
         """
         return drive(self._pump, *begin.step(self, fn, args, kwargs))
 
     def sleep(self, duration: Duration, *, name: str | None = None) -> Coroutine[object, None, None]:
-        """Seconds or timedelta. Suspends, unless it is short (about a second)."""
+        """Waits durably. The handler is left, and nothing is paid meanwhile; up to about a second is slept through in
+        place.
+
+        ```python
+        await ctx.sleep(3 * 86_400)
+        await ctx.sleep(timedelta(hours=6), name="cool-down")
+        ```
+
+        Args:
+            duration: Seconds, or a `timedelta`. 0 returns at once.
+            name: What the journal calls it. Default: "sleep".
+
+        Raises:
+            ValueError: It is negative.
+        """
         return self._drive(*begin.sleep(self, duration, name))
 
     def sleep_until(self, when: datetime, *, name: str | None = None) -> Coroutine[object, None, None]:
-        """ValueError for a naive datetime; a past one returns at once."""
+        """Waits durably until a moment. One that is over returns at once.
+
+        ```python
+        await ctx.sleep_until(datetime(2027, 1, 1, tzinfo=UTC))
+        ```
+
+        Args:
+            when: An aware datetime.
+            name: What the journal calls it. Default: "sleep_until".
+
+        Raises:
+            ValueError: It is naive: whose midnight would it be?
+        """
         return self._drive(*begin.sleep_until(self, when, name))
 
     @overload
@@ -208,10 +280,23 @@ class AsyncDurableContext(BaseContext):
         timeout: Duration | None = None,
         heartbeat_timeout: Duration | None = None,
     ) -> Any:
-        """For the other side to complete through `DurableClient.complete_callback(token, ...)`.
+        """Makes a promise that somebody outside keeps, once: it has a `token` to hand out, and a `result()` to wait for.
 
-        Use it for third parties and one answer; use signals where the sender knows the execution id, or there are many
-        messages. No `timeout`: waits for ever.
+        ```python
+        paid = await ctx.callback("paid", result_type=Receipt, timeout=3600)
+        await ctx.step(send_invoice, order, paid.token)
+        receipt = await paid.result()
+        ```
+
+        The other side answers by `DurableClient.complete_callback(token, ...)`, or over HTTP by
+        `durable_fn.callback_api`. For many messages, or where the sender knows the execution's id, use signals.
+
+        Args:
+            name: What the journal calls it. Default: "callback".
+            key: An id of its own, "name:key" in the nearest branch.
+            result_type: What the answer is validated as. Default: plain JSON.
+            timeout: Seconds, or a `timedelta`, from now on. Default: it waits for ever.
+            heartbeat_timeout: It is given up when no `heartbeat_callback` comes for so long. Default: none is needed.
         """
         op, promise = begin.callback(self, name, key, result_type, timeout, heartbeat_timeout)
         return self._watched(done(AsyncCallback(promise, self)), f"callback {op.id!r}")
@@ -251,8 +336,29 @@ class AsyncDurableContext(BaseContext):
         heartbeat_timeout: Duration | None = None,
         retry: Retry | None = None,
     ) -> Any:
-        """`submit(token)` runs as a step (at least once: the token may be sent twice, it is the same token); `retry` is the
-        submitter's. Raises StepError if submitting failed for good, CallbackFailed, CallbackTimeout."""
+        """Makes a callback, hands its token out in a step, and waits for the answer.
+
+        ```python
+        decision = await ctx.wait_for_callback(
+            lambda token: mail(boss, token), name="approval", result_type=Decision, timeout=2 * 86_400
+        )
+        ```
+
+        Args:
+            submit: Is called with the token, as a step: at least once, always with the same token.
+            name: What the journal calls it. Default: "callback".
+            key: An id of its own, "name:key" in the nearest branch.
+            result_type: What the answer is validated as. Default: plain JSON.
+            timeout: Seconds, or a `timedelta`, from now on. Default: it waits for ever.
+            heartbeat_timeout: It is given up when no `heartbeat_callback` comes for so long. Default: none is needed.
+            retry: Of the submitter. Default: the handler's `step_retry`, else `RetryPolicy()`.
+
+        Raises:
+            StepError: Submitting failed for good.
+            CallbackFailed: The other side gave up.
+            CallbackTimeout: Nobody answered in time; `.heartbeat` says which time.
+            SerializationError: The answer does not fit; `.raw` has it.
+        """
         return self._drive(
             *begin.wait_for_callback(self, submit, name, key, result_type, timeout, heartbeat_timeout, retry)
         )
@@ -270,11 +376,26 @@ class AsyncDurableContext(BaseContext):
     def wait_for_signal(
         self, signal: Signal[Any] | str, *, result_type: object = None, timeout: Duration | None = None
     ) -> Any:
-        """Buffered, in order, each consumed once, also when it came before the wait; unread ones survive continue_as_new.
+        """Takes the next signal of a name. It may have come before: signals are buffered, in order, and each is consumed
+        once.
 
-        A wait that is cancelled, times out or loses a race (`race`, `parallel`, asyncio) consumes nothing: the signal stays for
-        the next wait. `timeout=0` takes what is buffered or raises SignalTimeout at once. Data that does not fit:
-        SerializationError with `.raw`, consumed, so that a loop may go on to the next one.
+        ```python
+        approve = Signal("approve", Decision)
+        decision = await ctx.wait_for_signal(approve, timeout=86_400)
+        ```
+
+        A wait that is cancelled, times out or loses a race consumes nothing: the signal stays for the next one. Unread
+        signals survive `continue_as_new`.
+
+        Args:
+            signal: A `Signal`, or its name.
+            result_type: What the payload is validated as, where the signal is given by its name.
+            timeout: Seconds, or a `timedelta`. 0 takes what is buffered. Default: it waits for ever.
+
+        Raises:
+            SignalTimeout: None came in time.
+            SerializationError: The payload does not fit; `.raw` has it. It is consumed, so that a loop may go on to the
+                next one.
         """
         return self._drive(*begin.wait_for_signal(self, signal, result_type, timeout))
 
@@ -295,12 +416,27 @@ class AsyncDurableContext(BaseContext):
         self, *signals: Signal[Any] | str, timeout: Duration | None = None
     ) -> Coroutine[object, None, tuple[str, Any]]: ...
     def wait_for_any_signal(self, *signals: Signal[Any] | str, timeout: Duration | None = None) -> Any:
-        """The name and the payload of exactly one signal: the oldest that has one of these names; the others stay, in order.
+        """Takes exactly one signal, the oldest that has one of these names; the others stay, in order.
 
-        As in wait_for_signal, a wait that is cancelled, times out or loses a race consumes nothing, and data that does not fit is
-        a SerializationError, consumed. Types are kept for 2 to 4 Signals: tell the payloads apart by `isinstance`, or by the
-        name. Code under way may be given more names later, in any order; one that was taken must stay among them. ValueError
-        for no signal, or for one name twice.
+        ```python
+        name, payload = await ctx.wait_for_any_signal(deposit, close)
+        ```
+
+        A wait that is cancelled, times out or loses a race consumes nothing. Types are kept for 2 to 4 Signals: tell
+        the payloads apart by `isinstance`, or by the name. A deploy may add names; one that was taken must stay among
+        them.
+
+        Args:
+            *signals: Signals, or names.
+            timeout: Seconds, or a `timedelta`. 0 takes what is buffered. Default: it waits for ever.
+
+        Returns:
+            The signal's name and its payload.
+
+        Raises:
+            SignalTimeout: None came in time.
+            SerializationError: The payload does not fit; `.raw` has it. It is consumed.
+            ValueError: No signal is given, or one name twice.
         """
         return self._drive(*begin.wait_for_any_signal(self, signals, timeout))
 
@@ -311,8 +447,25 @@ class AsyncDurableContext(BaseContext):
     @overload
     def signal(self, target_id: str, signal: str, payload: object = None) -> Coroutine[object, None, bool]: ...
     def signal(self, target_id: str, signal: Signal[Any] | str, payload: Any = None) -> Coroutine[object, None, bool]:
-        """Signals another execution, durably and exactly once, whatever dies. False: that one has ended (the same answer on
-        replay). Unknown: ExecutionNotFound. A payload that does not fit a Signal: SerializationError, nothing is sent."""
+        """Signals another execution, durably and exactly once, whatever dies.
+
+        ```python
+        if not await ctx.signal("account-7", deposit, Deposit(amount=5)):
+            await ctx.step(give_back, 5)
+        ```
+
+        Args:
+            target_id: The other execution's id.
+            signal: A `Signal`, or its name.
+            payload: What it carries. By name, anything that is JSON.
+
+        Returns:
+            False if that execution has ended: the same on every replay.
+
+        Raises:
+            ExecutionNotFound: Nobody has that id.
+            SerializationError: The payload does not fit; nothing is sent.
+        """
         return self._drive(*begin.signal(self, target_id, signal, payload))
 
     @overload
@@ -369,10 +522,24 @@ class AsyncDurableContext(BaseContext):
         max_concurrency: int | None = None,
         completion: Completion | None = None,
     ) -> Any:
-        """Branches are `fn(ctx)`; a dict names them. A tuple of 2 to 4 keeps each result's type in `.results`.
+        """Runs branches side by side, and returns when they are over, also when some failed: `.results` raises then.
 
-        Default completion: fail fast. Returns a BatchResult also on failure: read `.results` to raise. No branches: it is over
-        at once.
+        ```python
+        cost, stock = (await ctx.parallel((price, in_stock))).results
+        offers = await ctx.parallel({"dhl": ask_dhl, "ups": ask_ups}, completion=Completion.all_settled())
+        ```
+
+        Args:
+            branches: Functions `fn(ctx)`, or a dict that names them. A tuple of 2 to 4 keeps each result's type.
+            name: What the journal calls it. Default: "parallel".
+            max_concurrency: How many run at a time. Default: all.
+            completion: When it is over. Default: when all are done, or one fails.
+
+        Returns:
+            A BatchResult: `.results`, `.items`, `.succeeded`, `.failed`.
+
+        Raises:
+            ValueError: `max_concurrency` is below 1, or more successes are asked for than there are branches.
         """
         return self._drive(*begin.parallel(self, branches, name, max_concurrency, completion))
 
@@ -386,11 +553,28 @@ class AsyncDurableContext(BaseContext):
         completion: Completion | None = None,
         item_name: Callable[[Item], str] | None = None,
     ) -> Coroutine[object, None, BatchResult[T]]:
-        """`fn(ctx, item)` per item. `items` is listed once and must come out the same on replay (take it from the event or a
-        step).
+        """Runs `fn(ctx, item)` for each item, side by side, and returns when they are over, also when some failed.
 
-        A branch function with no return annotation (a lambda) is walked again on replay; an annotated one is decoded from
-        its record.
+        ```python
+        batch = await ctx.map(resize, images, max_concurrency=10, completion=Completion(max_failure_ratio=0.1))
+        for item in batch.failed:
+            ctx.logger.warning("%s: %s", item.name, item.error)
+        ```
+
+        Args:
+            fn: A branch. With a return annotation its result is recorded; without one (a lambda) it is walked again on
+                replay.
+            items: Listed once. They must come out the same on replay: take them from the event or a step.
+            name: What the journal calls it. Default: "map".
+            max_concurrency: How many run at a time. Default: all.
+            completion: When it is over. Default: when all are done, or one fails.
+            item_name: Gives the name of an item's branch, for its ids. Default: its position.
+
+        Returns:
+            A BatchResult, in the order of the items.
+
+        Raises:
+            ValueError: `max_concurrency` is below 1, or more successes are asked for than there are items.
         """
         return self._drive(*begin.map(self, fn, items, name, max_concurrency, completion, item_name))
 
@@ -421,8 +605,25 @@ class AsyncDurableContext(BaseContext):
         self, branches: Mapping[K, Callable[[AsyncDurableContext], Awaitable[T]]], *, name: str | None = None
     ) -> Coroutine[object, None, tuple[K, T]]: ...
     def race(self, branches: Any, *, name: str | None = None) -> Any:
-        """The first success wins; all failed: BatchError. Losers get ExecutionCancelled at their next durable call, so their
-        sagas roll back; a step body that runs is cancelled, and its result is dropped."""
+        """Runs branches side by side, and takes the first that succeeds.
+
+        ```python
+        winner, reply = await ctx.race({"mail": wait_for_mail, "clock": give_up})
+        ```
+
+        The others get `ExecutionCancelled` at once, so their sagas roll back; a step body that runs is cancelled, and
+        its result is dropped. A wait of a loser consumes nothing.
+
+        Args:
+            branches: Functions `fn(ctx)`, or a dict that names them.
+            name: What the journal calls it. Default: "race".
+
+        Returns:
+            The winner's position, or its name, and its result.
+
+        Raises:
+            BatchError: All failed.
+        """
         return self._drive(*begin.race(self, branches, name))
 
     @overload
@@ -444,9 +645,22 @@ class AsyncDurableContext(BaseContext):
         self, fn: Callable[Concatenate[AsyncDurableContext, P], Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[object, None, T]: ...
     def child(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """`fn(ctx, ...)` in its own id namespace. `name=` and `key=` are taken by `child` itself, never passed on; with one of
-        them the checker cannot check the other arguments (PEP 612). Below a keyed child ids are as stable as inside it:
-        "name:key/charge"."""
+        """Runs `fn(ctx, ...)` as a part with a name of its own: its ids are below it, and its result is recorded.
+
+        ```python
+        total = await ctx.child(settle, order, key=order.id)  # ids: "settle:o-7/charge"
+        ```
+
+        Args:
+            fn: A function whose first parameter is the context.
+            *args: What it gets behind the context.
+            **kwargs: The same. `name=` (default: the function's name) and `key=` (an id of its own, "name:key") are
+                taken by `child` itself; with one of them a checker cannot check the other arguments.
+
+        Raises:
+            Exception: What `fn` raises, as it is: on a replay a child that failed is walked again.
+            ValueError: That "name:key" is there already, in this branch.
+        """
         return self._drive(*begin.child(self, fn, args, kwargs))
 
     @overload
@@ -491,12 +705,30 @@ class AsyncDurableContext(BaseContext):
         id: str | None = None,
         timeout: Duration | None = None,
     ) -> Any:
-        """Starts another durable function and waits.
+        """Starts another durable function, and waits for its result.
 
-        `id` default: derived from this execution and operation, so a replay attaches. An `id` that exists: takes
-        the result if it has ended with the same payload; attaches to it while it is under way, if it tells its end to no other
-        execution; else ExecutionConflict. Cancelling this execution
-        cancels the other, if this one made it. Raises CallError, CallTimeout.
+        ```python
+        receipt = await ctx.call(payment, Payment(amount=64), timeout=86_400)
+        stock = await ctx.call("inventory", {"sku": "tea"}, result_type=int)
+        ```
+
+        Cancelling this execution cancels the other one, if this one made it.
+
+        Args:
+            target: The other function, or its name.
+            payload: What it gets: the object, or plain JSON data that validates as it.
+            result_type: What its result is read as, where it is given by name.
+            name: What the journal calls it. Default: the target's name.
+            id: The other execution's id. Default: made of this execution and this operation, so that a replay attaches.
+                One that exists gives its result if it has ended with the same payload; if it is under way, this call
+                attaches to it, unless it tells its end to another one.
+            timeout: Seconds, or a `timedelta`. Default: none.
+
+        Raises:
+            CallError: It ended otherwise; `.status`, `.error_type` and `.message` say how.
+            CallTimeout: No result in time. It goes on.
+            ExecutionConflict: The id is in use, with another payload or by another function.
+            UnknownFunction: Nobody of that name is known; nothing was written.
         """
         return self._drive(*begin.call(self, target, payload, result_type, name, id, timeout))
 
@@ -509,8 +741,25 @@ class AsyncDurableContext(BaseContext):
         self, target: str, payload: object, *, id: str | None = None, delay: Duration | None = None
     ) -> Coroutine[object, None, str]: ...
     def send(self, target: Any, payload: Any, *, id: str | None = None, delay: Duration | None = None) -> Any:
-        """Fire and forget; the id of the new execution. Not cancelled with this one. `payload`, and the id by the target's own
-        rule, as in DurableClient.start; where there is no rule the id is derived from this execution and operation."""
+        """Starts another durable function, and goes on. It is not cancelled with this one.
+
+        ```python
+        await ctx.send(newsletter, user.id, delay=timedelta(days=7))
+        ```
+
+        Args:
+            target: The other function, or its name.
+            payload: What it gets: the object, or plain JSON data that validates as it.
+            id: Its execution id. Default: by the target's own rule, else made of this execution and this operation.
+            delay: Seconds, or a `timedelta`, until it begins. Default: at once.
+
+        Returns:
+            The id of the execution.
+
+        Raises:
+            ExecutionConflict: The id is in use, with another payload or by another function.
+            UnknownFunction: Nobody of that name is known; nothing was written.
+        """
         return self._drive(*begin.send(self, target, payload, id, delay))
 
     def poll(
@@ -524,41 +773,104 @@ class AsyncDurableContext(BaseContext):
         timeout: Duration | None = None,
         name: str | None = None,
     ) -> Coroutine[object, None, T]:
-        """`check(state)` runs as a step until `until(state)`, which must be pure.
+        """Asks again and again until an answer is good. Each check is a step, the time between is a durable timer.
 
-        `every`: time between checks; a RetryPolicy gives growing ones (default: 5 s, doubling to 5 min), and so does a
-        function of the state and of the number of checks so far, which may return None to give up. `retry`: for a check
-        that RAISES. Raises PollTimeout (with the last state), StepError. `check` runs at least once, before the first wait,
-        and for the last time at the end of `timeout`; a `max_attempts` that is given in `every` limits the checks.
+        ```python
+        job = await ctx.poll(look, initial=job, until=lambda job: job.done, every=30, timeout=timedelta(hours=6))
+        ```
+
+        Args:
+            check: Gets the last state, and gives the next one. It runs at least once, before the first wait, and for
+                the last time at the end of `timeout`.
+            initial: The state that the first check gets.
+            until: Whether a state is good. It must be pure.
+            every: Between two checks: seconds, a RetryPolicy for growing delays, or a function of the state and the
+                number of checks, which may give None to give up. Default: 5 s, doubling to 5 min. A `max_attempts` that
+                is given limits the checks.
+            retry: For a check that raises. Default: the handler's `step_retry`, else `RetryPolicy()`.
+            timeout: Seconds, or a `timedelta`. Default: none.
+            name: What the journal calls it. Default: the check's name.
+
+        Returns:
+            The state that was good.
+
+        Raises:
+            PollTimeout: It was not good in time, or within the checks; `.state` is the last.
+            StepError: A check failed for good.
         """
         return self._drive(*begin.poll(self, check, initial, until, every, timeout, retry, name))
 
     def saga(self) -> AsyncSaga:
-        """A block whose undo actions run if it fails."""
+        """A block that undoes what was done in it, if it fails or is cancelled.
+
+        ```python
+        async with ctx.saga() as saga:
+            saga.add_compensation(refund, await ctx.step(charge, order))
+            await ctx.step(ship, order)
+        ```
+        """
         return AsyncSaga(self)
 
     def shielded(self) -> AbstractAsyncContextManager[None]:
-        """`async with ctx.shielded():` for what must not be torn apart.
+        """A block that must not be torn apart: a cancellation, a lost race or `execution_timeout` that comes inside is
+        raised at its end.
 
-        A cancellation (of the execution, of a branch that lost) or deadline (`execution_timeout`) that arrives inside is raised
-        after the block; if the block fails, its error goes first. Inside all is as ever: it suspends, and goes on after a death.
-        Nests, and holds for branches begun inside. While any task is inside, it is handed out to none. Not held back:
-        `terminate`, and what your own code cancels natively (`task.cancel()`, asyncio.timeout).
+        ```python
+        async with ctx.shielded():
+            await ctx.step(debit, transfer)
+            await ctx.step(credit, transfer)
+        ```
+
+        Inside all is as ever: it suspends, and goes on after a death. If the block fails, its error goes first. Blocks
+        nest, and hold for branches begun inside. While any task is inside, a cancellation is handed out to none. Not
+        held back: `terminate`, and what your own code cancels (`task.cancel()`, `asyncio.timeout`).
         """
         return _Shielded(self)
 
     def set_status(self, value: object) -> Coroutine[object, None, None]:
-        """JSON value, written along with the next entry or suspension, so it costs nothing extra; not replayed."""
+        """Says how far it is, to who looks: `describe`, the dashboard, `durable-fn show`.
+
+        ```python
+        await ctx.set_status({"done": 3, "of": 10})
+        ```
+
+        It is written along with the next entry or suspension, so it costs nothing extra. It is not replayed.
+
+        Args:
+            value: Anything that is JSON.
+        """
         self._set_status(value)
         return done(None)
 
     def patched(self, change_id: str) -> Coroutine[object, None, bool]:
-        """True for executions that reach this line first with the new code. Keep both paths until the old ones are done."""
+        """Whether this execution takes the new code: True for one that reaches this line first with it.
+
+        ```python
+        if await ctx.patched("fraud-check"):
+            await ctx.step(check_fraud, order)
+        ```
+
+        The answer is kept. Keep both ways until no execution of before is left; then the old way goes, and a release
+        later the call.
+
+        Args:
+            change_id: A name for the change. A new one for each; never an old one again.
+        """
         return self._watched(done(self._patched(change_id)), f"patched {change_id!r}")
 
     def continue_as_new(self, payload: object) -> NoReturn:
-        """Never returns: do not catch BaseException around it. Same id, next generation, empty journal; unread signals and a
-        pending cancel go along, open callbacks do not."""
+        """Ends this execution and begins it anew, under the same id, with an empty journal. It never returns.
+
+        ```python
+        ctx.continue_as_new(day + 1)
+        ```
+
+        Unread signals and a pending cancellation go along, open callbacks do not. Do not catch `BaseException` around
+        it.
+
+        Args:
+            payload: What the handler gets as its event.
+        """
         self._continue(payload)
 
 
