@@ -15,7 +15,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean limits hostile agents bench-agents test-upgrades docs reliability
+.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean limits hostile agents bench-agents test-upgrades docs reliability try-wheel sbom release
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -166,9 +166,31 @@ model: $(STAMP)
 	$(BIN)/python -m tests.protocol.model
 	$(BIN)/python -m tests.protocol.life_model
 
-## wheel: builds it into dist/
+## wheel: wheel and sdist into dist/; the same bytes for the same commit
 wheel: $(STAMP)
-	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+	rm -f dist/durable_fn-*
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1577836800) $(BIN)/python -m hatchling build -t sdist -t wheel -d dist
+
+## try-wheel: what is in dist/ is installed into an empty environment, and used: the command, a demo, the starter's own test
+try-wheel: wheel
+	rm -rf .venv-wheel && $(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/durable_fn-*.whl)[cli]"
+	cd .venv-wheel && env -u PYTHONPATH bin/durable-fn --version && env -u PYTHONPATH bin/durable-fn demo --speed 20 >demo.txt && \
+	  env -u PYTHONPATH bin/durable-fn init project && \
+	  env -u PYTHONPATH PIP_FIND_LINKS="$(CURDIR)/dist" $(MAKE) --no-print-directory -C project test PYTHON="$(CURDIR)/.venv-wheel/bin/python"
+
+## sbom: dist/durable_fn-VERSION.cdx.json: what `pip install durable-fn` brings, in CycloneDX
+sbom: wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	rm -rf .venv-sbom && $(PYTHON) -m venv --without-pip .venv-sbom
+	$(BIN)/python -m pip --python .venv-sbom/bin/python install --quiet --disable-pip-version-check dist/durable_fn-*.whl
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1577836800) $(BIN)/cyclonedx-py environment --output-reproducible \
+	  --pyproject pyproject.toml --mc-type library -o "dist/$$(ls dist | sed -n 's/\(durable_fn-.*\)-py3-none-any.whl/\1/p').cdx.json" .venv-sbom/bin/python
+
+## release: all that goes up, looked over: wheel, sdist, SBOM, checksums
+release: try-wheel sbom
+	$(BIN)/python -m twine check --strict dist/durable_fn-*.whl dist/durable_fn-*.tar.gz
+	cd dist && sha256sum durable_fn-* >SHA256SUMS && cat SHA256SUMS
 
 clean:
 	rm -rf .venv .venv-* .aws-sam dist build .mypy_cache .ruff_cache .hypothesis

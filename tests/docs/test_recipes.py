@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.test_guide import BLOCK, ROOT
 
-PAGES = ("recipes",)
+PAGES = ("recipes", "migrating", "when-a-queue-is-enough")
 BETWEEN = "-- the next program --"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -100,6 +102,33 @@ def test_an_editable_installation_is_the_checkout(tmp_path: Path) -> None:
 def test_the_sdist_is_all_that_a_wheel_is_made_of(sdist: Path, wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     with zipfile.ZipFile(built(sdist, tmp_path, "wheel")) as archive:
         assert sorted(archive.namelist()) == sorted(wheel.namelist())
+
+
+@pytest.mark.parametrize("what", ["wheel", "sdist"])
+def test_the_same_sources_make_the_same_bytes(
+    what: str, sdist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere, later, and with other rights on files."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
+    first = built(sdist, tmp_path / "a", what).read_bytes()
+    shutil.copytree(sdist, tmp_path / "elsewhere")
+    for path in (tmp_path / "elsewhere").rglob("*"):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        path.chmod(path.stat().st_mode & 0o700)
+    assert built(tmp_path / "elsewhere", tmp_path / "b", what).read_bytes() == first
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000002")
+    assert built(sdist, tmp_path / "c", what).read_bytes() != first, "the variable is heeded"
+
+
+def test_the_readme_on_pypi_leads_to_the_repository(wheel: zipfile.ZipFile) -> None:
+    text = str(metadata(wheel).get_payload())
+    plain = (ROOT / "README.md").read_text()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) == len(re.findall(r"\]\(([^)]+)\)", plain)) > 10
+    assert all(link.startswith(("https://", "#")) for link in links)
+    sources = re.findall(r'(?:!\[[^\]]*\]\(|src="|srcset=")([^)"]+)', text)
+    assert all(source.startswith("https://") and "/blob/" not in source for source in sources)
+    assert metadata(wheel)["Description-Content-Type"].startswith("text/markdown")
 
 
 def test_the_sdist_holds_the_papers_and_the_tests(sdist: Path) -> None:
