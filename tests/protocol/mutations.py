@@ -169,7 +169,7 @@ MUTATIONS: Final = [
              " and not (isinstance(effect, Call) and effect.begun)\n", "\n"),
     Mutation("a status that a death lost stays lost", "runtime/aio/delivery.py", "            self.turn.say_again()\n", "            pass\n"),
     Mutation("a child ends by what a suspension unwinds (async def)", "runtime/aio/operation.py",
-             "if pump.over or pump.turn.closed is not None:  # whatever", "if False:  # whatever"),
+             "if pump.over or pump.turn.closed is not None:  # even", "if False:  # even"),
     Mutation("a child ends by what a suspension unwinds (def)", "runtime/threads/driver.py",
              "if cancel_scope.leaving and closed is not None:", "if False:"),
     Mutation("a branch ends by what a suspension unwinds (def)", "runtime/threads/fan.py", "cancel_scope.leaving or error is", "error is"),
