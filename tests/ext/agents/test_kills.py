@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.timeout(300)  # three frameworks are imported, in a process that forks
+@pytest.mark.timeout(600)  # three frameworks are imported, in a process that forks
 def test_killed_agents() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.agents.kills", "1", "--seed", "11"],
