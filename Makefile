@@ -7,6 +7,7 @@ SAM_STAMP := .venv-sam/.installed
 MINISTACK_STAMP := .venv-ministack/.installed
 BROWSER_STAMP := $(VENV)/.browser
 DOCS_STAMP := .venv-docs/.installed
+CDK_STAMP := .venv-cdk/.installed
 SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 DEMO ?=
 SHOTS ?=
@@ -14,7 +15,7 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo docs test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean
+.PHONY: demo test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel clean limits hostile agents bench-agents test-upgrades docs
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -39,17 +40,23 @@ demo: $(STAMP)
 
 ## test: the whole suite on this Python
 test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal --ignore=tests/deploy
 
 $(DOCS_STAMP): docs/requirements.txt
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# CDK runs on Node: without one its snippet is not synthesised.
+$(CDK_STAMP): deploy/cdk.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 ## docs: the documentation site into dist/docs, strict, and looked over; open dist/docs/index.html
-docs: $(STAMP) $(DOCS_STAMP)
+docs: $(STAMP) $(DOCS_STAMP) $(if $(shell command -v node),$(CDK_STAMP))
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
-	DURABLE_FN_SITE=dist/docs $(BIN)/python -m pytest -n 0 tests/site
+	DURABLE_FN_SITE=dist/docs $(BIN)/python -m pytest -n 0 tests/site tests/docs/test_deploying.py
 
 # Debian's chromium, which Playwright drives; elsewhere a chromium or chrome that is there is taken.
 $(BROWSER_STAMP): $(STAMP)
@@ -86,6 +93,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --project handlers_demo --pythonpath $(BIN)/python --level error
 	$(BIN)/python -m pytest -n 0 tests/test_layout.py
 
 ## smoke: template.yaml deployed onto ministack, and used (about a minute)
@@ -120,6 +128,30 @@ torture: $(STAMP)
 EXECUTIONS ?= 5000
 night: $(STAMP)
 	$(BIN)/python -m tests.cli.night $(EXECUTIONS)
+
+## limits: long logs, many timers and signals, a full disk, a soak under SIGKILL, with what each took (many minutes; LIMITS="inbox signals")
+LIMITS ?=
+limits: $(STAMP)
+	$(BIN)/python -m tests.limits $(LIMITS)
+
+## hostile: a million inputs that nobody should send; goes on where the last run ended (BLOWS=...)
+BLOWS ?= 1000000
+hostile: $(STAMP)
+	$(BIN)/python -m tests.hostile --blows $(BLOWS)
+
+## agents: agents of three frameworks die at every request, on both journals, and 100 runs of each are killed with SIGKILL (KILLS=...)
+KILLS ?= 100
+agents: $(STAMP)
+	$(BIN)/python -m tests.ext.agents
+	$(BIN)/python -m benchmarks.agents.kills $(KILLS)
+
+## bench-agents: what a run of an agent costs in write units, beside LangGraph with its checkpoints in DynamoDB
+bench-agents: $(STAMP)
+	$(BIN)/python -m benchmarks.agents.costs
+
+## test-upgrades: a run that waits for a human goes on with the next minor release of its framework (two releases are installed in turn)
+test-upgrades: $(STAMP)
+	$(BIN)/python -m tests.upgrades
 
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)

@@ -146,7 +146,7 @@ class Turn:
         self.took_over = False  # from an owner that died, or gave the execution back
         self.closed: BaseException | None = None  # what every further durable call raises: see `close`
         self.cancel_scope = CancelScope()
-        self.started = journal.origin or header.started  # journal time begins then
+        self.started = journal.origin or journal.generation or header.started  # journal time begins then
         self.walks = Walks(journal)
         self.at = max(self.started, journal.resumed)
         self.last_now = 0  # the latest time that `now` has given the handler

@@ -49,7 +49,8 @@ def copied(
     for record in [*anew, original.records[from_step if there is None or there.kind == CALLBACK else cut]]:
         reach.reach(record)
     also = json.dumps([reach.positions, reach.draws])
-    marker = Event(FORK_ID, "fork", 0, SUCCEEDED, 1, now, original.origin or header.started, f"{seed}\t{also}")
+    began = original.origin or original.generation or header.started
+    marker = Event(FORK_ID, "fork", 0, SUCCEEDED, 1, now, began, f"{seed}\t{also}")
     kept = [_without(segment, {record.id for record in anew}, now) for segment in after_redrives(log).segments[:-1]]
     kept.append(Segment(len(segments), "", marker.line()))
     entries += [entry for key, entry in inbox.items() if key.startswith(SIGNAL)]
