@@ -2,8 +2,8 @@
 
     python -m benchmarks.agents.kills [RUNS] [--framework NAME] [--seed N]
 
-Each run has a journal and a ledger of its own. Its workers are forked, since a framework takes seconds to import (no agent has run
-in the process that forks: threads do not come along), and killed up to three times; a last one finishes. The ledger stands
+Each run has a journal and a ledger of its own. Its workers are forked, since a framework takes seconds to import (no agent has
+run in the process that forks: threads do not come along), and killed up to three times; a last one finishes. The ledger stands
 outside: it counts calls and what happened by them. Exits with 1 if anything happened other than once, or if a step was called
 again after its result was recorded.
 """
