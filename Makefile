@@ -15,7 +15,8 @@ RUNS ?= 200
 SEEDS ?= 0-20000
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: demo docs test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel try-wheel sbom release clean
+.PHONY: demo docs test test-browser test-quick test-all check smoke bench fuzz sigkill night torture worlds mutations model wheel try-wheel sbom release clean \
+  limits hostile agents bench-agents test-upgrades
 
 $(STAMP): pyproject.toml durable_fn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("durable_fn needs Python 3.11 or later; set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -40,7 +41,7 @@ demo: $(STAMP)
 
 ## test: the whole suite on this Python
 test: $(STAMP) $(SAM_STAMP) $(MINISTACK_STAMP)
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal --ignore=tests/deploy
 
 $(DOCS_STAMP): docs/requirements.txt
 	$(PYTHON) -m venv $(@D)
@@ -93,6 +94,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/basedpyright --project handlers_demo --pythonpath $(BIN)/python --level error
 	$(BIN)/python -m pytest -n 0 tests/test_layout.py
 
 ## smoke: template.yaml deployed onto ministack, and used (about a minute)
@@ -127,6 +129,30 @@ torture: $(STAMP)
 EXECUTIONS ?= 5000
 night: $(STAMP)
 	$(BIN)/python -m tests.cli.night $(EXECUTIONS)
+
+## limits: long logs, many timers and signals, a full disk, a soak under SIGKILL, with what each took (many minutes; LIMITS="inbox signals")
+LIMITS ?=
+limits: $(STAMP)
+	$(BIN)/python -m tests.limits $(LIMITS)
+
+## hostile: a million inputs that nobody should send; goes on where the last run ended (BLOWS=...)
+BLOWS ?= 1000000
+hostile: $(STAMP)
+	$(BIN)/python -m tests.hostile --blows $(BLOWS)
+
+## agents: agents of three frameworks die at every request, on both journals, and 100 runs of each are killed with SIGKILL (KILLS=...)
+KILLS ?= 100
+agents: $(STAMP)
+	$(BIN)/python -m tests.ext.agents
+	$(BIN)/python -m benchmarks.agents.kills $(KILLS)
+
+## bench-agents: what a run of an agent costs in write units, beside LangGraph with its checkpoints in DynamoDB
+bench-agents: $(STAMP)
+	$(BIN)/python -m benchmarks.agents.costs
+
+## test-upgrades: a run that waits for a human goes on with the next minor release of its framework (two releases are installed in turn)
+test-upgrades: $(STAMP)
+	$(BIN)/python -m tests.upgrades
 
 ## mutations: takes each rule of the protocol away and shows that a test notices (some minutes)
 mutations: $(STAMP)

@@ -88,8 +88,10 @@ class _Request:
         pieces = [piece for piece in self._http.path.split("/") if piece]
         last = pieces[-1] if pieces else ""
         action = last if last in ("fail", "heartbeat") else ""
-        found = self._http.parameters.get("token") or (pieces[-2:-1] if action else pieces[-1:] or [""])
-        return str(found if isinstance(found, str) else "".join(found)), action
+        token = self._http.parameters.get("token")
+        if not isinstance(token, str) or not token:
+            token = "".join(pieces[-2:-1] if action else pieces[-1:])
+        return token, action
 
     def body(self) -> bytes:
         try:

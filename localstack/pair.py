@@ -157,3 +157,5 @@ class Pair:
         sends = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": [self._arn(fn) for fn in self.queues]}
         document = json.dumps({"Version": "2012-10-17", "Statement": [sends]})
         aws("iam").put_user_policy(UserName=self.user, PolicyName="pair", PolicyDocument=document)
+        sweeper = self.stack.resource("SweeperRole")  # it wakes whatever is in the table
+        aws("iam").put_role_policy(RoleName=sweeper, PolicyName="pair", PolicyDocument=document)

@@ -289,12 +289,19 @@ class Smoke:
         return "old clients and callers found it"
 
     def nothing_in_the_dead_letters(self) -> str:
-        for function in ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "AuditPipeline"):
+        for function in (
+            "OrderFulfilment",
+            "CustomerOnboarding",
+            "AiAgent",
+            "PydanticAgent",
+            "OpenaiAgent",
+            "AuditPipeline",
+        ):
             queue = self.stack.resource(f"{function}DeadLetters")
             name = "ApproximateNumberOfMessages"
             found = aws("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[name])["Attributes"][name]
             assert found == "0", f"{function} has {found} dead letters"
-        return "4 queues"
+        return "6 queues"
 
 
 def http(method: str, url: str, body: object = None) -> tuple[int, str]:

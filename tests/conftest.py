@@ -48,3 +48,13 @@ def aws_world() -> Iterator[AwsWorld]:
 def world(request: pytest.FixtureRequest) -> World:
     found: Any = request.getfixturevalue(f"{request.param}_world")
     return found  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Any]]:
+    """Of `durable-fn dev` and its like (tests/local/servers.py): whoever starts one puts it here, and it ends with the test."""
+    started: list[Any] = []
+    yield started
+    for server in started:
+        if server.process.poll() is None:
+            server.kill()

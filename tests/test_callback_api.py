@@ -160,3 +160,13 @@ def test_bad_requests(runner: LocalRunner[Any, Any], change: dict[str, Any], cod
 @pytest.mark.parametrize("event", [None, {}, [], "x", {"headers": {}, "requestContext": "x"}])
 def test_what_is_no_http_event(runner: LocalRunner[Any, Any], event: Any) -> None:
     assert status(event) == 405
+
+
+@pytest.mark.parametrize("token", [5, ["x"], [5], {"a": 1}, [[]]])
+def test_a_token_that_is_no_text_is_taken_from_the_path(runner: LocalRunner[Any, Any], token: Any) -> None:
+    execution, genuine = start(runner)
+    reply = handler({**v2("POST", f"/callbacks/{genuine}", "7"), "pathParameters": {"token": token}}, None)
+    assert reply["statusCode"] == 200
+    runner.run_until_idle()
+    assert execution.result == 7
+    assert handler({**v2("POST", "/callbacks/x", "7"), "pathParameters": {"token": token}}, None)["statusCode"] == 404

@@ -199,12 +199,13 @@ def test_one_damaged_header_hides_no_other(caplog: pytest.LogCaptureFixture) -> 
             "foreign": {**good, "input": {"S": "\x02q:???"}},
         }.items():
             cloud.store.table.put({**item, "pk": {"S": id}, "sk": {"S": "H"}})
-        for limit in (None, 10):
+        for limit, scan in ((None, False), (10, False), (10, True)):
             caplog.clear()
             with caplog.at_level(logging.WARNING, "durable_fn"):
-                shown = {info.id: info.input for info in cloud.client.list(limit=limit)}
+                found = cloud.client.page(scan=True).executions if scan else cloud.client.list(limit=limit)
+                shown = {info.id: info.input for info in found}
             assert shown == {"x": 1, "foreign": None}, "what is under way is shown, without what cannot be read"
-            for id in ("bare", "odd", "torn"):
+            for id in ("odd", "torn", *(["bare"] if scan else [])):  # no index has what has none of its keys
                 assert f"execution '{id}'" in caplog.text
         secret = good["secret"]["S"]
         assert secret not in caplog.text

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from . import screens
 from .command import FAILED, Target, emit, on_journal, say
-from .examination import FAIL, OK, WARN, Finding, examine
+from .examination import examine
+from .findings import FAIL, OK, WARN, Finding
 
 _SHOWN: Final = {OK: ("✔", "green"), WARN: ("!", "yellow"), FAIL: ("✘", "red")}
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -20,6 +21,7 @@ _LONGEST_PAUSE_S: Final = 0.05
 """Other processes write to the journal, too: so long a signal of theirs may be unseen."""
 _SHARE: Final = 10
 """Looking takes at most this fraction of the time, however long one look is."""
+_OUTAGE_S: Final = 1
 _CLEAN_EVERY_MS: Final = 3_600_000
 
 
@@ -45,8 +47,13 @@ class Dispatcher:
         while not self._stopped.is_set():
             began = time.monotonic()
             self._pool.freed.clear()
-            self._clean()
-            given = self._give()
+            try:
+                self._clean()
+                given = self._give()
+            except sqlite3.Error:
+                _log.exception("the journal cannot be read; it is looked at again in %d s", _OUTAGE_S)
+                await asyncio.sleep(_OUTAGE_S)
+                continue
             if not given:
                 took = time.monotonic() - began
                 with contextlib.suppress(TimeoutError):

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from .journal import path_of
 from .locks import JournalLocks
 from .plan import Plan
 from .pool import Pool
+
+_log = logging.getLogger("durable_fn")
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -46,7 +50,10 @@ class Service:
         self.dispatcher = Dispatcher(self.backend, self.pool, plan.timeout_of)
 
     def _bury(self, held: Mapping[str, str]) -> None:
-        self.dispatcher.bury(held)
+        try:
+            self.dispatcher.bury(held)
+        except sqlite3.Error:
+            _log.exception("executions of a dead process go on when their leases are over: %s", ", ".join(held))
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -55,6 +62,8 @@ class Service:
         """Serves inside of it. Raises NothingFound where the code cannot be loaded, but not with `reload`: that waits for a
         change. On leaving, what runs is done to its end, or killed after a second `stop`."""
         tasks: list[asyncio.Task[None]] = []
+        if self.plan.reload:
+            import watchfiles  # noqa: F401  # said now where it is missing
         try:
             await self._alone()
             await self._begin()
@@ -129,10 +138,10 @@ class Service:
             files = sorted({os.path.relpath(path) for _, path in changes})
             self.tell({"event": "changed", "files": files})
             generation = await self.pool.load()
-            if generation.served is None:
-                self.tell({"event": "broken", "error": generation.broken})
-            else:
+            if generation.served is not None:
                 self._loaded()
+            elif not self._stopped.is_set():
+                self.tell({"event": "broken", "error": generation.broken})
 
 
 def _existing(targets: Sequence[str]) -> list[Path]:

@@ -337,8 +337,8 @@ def terminate(header: Header | None, key: Key, ending: Ending, parent: str | Non
 
 
 def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
-    """A finished one goes on, as if nobody had owned it; an old cancel is over, and so is an old deadline. Its items have the
-    stamps they had. It counts as run, for there is a log to read."""
+    """A finished one goes on, and nobody owns it: a request of who ended it that comes late must not end it again. An old cancel
+    is over, and so is an old deadline. Its items have the stamps they had. It counts as run, for there is a log to read."""
     if header is None or header.key != key:
         return Refusal("unknown", header)
     if not header.ended:
@@ -346,7 +346,7 @@ def revive(header: Header | None, key: Key, now: int) -> Header | Refusal:
     if header.status == PURGED:
         return Refusal("unknown", header)
     return replace(
-        header, status="PENDING", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
+        header, status="PENDING", own="", lease=0, prev_lease=0, due=now, hint=now, finished=None, result=None, error=None,
         cancel=False, deadline=None, timeout_from=None, strikes=0, tries=0, doubtful=0, ttl=header.horizon,
         turns=max(1, header.turns), updated=now,
     )  # fmt: skip

@@ -24,7 +24,7 @@ from ..errors import (
     SerializationError,
 )
 from ..log import failures, origins
-from ..log.events import Segment
+from ..log.events import Segment, is_fence
 from ..log.foreign import foreign
 from ..log.header import Header, Refusal
 from ..log.inbox import in_hand
@@ -209,7 +209,7 @@ class Invocation:
             return self._hold(error)
         for _ in range(_RELOADS):
             loaded = self._load(header)
-            if loaded is None:
+            if loaded is None or not self._is_mine(loaded):
                 return header
             turn = self._readable(loaded, self._turn)
             self.header = turn.header
@@ -235,6 +235,15 @@ class Invocation:
             if header.status != "RUNNING":
                 return header
         return settlement.make_way(f"the inbox of {header.id!r} moved {_RELOADS} times")
+
+    def _is_mine(self, loaded: Loaded) -> bool:
+        """Whether nobody ended it, or took it, since it was acquired: a tombstone that is read with the log fences nobody. The
+        header may have been read before that came, so where the log ends with somebody else's fence it is read again."""
+        there: Header | None = loaded.header
+        last = loaded.tail[-1] if loaded.tail else None
+        if last is not None and last.writer != self.writer and is_fence(last.body):
+            there = self.backend.store.head(loaded.header.id)
+        return there is not None and there.live and there.own == self.writer
 
     def _load(self, header: Header) -> Loaded | None:
         """No read where the header shows that nothing can be there yet."""

@@ -26,7 +26,7 @@ class OverBudget(Exception):
 
     def __init__(self, limit: Limit) -> None:
         super().__init__(limit)
-        self.limit = limit
+        self.limit: Limit = limit
 
 
 class Budget(RunHooks[Desk]):
@@ -35,12 +35,14 @@ class Budget(RunHooks[Desk]):
     def __init__(self) -> None:
         self.spent = Spent()
 
-    async def on_llm_start(self, run: RunContextWrapper[Desk], *_: Any) -> None:
-        limit = self.spent.limit_reached(run.context.task.budget)
+    async def on_llm_start(
+        self, context: RunContextWrapper[Desk], agent: Any, system_prompt: Any, input_items: Any
+    ) -> None:
+        limit = self.spent.limit_reached(context.context.task.budget)
         if limit is not None:
             raise OverBudget(limit)
 
-    async def on_llm_end(self, run: RunContextWrapper[Desk], _: Any, response: ModelResponse) -> None:
+    async def on_llm_end(self, context: RunContextWrapper[Desk], agent: Any, response: ModelResponse) -> None:
         self.spent = self.spent.plus(_billed(response.usage))
 
 

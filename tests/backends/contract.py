@@ -674,6 +674,18 @@ class StoreContract:
         assert there is not None
         assert there.result == LARGE
 
+    def test_who_ended_it_does_not_end_it_again_after_a_redrive(self, store: JournalStore) -> None:
+        """The reply was lost, somebody redrove it meanwhile, and the request comes again."""
+        owned = self.owned(store)
+        ending = Ending("FAILED", NOW + 1, error="{}")
+        accepted(store.complete(owned, "w", ending))
+        accepted(store.revive(owned, Segment(0, "c", "rewind"), NOW + 20))
+        assert reason(store.complete(owned, "w", ending)) == "fenced"
+        assert reason(store.suspend(owned, "w", Parking(None, 0, 0))) == "fenced"
+        there = store.get("x")
+        assert there is not None
+        assert (there.status, there.own, there.due) == ("PENDING", "", NOW + 20)
+
     def test_what_never_ran_has_run_once_it_is_revived(self, store: JournalStore) -> None:
         """Its log has a line that the first turn must read."""
         made = accepted(store.create(header()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +17,8 @@ from durable_fn.log.requests import Ending, Lease, Parking, Renewal
 from durable_fn.log.selection import ALL, Position, Selection, position
 
 from .contract import LARGE, NOW, Segment, accepted, header
+
+_SHARED: Final = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]
 
 LATER = NOW + 3_600_000
 ENDS = ("SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT")
@@ -107,7 +109,7 @@ class ListContract:
         assert list(every(store)) == store.find(ALL).headers == []
 
     @given(wanted=selections, limit=st.sampled_from([1, 3, 100]))
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, deadline=None, suppress_health_check=_SHARED)
     def test_what_matches_is_found(self, filled: JournalStore, wanted: Selection, limit: int) -> None:
         """As if every header were looked at."""
         matching = [header for header in every(filled) if wanted.matches(header)]

@@ -102,7 +102,7 @@ def test_what_cannot_be_read_can_be_ended_and_removed(cloud: LocalCloud, damage:
 def test_what_is_held_for_months_is_still_there_to_be_mended(cloud: LocalCloud) -> None:
     start(cloud, works)
     mend = DAMAGES["a segment is empty"](cloud)
-    for _ in range(30):
+    for _ in range(15):  # its items were stamped for 38 days
         cloud.advance(3 * 86_400)
     assert cloud.client.describe("x").status == "SUSPENDED"
     (old,) = [item for item in items(cloud.store.table, "L#") if item["sk"]["S"].endswith("00000001")]

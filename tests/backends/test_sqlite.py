@@ -158,7 +158,7 @@ def test_synchronous_is_checked() -> None:
         (Selection(fn="f"), "fn_index"),
         (Selection(has_error=True), "error_index"),
         (Selection(parent="p"), "parent_index"),
-        (Selection(fn_prefix="f", id_prefix="i", updated_after=1), "started_index"),
+        (Selection(fn_prefix="f", updated_after=1), "started_index"),
     ],
     ids=str,
 )
@@ -170,3 +170,29 @@ def test_a_list_looks_at_an_index_alone(wanted: Selection, index: str) -> None:
     plan = [row[3] for row in store.database.read(select, (*values, 1 << 62, ""))]
     assert index in plan[0]
     assert "COVERING" in plan[0] or index in ("parent_index", "error_index"), "those are of few rows"
+
+
+def test_a_lease_ends_with_its_owner_and_with_nobody_else(tmp_path: Path) -> None:
+    """Whose process is known to be dead has no lease any more; the next one still finds a death."""
+    from durable_fn import DurableClient, DurableContext, durable
+    from durable_fn.log.requests import Lease
+    from durable_fn.wiring import sqlite
+
+    @durable(name="f")
+    def function(event: None, ctx: DurableContext) -> None: ...
+
+    backend = sqlite(str(tmp_path / "j.db"))
+    DurableClient(backend).start(function, None, id="x")
+    now = backend.clock.now()
+    store = backend.store.store
+    backend.store.acquire("x", Lease("dead", now, now + 60_000, "f"))
+    assert store.due_of(["f"], now, 10) == []
+    assert store.leased(["f"], now) == [("x", "dead")]
+    assert store.leased(["g"], now) == []
+    assert not store.lapse("x", "other", now)
+    assert store.lapse("x", "dead", now)
+    assert not store.lapse("x", "dead", now)
+    assert store.due_of(["f", "g"], now, 10) == [("x", "f")]
+    assert store.due_of(["g"], now, 10) == []
+    taken = backend.store.acquire("x", Lease("next", now, now + 60_000, "f"))
+    assert taken.prev_lease == now - 1, "it is dead, and whoever comes next fences it"

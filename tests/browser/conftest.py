@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.local.servers import Server
-
 if "DURABLE_FN_BROWSER_TESTS" not in os.environ:
     collect_ignore_glob = ["test_*.py"]
 
@@ -21,8 +19,9 @@ SHOTS = os.environ.get("DURABLE_FN_SCREENSHOTS")
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=20_000)
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert path, "no chromium: make test-browser installs it"
     with sync_playwright() as playwright:
@@ -68,20 +67,12 @@ class Pages:
 
 
 @pytest.fixture
-def pages(chromium: Any) -> Iterator[Pages]:
+def pages(chromium: Any, servers: list[Any]) -> Iterator[Pages]:
+    """Closed before their server ends: it may be in the middle of an answer."""
     found = Pages(chromium)
     yield found
     found.close()
     assert found.wrong == []
-
-
-@pytest.fixture
-def servers() -> Iterator[list[Server]]:
-    started: list[Server] = []
-    yield started
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()
 
 
 @pytest.fixture

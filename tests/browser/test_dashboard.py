@@ -18,7 +18,6 @@ from tests.browser.shop import HOSTILE, NAME
 from tests.local.servers import Server
 
 Shot = Callable[[Any, str], None]
-expect.set_options(timeout=20_000)
 
 
 class Shop:

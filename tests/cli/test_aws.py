@@ -14,7 +14,9 @@ from durable_fn import DurableContext, durable, step
 from durable_fn.cli import doctors
 from durable_fn.cli.bills import bill
 from durable_fn.cli.costs import _loaded
-from durable_fn.testing.cloud import REGION, TABLE, LocalCloud, _client
+from durable_fn.testing.cloud import TABLE, LocalCloud
+from durable_fn.testing.moto_account import REGION
+from durable_fn.testing.moto_account import client as _client
 
 from .shop import run
 

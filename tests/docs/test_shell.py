@@ -6,11 +6,8 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from tests.docs.test_guide import blocks
 from tests.local.servers import Server
@@ -21,15 +18,6 @@ LOCAL, DASHBOARD = GUIDE / "local-development.md", GUIDE / "dashboard.md"
 
 def commands(page: Path, beginning: str) -> list[str]:
     return [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith(beginning)]
-
-
-@pytest.fixture
-def servers() -> Iterator[list[Server]]:
-    started: list[Server] = []
-    yield started
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()
 
 
 def test_the_local_page_as_a_reader_would(tmp_path: Path, servers: list[Server]) -> None:

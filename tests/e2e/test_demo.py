@@ -72,11 +72,11 @@ def test_the_screen_and_the_other_commands() -> None:
     for text in ("SIGKILL", "worker 1", "worker 2", "charge_customer", "notify_warehouse", "replayed"):
         assert text in run.stdout
     url = run.stdout.split("--backend ")[1].split()[0]
-    listed = json.loads(cli("list", "--backend", url, "--json").stdout)
+    listed = json.loads(cli("list", "--backend", url, "--json").stdout)["executions"]
     assert [(row["id"], row["status"]) for row in listed] == [("order-1001", "SUCCEEDED")]
-    described = json.loads(cli("describe", "order-1001", "--backend", url, "--json").stdout)
+    described = json.loads(cli("describe", "order-1001", "--backend", url, "--json").stdout)["execution"]
     assert (described["name"], described["invocations"] >= 2) == ("order-fulfilment", True)
-    history = json.loads(cli("history", "order-1001", "--backend", url, "--json").stdout)
+    history = json.loads(cli("history", "order-1001", "--backend", url, "--json").stdout)["events"]
     assert [row["name"] for row in history if row["kind"] != "execution"] == [
         "charge_customer", "reserve_inventory", "notify_warehouse", "notify_warehouse", "send_confirmation",
     ]  # fmt: skip

@@ -27,7 +27,8 @@ WRITTEN = [
 def test_a_project_is_written(tmp_path: Path) -> None:
     run = cli("init", str(tmp_path / "new" / "project"), "--json")
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == {"directory": str(tmp_path / "new" / "project"), "files": WRITTEN}
+    told = {"directory": str(tmp_path / "new" / "project"), "files": WRITTEN}
+    assert json.loads(run.stdout) == {"format": "durable_fn.init", "version": 1, **told}
     there = [path for path in (tmp_path / "new" / "project").rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(tmp_path / "new" / "project")) for path in there) == WRITTEN
 
@@ -95,7 +96,13 @@ def test_its_functions_may_do_what_those_of_the_whole_template_may() -> None:
         given = policies.grants(starter.properties(name)["Policies"])
         wanted = [g for g in policies.of_role(whole, role) if g.action not in of_sam]
         wanted = [g for g in wanted if not g.action.startswith(("s3:", "logs:"))]
-        others = ("CustomerOnboardingQueue", "AiAgentQueue", "AuditPipelineQueue")
+        others = (
+            "CustomerOnboardingQueue",
+            "AiAgentQueue",
+            "PydanticAgentQueue",
+            "OpenaiAgentQueue",
+            "AuditPipelineQueue",
+        )
         wanted = [g for g in wanted if not g.resource.endswith(others)]
         assert {(g.action, g.resource.replace("Welcome", "OrderFulfilment")) for g in given} == {
             (g.action, g.resource) for g in wanted

@@ -80,7 +80,7 @@ def started(runner: LocalRunner[Any, Any], *signals: tuple[str, str]) -> Executi
 
 def lines(execution: Execution[Any], status: str) -> list[tuple[str, str]]:
     """Kind and id of the entries with this status in the log."""
-    rows = [event.entry.split("\t") for event in execution.history if event.kind != "execution"]
+    rows = [event.entry.split("\t") for event in execution.history if event.kind != "execution" and event.entry]
     return [(row[1], row[0]) for row in rows if row[3] == status]
 
 

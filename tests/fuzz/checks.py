@@ -179,14 +179,15 @@ class Check:
         logs = life.ledger.generations(ID)
         wrong, lines = [], {log.header.gen: log.line() for log in logs}
         renewed = {log.header.gen for log in logs if log.renewed is not None}
+        last = {trace.gen: trace for trace in life.handlers.traces}
         for trace in life.handlers.traces:
             final = lines.get(trace.gen, [])
             for n, event in enumerate(trace.line[: trace.began]):
                 there = final[n] if n < len(final) else None
                 if there is not None and there.id == "$end":
                     break  # no write goes before a body only because a cancellation might come
-                if there is None and event.kind in _TIMES and trace.gen in renewed:
-                    break  # the same time is the first again; what a renewal forgets need not be written
+                if there is None and trace.gen in renewed and (event.kind in _TIMES or trace is last[trace.gen]):
+                    break  # what a renewal forgets need not be written: it renewed by this, or the same time is the first again
                 if there is None or (there.id, there.status, there.value) != (event.id, event.status, event.value):
                     wrong.append(f"a body began after line {n}, {event}, and the log has {there} there")
                     break

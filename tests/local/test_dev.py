@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,15 +71,6 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def servers() -> Iterator[list[Server]]:
-    started: list[Server] = []
-    yield started
-    for server in started:
-        if server.process.poll() is None:
-            server.kill()
-
-
 def dev(directory: Path, servers: list[Server], *more: str) -> Server:
     servers.append(Server(directory, "dev", "app.py", "--port", "0", "--no-open", *more))
     return servers[-1]
@@ -95,6 +86,13 @@ def started(url: str, id: str) -> None:
     assert (status, answer["execution_id"]) == (202, f"orders:{id}")
 
 
+def is_gone(pid: int) -> bool:
+    """Also where nobody has asked yet how it ended: who takes in orphans may take its time."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
 def test_killed_and_started_again_everything_goes_on(directory: Path, servers: list[Server]) -> None:
     first = dev(directory, servers)
     url = first.ready()
@@ -108,8 +106,7 @@ def test_killed_and_started_again_everything_goes_on(directory: Path, servers: l
     (directory / "delivered").touch()
     assert second.until("left", left("orders:a", "SUCCEEDED"))
     assert notes(directory) == ["charged", "waits for delivered", "waits for delivered", "version 1"]
-    with pytest.raises(ProcessLookupError):
-        os.kill(turn["pid"], 0)  # the worker of the first server did not outlive it
+    assert is_gone(turn["pid"])  # the worker of the first server did not outlive it
     assert second.end() == 0
 
 
@@ -211,8 +208,7 @@ def test_told_twice_it_stops_at_once(directory: Path, servers: list[Server], jou
     server.until("stopping")
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
-    with pytest.raises(ProcessLookupError):
-        os.kill(turn["pid"], 0)
+    assert is_gone(turn["pid"])
     with sqlite3.connect(directory / "j.db") as db:
         assert db.execute("SELECT status FROM executions").fetchall() == [("RUNNING",)]
 

@@ -20,7 +20,7 @@ PROMISES  RERUN no body of a committed result; REPLAY a body that runs again beg
           fair steps alone (in a finite graph: every fair run ends).
 
 Time is abstract: a lease is released, held or over; an execution has one timer. Invocations that are over lose their names, so
-the graph is finite. Not modelled: terminate, redrive, fork; copies of the log and the horizon are in life_model.py.
+the graph is finite. Copies of the log, the horizon and generations are in life_model.py.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from .modelled.places import free_name, with_invocation
 from .modelled.rules import GIVES_BACK, PROOFS, RULES, Proof
 from .modelled.search import Found, search
 from .modelled.shapes import FAULTS, FRONTS, SHAPES, SHORT, WAITS, Fault, Shape, waits
+from .modelled.steering import DONE, REFUSED
 from .modelled.world import HELD, LEASE, NOW, OVER, TIMER, Execution, Invocation, World
 
 
@@ -65,7 +66,10 @@ class Model(Outside):
 
     def ended(self, w: World) -> bool:
         main, called = w.exs
-        return main.status in ("SUCCEEDED", "CANCELLED") and not called.live
+        places = zip(self.shape.outs, w.outs, strict=True)
+        if any(kind == "redrive" and at not in (REFUSED, DONE) for (kind, _), (at, _) in places):
+            return False
+        return main.status in ("SUCCEEDED", "CANCELLED", "TERMINATED") and not called.live
 
     def steps(self, w: World) -> Steps:
         for v in w.invs:
@@ -150,7 +154,18 @@ class Search(NamedTuple):
     faults: tuple[Fault, ...] = FAULTS
 
 
-_LARGE: Final = frozenset({"timeout", "sleep and a signal", "two signals", "direct", "child", "cancel a parent"})
+_LARGE: Final = frozenset(
+    {
+        "timeout",
+        "sleep and a signal",
+        "two signals",
+        "direct",
+        "child",
+        "cancel a parent",
+        "fork",
+        "terminate and redrive",
+    }
+)
 _COPIES: Final = ("step", "callback", "parallel", "at most once", "cancel a wait")
 
 

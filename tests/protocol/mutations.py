@@ -47,8 +47,13 @@ TESTS: Final = [
         "tests/fronts/test_straight_replays.py",
     ],
     ["tests/test_called_ids.py"],
-    ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py", "tests/fronts/test_lines.py"],
     ["tests/fronts/test_generations.py"],
+    [
+        "tests/protocol/test_terminations.py",
+        "tests/protocol/test_rules.py",
+        "tests/protocol/test_interruptions.py",
+        "tests/fronts/test_lines.py",
+    ],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
     ["tests/test_redriven_sagas.py", "tests/test_causes.py"],
     ["tests/protocol/test_retention.py", "tests/test_steering.py", "tests/test_redrive.py"],
@@ -64,6 +69,12 @@ TESTS: Final = [
     ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
+OWN_TESTS: Final = {
+    "ui/": [["tests/ui"]],
+    "local/": [["tests/local"]],
+    "ext/": [["tests/ext/agents/test_keys.py"], ["tests/ext/agents"]],
+}
+"""Of folders that nothing else tests."""
 HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
@@ -83,7 +94,23 @@ class Mutation(NamedTuple):
     new: str
 
 
+RUNS, PYDANTIC, OPENAI, LANGGRAPH = "ext/agent_runs.py", "ext/pydantic_ai/", "ext/openai_agents/", "ext/langgraph/"
 MUTATIONS: Final = [
+    Mutation("agents: a call that comes again has the key that it had", RUNS, 'return key if times == 1 else f"{key}.{times}"', "return key"),
+    Mutation("agents: runs are counted over all branches", RUNS, "numbers = _NUMBERS.setdefault(ctx, Counter())\n    numbers[ctx.branch, agent] += 1\n    return Run(ctx, str(numbers[ctx.branch, agent]))", 'numbers = _NUMBERS.setdefault(ctx, Counter())\n    numbers["", agent] += 1\n    return Run(ctx, str(numbers["", agent]))'),
+    Mutation("agents: an adapter is made after the answer (Pydantic AI)", PYDANTIC + "backend.py", "operation.result_codec.load(_NOTHING)", "pass"),
+    Mutation("agents: a tool that is handler code is no branch (Pydantic AI)", PYDANTIC + "capability.py", "is not False or not self.in_durable_context", "is not False or True"),
+    Mutation("agents: errors of the framework lose their class (Pydantic AI)", PYDANTIC + "capability.py", "raises=(AgentRunError, UserError)", "raises=()"),
+    Mutation("agents: a tool's error is a text before it is tried again (OpenAI)", OPENAI + "tools.py", 'getattr(invoker, "_invoke_tool_impl", invoker)', "invoker"),
+    Mutation("agents: any answer approves (OpenAI)", OPENAI + "approvals.py", 'if said is True or said == "true":', "if said:"),
+    Mutation("agents: a replay is traced (OpenAI)", OPENAI + "graph.py", "config.tracing_disabled or steps.run.ctx.is_replaying", "config.tracing_disabled"),
+    Mutation("agents: an agent that is a tool is a step (OpenAI)", OPENAI + "tools.py", "if tool._is_agent_tool:", "if False:"),
+    Mutation("agents: two who write at once have one place (OpenAI)", OPENAI + "dynamodb_session.py", 'f"{after:012d}#{by}"', 'f"{after:012d}#"'),
+    Mutation("agents: a node changes the state that it was given (LangGraph)", LANGGRAPH + "nodes.py", "state = copy.deepcopy(input)", "state = input"),
+    Mutation("agents: an attempt counts questions of the one before (LangGraph)", LANGGRAPH + "nodes.py", "interrupt_counter=questions", "interrupt_counter=pad.interrupt_counter"),
+    Mutation("agents: a routing function runs in a thread (LangGraph)", LANGGRAPH + "nodes.py", 'if getattr(self._path, "func", None) is None:', "if True:"),
+    Mutation("agents: any class is made of what is recorded (LangGraph)", LANGGRAPH + "outcomes.py", "allowed_msgpack_modules=allowed", "allowed_msgpack_modules=True"),
+    Mutation("agents: a class that would not come back is recorded (LangGraph)", LANGGRAPH + "outcomes.py", "loads_typed((kind, data))) != (kind, data):", "loads_typed((kind, data))) == ():"),
     Mutation("a signal's mark is not put (DynamoDB)", DYNAMO, ", now)}] if once else []", ", now)}] if False else []"),
     Mutation("a signal's mark is not looked at (SQLite)", SQLITE, "if marked is not None and marked != entry.writer:", "if False:"),
     Mutation("a mark outlasts its time (SQLite)", ROWS, "AND mark = ? AND until > ?", "AND mark = ? AND until > ? - 86400000"),
@@ -93,7 +120,7 @@ MUTATIONS: Final = [
              "f\"step {self._key} {self._attempt} {next(count)}\""),
     Mutation("each signal of a body is the first", "core/current.py", "f\"step {self._key} {next(count)}\"", "f\"step {self._key} {bool(next(count))}\""),
     Mutation("a handler's signal after a death is another one", "core/operations/posts.py",
-             "op.turn.derive(f'signal {op.id} {again}').hex()", "id(op)"),
+             "op.turn.derive(f'signal {op.id} {again}' + ' cleaning up' * op.cleans_up).hex()", "id(op)"),
     Mutation("a handler's signal after a redrive is the same", "log/redrive.py",
              "elif event.kind == POST and event.status == SUCCEEDED:", "elif False:"),
     Mutation("that a target had ended may be revoked", "core/operations/posts.py", "yield Settle(event, durable=not taken)", "yield Settle(event)"),
@@ -324,6 +351,12 @@ MUTATIONS: Final = [
     Mutation("a loser that is on no record keeps what it did", "core/operations/fans.py", "    unrecorded = op.turn.took_over and", "    unrecorded = False and"),
     Mutation("a loser on no record is forgotten once a race is won", "core/operations/fans.py", "(fan.over and not _may_have_begun(op, fan, branch))", 'fan.over'),
     Mutation("a branch that could not have begun is undone", "core/operations/fans.py", " and branch.index < fan.recalled + fan.width", ""),
+    Mutation("bytes stand for a run", "backends/aws/items.py", 'told(item[name]) if name in _PACKED else item[name]["S"]', "told(item[name])"),
+    Mutation("a token that is no text breaks the callback API", "callback_api.py", "if not isinstance(token, str) or not token:", "if not token:"),
+    Mutation("what was terminated before it was loaded runs on", INVOCATION, "or not self._is_mine(loaded)", "or False"),
+    Mutation("a tombstone behind a header that was read before is not seen", INVOCATION, "            there = self.backend.store.head(loaded.header.id)\n", "            pass\n"),
+    Mutation("who ended it ends it again after a redrive (SQLite)", HEADER, 'status="PENDING", own="", lease=0, prev_lease=0', 'status="PENDING", lease=0, prev_lease=0'),
+    Mutation("who ended it ends it again after a redrive (DynamoDB)", TRANSITIONS, '"own", "prev_lease", "deadline"', '"prev_lease", "deadline"'),
     Mutation("a redrive begins an interrupted body again", CONSEQUENCES, "place is None or is_interrupted(log.events[place])", "place is None"),
     Mutation("a redrive from before it begins an interrupted body again", REDRIVE, "stay = {} if how == \"fork\" else", "stay = {} if how else"),
     Mutation("a body that was cut short may begin again", "log/interrupted.py", "if known.status == BEGUN or is_interrupted(known):", "if is_interrupted(known):"),
@@ -364,6 +397,32 @@ MUTATIONS: Final = [
     Mutation("a dry run acts", "cli/bulk.py", "        _show(target, verb, found)\n        return\n", "        _show(target, verb, found)\n"),
     Mutation("the bodies of steps are checked", "cli/nondeterminism.py", "            if argument is recorded:\n                continue\n", ""),
     Mutation("what a terminal acts upon is shown", "cli/screens.py", "    if text.isprintable():\n        return text\n    lines", "    return text\n    lines"),
+    Mutation("the dashboard answers under any name", "ui/guard.py", "if name not in LOOPBACK and name not in self.hosts:", "if False:"),
+    Mutation("another site's page may ask (Origin)", "ui/guard.py", "and not _is_own(origin, request):", "and False:"),
+    Mutation("another site's page may ask (Sec-Fetch-Site)", "ui/guard.py",
+             'if site in ("same-origin", "none") or origin in self.origins:', "if True:"),
+    Mutation("a link may lead into the API", "ui/guard.py", "if not (navigable and followed):", "if not followed:"),
+    Mutation("no token is as good as one", "ui/guard.py", "if not hmac.compare_digest(", "if shown and not hmac.compare_digest("),
+    Mutation("a form can change something", "ui/guard.py", "if request.method not in _SAFE and not request", "if False and not request"),
+    Mutation("a read-only dashboard changes things", "ui/api.py", "    if world.read_only:\n", "    if False:\n"),
+    Mutation("a dashboard whose URL is public shows all", "ui/function.py", "if not isinstance(found, str) or not found:", "if False:"),
+    Mutation("a dashboard on AWS may change things unless told", "ui/function.py", 'changes == "off", _POLL_S', "False, _POLL_S"),
+    Mutation("a step alone is not seen", "ui/views.py", "store.tail(header) if header.live else 0", "0"),
+    Mutation("a list carries values", "ui/views.py", 'for name in ("input", "result", "waiting_for"):', 'for name in ("waiting_for",):'),
+    Mutation("many are acted on though they do not fit", "ui/actions.py", "for info in page.executions if fits(info)]", "for info in page.executions]"),
+    Mutation("branches begin one after the other", "ui/timeline.py", "return bool(scope) and _kind", "return False and _kind"),
+    Mutation("a pause is a part of the next attempt", "ui/timeline.py", 'attempts[-1].get("due") or attempts[-1]["to"]', 'attempts[-1]["to"]'),
+    Mutation("what a redrive forgot counts", "ui/timeline.py", "if not forgotten and row[\"forgotten\"]:", "if row[\"forgotten\"]:"),
+    Mutation("an execution whose process died waits for its lease", "local/pool.py", "        if worker.holds:\n            self._buried", "        if False:\n            self._buried"),
+    Mutation("another owner's lease is ended", SQLITE, "WHERE id = ? AND own = ? AND lease >= ?", "WHERE id = ? AND own <> ? AND lease >= ?"),
+    Mutation("code that cannot be loaded takes over", "local/pool.py", "        if new.served is None:\n            return new\n", ""),
+    Mutation("an invocation may take as long as it likes", "local/pool.py", "        worker.limit(job.timeout)\n", ""),
+    Mutation("two servers have one journal", "local/locks.py", "if not _lock(self._own, wait=False):", "if False:"),
+    Mutation("the workers of a killed server are not waited for", "local/locks.py", "        _lock(self.workers, wait=True)\n", "        return\n"),
+    Mutation("what the server before had waits for its lease", "local/service.py", "self.dispatcher.adopt() if", "0 if"),
+    Mutation("SIGTERM ends what runs", "local/service.py", "            await self.pool.drain()\n", "            await self.pool.kill()\n"),
+    Mutation("a worker outlives its server", "local/process.py", "                return\n    os._exit(1)", "                return"),
+    Mutation("scripts are imported", "local/discovery.py", 'not name.startswith("test_") and _is_durable(Path(parent, name))', 'not name.startswith("test_")'),
     Mutation("an at-most-once body begins with too little time", STEP, "            yield CheckTime(plan.timeout)\n", ""),
     Mutation("a deadline is seen in waits only", "core/turn.py", "        if self.cancel_scope.cancellation is None and self.late:\n", "        if False:\n"),
     Mutation("a generation counts from its execution's beginning (SQLite)", HEADER, "deadline=renewal.deadline, timeout_from=None,", "deadline=renewal.deadline,"),
@@ -373,10 +432,9 @@ MUTATIONS: Final = [
     Mutation("a start by name has no timeout", INVOCATION, "if header.timeout_from is not None and", "if False and"),
     Mutation("a queue that may not be used is not looked for elsewhere", "backends/aws/requests.py", "in _NO_QUEUE | _NO_RIGHT", "in _NO_QUEUE"),
     Mutation("a call beside a shielded block waits for its cancellation alone", "core/operations/calls.py", " and (op.turn.front is None or not op.turn.shields)", ""),
-    Mutation("what was left begins in each replay", "runtime/aio/operation.py", "        if record is not None and record.given_up is not None:\n            # The", "        if False:\n            # The"),
+    Mutation("what was left begins in each replay", "runtime/aio/operation.py", "        if record is not None and record.given_up is not None and self.op.kind == STEP:", "        if False:"),
     Mutation("time in a generation begins with the execution", "core/turn.py", "journal.origin or journal.generation or header.started", "journal.origin or header.started"),
     Mutation("time in a fork of a generation begins with the execution", "log/fork.py", "original.origin or original.generation or header.started", "original.origin or header.started"),
-    Mutation("what was left begins in each replay", "runtime/aio/operation.py", "        if record is not None and record.given_up is not None and self.op.kind == STEP:", "        if False:"),
 ]  # fmt: skip
 
 
@@ -389,8 +447,9 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
     path.write_text(text.replace(mutation.old, mutation.new))
     first = [[known[mutation.name]]] if _is_there(tree, known.get(mutation.name)) else []
     likeliest = likely(ROOT / "tests", f"{mutation.name} {mutation.file}")
+    own = next((tests for folder, tests in OWN_TESTS.items() if mutation.file.startswith(folder)), TESTS)
     try:
-        for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else TESTS)]:
+        for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else own)]:
             if (failed := _failed(tree, tests)) is not None:
                 known[mutation.name] = failed
                 return None

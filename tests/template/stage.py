@@ -6,7 +6,7 @@ from durable_fn.testing.cloud import BUCKET
 from durable_fn.testing.moto_account import ACCOUNT, REGION, TABLE
 from tests.template.cloudformation import TEMPLATE, Template
 
-FUNCTIONS = ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "AuditPipeline")
+FUNCTIONS = ("OrderFulfilment", "CustomerOnboarding", "AiAgent", "PydanticAgent", "OpenaiAgent", "AuditPipeline")
 _NAMES = {"Journal": TABLE, "LargeValues": BUCKET, "Schedules": "durable-fn", "SchedulerRole": "durable-fn-scheduler"}
 _ARNS = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",

@@ -89,6 +89,14 @@ def test_the_starter_has_the_alarms_of_the_template() -> None:
     """Without what it does not have: an API. And its table is its owner's to watch, as the queues of the sweeper are."""
     left_out = {"SweeperFindsMuchAlarm", "CallbacksErrorsAlarm"}
     whole = set(staged().of_type("AWS::CloudWatch::Alarm")) - left_out
-    others = ("CustomerOnboarding", "AiAgent", "AuditPipeline", "Journal", "DueIndex")
+    others = (
+        "CustomerOnboarding",
+        "AiAgent",
+        "PydanticAgent",
+        "OpenaiAgent",
+        "AuditPipeline",
+        "Journal",
+        "DueIndex",
+    )
     wanted = {name.replace("OrderFulfilment", "Welcome") for name in whole if not name.startswith(others)}
     assert set(staged(STARTER).of_type("AWS::CloudWatch::Alarm")) == wanted

@@ -157,7 +157,8 @@ def test_no_role_is_left_out() -> None:
     roles = {name for name, r in staged().resources.items() if r["Type"] == "AWS::IAM::Role"}
     assert roles == {f"{name}Role" for name in (*FUNCTIONS, "Sweeper", "Callbacks", "Scheduler", "WebDashboard")}
     managed = {name for name, r in staged().resources.items() if r["Type"] == "AWS::IAM::ManagedPolicy"}
-    assert managed == {"JournalAccess", "ClientAccess", "WebDashboardAccess"}
+    # what a doctor needs: tests/cli/test_aws.py
+    assert managed == {"JournalAccess", "ClientAccess", "DoctorAccess", "WebDashboardAccess"}
     for name, resource in staged().resources.items():
         if resource["Type"] == "AWS::Serverless::Function":
             assert resource["Properties"]["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}

@@ -43,6 +43,8 @@ INLINE_BYTES: Final = 1000
 
 VALUES: Final = ("input", "result", "error")
 _TEXT: Final = ("fn", "run", "secret", "status", "input_hash", "own", "parent", "custom", "edition")
+_PACKED: Final = ("secret", "custom")
+"""Texts that a codec may have made bytes of. The others are compared by conditions, and nothing stands for them."""
 _NUMBERS: Final = (
     "started", "ttl", "gen", "lease", "prev_lease", "n", "gone", "due", "hint", "turns", "strikes", "finished", "deadline",
     "horizon", "retention", "timer", "copied", "format", "tries", "doubtful", "updated", "timeout_from",
@@ -171,7 +173,7 @@ def _header(item: Item) -> Header:
     fields: dict[str, Any] = {"id": item["pk"]["S"]}
     for name in _TEXT:
         if name in item:
-            fields[name] = told(item[name])
+            fields[name] = told(item[name]) if name in _PACKED else item[name]["S"]
     for name in _NUMBERS:
         if name in item:
             fields[name] = int(item[name]["N"])

@@ -209,7 +209,7 @@ def revive(header: Header, now: int) -> Transition:
     """[ended, not retired]. The segment goes along."""
     change = Change().set("#status", text("PENDING")).set("lease", number(0)).set("#ttl", number(header.horizon))
     change.number("due", now).number("hint", now).number("turns", max(1, header.turns))
-    change.remove("prev_lease", "deadline", "timeout_from", "finished", "#result", "#error", "cancel")
+    change.remove("own", "prev_lease", "deadline", "timeout_from", "finished", "#result", "#error", "cancel")
     change.remove("strikes", "tries", "doubtful")
     change.set("updated", number(now))
     _shelve(change, header, "PENDING")

@@ -12,14 +12,15 @@ from .database import HELD, PARENT_ID, Database
 
 _PAGE: Final = 500
 _ORDER: Final = "ORDER BY started DESC, id DESC"
-_NARROW: Final = 2_000
+_NARROW: Final = 20_000
 _BETWEEN: Final = "id >= ? AND id < ?"
 
 
 def find(database: Database, wanted: Selection, after: Position | None, limit: int | None) -> Found:
     """What SQL leaves is what matches: `Selection.matches` has the last word, so that both journals list the same."""
-    where, values = _conditions(wanted)
-    by = "+started" if wanted.id_prefix and _is_narrow(database, wanted.id_prefix) else "started"
+    narrow = bool(wanted.id_prefix) and _is_narrow(database, wanted.id_prefix)
+    where, values = _conditions(wanted, narrow=narrow)
+    by = "+started" if narrow else "started"
     headers: list[Header] = []
     last = after or Position(1 << 62, "")
     while limit is None or len(headers) < limit:
@@ -44,7 +45,7 @@ def _range(prefix: str) -> tuple[str, str]:
     return prefix, prefix + chr(0x10FFFF)
 
 
-def _conditions(wanted: Selection) -> tuple[list[str], list[Any]]:
+def _conditions(wanted: Selection, *, narrow: bool = False) -> tuple[list[str], list[Any]]:
     """The last one is for the position behind which the page begins."""
     simple = (
         ("fn = ?", wanted.fn),
@@ -55,12 +56,13 @@ def _conditions(wanted: Selection) -> tuple[list[str], list[Any]]:
     )
     where = ["status <> ?", *(text for text, value in simple if value is not None)]
     values: list[Any] = [PURGED, *(value for _, value in simple if value is not None)]
-    if wanted.fn_prefix:
-        where.append("substr(fn, 1, ?) = ?")
-        values += [len(wanted.fn_prefix), wanted.fn_prefix]
-    if wanted.id_prefix:
+    if narrow:
         where.append(_BETWEEN)
         values += _range(wanted.id_prefix)
+    for column, prefix in (("fn", wanted.fn_prefix), ("id", "" if narrow else wanted.id_prefix)):
+        if prefix:
+            where.append(f"substr({column}, 1, ?) = ?")
+            values += [len(prefix), prefix]
     if wanted.statuses:
         where.append(f"status IN ({', '.join('?' * len(wanted.statuses))})")
         values += sorted(wanted.statuses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final, Literal
@@ -16,7 +17,6 @@ from pydantic_ai.durable_exec import (
     DurableOperationId,
     RoleBasedOperationConfig,
     conversation_id_from_run_id,
-    external_event_scope,
 )
 from pydantic_ai.exceptions import AgentRunError, UserError
 from pydantic_ai.messages import ToolCallPart
@@ -25,10 +25,15 @@ from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import AgentDepsT, RunContext, ToolDefinition
 from pydantic_ai.toolsets import ToolsetTool
 
-from ..agent_runs import begin, durable_context
+from ..agent_runs import Run, begin, durable_context
 from ..step_settings import StepSettings, checked, over
 from .backend import StepBackend, current_run
-from .events import CallbackWaiter
+
+event_scope: Callable[[Run, str, StepSettings], AbstractContextManager[object]] | None
+try:
+    from .events import event_scope
+except ImportError:  # Pydantic AI 2.66 has no such events yet
+    event_scope = None
 
 METADATA: Final = "durable_fn"
 _FRAMEWORK: Final = StepSettings(raises=(AgentRunError, UserError))
@@ -126,7 +131,7 @@ class DurableFn(BaseDurabilityCapability[AgentDepsT]):
         run = begin(durable, self.name)
         token = current_run.set(run)
         try:
-            with external_event_scope(CallbackWaiter(run, self.name, self._settings)):
+            with event_scope(run, self.name, self._settings) if event_scope else nullcontext():
                 return await super().wrap_run(ctx, handler=handler)
         finally:
             current_run.reset(token)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from functools import partial
 
 from pydantic import JsonValue
-from pydantic_ai.external_events import ExternalEventError, ExternalEventWaiter
+from pydantic_ai.external_events import ExternalEventError, ExternalEventWaiter, external_event_scope
 
 from ... import CallbackTimeout
 from ...errors import CallbackFailed
 from ..agent_runs import Run
 from ..step_settings import StepSettings
+
+
+def event_scope(run: Run, agent: str, settings: StepSettings) -> AbstractContextManager[object]:
+    """Waits inside are callbacks of the handler."""
+    return external_event_scope(CallbackWaiter(run, agent, settings))
 
 
 class CallbackWaiter(ExternalEventWaiter):

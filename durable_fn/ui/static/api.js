@@ -22,6 +22,10 @@ export function setToken(given) {
   sessionStorage.setItem("durable-fn-token", given);
 }
 
+export function hasToken() {
+  return Boolean(token);
+}
+
 function headers(more = {}) {
   return token ? { ...more, "x-durable-fn-token": token } : more;
 }

@@ -1,6 +1,6 @@
 // The frame: the bar, the address, the keys, and when to look again.
 
-import { look, query, setToken, takeToken } from "./api.js";
+import { hasToken, look, query, setToken, takeToken } from "./api.js";
 import { open } from "./dialogs.js";
 import { fill, h, icon, said } from "./dom.js";
 import { execution } from "./execution.js";
@@ -73,7 +73,7 @@ function resume(here) {
 function askForToken() {
   const input = h("input", { type: "password", autocomplete: "off", "aria-label": "Token", required: true });
   fill(main, h("form", { class: "empty", onsubmit: (event) => { event.preventDefault(); setToken(input.value.trim()); arrive(); } },
-    h("strong", {}, "A token is needed"), h("p", {}, "It was printed when the dashboard was started."), h("p", {}, input, " ", h("button", { class: "button main" }, "Show"))));
+    h("strong", {}, hasToken() ? "That is not the token" : "A token is needed"), h("p", {}, "It was printed when the dashboard was started."), h("p", {}, input, " ", h("button", { class: "button main" }, "Show"))));
 }
 
 // -- the bar

@@ -82,7 +82,7 @@ export function list(main, meta, filters, { go, live }) {
 
   function why(one) {
     const error = one.held ?? (ENDED.has(one.status) ? one.error : null);
-    if (error) return h("span", { class: "why", title: error.message }, cause(error));
+    if (error) return h("span", { class: `why${["CANCELLED", "TERMINATED"].includes(one.status) ? " calm" : ""}`, title: error.message }, cause(error));
     const custom = one.custom_status && ("json" in one.custom_status ? one.custom_status.json : one.custom_status.cut);
     return custom === null || custom === undefined ? null : h("span", { class: "why calm" }, brief(custom, 200));
   }

@@ -249,6 +249,19 @@ def a_graph_that_no_longer_fits_is_held() -> None:
     assert EFFECTS == []
 
 
+def nothing_of_a_graph_has_a_place_among_its_tasks() -> None:
+    """Those are LangGraph's own, and other ones in its next release: every id is made of keys."""
+
+    @durable
+    async def handler(event: Any, ctx: AsyncDurableContext) -> None:
+        await run_graph(ctx, tools, {"messages": []})
+
+    with LocalRunner(handler) as runner:
+        ids = [event.id for event in runner.run({}).history if event.kind != "execution"]
+    assert len(ids) == 8
+    assert all(id.startswith(("tools.model:1.", "tools.look:1.")) for id in ids), ids
+
+
 def options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(TypeError, match="step_options has no option 'retries'"):
         ran(graph(greet), step_options={"retries": 3})

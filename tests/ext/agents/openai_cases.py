@@ -231,6 +231,13 @@ def a_tool_of_an_agent_that_is_a_tool_may_ask() -> None:
     assert EFFECTS.count("model 0") == EFFECTS.count("model 1") == 2
 
 
+def an_agent_that_is_a_tool_is_a_branch() -> None:
+    helped = agent([("helper", {"input": "x"}, "h")], tools=[agent(looks("a"), name="b").as_tool("helper", "helps")])
+    with LocalRunner(handling(helped)) as runner:
+        found = steps(runner.run("go"))
+    assert found[1:4] == ["a.helper:1.1.h/b.model:1.1", "a.helper:1.1.h/b.look:1.1.ca", "a.helper:1.1.h/b.model:1.2"]
+
+
 def tools_that_act_where_the_agent_runs_are_refused() -> None:
     shell = LocalShellTool(executor=lambda request: "")
     with pytest.raises(TypeError, match="the LocalShellTool of agent 'a' cannot be durable"):

@@ -13,7 +13,7 @@ from tests.corpus import runs
 from tests.corpus.shape import Shape
 from tests.effects import EFFECTS
 
-AT_ONCE = 4
+AT_ONCE = 6
 """As many bodies run beside each other in these shapes: more cannot be in flight when a process dies."""
 
 

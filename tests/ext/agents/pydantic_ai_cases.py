@@ -248,6 +248,29 @@ def events_inline_are_no_steps() -> None:
         assert ids(runner.run("go")) == ["a.model:1.1", "a.look:1.1.ca", "a.model:1.2"]
 
 
+def a_tool_that_is_handler_code_is_a_branch() -> None:
+    """What is in it has ids of its own, whichever of the tools comes first."""
+    waiting = agent([("rest", {}, "r"), ("rest", {}, "s")])
+
+    @waiting.tool_plain(metadata={"durable_fn": False})
+    async def rest() -> str:
+        await asyncio.sleep(3600)
+        return (await agent(name="inner").run("?")).output
+
+    @durable
+    async def handler(event: str, ctx: AsyncDurableContext) -> str:
+        return (await waiting.run(event)).output
+
+    with LocalRunner(handler) as runner:
+        found = ids(runner.run("go"))
+    assert {
+        "a.rest:1.1.r/$t1",
+        "a.rest:1.1.s/$t1",
+        "a.rest:1.1.r/inner.model:1.1",
+        "a.rest:1.1.s/inner.model:1.1",
+    } <= set(found)
+
+
 def ids_that_a_provider_makes_up_are_no_danger() -> None:
     hostile = ["x" * 300, "a/b", "a#2", "a.1", "~", "", "\n"]
     calls: Calls = [("look", {"what": str(n)}, id) for n, id in enumerate(hostile)]

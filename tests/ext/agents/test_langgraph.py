@@ -40,6 +40,7 @@ CASES = [
     "no_other_class_is_made_of_what_is_recorded",
     "a_task_outside_of_a_durable_run_is_plain",
     "a_graph_that_no_longer_fits_is_held",
+    "nothing_of_a_graph_has_a_place_among_its_tasks",
     "options_that_make_no_sense_are_refused",
     "langgraph_is_still_as_it_was",
 ]

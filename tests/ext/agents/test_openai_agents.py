@@ -40,6 +40,7 @@ CASES = [
     "who_is_asked_may_refuse",
     "without_somebody_to_ask_there_are_interruptions",
     "a_tool_of_an_agent_that_is_a_tool_may_ask",
+    "an_agent_that_is_a_tool_is_a_branch",
     "tools_that_act_where_the_agent_runs_are_refused",
     "options_that_make_no_sense_are_refused",
     "an_agent_that_no_longer_fits_is_held",

@@ -40,6 +40,7 @@ CASES = [
     "who_is_asked_may_refuse",
     "a_stream_is_read_in_the_handler",
     "events_inline_are_no_steps",
+    "a_tool_that_is_handler_code_is_a_branch",
     "ids_that_a_provider_makes_up_are_no_danger",
     "a_run_has_an_id_and_a_clock_of_the_execution",
     "a_run_may_not_take_longer_than_its_time",

@@ -16,7 +16,7 @@ a timeout. Its name is the key of a callback's entry; those of signals are "sig1
 
 The lines of a log: ("r", body), ("began", m), ("cut", m) an interrupted one, ("placed", x) a timer, ("use", x, key) a signal's
 entry is consumed for a wait, ("end", x), ("late", x) a timeout, ("back", key) an entry is given back, ("raise",) the
-cancellation, ("called", k), ("fence", n).
+cancellation, ("called", k), ("fence", n), ("tomb",) a termination, ("rewind",) a redrive.
 """
 
 from __future__ import annotations
@@ -117,10 +117,18 @@ class _Walk:
         return View(wants, names, waits, tuple(self.got), used, received, stray, cancelled)
 
 
+def _rewound(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Without the cancellation that a redrive forgot."""
+    if ("rewind",) not in lines:
+        return lines
+    last = max(place for place, line in enumerate(lines) if line == ("rewind",))
+    return tuple(line for place, line in enumerate(lines) if place > last or line != ("raise",))
+
+
 @lru_cache(maxsize=200_000)
 def view(ops: tuple[Op, ...], lines: tuple[Line, ...], apart: bool) -> View:
     """`apart`: an entry is consumed by one line and reaches the handler by another, the end of its wait."""
-    walk = _Walk(lines, apart)
+    walk = _Walk(_rewound(lines), apart)
     at = walk.at
     for kind, *rest in ops:
         if kind == "do":

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 from .handler import RESULTS, SIGNALS, TIMED, Line, View, view
 from .places import put
 from .requests import Requests
-from .rules import WRITTEN
+from .rules import ACQUIRED_FIRST, STILL_MINE, WRITTEN
 from .shapes import Fault
 from .world import FREE, HELD, NOW, OVER, TIMER, Execution, Invocation, World
 
@@ -68,6 +68,10 @@ class Invocations(Requests):
     def loads(self, w: World, v: Invocation) -> Steps:
         """One Query in two pages, the header and the log, then the inbox; or the other way round."""
         e, torn = w.exs[v.ex], not self.rule("the header is read before the inbox")
+        lost = not e.live or e.owner != v.id
+        if v.pc == "load" and lost and {ACQUIRED_FIRST, STILL_MINE}.isdisjoint(self.without):
+            yield f"{v.id} loads what is not its own any more", True, self.over(w, v)
+            return
         if v.pc == "load":
             read = v._replace(pc="look", gen=e.gen, k=len(e.log), lines=e.lines, gone=e.gone, torn=torn)
             if torn:
@@ -110,6 +114,8 @@ class Invocations(Requests):
         e = w.exs[v.ex]
         if e.gen == v.gen and ("r", name) in e.lines:
             w = self.bad(w, f"RERUN {name} runs after its result was committed")
+        if v.ex == 1 and any(("r", name) in lines for _, lines in w.exs[0].log[: e.input]) and not self.calls:
+            w = self.bad(w, f"RERUN a fork runs {name}, which it was to copy")
         if seen.wants == "once" and any(ran == name for ran, _ in e.ran):
             w = self.bad(w, f"TWICE {name} runs a second time")
         if any(ran == name and got != seen.got for ran, got in e.ran):
@@ -330,7 +336,7 @@ class Invocations(Requests):
             return self.goes_on(w, written)
         if v.pc == "suspend":
             return self._suspended(w, v, arg[1])
-        if v.pc == "complete" and v.ex == 1:
+        if v.pc == "complete" and v.ex == 1 and self.calls:
             told = self.rule("an end and its notice are one request")
             return put(w, v._replace(pc="hint parent" if told else "notify", retry=False))
         if v.pc == "notify":

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from .invocation import Invocations, Steps
+from .invocation import Steps
 from .places import free_name, moved_on, with_invocation
+from .steering import DONE, REFUSED, Steering
 from .world import HELD, LEASE, NOW, Invocation, World
 
 
-class Outside(Invocations):
+class Outside(Steering):
     """The actors that are no invocations. Where one is: 0 at its request, 1 at the second half of it, 2 at its message, 8
     refused, 9 done."""
 
     def outside(self, w: World, j: int) -> Steps:
         kind, what = self.shape.outs[j]
         at, again = w.outs[j]
-        if at >= 8:
+        if at in (REFUSED, DONE):
             return
         dead = self.dear(w, "die") if at else None
         if dead is not None:
@@ -23,6 +24,12 @@ class Outside(Invocations):
             yield f"{kind} {what} sends a message", True, moved_on(self.send(w, 0, "now"), j, 9)
         elif kind == "in":
             yield from self.delivers(w, j, what, again=again)
+        elif kind == "terminate":
+            yield from self.terminates(w, j)
+        elif kind == "redrive":
+            yield from self.redrives(w, j)
+        elif kind == "fork":
+            yield from self.forks(w, j)
         else:
             yield from self.starts(w, j, again=again)
 

@@ -26,6 +26,7 @@ class Requests:
         self.lagging = False  # whether the index lags
         ops = (op for program in shape.program for gen in program for op in gen)
         self.timers = {wait[1] for op in ops for wait in op[1:] if isinstance(wait, tuple) and wait[0] == "timer"}
+        self.calls = any(op[0] == "call" for gen in shape.program[0] for op in gen)
         self.apart = shape.front == "def" or HANDS_OUT in self.without
 
     def rule(self, name: str) -> bool:
@@ -84,6 +85,8 @@ class Requests:
             if self.rule("a segment is put only where none stands"):
                 return w, "taken"
             w = self.bad(w, "LINEAR a committed segment is overwritten")
+        if not e.live:
+            w = self.bad(w, "FINAL a line is written behind the end")
         w = self._watch(w, i, lines)
         return self.ex(w, i, log=(*e.log[:k], (me, lines), *e.log[k + 1 :])), "ok"
 
@@ -161,7 +164,9 @@ class Requests:
             w = self.bad(w, "ACCEPTED finished over a cancellation")
         if e.owner != me:
             w = self.bad(w, "FENCE completed by one who is not the owner")
-        if i == 1 and self.rule("an end and its notice are one request"):
+        if e.revived and status == "CANCELLED":
+            w = self.bad(w, "ACCEPTED a redrive is passed over")
+        if i == 1 and self.calls and self.rule("an end and its notice are one request"):
             parent = w.exs[0]
             if parent.live and "kid" not in parent.inbox:
                 w = self.notify(w, me, i, None)[0]

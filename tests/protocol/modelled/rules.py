@@ -10,6 +10,8 @@ from .shapes import FRONTS, SHAPES, Fault, Front, Shape, waits
 HANDS_OUT: Final = "a signal is consumed by the line that hands it out"
 GIVES_BACK: Final = "what a loser consumed is given back by a line"
 WRITTEN: Final = "what is handed out is written before what follows"
+ACQUIRED_FIRST: Final = "acquire comes before the load"
+STILL_MINE: Final = "what is loaded is still its own"
 
 RULES: Final = (
     "a segment is put only where none stands",
@@ -17,7 +19,8 @@ RULES: Final = (
     "acquire needs a live execution",
     "acquire needs a due time that has come",
     "acquire keeps the due time",
-    "acquire comes before the load",
+    ACQUIRED_FIRST,
+    STILL_MINE,
     "the header is read before the inbox",
     "what is in hand counts as seen",
     "what the log names counts as in hand",
@@ -55,6 +58,12 @@ RULES: Final = (
     WRITTEN,
     HANDS_OUT,
     GIVES_BACK,
+    "a termination puts a tombstone",
+    "a tombstone and the end are one request",
+    "a redrive makes it due",
+    "a redrive forgets the owner",
+    "a redrive's line and its new beginning are one request",
+    "a fork's header goes last",
     "the id of a signal leaves a mark",
     "a mark and its entry are one request",
     "a mark outlives its entry",
@@ -123,7 +132,19 @@ def _proofs() -> Iterator[Proof]:
     yield Proof(("the message goes after the state", _SWEEPER), "LIVE", SHAPES["sleep"])
     yield Proof((_SWEEPER,), "LIVE", SHAPES["step"], 1, ("die",))
     yield Proof(("the sweeper begins at the beginning",), "LIVE", SHAPES["step"], 1, ("gone",))
+    yield from _of_steering()
     yield from _of_signals()
+
+
+def _of_steering() -> Iterator[Proof]:
+    quiet = {name: shape._replace(messages=False) for name, shape in SHAPES.items()}
+    yield Proof(("a termination puts a tombstone",), "FINAL", quiet["terminate"])
+    yield Proof(("a tombstone and the end are one request",), "FINAL", quiet["terminate"])
+    yield Proof((STILL_MINE,), "FINAL", quiet["terminate"], 1, ("zombie",))
+    yield Proof(("a redrive makes it due",), "LIVE", quiet["cancel and redrive"])
+    yield Proof(("a redrive forgets the owner",), "ACCEPTED", quiet["cancel and redrive"], 1, ("lost",))
+    yield Proof(("a redrive's line and its new beginning are one request",), "ACCEPTED", quiet["cancel and redrive"])
+    yield Proof(("a fork's header goes last",), "RERUN", quiet["fork"])
 
 
 def _of_signals() -> Iterator[Proof]:

@@ -52,6 +52,10 @@ SHAPES: Final[dict[str, Shape]] = {
     "cancel a wait": _one(("first", ("callback", "never")), outs=(CANCEL,)),
     "cancel a parent": _one(("call", "k"), outs=(CANCEL,), child=(("do", "c"),)),
     "at most once": _one(("once", "m"), ("do", "b")),
+    "terminate": _one(("do", "a"), ("do", "b"), outs=(("terminate", ""),)),
+    "terminate and redrive": _one(("do", "a"), ("do", "b"), outs=(("terminate", ""), ("redrive", ""))),
+    "cancel and redrive": _one(("do", "a"), ("do", "b"), outs=(CANCEL, ("redrive", ""))),
+    "fork": _one(("do", "a"), ("do", "b"), child=(("do", "a"), ("do", "b")), outs=(("fork", ""),)),
     "two inputs": _one(("do", "a"), outs=(("start", "2"),)),
     "direct": Shape((((("do", "a"), ("first", ("timer", "t"))),), ((),)), (("direct", "1"), ("start", "2"))),
 }

@@ -37,6 +37,7 @@ class Execution(NamedTuple):
     hinted: str = ""
     input: int = 0
     starter: int = 0
+    revived: bool = False  # a redrive of it was accepted
     ran: frozenset[tuple[str, tuple[str, ...]]] = NOTHING
     taken: frozenset[tuple[str, int, str]] = NOTHING
 
