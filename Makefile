@@ -175,17 +175,18 @@ wheel: $(STAMP)
 try-wheel: wheel
 	rm -rf .venv-wheel && $(PYTHON) -m venv .venv-wheel
 	.venv-wheel/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/durable_fn-*.whl)[cli]"
-	cd .venv-wheel && env -u PYTHONPATH bin/durable-fn --version && env -u PYTHONPATH bin/durable-fn demo --speed 20 >demo.txt && \
-	  env -u PYTHONPATH bin/durable-fn init project && \
-	  env -u PYTHONPATH PIP_FIND_LINKS="$(CURDIR)/dist" $(MAKE) --no-print-directory -C project test PYTHON="$(CURDIR)/.venv-wheel/bin/python"
+	there=$$(mktemp -d) && trap 'rm -rf "$$there"' EXIT && unset PYTHONPATH && export PATH="$(CURDIR)/.venv-wheel/bin:$$PATH" && cd "$$there" && \
+	  durable-fn --version && durable-fn demo --speed 20 >demo.txt && durable-fn init project && \
+	  PIP_FIND_LINKS="$(CURDIR)/dist" $(MAKE) --no-print-directory -C project test PYTHON=python
 
 ## sbom: dist/durable_fn-VERSION.cdx.json: what `pip install durable-fn` brings, in CycloneDX
 sbom: wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
 	rm -rf .venv-sbom && $(PYTHON) -m venv --without-pip .venv-sbom
 	$(BIN)/python -m pip --python .venv-sbom/bin/python install --quiet --disable-pip-version-check dist/durable_fn-*.whl
+	sed "s/^dynamic = .*/version = \"$$($(BIN)/python -m hatchling version)\"/" pyproject.toml >.venv-sbom/pyproject.toml
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1577836800) $(BIN)/cyclonedx-py environment --output-reproducible \
-	  --pyproject pyproject.toml --mc-type library -o "dist/$$(ls dist | sed -n 's/\(durable_fn-.*\)-py3-none-any.whl/\1/p').cdx.json" .venv-sbom/bin/python
+	  --pyproject .venv-sbom/pyproject.toml --mc-type library -o "dist/$$(ls dist | sed -n 's/\(durable_fn-.*\)-py3-none-any.whl/\1/p').cdx.json" .venv-sbom/bin/python
 
 ## release: all that goes up, looked over: wheel, sdist, SBOM, checksums
 release: try-wheel sbom
