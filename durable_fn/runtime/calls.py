@@ -108,7 +108,8 @@ def _callers(backend: Backend, header: Header | None) -> Iterator[Header]:
     while header is not None and header.id not in seen:
         seen.add(header.id)
         yield header
-        header = None if header.parent is None else backend.store.head(json.loads(header.parent)["id"])
+        above = header.parent_id
+        header = None if above is None else backend.store.head(above)
 
 
 def _attached(backend: Backend, parent: Header, asked: Launch) -> str | None:
@@ -133,8 +134,8 @@ def _awaited(backend: Backend, there: Header, wanted: str, *, own: bool = False)
     parent made `there`, so the parent cannot be waiting below it."""
     require_own(there)
     while there.live and not _same(there.parent, wanted, "id", "run", "gen", "key"):
-        if there.parent is not None and not _same(there.parent, wanted, "id", "run", "gen"):
-            told = json.loads(there.parent)["id"]
+        told = there.parent_id
+        if told is not None and not _same(there.parent, wanted, "id", "run", "gen"):
             first = backend.store.head(told)
             raise ExecutionConflict(
                 f"execution {there.id!r} is under way and tells its end to execution {told!r} "
@@ -159,7 +160,7 @@ def _check_circle(backend: Backend, there: Header) -> None:
     write, so that of two executions that begin to wait for each other at the same time at least one sees it."""
     _, *callers = _callers(backend, there)
     last = callers[-1] if callers else there
-    if last.parent is None or json.loads(last.parent)["id"] != there.id:
+    if last.parent_id != there.id:
         return
     circle = " -> ".join(repr(header.id) for header in (there, *reversed(callers), there))
     raise ExecutionConflict(f"these executions wait for each other: {circle}. {_NEVER}", execution_id=there.id)

@@ -5,7 +5,6 @@ The protocol fixes the order of the requests and the meaning of each failed cond
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from collections.abc import Callable
@@ -414,15 +413,6 @@ class Invocation:
             turn.closed = None
             return settlement.settle(self._raised(turn, error))
         return settlement.renew(text)
-
-
-def _check_is_json(header: Header) -> None:
-    """Raises JournalDamaged for an input that is no JSON: the SDK did not write it. (An input that no longer fits the
-    annotation is a matter of the code.)"""
-    try:
-        json.loads(header.input or "null")
-    except ValueError as error:
-        raise JournalDamaged(f"the input of execution {header.id!r} is damaged: it is not JSON ({error})") from error
 
 
 def _complete(loaded: Loaded) -> bool:
