@@ -29,9 +29,9 @@ _OF_THIS_TABLE: Final = "tests/protocol/test_mutations.py"
 _NOTHING_THERE: Final = 4  # what pytest ends with where a test that is named is not found
 TESTS: Final = [
     [
-        "tests/test_signalling.py",
+        "tests/client/test_signalling.py",
         "tests/fronts/test_shielded.py",
-        "tests/test_id_rules.py",
+        "tests/client/test_id_rules.py",
         "tests/fronts/test_keys_of_clean_up.py",
     ],
     [
@@ -46,7 +46,7 @@ TESTS: Final = [
         "tests/fronts/test_beside_a_suspension.py",
         "tests/fronts/test_straight_replays.py",
     ],
-    ["tests/test_called_ids.py"],
+    ["tests/client/test_called_ids.py"],
     ["tests/fronts/test_generations.py"],
     [
         "tests/protocol/test_terminations.py",
@@ -55,18 +55,18 @@ TESTS: Final = [
         "tests/fronts/test_lines.py",
     ],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
-    ["tests/test_redriven_sagas.py", "tests/test_causes.py"],
-    ["tests/protocol/test_retention.py", "tests/test_steering.py", "tests/test_redrive.py"],
+    ["tests/client/test_redriven_sagas.py", "tests/client/test_causes.py"],
+    ["tests/protocol/test_retention.py", "tests/client/test_steering.py", "tests/client/test_redrive.py"],
     [
-        "tests/test_sweeper.py",
+        "tests/client/test_sweeper.py",
         "tests/backends/test_outages.py",
-        "tests/test_call_depth.py",
+        "tests/client/test_call_depth.py",
         "tests/triggers/test_direct.py",
     ],
     ["tests/backends/test_cloud.py", "tests/backends/test_wakeups.py"],
     ["tests/cli/test_acts.py", "tests/cli/test_looks.py", "tests/cli/test_check.py"],
     ["tests/corpus"],
-    ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
+    ["tests/protocol", "tests/backends", "tests/fronts", "tests/client/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
 OWN_TESTS: Final = {
