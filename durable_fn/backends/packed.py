@@ -412,13 +412,13 @@ class PackedStore:
     def progressed(self, header: Header, writer: str) -> Header | Refusal:
         return self._out(self.store.progressed(header, writer))  # type: ignore[no-any-return]
 
-    def adopt(self, header: Header, parent: str) -> Header | Refusal:
-        return self._out(self.store.adopt(header, parent))  # type: ignore[no-any-return]
+    def set_parent(self, header: Header, parent: str) -> Header | Refusal:
+        return self._out(self.store.set_parent(header, parent))  # type: ignore[no-any-return]
 
     def leave(self, header: Header, entries: list[Entry]) -> None:
         self.store.leave(header, [self._entry(entry, header) for entry in entries])
 
-    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, snapshot: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         """The copy is encoded anew, for its own place. What stays where it is keeps its text; a blob of it is put again."""
         there = None if self.packing.blobs is None else self.store.load(header.key)
         if there is None:
@@ -428,9 +428,9 @@ class PackedStore:
             bodies = [entry.body for entry in there.inbox.values() if entry.key in kept]
             for text in (there.header.input, *bodies):
                 self.packing.renew(text, header.id)
-        key, name = header.key, edition.name
+        key, name = header.key, snapshot.name
         packed = [self._in(chunk, header, _chunk_at(key, name, part)) for part, chunk in enumerate(chunks)]
-        self.store.keep(stored, edition, packed, entries)
+        self.store.keep(stored, snapshot, packed, entries)
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         return self._out(self.store.revive(header, self._segment(segment, header), now))  # type: ignore[no-any-return]

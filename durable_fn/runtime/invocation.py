@@ -173,8 +173,8 @@ class Invocation:
         """For a journal that this version cannot read: somebody may repair it, or another version may read it. Nothing of this
         turn is written."""
         header = self._limited(self.header)
-        edition = prolonged(self.backend, header)
-        return hold(self.backend, header, self.writer, why, fenced=self._fenced, edition=edition)
+        snapshot = prolonged(self.backend, header)
+        return hold(self.backend, header, self.writer, why, fenced=self._fenced, snapshot=snapshot)
 
     def _give_back(self, error: BaseException) -> None:
         """Gives the lease back. If even that cannot be written, the lease lapses."""

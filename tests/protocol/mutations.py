@@ -325,7 +325,7 @@ MUTATIONS: Final = [
     Mutation("a long life copies nothing", SETTLEMENT, "        if keep_at(turn.log_horizon) > now:\n", "        if True:\n"),
     Mutation("an old stamp is not looked for", "core/turn.py",
              "keep_at(min([self.log_horizon, *(e.horizon for e in self.inbox.entries.values() if e.horizon)]))", "keep_at(self.log_horizon)"),
-    Mutation("a copy has a counted name", SETTLEMENT, "edition = Snapshot(secrets.token_hex(4), ", 'edition = Snapshot("copy", '),
+    Mutation("a copy has a counted name", SETTLEMENT, "snapshot = Snapshot(secrets.token_hex(4), ", 'snapshot = Snapshot("copy", '),
     Mutation("a copy does not stand for the log", "backends/aws/reading.py", "if segment.seq >= header.copied]", "if True]"),
     Mutation("what the log names does not count", "log/inbox.py", "    return len(entries) + sum(key not in entries for key in used)", "    return len(entries)"),
     Mutation("an older generation's entries are read", "log/inbox.py", "return kind not in _OF_A_GENERATION or rest", "return True or rest"),
