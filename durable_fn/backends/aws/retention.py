@@ -13,7 +13,6 @@ from .items import (
     HEADER,
     MARKS,
     Item,
-    snapshot_prefix,
     entry_key,
     from_chunk,
     header_key,
@@ -22,6 +21,7 @@ from .items import (
     large_values,
     number,
     segment_prefix,
+    snapshot_prefix,
     value_key,
 )
 from .requests import ConditionFailed
