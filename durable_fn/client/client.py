@@ -30,7 +30,7 @@ from ..types import (
     IfExists,
     Wait,
 )
-from ..values.adapters import to_plain_json
+from ..values.plain import to_plain_json
 from . import documents, endings, lists, reruns, starts, views
 from .callbacks import Callbacks
 from .executions import Executions

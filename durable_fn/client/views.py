@@ -16,8 +16,9 @@ from ..log.journal import Journal
 from ..log.selection import is_overdue
 from ..log.waiting import callback_tokens, waits
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, Wait
-from ..values.adapters import UNTYPED, adapter, plain, result_of
+from ..values.adapters import UNTYPED, adapter, result_of
 from ..values.parts import class_name
+from ..values.plain import plain
 from .executions import Executions
 
 _FIRST_LOOK_S = 0.05

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..types import ErrorInfo, EventStatus, HistoryEvent
 from ..values import documents
-from ..values.adapters import plain
+from ..values.plain import plain
 from . import failures
 from .draws import seed_of
 from .durations import aware

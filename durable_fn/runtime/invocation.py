@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..backends.ports import Backend, BlobRefused, Loaded
-from ..core.turn import STALL_LIMIT, Fenced, Held, Progress, Renewed, Suspension, Turn
+from ..core.turn import STALL_LIMIT, Progress, Turn
+from ..core.unwinding import Fenced, Held, Renewed, Suspension
 from ..errors import (
     ExecutionCancelled,
     ExecutionTimedOut,

@@ -22,7 +22,7 @@ from .wakes import send_told, wake
 
 if TYPE_CHECKING:
     from ..core.function import DurableFunction
-    from ..core.turn import Renewed
+    from ..core.unwinding import Renewed
     from .session import Session
 
 _log = logging.getLogger("durable_fn")
