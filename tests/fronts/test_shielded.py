@@ -327,7 +327,9 @@ def told_inside(event: None, ctx: DurableContext) -> Any:
     def cancels(c: DurableContext) -> str:
         c.step(RUNNERS[0].cancel, "x", "rain")
         with contextlib.suppress(SignalTimeout):
-            c.wait_for_signal("never", timeout=1)  # that nothing has come is decided here: this turn learns of the cancellation
+            c.wait_for_signal(
+                "never", timeout=1
+            )  # that nothing has come is decided here: this turn learns of the cancellation
         return c.step(note, "first")
 
     def works(c: DurableContext) -> str:

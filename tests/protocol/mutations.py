@@ -75,6 +75,21 @@ OWN_TESTS: Final = {
     "ext/": [["tests/ext/agents/test_keys.py"], ["tests/ext/agents"]],
 }
 """Of folders that nothing else tests."""
+_THE_CONTRACT: Final = [
+    ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
+    ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py", "tests/client/test_client.py"],
+    ["tests/protocol"],
+    ["tests/backends"],
+]
+NEAREST: Final = {
+    "backends/": _THE_CONTRACT,
+    "log/header.py": _THE_CONTRACT,
+    "client/": [["tests/client"]],
+    "sweeper.py": [["tests/client/test_sweeper.py"]],
+    "runtime/": [["tests/fronts"]],
+    "core/": [["tests/fronts"]],
+}
+"""Of other files and folders: these are asked before the rest."""
 HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
@@ -447,7 +462,7 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
     path.write_text(text.replace(mutation.old, mutation.new))
     first = [[known[mutation.name]]] if _is_there(tree, known.get(mutation.name)) else []
     likeliest = likely(ROOT / "tests", f"{mutation.name} {mutation.file}")
-    own = next((tests for folder, tests in OWN_TESTS.items() if mutation.file.startswith(folder)), TESTS)
+    own = _of(mutation.file, OWN_TESTS) or [*_of(mutation.file, NEAREST), *TESTS]
     try:
         for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else own)]:
             if (failed := _failed(tree, tests)) is not None:
@@ -458,6 +473,10 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
     finally:
         path.write_text(text)
     return "no test noticed"
+
+
+def _of(file: str, tests: dict[str, list[list[str]]]) -> list[list[str]]:
+    return next((groups for start, groups in tests.items() if file.startswith(start)), [])
 
 
 def _is_there(tree: Path, test: str | None) -> bool:
