@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from ..client import DurableClient
+from ..client.doable import Verb, doable
 from ..errors import DurableError
 from ..types import ExecutionFilter, ExecutionInfo
 from . import screens
@@ -37,17 +38,21 @@ class Choice:
     dry_run: bool
     confirm: int | None
     all: bool
+    from_step: bool = False
 
-    def found(self, client: DurableClient) -> list[ExecutionInfo]:
-        """Raises ValueError where nothing was chosen, and ExecutionNotFound."""
+    def found(self, client: DurableClient, verb: Verb) -> tuple[list[ExecutionInfo], int]:
+        """Those to which it is done, and how many of a filter's it cannot be done to; what was named by its id is tried. Raises
+        ValueError where nothing was chosen, and ExecutionNotFound."""
         by_filter = self.wanted != ExecutionFilter()
         if self.ids and (by_filter or self.all):
             raise ValueError("give ids, or filters, not both")
         if self.ids:
-            return [client.describe(id) for id in dict.fromkeys(self.ids)]
+            return [client.describe(id) for id in dict.fromkeys(self.ids)], 0
         if not by_filter and not self.all:
             raise ValueError("name executions by their ids or by a filter (--status, --function, ...), or give --all")
-        return list(every(client, self.wanted))
+        found = list(every(client, self.wanted))
+        fitting = [info for info in found if doable(verb, info, from_step=self.from_step)]
+        return fitting, len(found) - len(fitting)
 
 
 def every(client: DurableClient, wanted: ExecutionFilter) -> Iterator[ExecutionInfo]:
@@ -61,12 +66,12 @@ def every(client: DurableClient, wanted: ExecutionFilter) -> Iterator[ExecutionI
             return
 
 
-def do(target: Target, verb: str, choice: Choice, act: Callable[[DurableClient, str], str | None]) -> None:
+def do(target: Target, verb: Verb, choice: Choice, act: Callable[[DurableClient, str], str | None]) -> None:
     """`act` gives what is told of an execution besides that it was done. Exit code 3 where some could not be."""
     client = target.reader() if choice.dry_run else target.writer()
-    found = choice.found(client)
+    found, passed = choice.found(client, verb)
     if choice.dry_run:
-        _show(target, verb, found)
+        _show(target, verb, found, passed)
         return
     _confirm(target, verb, found, choice)
     told: list[tuple[str, str | None, Exception | None]] = []
@@ -86,13 +91,16 @@ def _one(
         return id, None, error
 
 
-def _show(target: Target, verb: str, found: list[ExecutionInfo]) -> None:
+def _show(target: Target, verb: str, found: list[ExecutionInfo], passed: int) -> None:
     if target.json:
-        emit("done", verb=verb, dry_run=True, executions=[{"id": info.id, "status": info.status} for info in found])
+        rows = [{"id": info.id, "status": info.status} for info in found]
+        emit("done", verb=verb, dry_run=True, executions=rows, passed_over=passed)
         return
     if found:
         say(*screens.executions_table(found))
     say(Text(f"{_count(len(found))} would be changed ({verb}). Nothing was done.", "bold"))
+    if passed:
+        say(Text(f"{_count(passed)} passed over: nothing to {verb} there.", "dim"))
 
 
 def _confirm(target: Target, verb: str, found: list[ExecutionInfo], choice: Choice) -> None:
@@ -109,7 +117,11 @@ def _confirm(target: Target, verb: str, found: list[ExecutionInfo], choice: Choi
     say(*screens.executions_table(found[:20]))
     if count > 20:
         say(Text(f"... and {count - 20:,} more"))
-    typed = typer.prompt(f"Type {count} to {verb} {_count(count)}", err=True)
+    try:
+        typed = typer.prompt(f"Type {count} to {verb} {_count(count)}", err=True)
+    except typer.Abort:
+        typer.echo(err=True)  # the question has no end of its line
+        raise ValueError(f"nobody answered; give --confirm {count}: nothing was done") from None
     if typed.strip().replace(",", "") != str(count):
         raise ValueError(f"{typed!r} is not {count}: nothing was done")
 
