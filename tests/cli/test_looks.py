@@ -269,3 +269,20 @@ def test_operations_of_a_redriven_execution_stand_apart() -> None:
             ("ship", "FAILED", True),
             ("ship", "SUCCEEDED", False),
         ]
+
+
+def test_operations_of_branches_stand_below_what_holds_them() -> None:
+    @durable(name="nested")
+    def nested(event: None, ctx: DurableContext) -> int:
+        def slow(branch: DurableContext, item: int) -> int:
+            branch.sleep(60)
+            return branch.step(lambda: item)
+
+        return len(ctx.map(slow, [1, 2], name="all"))
+
+    with LocalRunner(nested) as runner:
+        rows = operations(runner.run(None, "x").history)
+    each = [f"all/{n}{inner}" for n in (0, 1) for inner in ("", "/sleep", "/lambda")]
+    assert [row.id for row in rows] == ["all", *each]
+    spans = {row.id: (row.ended - row.began).total_seconds() for row in rows if row.ended is not None}
+    assert (spans["all/0"], spans["all/1"]) == (60, 60), "a branch lasts as long as what is in it"
