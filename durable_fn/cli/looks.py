@@ -86,7 +86,11 @@ def _filled(client: DurableClient, wanted: ExecutionFilter, limit: int, cursor: 
 def _about(rows: list[ExecutionInfo], units: float, scanned: bool, cursor: str | None) -> list[Text]:
     lines = []
     if cursor is not None:
-        lines.append(screens.plain(f"More may be behind these {len(rows)}: --cursor {cursor}", "dim"))
+        lines.append(
+            screens.plain(
+                f"More may be behind {'this one' if len(rows) == 1 else f'these {len(rows)}'}: --cursor {cursor}", "dim"
+            )
+        )
     if scanned:
         lines.append(
             Text(

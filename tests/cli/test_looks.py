@@ -195,6 +195,12 @@ def test_errors_as_json(shop: Shop) -> None:
     assert shop.told("list", "--status", "nix", code=1)["error"]["message"].startswith("no status 'NIX'")
 
 
+def test_no_journal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DURABLE_FN_BACKEND", "DURABLE_FN_TABLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert "name the journal by --table NAME or --backend sqlite:///journal.db" in run("list", code=1).output
+
+
 def test_two_journals_are_one_too_many(shop: Shop) -> None:
     assert "name two journals" in shop.said("list", "--table", "t", code=2)
 
