@@ -20,7 +20,7 @@ from .filters import filtered
 
 callback = typer.Typer(help="Answer a callback in the place of whom it was given to.", no_args_is_help=True)
 
-TokenArgument = Annotated[str | None, typer.Argument(help="The token, as it was handed out.", metavar="[TOKEN]")]
+TokenArgument = Annotated[str | None, typer.Argument(help="The token, as it was handed out.", metavar="TOKEN")]
 CallbackIdOption = Annotated[
     str | None, typer.Option("--id", help="Instead of the token: the execution, with --name.", metavar="ID")
 ]
@@ -50,7 +50,7 @@ def parsed(text: str, what: str) -> Any:
 def start(
     target: Target,
     function: Annotated[str, typer.Argument(help="Its name, or module:handler.", metavar="FUNCTION")],
-    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="[PAYLOAD]")] = "null",
+    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="PAYLOAD")] = "null",
     *,
     id: Annotated[
         str | None, typer.Option("--id", help="The execution id. Default: the function's own rule, or a new one.")
@@ -108,7 +108,7 @@ def signal(
     target: Target,
     id: IdArgument,
     name: Annotated[str, typer.Argument(help="The signal's name.", metavar="NAME")],
-    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="[PAYLOAD]")] = "null",
+    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="PAYLOAD")] = "null",
     *,
     signal_id: Annotated[
         str | None, typer.Option(help="A second one with this id, within 30 days, is dropped.")

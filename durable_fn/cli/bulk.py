@@ -19,7 +19,7 @@ from ..types import ExecutionFilter, ExecutionInfo
 from . import screens
 from .command import FAILED, PARTLY, Target, emit, say
 
-IdsArgument = Annotated[list[str] | None, typer.Argument(help="Execution ids; or give filters.", metavar="[ID]...")]
+IdsArgument = Annotated[list[str] | None, typer.Argument(help="Execution ids; or give filters.", metavar="ID")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show which executions it would be done to.")]
 ConfirmOption = Annotated[
     int | None, typer.Option("--confirm", help="Do it if so many executions are found, without a question.", min=0)
@@ -77,16 +77,21 @@ def do(target: Target, verb: Verb, choice: Choice, act: Callable[[DurableClient,
     told: list[tuple[str, str | None, Exception | None]] = []
     with _bar(target, verb, len(found)) as bar:
         for info in found:
-            told.append(_one(client, info.id, act))
+            told.append(_one(client, info.id, act, _already(verb, info)))
             bar.advance(bar.task_ids[0])
     _tell(target, verb, told)
 
 
+def _already(verb: Verb, info: ExecutionInfo) -> str | None:
+    """An end that has come before is no error, and nobody's doing."""
+    return None if verb in ("redrive", "purge") or doable(verb, info) else f"it had ended before: {info.status}"
+
+
 def _one(
-    client: DurableClient, id: str, act: Callable[[DurableClient, str], str | None]
+    client: DurableClient, id: str, act: Callable[[DurableClient, str], str | None], already: str | None
 ) -> tuple[str, str | None, Exception | None]:
     try:
-        return id, act(client, id), None
+        return id, act(client, id) or already, None
     except (DurableError, RuntimeError, LookupError, ValueError) as error:
         return id, None, error
 

@@ -22,7 +22,7 @@ from .command import FAILED, Target, emit, load, on_journal, say
 @on_journal
 def replay(
     target: Target,
-    id: Annotated[str | None, typer.Argument(help="The execution id; or --from.", metavar="[ID]")] = None,
+    id: Annotated[str | None, typer.Argument(help="The execution id; or --from.", metavar="ID")] = None,
     *,
     handler: Annotated[str, typer.Option("--handler", "-H", help="The code: module:handler.", metavar="MODULE:NAME")],
     from_: Annotated[

@@ -13,7 +13,7 @@ from durable_fn.cli.bulk import every
 from durable_fn.errors import ExecutionConflict
 from durable_fn.types import ExecutionFilter
 
-from .shop import BANK, Shop, approval, many, order, refund
+from .shop import BANK, Shop, approval, many, order, refund, run
 
 
 @pytest.fixture
@@ -153,6 +153,18 @@ def test_something_has_to_be_chosen(some: Shop) -> None:
     assert status(some, "o-0001") == "PENDING", "nothing was done to the others"
     some.run("terminate", "--all", "--confirm", "6")
     assert len(some.ids("--status", "TERMINATED")) == 6
+
+
+def test_what_had_ended_is_told(some: Shop) -> None:
+    assert some.said("terminate", "o-0001") == "o-0001: terminate\n"
+    for verb in ("terminate", "cancel"):
+        assert some.said(verb, "o-0001") == f"o-0001: {verb}, it had ended before: TERMINATED\n"
+
+
+def test_optional_arguments_are_in_brackets_once() -> None:
+    for words in (["purge"], ["check"], ["replay"], ["init"], ["start"], ["callback", "complete"]):
+        usage = next(line for line in run(*words, "--help").output.splitlines() if "Usage" in line)
+        assert "[[" not in usage
 
 
 def test_some_that_cannot_be_done_are_told(some: Shop) -> None:
