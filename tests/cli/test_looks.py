@@ -195,6 +195,12 @@ def test_errors_as_json(shop: Shop) -> None:
     assert shop.told("list", "--status", "nix", code=1)["error"]["message"].startswith("no status 'NIX'")
 
 
+def test_a_mistyped_function_is_told(shop: Shop) -> None:
+    said = shop.said("list", "--function", "oder")
+    assert said.startswith("No executions: no durable function 'oder' is known. Known: approval, order, refund")
+    assert shop.said("list", "--function", "order", "--held", "--id-prefix", "nix") == "No executions.\n"
+
+
 def test_no_journal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DURABLE_FN_BACKEND", "DURABLE_FN_TABLE"):
         monkeypatch.delenv(name, raising=False)
