@@ -155,6 +155,9 @@ def _screen(
     lines += screens.facts(_facts(info, now))
     if waits and info.finished_at is None:
         lines += ["", Text("waits for", "bold"), *(_wait(wait, now) for wait in waits)]
+    elif info.status in ("PENDING", "SUSPENDED") and info.next_due_at is not None and info.next_due_at <= now:
+        since = f"  an invocation: due {distance(info.next_due_at, now)}, and nobody took it yet"
+        lines += ["", Text("waits for", "bold"), screens.plain(since, "yellow")]
     told = info.held or info.error
     if told is not None:
         lines += ["", Text("held, because" if info.held else "error", "bold"), *screens.error_lines(told)]
