@@ -178,7 +178,7 @@ def _told(error: Exception) -> ErrorInfo:
 
 
 def _with_advice(error: ErrorInfo) -> ErrorInfo:
-    told = f"{error['message']}. It is tried again by itself, and at once by `redrive`; `terminate` ends it now"
+    told = f"{error['message'].rstrip('.')}. It is tried again by itself, and at once by `redrive`; `terminate` ends it now"
     return {**error, "message": told}
 
 
