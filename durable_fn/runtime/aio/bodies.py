@@ -144,20 +144,23 @@ class Bodies:
             return self.say_farewell()
         if self._unwinding:
             return False
-        gate, self._gate = collections.deque([*self._with_a_thread(), *self._gate.items()]), {}
+        gate, self._gate = collections.deque(self._gate.items()), {}
+        if self._for_threads:
+            gate.extendleft(reversed(self._with_a_thread()))
         later: dict[Waiter, Effect] = {}
         began = False
         while gate and not self._pump.over:
             operation, effect = gate.popleft()
             if self._waits_for_a_thread(effect):
                 self._for_threads[operation] = effect
-            elif not self._is_put_off(effect) and self._begin(operation, effect):
+            elif not (self.yielding and self._is_put_off(effect)) and self._begin(operation, effect):
                 began = True
             else:
                 later[operation] = effect
                 if isinstance(effect, Request):  # another one is under way
                     break
-        self._gate = {**later, **dict(gate), **self._gate}
+        if later or gate:
+            self._gate = {**later, **dict(gate), **self._gate}
         return began
 
     def _with_a_thread(self) -> list[tuple[Waiter, Effect]]:
@@ -174,10 +177,9 @@ class Bodies:
         return 1 if self._session.activity.in_order else MOST_HELPERS
 
     def _is_put_off(self, effect: Effect) -> bool:
-        """Whether it has to wait for the next invocation. A body whose marker is written already does not."""
-        return (
-            self.yielding and isinstance(effect, Call | CheckTime) and not (isinstance(effect, Call) and effect.begun)
-        )
+        """Whether it has to wait for the next invocation, where too little time is left. A body whose marker is written
+        already does not."""
+        return isinstance(effect, Call | CheckTime) and not (isinstance(effect, Call) and effect.begun)
 
     def _begin(self, operation: Waiter, effect: Effect) -> bool:
         """False: not now."""
