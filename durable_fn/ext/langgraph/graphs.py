@@ -55,12 +55,17 @@ async def run_graph(
     config        for the graph: `recursion_limit`, `configurable`, ...
     step_options  `retry`, `timeout`, `semantics`, `raises` of all steps.
 
-    TypeError for a context that is not of an async handler.
+    TypeError for a context that is not of an async handler, and for a graph that is not compiled.
     """
     if not isinstance(ctx, AsyncDurableContext):
         raise TypeError(
             "run_graph takes the AsyncDurableContext of an async handler: make it `async def handler(event, ctx: "
             f"AsyncDurableContext)`; it got {type(ctx).__name__}"
+        )
+    if not isinstance(graph, Pregel):
+        raise TypeError(
+            "run_graph takes a compiled graph, `builder.compile(name=...)`, or what `@entrypoint` made; "
+            f"it got {type(graph).__name__}"
         )
     settings = over(checked(step_options or {}, "step_options"), _FRAMEWORK)
     made, twin = _durable(ctx, graph, settings)

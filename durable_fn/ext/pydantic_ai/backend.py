@@ -32,6 +32,7 @@ from pydantic_ai.durable_exec import (
 
 from ..agent_runs import Run
 from ..step_settings import StepSettings
+from .threads import in_threads
 
 P = TypeVar("P")
 W = TypeVar("W")
@@ -79,7 +80,7 @@ class StepBackend(JournalCallableOperationBackend[StepSettings]):
         about: Any = getattr(params, "ctx", None) or getattr(params, "run_context", None)
         call = None if about is None else about.tool_call_id
         key = run.next(own) if call is None else run.call(own, about.run_step, call)
-        recorded: object = await run.step(own, key, body, config)
+        recorded: object = await run.step(own, key, in_threads(body), config)
         return recorded
 
 

@@ -28,6 +28,7 @@ from pydantic_ai.toolsets import ToolsetTool
 from ..agent_runs import Run, begin, durable_context
 from ..step_settings import StepSettings, checked, over
 from .backend import StepBackend, current_run
+from .threads import in_place
 
 event_scope: Callable[[Run, str, StepSettings], AbstractContextManager[object]] | None
 try:
@@ -131,7 +132,7 @@ class DurableFn(BaseDurabilityCapability[AgentDepsT]):
         run = begin(durable, self.name)
         token = current_run.set(run)
         try:
-            with event_scope(run, self.name, self._settings) if event_scope else nullcontext():
+            with in_place(), event_scope(run, self.name, self._settings) if event_scope else nullcontext():
                 return await super().wrap_run(ctx, handler=handler)
         finally:
             current_run.reset(token)

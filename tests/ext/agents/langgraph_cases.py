@@ -74,6 +74,11 @@ def another_context_is_refused() -> None:
     assert "make it `async def handler" in str(error)
 
 
+def a_graph_that_is_not_compiled_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"run_graph takes a compiled graph, `builder\.compile.*got StateGraph"):
+        ran(StateGraph(State))
+
+
 def a_plain_entrypoint_is_refused() -> None:
     @entrypoint()
     def plain(event: Any) -> Any: ...

@@ -1,0 +1,103 @@
+"""Where functions that a user gives a Pydantic AI agent run, a function each; `test_pydantic_ai.py` runs them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from pydantic_ai import Agent, RunContext
+from pydantic_ai.capabilities import Hooks, ProcessHistory, RequestInput
+from pydantic_ai.messages import ModelMessage
+from pydantic_ai.tools import ToolDefinition
+
+from durable_fn import AsyncDurableContext, durable
+from durable_fn.ext.pydantic_ai import DurableFn
+from durable_fn.testing import CrashReport, LocalRunner, crash_everywhere
+from tests.ext.agents.pydantic_ai_shapes import scripted
+
+WHERE: dict[str, int] = {}
+
+
+def here(what: str) -> None:
+    WHERE[what] = threading.get_ident()
+
+
+def processed(messages: list[ModelMessage]) -> list[ModelMessage]:
+    here("processor")
+    return messages
+
+
+def prepared(ctx: RunContext[Any], tool: ToolDefinition) -> ToolDefinition:
+    here("prepare")
+    return tool
+
+
+def decided(ctx: RunContext[Any], requests: Any, token: str) -> Any:
+    here("in a step: ask")
+    return requests.build_results(approvals={"s": True})
+
+
+def of_functions() -> Agent[Any, str]:
+    """An agent to which plain `def` functions were given wherever one can be."""
+    hooks: Hooks[Any] = Hooks()
+    agent: Agent[Any, str] = Agent(
+        scripted("model", [("look", {}, "l"), ("rest", {}, "r"), ("sell", {}, "s")]),
+        name="a",
+        capabilities=[DurableFn(), hooks, ProcessHistory(processed), RequestInput(decided)],
+    )
+
+    @hooks.on.before_model_request
+    def before(ctx: RunContext[Any], request_context: Any) -> Any:
+        here("hook")
+        return request_context
+
+    @agent.instructions
+    def instructions() -> str:
+        here("instructions")
+        return "be nice"
+
+    @agent.output_validator
+    def validate(output: str) -> str:
+        here("validator")
+        return output
+
+    @agent.tool_plain(prepare=prepared)
+    def look() -> str:
+        here("in a step: look")
+        return "looked"
+
+    @agent.tool_plain(requires_approval=True)
+    def sell() -> str:
+        here("in a step: sell")
+        return "sold"
+
+    @agent.tool_plain(metadata={"durable_fn": False})
+    def rest() -> str:
+        here("tool")
+        return "rested"
+
+    return agent
+
+
+def handling(agent: Agent[Any, str]) -> Any:
+    @durable(name="functions")
+    async def handler(event: str, ctx: AsyncDurableContext) -> str:
+        here("handler")
+        return (await agent.run(event)).output
+
+    return handler
+
+
+def a_plain_def_runs_in_place_and_in_a_step_in_a_thread() -> None:
+    """The end of a thread has no place in the log. In a step there is none to have, and others run beside it."""
+    with LocalRunner(handling(of_functions())) as runner:
+        assert runner.run("go").result == "done, looked, rested, sold"
+    mine = WHERE.pop("handler")
+    beside = {what for what, thread in WHERE.items() if thread != mine}
+    assert beside == {"in a step: ask", "in a step: look", "in a step: sell"}
+    assert set(WHERE) - beside == {"processor", "prepare", "hook", "instructions", "validator", "tool"}
+
+
+def a_replay_takes_the_way_of_plain_functions_again() -> None:
+    report: CrashReport = crash_everywhere(handling(of_functions()), "go")
+    assert report.ok, report
