@@ -1,4 +1,4 @@
-"""Where functions that a user gives a Pydantic AI agent run, a function each; `test_pydantic_ai.py` runs them."""
+"""What functions that a user gives a Pydantic AI agent may do, a function each; `test_pydantic_ai.py` runs them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.capabilities import Hooks, ProcessHistory, RequestInput
+from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.usage import UsageLimits
 
 from durable_fn import AsyncDurableContext, durable
 from durable_fn.ext.pydantic_ai import DurableFn
@@ -101,3 +103,53 @@ def a_plain_def_runs_in_place_and_in_a_step_in_a_thread() -> None:
 def a_replay_takes_the_way_of_plain_functions_again() -> None:
     report: CrashReport = crash_everywhere(handling(of_functions()), "go")
     assert report.ok, report
+
+
+def what_a_tool_adds_to_the_usage_is_recorded() -> None:
+    """Its body does not run in a replay, and limits are to be the same there. Two tools beside each other count their own."""
+    clerk = Agent(scripted("clerk"), name="clerk")
+    chief = Agent(scripted("chief", [("ask", {}, "1"), ("ask", {}, "2"), ("plain", {}, "3")]), name="chief",
+                  capabilities=[DurableFn()])  # fmt: skip
+
+    @chief.tool
+    async def ask(run: RunContext[Any]) -> str:
+        return (await clerk.run("?", usage=run.usage)).output
+
+    @chief.tool_plain
+    async def plain() -> str:
+        return "plain"
+
+    @durable
+    async def handler(event: str, ctx: AsyncDurableContext) -> list[Any]:
+        result = await chief.run(event)
+        await ctx.sleep(60)
+        return [result.output, result.usage.requests, result.usage.tool_calls]
+
+    report = crash_everywhere(handler, "go")
+    assert report.ok, report
+    with LocalRunner(handler) as runner:
+        execution = runner.run("go")
+        assert execution.result == ["done, done, done, plain", 4, 3]
+        results = {event.id: event.result for event in execution.history if event.kind == "step"}
+    assert "durable_fn.usage" in results["chief.ask:1.1.1"]
+    assert "durable_fn.usage" not in results["chief.plain:1.1.3"]
+
+
+def a_limit_of_usage_is_met_in_a_replay_too() -> None:
+    clerk = Agent(scripted("clerk"), name="clerk")
+    chief = Agent(scripted("chief", [("ask", {}, "1")]), name="chief", capabilities=[DurableFn()])
+
+    @chief.tool
+    async def ask(run: RunContext[Any]) -> str:
+        return (await clerk.run("?", usage=run.usage)).output
+
+    @durable
+    async def handler(event: str, ctx: AsyncDurableContext) -> str:
+        try:
+            return (await chief.run(event, usage_limits=UsageLimits(request_limit=2))).output
+        except UsageLimitExceeded as error:
+            await ctx.sleep(60)
+            return str(error)
+
+    with LocalRunner(handler) as runner:
+        assert "request_limit of 2" in runner.run("go").result
