@@ -14,7 +14,7 @@ from pydantic_ai.usage import UsageLimits
 
 from durable_fn import AsyncDurableContext, durable
 from durable_fn.ext.pydantic_ai import DurableFn
-from durable_fn.testing import CrashReport, LocalRunner, crash_everywhere
+from durable_fn.testing import LocalRunner
 from tests.ext.agents.pydantic_ai_shapes import scripted
 
 WHERE: dict[str, int] = {}
@@ -100,11 +100,6 @@ def a_plain_def_runs_in_place_and_in_a_step_in_a_thread() -> None:
     assert set(WHERE) - beside == {"processor", "prepare", "hook", "instructions", "validator", "tool"}
 
 
-def a_replay_takes_the_way_of_plain_functions_again() -> None:
-    report: CrashReport = crash_everywhere(handling(of_functions()), "go")
-    assert report.ok, report
-
-
 def what_a_tool_adds_to_the_usage_is_recorded() -> None:
     """Its body does not run in a replay, and limits are to be the same there. Two tools beside each other count their own."""
     clerk = Agent(scripted("clerk"), name="clerk")
@@ -125,8 +120,6 @@ def what_a_tool_adds_to_the_usage_is_recorded() -> None:
         await ctx.sleep(60)
         return [result.output, result.usage.requests, result.usage.tool_calls]
 
-    report = crash_everywhere(handler, "go")
-    assert report.ok, report
     with LocalRunner(handler) as runner:
         execution = runner.run("go")
         assert execution.result == ["done, done, done, plain", 4, 3]
