@@ -18,6 +18,7 @@ from ... import AsyncDurableContext
 from ...types import Duration
 from ..agent_runs import begin
 from ..step_settings import StepSettings, checked, over
+from .messages import Ids
 from .nodes import Graph, StepNode, current, place, routed
 from .outcomes import Kept, Values
 from .retries import as_retry
@@ -99,7 +100,9 @@ def _durable(
         return made, graph
     policies = graph.retry_policy or ()
     nodes = {node: _node(made, node, spec, policies) for node, spec in graph.nodes.items()}
-    return made, graph.copy({"nodes": nodes, "retry_policy": ()})
+    ids = Ids(made.run, name, made.values)
+    channels = {key: ids.channel(channel) for key, channel in graph.channels.items()}
+    return made, graph.copy({"nodes": nodes, "channels": channels, "retry_policy": ()})
 
 
 def _node(made: Graph, name: str, spec: Any, policies: Any) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.capabilities import Hooks, ProcessHistory, RequestInput
 from pydantic_ai.exceptions import UsageLimitExceeded
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelRequest
+from pydantic_ai.output import ToolOutput
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import UsageLimits
 
 from durable_fn import AsyncDurableContext, durable
 from durable_fn.ext.pydantic_ai import DurableFn
 from durable_fn.testing import LocalRunner
-from tests.ext.agents.pydantic_ai_shapes import scripted
+from tests.ext.agents.pydantic_ai_shapes import look, scripted
 
 WHERE: dict[str, int] = {}
 
@@ -146,3 +148,28 @@ def a_limit_of_usage_is_met_in_a_replay_too() -> None:
 
     with LocalRunner(handler) as runner:
         assert "request_limit of 2" in runner.run("go").result
+
+
+def messages_have_the_time_of_the_execution() -> None:
+    """They are a handler's result, or go on into the next run: each replay has to make the same."""
+    asked = Agent(
+        scripted("model", [("look", {"what": "a"}, "l")], [("final", {"response": 1}, "f")]),
+        name="a", output_type=ToolOutput(int, name="final"), tools=[look], capabilities=[DurableFn()],
+    )  # fmt: skip
+    made: list[list[ModelMessage]] = []
+
+    @durable
+    async def handler(event: str, ctx: AsyncDurableContext) -> list[ModelMessage]:
+        await ctx.sleep(86_400)
+        messages = (await asked.run(event)).all_messages()
+        made.append(messages)
+        await ctx.sleep(86_400)
+        return messages
+
+    with LocalRunner(handler) as runner:
+        began = runner.now()
+        messages = runner.run("go").result
+    assert len(made) == 2
+    assert made[0] == made[1] == messages
+    times = {message.timestamp for message in messages if isinstance(message, ModelRequest)}
+    assert all(began + timedelta(days=1) <= time < began + timedelta(days=2) for time in times)
