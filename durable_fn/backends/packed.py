@@ -1,24 +1,16 @@
-"""Values on their way into a journal and back: compressed when they are large, through the user's codec, and into a blob store
-when they do not fit an item.
-
-A packed text begins with a control character, which no journal text begins with: "\\x02" + how + ":" + content, where `how` is
-made of z (zlib), c (codec) and b (the content is a key of the blob store). Small texts without a codec stay as they are, so
-that people can read the table.
-"""
+"""A journal whose texts go through a packing, whatever the journal is."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
 import logging
 import secrets
-import zlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..errors import JournalDamaged, PayloadTooLarge
+from ..errors import JournalDamaged
 from ..log.events import Segment
 from ..log.header import PACKED, Header, Refusal, outlined
 from ..log.inbox import Entry, plain_digest
@@ -26,159 +18,13 @@ from ..log.requests import Ending, Key, Lease, ParentNotice, Parking, Renewal
 from ..log.retention import Snapshot
 from ..log.selection import Position, Selection
 from ..values.parts import class_name
-from .ports import BlobRefused, BlobStore, Due, Found, JournalStore, Loaded, blob_prefix
+from .packing import MOST, Packing, Place, chunk_at, entry_at, field_at, segment_at
+from .ports import BlobStore, Due, Found, JournalStore, Loaded, blob_prefix
 
 if TYPE_CHECKING:
     from ..hooks import Codec
 
 _log = logging.getLogger("durable_fn")
-
-_COMPRESS_AT: Final = 4096
-_LINE: Final = 10_000  # what a value's line in a segment, or its key, may add to it; an item has 400 KB
-_MOST: Final = 64 * 1024 * 1024
-_LARGEST_UNPACKED: Final = 256 * 1024 * 1024  # what a stored text may grow to: it is hostile until it is read
-
-
-class Place(NamedTuple):
-    """Where a text stands. What is encrypted can be read at its own place only."""
-
-    id: str
-    run: str
-    field: str
-    """The item's key below the run, or the header's field."""
-
-    @property
-    def context(self) -> str:
-        """For the codec. An id has no line breaks."""
-        return "\n".join(self)
-
-
-def _segment_at(key: Key, seq: int) -> Place:
-    return Place(key.id, key.run, f"log/{key.gen}/{seq}")
-
-
-def _entry_at(key: Key, name: str) -> Place:
-    return Place(key.id, key.run, f"inbox/{name}")
-
-
-def _chunk_at(key: Key, edition: str, part: int) -> Place:
-    return Place(key.id, key.run, f"copy/{key.gen}/{edition}/{part}")
-
-
-def _field_at(key: Key, name: str) -> Place:
-    """Each generation has an input and an end of its own; the rest is one execution's."""
-    return Place(key.id, key.run, f"{name}/{key.gen}" if name in ("input", "result", "error") else name)
-
-
-class Packing:
-    """One way in and out. `room`: the most bytes an item takes."""
-
-    def __init__(self, room: int, codec: Codec | None, blobs: BlobStore | None) -> None:
-        self.room = room
-        self.item = room + _LINE
-        self.codec = codec
-        self.blobs = blobs
-
-    def fits(self, text: str) -> bool:
-        """Whether it can be stored, without storing it."""
-        size = len(text.encode())
-        if self.blobs is not None:
-            return size <= _MOST
-        if size <= self.room * 7 // 10 or (self.codec is None and size <= self.room):
-            return True
-        return size <= _MOST and len(zlib.compress(text.encode(), 6)) * 4 // 3 + 200 <= self.room
-
-    def pack(self, text: str, at: Place) -> str:
-        marked = _looks_packed(text)
-        if self.codec is None and len(text) * 4 <= _COMPRESS_AT and not marked:
-            return text
-        raw = text.encode()
-        data, how = raw, ""
-        if marked:  # what is only wrapped has no checksum
-            data, how = zlib.compress(raw, 6), "z"
-        elif len(raw) > _COMPRESS_AT:
-            small = zlib.compress(raw, 6)
-            most = self.item if self.codec is None else self.room * 7 // 10  # what fits as it is
-            if len(small) * 3 < len(raw) * 2 or (len(raw) > most and len(small) < len(raw)):
-                data, how = small, "z"
-        if self.codec is not None:
-            data, how = self.codec.encode(data, at.context), how + "c"
-        if not how and len(raw) <= self.item:
-            return text
-        packed = f"{PACKED}{how}:{base64.b64encode(data).decode()}"
-        return packed if len(packed) <= self.item else self._away(data, how, at)
-
-    def _away(self, data: bytes, how: str, at: Place) -> str:
-        if self.blobs is None:
-            raise PayloadTooLarge(
-                f"a value of execution {at.id!r} is {len(data):,} bytes after compression; an item takes {self.room:,}. Set "
-                "DURABLE_FN_BUCKET, or store it elsewhere and return its key",
-                size=len(data),
-                limit=self.room,
-            )
-        key = f"{blob_prefix(at.id, at.run)}{hashlib.sha256(data).hexdigest()}"
-        try:
-            self.blobs.put(key, data)
-        except Exception as error:
-            raise BlobRefused(
-                f"a value of {len(data):,} bytes could not be put into the blob store: {error}"
-            ) from error
-        return f"{PACKED}{how}b:{key}"
-
-    def unpack(self, text: str, at: Place) -> str:
-        id = at.id
-        if not text.startswith(PACKED):
-            if _looks_packed(text):
-                raise ValueError(f"a stored value of execution {id!r} is damaged: it begins with {text[:1]!r}")
-            return text
-        how, colon, content = text[1:].partition(":")
-        if not colon or set(how) - set("zcb"):
-            raise ValueError(f"a stored value of execution {id!r} was written by another version: {text[:20]!r}")
-        data = self._blob(content, id) if "b" in how else base64.b64decode(content, validate=True)
-        if "c" in how:
-            if self.codec is None:
-                raise RuntimeError(
-                    f"execution {id!r} was stored through a codec, and none is configured; see durable_fn.configure(codec=...)"
-                )
-            data = self.codec.decode(data, at.context)
-        if "z" in how:
-            data = _inflated(data, id)
-        return data.decode()
-
-    def renew(self, text: str | None, id: str) -> None:
-        """Puts the blob that a stored text names there again, so that a lifecycle rule counts from now."""
-        how, _, key = (text or "")[1:].partition(":")
-        if text is not None and text.startswith(PACKED) and "b" in how and self.blobs is not None:
-            self.blobs.put(key, self._blob(key, id))
-
-    def _blob(self, key: str, id: str) -> bytes:
-        """The key tells what must be there."""
-        if self.blobs is None:
-            raise RuntimeError(f"execution {id!r} has a value in a bucket, and DURABLE_FN_BUCKET is not set")
-        data = self.blobs.get(key)
-        if hashlib.sha256(data).hexdigest() != key.rpartition("/")[2]:
-            raise ValueError(f"a stored value of execution {id!r} in the bucket is not what was put there: {key!r}")
-        return data
-
-
-def _looks_packed(text: str) -> bool:
-    """Whether it begins as a packed text does, or as one that is damaged: such a text is packed itself."""
-    return text[:1] < " " and text[:1] not in ("", "\t")
-
-
-def _inflated(data: bytes, id: str) -> bytes:
-    """The whole value and nothing behind it: its checksum stands at the end, so part of it is no value."""
-    inflate = zlib.decompressobj()
-    try:
-        whole = inflate.decompress(data, _LARGEST_UNPACKED)
-    except zlib.error as error:
-        raise ValueError(f"a stored value of execution {id!r} is damaged: {error}") from error
-    if inflate.unconsumed_tail:
-        raise ValueError(f"a stored value of execution {id!r} is larger than {_LARGEST_UNPACKED:,} bytes")
-    if not inflate.eof or inflate.unused_data:
-        what = "something follows it" if inflate.eof else "its end is missing"
-        raise ValueError(f"a stored value of execution {id!r} is damaged: {what}")
-    return whole
 
 
 class PackedStore:
@@ -189,7 +35,7 @@ class PackedStore:
         self.store = store
         self.packing = Packing(store.max_body, codec, blobs)
         self.local = store.local
-        self.max_body = _MOST if blobs is not None else store.max_body
+        self.max_body = MOST if blobs is not None else store.max_body
         self.skew_ms = store.skew_ms
         self.shards = store.shards
 
@@ -222,7 +68,7 @@ class PackedStore:
         return text if text is None or header.foreign else self.packing.pack(text, at)
 
     def _field(self, name: str, text: str | None, header: Header) -> Any:
-        return self._in(text, header, _field_at(header.key, name))
+        return self._in(text, header, field_at(header.key, name))
 
     def _reason(self, error: str, header: Header) -> str:
         """Why an execution is held or ended. The codec may be what is broken, and it has to be held or ended all the same."""
@@ -237,10 +83,10 @@ class PackedStore:
         return json.dumps({"type": class_name(JournalDamaged), "message": text})
 
     def _segment(self, segment: Segment, header: Header) -> Segment:
-        return segment._replace(body=self._in(segment.body, header, _segment_at(header.key, segment.seq)))
+        return segment._replace(body=self._in(segment.body, header, segment_at(header.key, segment.seq)))
 
     def _entry(self, entry: Entry, header: Header) -> Entry:
-        body = self._in(entry.body, header, _entry_at(header.key, entry.key))
+        body = self._in(entry.body, header, entry_at(header.key, entry.key))
         return entry._replace(body=body, digest=self._keyed(entry.digest, header))
 
     def _keyed(self, digest: str, header: Header) -> str:
@@ -257,7 +103,7 @@ class PackedStore:
         """For another execution, which is of the same format."""
         if note is None or header.foreign:
             return note
-        body = self.packing.pack(note.entry.body, _entry_at(note.waiting, note.entry.key))
+        body = self.packing.pack(note.entry.body, entry_at(note.waiting, note.entry.key))
         return note._replace(entry=self._hidden(note.entry)._replace(body=body))
 
     def _hidden(self, entry: Entry) -> Entry:
@@ -304,12 +150,12 @@ class PackedStore:
         if not packed:
             return header
         opened: dict[str, Any] = {
-            name: self._unpacked(value, _field_at(header.key, name), f"its {name}") for name, value in packed.items()
+            name: self._unpacked(value, field_at(header.key, name), f"its {name}") for name, value in packed.items()
         }
         return replace(header, **opened)
 
     def _out_of_inbox(self, key: Key, entry: Entry) -> Entry:
-        body = self._unpacked(entry.body, _entry_at(key, entry.key), f"the inbox entry {entry.key!r}")
+        body = self._unpacked(entry.body, entry_at(key, entry.key), f"the inbox entry {entry.key!r}")
         read = entry._replace(body=body)
         return read._replace(digest=plain_digest(read)) if self.encrypts else read
 
@@ -348,12 +194,12 @@ class PackedStore:
             return None
         open, edition = self._unpacked, loaded.header.edition
         tail = [
-            s if s.body[:1] != PACKED else s._replace(body=open(s.body, _segment_at(key, s.seq), f"segment {s.seq}"))
+            s if s.body[:1] != PACKED else s._replace(body=open(s.body, segment_at(key, s.seq), f"segment {s.seq}"))
             for s in loaded.tail
         ]
         inbox = {name: self._out_of_inbox(key, entry) for name, entry in loaded.inbox.items()}
         copied = [
-            open(chunk, _chunk_at(key, edition, part), "a copy of its log") for part, chunk in enumerate(loaded.copied)
+            open(chunk, chunk_at(key, edition, part), "a copy of its log") for part, chunk in enumerate(loaded.copied)
         ]
         return Loaded(self._opened(loaded.header), tail, inbox, copied, loaded.horizon)
 
@@ -412,13 +258,13 @@ class PackedStore:
     def progressed(self, header: Header, writer: str) -> Header | Refusal:
         return self._out(self.store.progressed(header, writer))  # type: ignore[no-any-return]
 
-    def adopt(self, header: Header, parent: str) -> Header | Refusal:
-        return self._out(self.store.adopt(header, parent))  # type: ignore[no-any-return]
+    def set_parent(self, header: Header, parent: str) -> Header | Refusal:
+        return self._out(self.store.set_parent(header, parent))  # type: ignore[no-any-return]
 
     def leave(self, header: Header, entries: list[Entry]) -> None:
         self.store.leave(header, [self._entry(entry, header) for entry in entries])
 
-    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, snapshot: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         """The copy is encoded anew, for its own place. What stays where it is keeps its text; a blob of it is put again."""
         there = None if self.packing.blobs is None else self.store.load(header.key)
         if there is None:
@@ -428,9 +274,9 @@ class PackedStore:
             bodies = [entry.body for entry in there.inbox.values() if entry.key in kept]
             for text in (there.header.input, *bodies):
                 self.packing.renew(text, header.id)
-        key, name = header.key, edition.name
-        packed = [self._in(chunk, header, _chunk_at(key, name, part)) for part, chunk in enumerate(chunks)]
-        self.store.keep(stored, edition, packed, entries)
+        key, name = header.key, snapshot.name
+        packed = [self._in(chunk, header, chunk_at(key, name, part)) for part, chunk in enumerate(chunks)]
+        self.store.keep(stored, snapshot, packed, entries)
 
     def revive(self, header: Header, segment: Segment, now: int) -> Header | Refusal:
         return self._out(self.store.revive(header, self._segment(segment, header), now))  # type: ignore[no-any-return]
@@ -455,7 +301,7 @@ class PackedStore:
 
     def unsealed(self, header: Header) -> Header:
         """Of a header of any format: where the secret stands is the same in each."""
-        secret = self._unpacked(header.secret, _field_at(header.key, "secret"), "its secret")
+        secret = self._unpacked(header.secret, field_at(header.key, "secret"), "its secret")
         return replace(header, secret=secret)
 
     def tail(self, header: Header) -> int:

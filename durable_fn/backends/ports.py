@@ -129,7 +129,7 @@ class JournalStore(Protocol):
     ) -> Header | Refusal:
         """With a note, its entry and the bump of the waiting execution are in the same transaction; if only they are refused
         (it has ended, or waits no longer), the completion is made alone. Refusal("moved"): somebody began to wait for it
-        (`adopt`) since `header` was read."""
+        (`set_parent`) since `header` was read."""
 
     def release(self, header: Header, writer: str, due: int, error: str) -> Header | Refusal:
         """The owner could not write, for the reason in `error`, and gives its lease back until `due`."""
@@ -163,15 +163,15 @@ class JournalStore(Protocol):
         """Ends a live execution from outside. The segment at the end of its log fences the owner. Refusal("moved"): the log
         has grown. No value is read: in what is returned they are as in `head`."""
 
-    def adopt(self, header: Header, parent: str) -> Header | Refusal:
+    def set_parent(self, header: Header, parent: str) -> Header | Refusal:
         """A live execution gets somebody to tell its end to; `header.parent` is who was there when it was looked at.
         Refusal("finished"): its end was quicker; "moved": somebody else was."""
 
     def leave(self, header: Header, entries: list[Entry]) -> None:
         """Puts entries into the inbox of an execution whose header is not written yet, so that nobody sees them before."""
 
-    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
-        """Writes what `edition` says under its own name, and stamps the header's input and these entries with its horizon. None
+    def keep(self, header: Header, snapshot: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
+        """Writes what `snapshot` says under its own name, and stamps the header's input and these entries with its horizon. None
         of it is seen before a suspend makes it count, so a copy of a request that comes late changes nothing."""
 
     def prolong(self, header: Header, horizon: int) -> None:

@@ -16,12 +16,11 @@ from ..types import ExecutionFilter
 from . import screens
 from .bulk import AllOption, Choice, ConfirmOption, DryRunOption, IdsArgument, do
 from .command import FAILED, ByOption, IdArgument, ReasonOption, Target, emit, load, on_journal, say
-from .environment import environment
 from .filters import filtered
 
 callback = typer.Typer(help="Answer a callback in the place of whom it was given to.", no_args_is_help=True)
 
-TokenArgument = Annotated[str | None, typer.Argument(help="The token, as it was handed out.", metavar="[TOKEN]")]
+TokenArgument = Annotated[str | None, typer.Argument(help="The token, as it was handed out.", metavar="TOKEN")]
 CallbackIdOption = Annotated[
     str | None, typer.Option("--id", help="Instead of the token: the execution, with --name.", metavar="ID")
 ]
@@ -51,7 +50,7 @@ def parsed(text: str, what: str) -> Any:
 def start(
     target: Target,
     function: Annotated[str, typer.Argument(help="Its name, or module:handler.", metavar="FUNCTION")],
-    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="[PAYLOAD]")] = "null",
+    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="PAYLOAD")] = "null",
     *,
     id: Annotated[
         str | None, typer.Option("--id", help="The execution id. Default: the function's own rule, or a new one.")
@@ -109,7 +108,7 @@ def signal(
     target: Target,
     id: IdArgument,
     name: Annotated[str, typer.Argument(help="The signal's name.", metavar="NAME")],
-    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="[PAYLOAD]")] = "null",
+    payload: Annotated[str, typer.Argument(help="JSON; @FILE, or - for standard input.", metavar="PAYLOAD")] = "null",
     *,
     signal_id: Annotated[
         str | None, typer.Option(help="A second one with this id, within 30 days, is dropped.")
@@ -117,8 +116,7 @@ def signal(
     by: ByOption = None,
 ) -> None:
     """Send a signal to an execution."""
-    with acting(by):
-        target.writer().signal(id, name, parsed(payload, "the payload"), signal_id=signal_id)
+    target.writer().signal(id, name, parsed(payload, "the payload"), signal_id=signal_id, by=by)
     _done(target, "signal", id, f"{id}: signal {name!r} sent")
 
 
@@ -135,8 +133,7 @@ def complete(
 ) -> None:
     """The answer has come."""
     client = target.writer()
-    with acting(by):
-        client.complete_callback(_token(client, token, id, name), parsed(result, "the result"))
+    client.complete_callback(_token(client, token, id, name), parsed(result, "the result"), by=by)
     _done(target, "complete", id, "The callback is completed.")
 
 
@@ -154,8 +151,7 @@ def fail(
 ) -> None:
     """There will be no answer."""
     client = target.writer()
-    with acting(by):
-        client.fail_callback(_token(client, token, id, name), message, error_type)
+    client.fail_callback(_token(client, token, id, name), message, error_type, by=by)
     _done(target, "fail", id, "The callback has failed.")
 
 
@@ -167,12 +163,10 @@ def heartbeat(
     *,
     id: CallbackIdOption = None,
     name: CallbackNameOption = None,
-    by: ByOption = None,
 ) -> None:
     """The answer will come: its heartbeat timeout begins anew."""
     client = target.writer()
-    with acting(by):
-        client.heartbeat_callback(_token(client, token, id, name))
+    client.heartbeat_callback(_token(client, token, id, name))
     _done(target, "heartbeat", id, "The callback's heartbeat was taken.")
 
 
@@ -183,11 +177,6 @@ def _token(client: DurableClient, token: str | None, id: str | None, name: str |
     if token is None and id is not None and name is not None:
         return client.callback_token(id, name)
     raise ValueError("name the callback by its token, or by --id and --name")
-
-
-def acting(by: str | None) -> Any:
-    """Of what takes no `by`: who acts is the actor of this process for a while."""
-    return environment({} if by is None else {"DURABLE_FN_ACTOR": by})
 
 
 def _done(target: Target, verb: str, id: str | None, text: str) -> None:
@@ -254,7 +243,7 @@ def redrive(
     all_: AllOption = False,
 ) -> None:
     """Go on with executions that failed, ended or are held."""
-    choice = Choice(ids or [], wanted, dry_run, confirm, all_)
+    choice = Choice(ids or [], wanted, dry_run, confirm, all_, from_step is not None)
 
     def act(client: DurableClient, id: str) -> str:
         cut = client.redrive(id, from_step=from_step, reason=reason, by=by)

@@ -90,7 +90,7 @@ def _say_where(console: Console, run: Demo, report: Report, keep: bool) -> None:
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Made if it is not there.")] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")] = Path(),
     snippet: Annotated[
         bool, typer.Option("--snippet", help="Only the resources for a template that you have.")
     ] = False,

@@ -13,12 +13,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from ..client import DurableClient
+from ..client.doable import Verb, doable
 from ..errors import DurableError
 from ..types import ExecutionFilter, ExecutionInfo
 from . import screens
 from .command import FAILED, PARTLY, Target, emit, say
 
-IdsArgument = Annotated[list[str] | None, typer.Argument(help="Execution ids; or give filters.", metavar="[ID]...")]
+IdsArgument = Annotated[list[str] | None, typer.Argument(help="Execution ids; or give filters.", metavar="ID")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only show which executions it would be done to.")]
 ConfirmOption = Annotated[
     int | None, typer.Option("--confirm", help="Do it if so many executions are found, without a question.", min=0)
@@ -37,17 +38,21 @@ class Choice:
     dry_run: bool
     confirm: int | None
     all: bool
+    from_step: bool = False
 
-    def found(self, client: DurableClient) -> list[ExecutionInfo]:
-        """Raises ValueError where nothing was chosen, and ExecutionNotFound."""
+    def found(self, client: DurableClient, verb: Verb) -> tuple[list[ExecutionInfo], int]:
+        """Those to which it is done, and how many of a filter's it cannot be done to; what was named by its id is tried. Raises
+        ValueError where nothing was chosen, and ExecutionNotFound."""
         by_filter = self.wanted != ExecutionFilter()
         if self.ids and (by_filter or self.all):
             raise ValueError("give ids, or filters, not both")
         if self.ids:
-            return [client.describe(id) for id in dict.fromkeys(self.ids)]
+            return [client.describe(id) for id in dict.fromkeys(self.ids)], 0
         if not by_filter and not self.all:
             raise ValueError("name executions by their ids or by a filter (--status, --function, ...), or give --all")
-        return list(every(client, self.wanted))
+        found = list(every(client, self.wanted))
+        fitting = [info for info in found if doable(verb, info, from_step=self.from_step)]
+        return fitting, len(found) - len(fitting)
 
 
 def every(client: DurableClient, wanted: ExecutionFilter) -> Iterator[ExecutionInfo]:
@@ -61,38 +66,46 @@ def every(client: DurableClient, wanted: ExecutionFilter) -> Iterator[ExecutionI
             return
 
 
-def do(target: Target, verb: str, choice: Choice, act: Callable[[DurableClient, str], str | None]) -> None:
+def do(target: Target, verb: Verb, choice: Choice, act: Callable[[DurableClient, str], str | None]) -> None:
     """`act` gives what is told of an execution besides that it was done. Exit code 3 where some could not be."""
     client = target.reader() if choice.dry_run else target.writer()
-    found = choice.found(client)
+    found, passed = choice.found(client, verb)
     if choice.dry_run:
-        _show(target, verb, found)
+        _show(target, verb, found, passed)
         return
     _confirm(target, verb, found, choice)
     told: list[tuple[str, str | None, Exception | None]] = []
     with _bar(target, verb, len(found)) as bar:
         for info in found:
-            told.append(_one(client, info.id, act))
+            told.append(_one(client, info.id, act, _already(verb, info)))
             bar.advance(bar.task_ids[0])
     _tell(target, verb, told)
 
 
+def _already(verb: Verb, info: ExecutionInfo) -> str | None:
+    """An end that has come before is no error, and nobody's doing."""
+    return None if verb in ("redrive", "purge") or doable(verb, info) else f"it had ended before: {info.status}"
+
+
 def _one(
-    client: DurableClient, id: str, act: Callable[[DurableClient, str], str | None]
+    client: DurableClient, id: str, act: Callable[[DurableClient, str], str | None], already: str | None
 ) -> tuple[str, str | None, Exception | None]:
     try:
-        return id, act(client, id), None
+        return id, act(client, id) or already, None
     except (DurableError, RuntimeError, LookupError, ValueError) as error:
         return id, None, error
 
 
-def _show(target: Target, verb: str, found: list[ExecutionInfo]) -> None:
+def _show(target: Target, verb: str, found: list[ExecutionInfo], passed: int) -> None:
     if target.json:
-        emit("done", verb=verb, dry_run=True, executions=[{"id": info.id, "status": info.status} for info in found])
+        rows = [{"id": info.id, "status": info.status} for info in found]
+        emit("done", verb=verb, dry_run=True, executions=rows, passed_over=passed)
         return
     if found:
         say(*screens.executions_table(found))
     say(Text(f"{_count(len(found))} would be changed ({verb}). Nothing was done.", "bold"))
+    if passed:
+        say(Text(f"{_count(passed)} passed over: nothing to {verb} there.", "dim"))
 
 
 def _confirm(target: Target, verb: str, found: list[ExecutionInfo], choice: Choice) -> None:
@@ -109,7 +122,11 @@ def _confirm(target: Target, verb: str, found: list[ExecutionInfo], choice: Choi
     say(*screens.executions_table(found[:20]))
     if count > 20:
         say(Text(f"... and {count - 20:,} more"))
-    typed = typer.prompt(f"Type {count} to {verb} {_count(count)}", err=True)
+    try:
+        typed = typer.prompt(f"Type {count} to {verb} {_count(count)}", err=True)
+    except typer.Abort:
+        typer.echo(err=True)  # the question has no end of its line
+        raise ValueError(f"nobody answered; give --confirm {count}: nothing was done") from None
     if typed.strip().replace(",", "") != str(count):
         raise ValueError(f"{typed!r} is not {count}: nothing was done")
 

@@ -42,7 +42,8 @@ class Operation:
 
 
 def operations(events: Iterable[HistoryEvent]) -> list[Operation]:
-    """In the order in which they began. What a redrive made the execution forget stands by itself."""
+    """In the order in which they began, those of a branch below what holds them. What a redrive made the execution forget
+    stands by itself."""
     found: dict[tuple[str, int], Operation] = {}
     forgets: dict[str, int] = {}
     before: HistoryEvent | None = None
@@ -56,7 +57,21 @@ def operations(events: Iterable[HistoryEvent]) -> list[Operation]:
                 found[key] = Operation(event.id, event.kind, event.began or _since(before, event))
             _add(found[key], event)
         before = event
-    return list(found.values())
+    return _nested(found)
+
+
+def _nested(found: dict[tuple[str, int], Operation]) -> list[Operation]:
+    """A branch's beginning is not recorded: it begins no later than the first operation in it."""
+    first: dict[tuple[str, int], int] = {}
+    places: dict[tuple[str, int], list[int]] = {}
+    for place, (key, operation) in enumerate(found.items()):
+        id, turn = key
+        above = [(id[:end], turn) for end, sign in enumerate(id) if sign == "/"]
+        places[key] = [first.setdefault(outer, place) for outer in (*above, key)]
+        for outer in above:
+            if outer in found:
+                found[outer].began = min(found[outer].began, operation.began)
+    return [found[key] for key in sorted(found, key=places.__getitem__)]
 
 
 def _since(before: HistoryEvent | None, event: HistoryEvent) -> datetime:

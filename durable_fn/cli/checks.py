@@ -18,7 +18,7 @@ _PASSED_OVER: Final = frozenset({"node_modules", "site-packages", "__pycache__",
 
 def check(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Files and folders; here by default.", metavar="[PATH]...")
+        list[Path] | None, typer.Argument(help="Files and folders; here by default.", metavar="PATH")
     ] = None,
     json: JsonOption = False,
 ) -> None:

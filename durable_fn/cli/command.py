@@ -77,6 +77,11 @@ class Target:
     def world(self, *, read_only: bool = False) -> Backend:
         from ..wiring import from_environment
 
+        if not os.environ.get("DURABLE_FN_BACKEND") and not os.environ.get("DURABLE_FN_TABLE"):
+            raise RuntimeError(
+                "DURABLE_FN_TABLE is not set: name the journal by --table NAME or --backend sqlite:///journal.db, or set "
+                "DURABLE_FN_TABLE or DURABLE_FN_BACKEND"
+            )
         backend = from_environment(read_only=True)
         return backend if read_only or backend.kind == "aws" else from_environment()
 

@@ -79,7 +79,9 @@ def _executions(backend: Backend) -> Iterator[Finding]:
         (
             "overdue",
             Selection(overdue=True, now=now),
-            "look whether queues, event sources and the sweeper work; `durable-fn sweep` sends wake-ups",
+            "start a worker of this journal: `durable-fn worker PATH`, or `dev`"
+            if backend.kind == "sqlite"
+            else "look whether queues, event sources and the sweeper work; `durable-fn sweep` sends wake-ups",
         ),
     ):
         told = asked(functools.partial(backend.store.find, wanted, None, 100))

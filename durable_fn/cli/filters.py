@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, cast, get_type_hints
+from datetime import datetime
+from typing import Annotated, Any, cast, get_type_hints
 
 import typer
 
+from ..client.moments import moment
 from ..types import ExecutionFilter, ExecutionStatus
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def _options(
@@ -85,24 +83,14 @@ def wanted_by(
         id_prefix=id_prefix,
         status=cast("list[ExecutionStatus]", [one.upper() for one in status]) if status else None,
         parent=parent,
-        started_after=moment(started_since),
-        started_before=moment(started_before),
-        updated_after=moment(updated_since),
+        started_after=_maybe(started_since),
+        started_before=_maybe(started_before),
+        updated_after=_maybe(updated_since),
         held=held,
         overdue=overdue,
         has_error=has_error,
     )
 
 
-def moment(text: str | None, now: datetime | None = None) -> datetime | None:
-    """So long ago, or a time: one without a zone is local. Raises ValueError."""
-    if text is None:
-        return None
-    ago = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text.strip())
-    if ago is not None:
-        return (now or datetime.now(UTC)) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
-    try:
-        at = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f"{text!r} is no time: write 30m, 2h or 3d, or a time as 2026-01-31T02:47+01:00") from None
-    return at.astimezone() if at.tzinfo is None else at
+def _maybe(text: str | None) -> datetime | None:
+    return None if text is None else moment(text)

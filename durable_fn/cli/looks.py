@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -48,13 +49,16 @@ def list_executions(
 ) -> None:
     """Executions, newest first."""
     client = target.reader()
-    _again(lambda: _list(target, _filled(client, wanted, limit, cursor, scan), scan, ids, utc), watch, every)
+    none = functools.partial(_none, client, wanted.name)
+    _again(lambda: _list(target, _filled(client, wanted, limit, cursor, scan), scan, ids, utc, none), watch, every)
 
 
 Found: TypeAlias = "tuple[list[ExecutionInfo], float, bool, str | None]"
 
 
-def _list(target: Target, found: Found, scan: bool, ids: bool, utc: bool) -> tuple[Callable[[], None], bool]:
+def _list(
+    target: Target, found: Found, scan: bool, ids: bool, utc: bool, none: Callable[[], Text]
+) -> tuple[Callable[[], None], bool]:
     rows, units, scanned, behind = found
 
     def show() -> None:
@@ -64,7 +68,7 @@ def _list(target: Target, found: Found, scan: bool, ids: bool, utc: bool) -> tup
         elif ids:
             say(*(screens.plain(row.id) for row in rows))
         else:
-            say(*(screens.executions_table(rows, utc=utc) if rows else [Text("No executions.")]))
+            say(*(screens.executions_table(rows, utc=utc) if rows else [none()]))
             say(*_about(rows, units, scanned and not scan, behind))
 
     return show, False
@@ -83,10 +87,21 @@ def _filled(client: DurableClient, wanted: ExecutionFilter, limit: int, cursor: 
     return rows, units, scanned, cursor
 
 
+def _none(client: DurableClient, function: str | None) -> Text:
+    """A name that is mistyped must not look as if all were well."""
+    known = [] if function is None else client.functions()
+    if function is None or function in known:
+        return Text("No executions.")
+    return screens.plain(
+        f"No executions: no durable function {function!r} is known. Known: {', '.join(known) or 'none'}"
+    )
+
+
 def _about(rows: list[ExecutionInfo], units: float, scanned: bool, cursor: str | None) -> list[Text]:
     lines = []
     if cursor is not None:
-        lines.append(screens.plain(f"More may be behind these {len(rows)}: --cursor {cursor}", "dim"))
+        these = "this one" if len(rows) == 1 else f"these {len(rows)}"
+        lines.append(screens.plain(f"More may be behind {these}: --cursor {cursor}", "dim"))
     if scanned:
         lines.append(
             Text(
@@ -140,6 +155,9 @@ def _screen(
     lines += screens.facts(_facts(info, now))
     if waits and info.finished_at is None:
         lines += ["", Text("waits for", "bold"), *(_wait(wait, now) for wait in waits)]
+    elif info.status in ("PENDING", "SUSPENDED") and info.next_due_at is not None and info.next_due_at <= now:
+        since = f"  an invocation: due {distance(info.next_due_at, now)}, and nobody took it yet"
+        lines += ["", Text("waits for", "bold"), screens.plain(since, "yellow")]
     told = info.held or info.error
     if told is not None:
         lines += ["", Text("held, because" if info.held else "error", "bold"), *screens.error_lines(told)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from .command import FAILED, Target, emit, load, on_journal, say
 @on_journal
 def replay(
     target: Target,
-    id: Annotated[str | None, typer.Argument(help="The execution id; or --from.", metavar="[ID]")] = None,
+    id: Annotated[str | None, typer.Argument(help="The execution id; or --from.", metavar="ID")] = None,
     *,
     handler: Annotated[str, typer.Option("--handler", "-H", help="The code: module:handler.", metavar="MODULE:NAME")],
     from_: Annotated[
@@ -51,12 +52,26 @@ def replay(
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """Raises ValueError and OSError."""
-    found = json.loads(path.read_text("utf-8"))
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        found = None
     if isinstance(found, dict) and isinstance(found.get("events"), list):
         found = found["events"]
     if not isinstance(found, list):
         raise ValueError(f"{str(path)!r} is no history: it is what `durable-fn history --json` or `--record` prints")
     return found
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What the SDK logs of a mismatch is the verdict, which is said anyway."""
+    logger = logging.getLogger("durable_fn")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _replayed(function: DurableFunction[Any, Any], rows: list[dict[str, Any]], *, debug: bool) -> tuple[str, Any, bool]:
@@ -65,7 +80,7 @@ def _replayed(function: DurableFunction[Any, Any], rows: list[dict[str, Any]], *
     from ..testing.replays import replay as run
 
     try:
-        with _debugger(function) if debug else contextlib.nullcontext():
+        with _quiet(), _debugger(function) if debug else contextlib.nullcontext():
             result = run(function, rows)
     except NonDeterminismError as error:
         return "The code does not agree with what was recorded.", str(error), False

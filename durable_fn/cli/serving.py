@@ -55,11 +55,14 @@ def dev(
     json: JsonOption = False,
 ) -> None:
     """Your durable functions on this machine, without AWS: HTTP, timers, dashboard; code is loaded anew when it changes."""
-    url = backend or os.environ.get(BACKEND_VARIABLE) or _own_journal()
     with telling(as_json=json):
-        plan = _plan(targets, url, workers, timeout, reload=reload)
         from . import front, web
 
+        if reload:
+            with web.needing("local"):
+                import watchfiles  # noqa: F401  # before a journal is made
+        url = backend or os.environ.get(BACKEND_VARIABLE) or _own_journal()
+        plan = _plan(targets, url, workers, timeout, reload=reload)
         guard = web.guard(host, allow_host or (), allow_origin or ())
         front.run(plan, lambda: front.Front(host, port, guard, open_), printer(json))
 

@@ -26,16 +26,17 @@ class Callbacks:
 
         return cls(Executions(backend()))
 
-    def settle(self, token: str, body: str) -> None:
-        """The log, which knows the timeout, is read only where there is one, or where an outcome is there already."""
+    def settle(self, token: str, body: str, by: str | None = None) -> None:
+        """`by`: who, for the history. The log, which knows the timeout, is read only where there is one, or where an outcome
+        is there already."""
         header, found = self._found(token)
         place = self._place(header, found) if found.limited else _unread(found)
         if place.outcome is None:
             self._check_time(place)
-            if self._put(header, place, body):
+            if self._put(header, place, body, by):
                 return
             asked, place = place, self._place(header, found)
-            if place.outcome is None and place.key != asked.key and self._put(header, place, body):
+            if place.outcome is None and place.key != asked.key and self._put(header, place, body, by):
                 return  # it is asked anew, after a redrive
         there = place.outcome
         if there is None:
@@ -87,8 +88,8 @@ class Callbacks:
         over = (due is not None and now >= due) or store.entry(header.key, last.key) is not None
         return None if over else Place(last.key, None, due, last.due, last.every)
 
-    def _put(self, header: Header, place: Place, body: str) -> bool:
-        new = settled(place.key, self._executions.writer(), body, self._executions.clock.now())
+    def _put(self, header: Header, place: Place, body: str, by: str | None) -> bool:
+        new = settled(place.key, self._executions.writer(by), body, self._executions.clock.now())
         return isinstance(self._executions.deliver(header, new), Header)
 
     def _check_time(self, place: Place) -> None:

@@ -30,7 +30,7 @@ from ..types import (
     IfExists,
     Wait,
 )
-from ..values.adapters import to_plain_json
+from ..values.plain import to_plain_json
 from . import documents, endings, lists, reruns, starts, views
 from .callbacks import Callbacks
 from .executions import Executions
@@ -327,13 +327,31 @@ class DurableClient:
     # -- steering --------------------------------------------------------------------------------------------------
 
     @overload
-    def signal(self, id: str, signal: Signal[None], payload: None = None, *, signal_id: str | None = None) -> None: ...
-    @overload
-    def signal(self, id: str, signal: Signal[T], payload: T, *, signal_id: str | None = None) -> None: ...
-    @overload
-    def signal(self, id: str, signal: str, payload: object = None, *, signal_id: str | None = None) -> None: ...
     def signal(
-        self, id: str, signal: Signal[Any] | str, payload: object = None, *, signal_id: str | None = None
+        self,
+        id: str,
+        signal: Signal[None],
+        payload: None = None,
+        *,
+        signal_id: str | None = None,
+        by: str | None = None,
+    ) -> None: ...
+    @overload
+    def signal(
+        self, id: str, signal: Signal[T], payload: T, *, signal_id: str | None = None, by: str | None = None
+    ) -> None: ...
+    @overload
+    def signal(
+        self, id: str, signal: str, payload: object = None, *, signal_id: str | None = None, by: str | None = None
+    ) -> None: ...
+    def signal(
+        self,
+        id: str,
+        signal: Signal[Any] | str,
+        payload: object = None,
+        *,
+        signal_id: str | None = None,
+        by: str | None = None,
     ) -> None:
         """Sends a signal. It is durable when this returns.
 
@@ -348,6 +366,7 @@ class DurableClient:
             signal_id: A second delivery with the same one within 30 days is dropped quietly, also after the first was
                 consumed, over `continue_as_new`, and when the execution has ended since. Default: each call delivers;
                 in the body of a step it is made for you, so that a body that is tried again delivers once.
+            by: Who, for the history. Default: DURABLE_FN_ACTOR, else nobody.
 
         Raises:
             ExecutionConflict: The execution has ended. FormatError: its journal has another format.
@@ -362,10 +381,10 @@ class DurableClient:
             own = None if step is None else step.signal_id(id, name)
         else:
             own = f"given {checked_signal_id(signal_id)}"
-        if not send_signal(backend, id, name, text, own, self._executions.writer()):
+        if not send_signal(backend, id, name, text, own, self._executions.writer(by)):
             raise ExecutionConflict(f"execution {id!r} has ended and takes no signal {name!r}", execution_id=id)
 
-    def complete_callback(self, token: str, result: object = None) -> None:
+    def complete_callback(self, token: str, result: object = None, *, by: str | None = None) -> None:
         """Answers a callback, once. The same result again is accepted quietly.
 
         ```python
@@ -375,15 +394,18 @@ class DurableClient:
         Args:
             token: As the handler handed it out.
             result: Anything that is JSON. The handler's `result_type` reads it.
+            by: Who, for the history. Default: DURABLE_FN_ACTOR, else nobody.
 
         Raises:
             CallbackError: The token is completed, expired or unknown.
         """
         text = to_plain_json(result)
         check_fits(self._executions.store, text, "the result of the callback")
-        self._callbacks.settle(token, SUCCESS + text)
+        self._callbacks.settle(token, SUCCESS + text, by)
 
-    def fail_callback(self, token: str, message: str, error_type: str = "CallbackFailed") -> None:
+    def fail_callback(
+        self, token: str, message: str, error_type: str = "CallbackFailed", *, by: str | None = None
+    ) -> None:
         """Gives a callback up: CallbackFailed is raised where the handler waits.
 
         ```python
@@ -394,6 +416,7 @@ class DurableClient:
             token: As the handler handed it out.
             message: What is said.
             error_type: What kind of failure it is. Default: "CallbackFailed".
+            by: Who, for the history. Default: DURABLE_FN_ACTOR, else nobody.
 
         Raises:
             CallbackError: The token is completed, expired or unknown.
@@ -401,7 +424,7 @@ class DurableClient:
         failure = failures.Failure(
             failures.readable(str(error_type), 200), failures.readable(str(message)), "", None, None
         )
-        self._callbacks.settle(token, FAILURE + failures.encode(failure))
+        self._callbacks.settle(token, FAILURE + failures.encode(failure), by)
 
     def heartbeat_callback(self, token: str) -> None:
         """Says that the other side is still at it: `heartbeat_timeout` begins anew.

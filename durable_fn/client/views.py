@@ -16,8 +16,9 @@ from ..log.journal import Journal
 from ..log.selection import is_overdue
 from ..log.waiting import callback_tokens, waits
 from ..types import ErrorInfo, ExecutionInfo, ExecutionStatus, HistoryEvent, Wait
-from ..values.adapters import UNTYPED, adapter, plain, result_of
+from ..values.adapters import UNTYPED, adapter, result_of
 from ..values.parts import class_name
+from ..values.plain import plain
 from .executions import Executions
 
 _FIRST_LOOK_S = 0.05
@@ -177,7 +178,7 @@ def _told(error: Exception) -> ErrorInfo:
 
 
 def _with_advice(error: ErrorInfo) -> ErrorInfo:
-    told = f"{error['message']}. It is tried again by itself, and at once by `redrive`; `terminate` ends it now"
+    told = f"{error['message'].rstrip('.')}. It is tried again by itself, and at once by `redrive`; `terminate` ends it now"
     return {**error, "message": told}
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 from ..errors import SerializationError
 from ..log.events import component
 from ..log.inputs import admitted
-from ..values.adapters import UNTYPED, Adapter, adapter, no_codec, plain, to_plain_json, usable
+from ..values.adapters import UNTYPED, Adapter, adapter, no_codec, usable
 from ..values.documents import dumps
+from ..values.plain import plain, to_plain_json
 from ..values.terms import STRICT, Terms
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..errors import NonDeterminismError, PayloadTooLarge, SerializationError
 from ..log import origins
@@ -21,80 +21,15 @@ from ..log.undone import Rollback
 from ..log.unread import unread
 from ..values.terms import STRICT, Terms
 from .cancel_scope import Cancellation, CancelScope
+from .front import Called, Front
 from .retry import DEFAULT_RETRY, Retry
+from .unwinding import Held, Renewed, Suspension
 from .walks import Place, Walks
 
 if TYPE_CHECKING:
     from ..batch import BatchResult
 
 _log = logging.getLogger("durable_fn")
-
-
-class Front(Protocol):
-    """What drives the tasks of an async handler (`runtime/aio/pump.py`). A `def` handler has none."""
-
-    def unshielded(self) -> None:
-        """A shielded block is over."""
-
-    def replays(self) -> bool:
-        """Whether the handler has not come to the end of what is recorded."""
-
-    def commits_before_a_body(self) -> None:
-        """No body and no request begins before what is pending now is durable."""
-
-    def looked_at_time(self) -> None:
-        """What the handler does next may depend on the time."""
-
-    def leftover(self) -> NonDeterminismError | None:
-        """The error of a handler that ended without asking for everything that is recorded."""
-
-
-class Called(Protocol):
-    """An operation: see `core/scope.py`."""
-
-    id: str
-    kind: str
-    position: int
-    asked: str
-    begun: bool
-    number: int
-    record: Record | None
-
-    @property
-    def scope(self) -> Place:
-        """The scope that called it."""
-
-
-class Suspension(BaseException):
-    """Unwinds a handler that waits, or whose invocation has to stop early. Not an Exception: user code must not catch it."""
-
-    def __init__(self, why: str, due: int | None = None) -> None:
-        super().__init__(why)
-        self.due = due
-
-
-class Renewed(Suspension):
-    """The handler goes on as the next generation, with another payload."""
-
-    walked_again = False
-
-    def __init__(self, payload: object) -> None:
-        super().__init__("continues as new")
-        self.payload = payload
-
-
-class Fenced(BaseException):
-    """Another invocation owns the execution now. Nothing more is committed here."""
-
-
-class Held(BaseException):
-    """This code cannot read something recorded that the handler has seen before. The handler does not see this error, because
-    it would take another path: the execution waits for code or a configuration that can read it. Nothing more is committed
-    here."""
-
-    def __init__(self, error: SerializationError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class Progress(IntEnum):

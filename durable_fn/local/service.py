@@ -62,8 +62,6 @@ class Service:
         """Serves inside of it. Raises NothingFound where the code cannot be loaded, but not with `reload`: that waits for a
         change. On leaving, what runs is done to its end, or killed after a second `stop`."""
         tasks: list[asyncio.Task[None]] = []
-        if self.plan.reload:
-            import watchfiles  # noqa: F401  # said now where it is missing
         try:
             await self._alone()
             await self._begin()

@@ -202,28 +202,28 @@ def suspend(header: Header | None, key: Key, writer: str, parking: Parking) -> H
         custom=parking.custom if parking.custom is not None else header.custom,
         timer=parking.timer,
         updated=parking.now or header.updated,
-        **_of_snapshot(parking.edition),
+        **_of_snapshot(parking.snapshot),
     )
 
 
 def held(
-    header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, edition: Snapshot | None = None
+    header: Header, now: int, reason: str, *, fenced: bool, custom: str | None = None, snapshot: Snapshot | None = None
 ) -> Parking:
     """For an execution that this owner cannot go on with; another version, or other code, may. It is tried again after pauses
     that grow. `fenced`: whether the owner before is certain to write nothing more; if not, the next owner has to fence it."""
     strikes = header.strikes + 1
     due = now + pause_ms(HELD_MS, header.strikes)
-    return Parking(due, due, None, reason, strikes, custom, edition=edition, doubtful=not fenced, now=now)
+    return Parking(due, due, None, reason, strikes, custom, snapshot=snapshot, doubtful=not fenced, now=now)
 
 
-def _of_snapshot(edition: Snapshot | None) -> dict[str, Any]:
-    if edition is None:
+def _of_snapshot(snapshot: Snapshot | None) -> dict[str, Any]:
+    if snapshot is None:
         return {}
     return {
-        "edition": edition.name,
-        "copied": edition.base,
-        "horizon": edition.horizon,
-        "ttl": edition.horizon,
+        "edition": snapshot.name,
+        "copied": snapshot.base,
+        "horizon": snapshot.horizon,
+        "ttl": snapshot.horizon,
     }
 
 
@@ -302,7 +302,7 @@ def decide(header: Header | None, key: Key, writer: str, seen: int) -> Header | 
     return header if header.n == seen else Refusal("moved", header)
 
 
-def adopt(header: Header | None, run: str, seen: str | None, parent: str) -> Header | Refusal:
+def set_parent(header: Header | None, run: str, seen: str | None, parent: str) -> Header | Refusal:
     """A parent begins to wait for the end of an execution that is under way. `complete` has `parent` in its condition, so
     either the end notifies the parent, or it came before and this is refused."""
     if header is None or header.run != run:

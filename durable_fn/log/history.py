@@ -9,7 +9,7 @@ from typing import Final
 
 from ..types import ErrorInfo, EventStatus, HistoryEvent
 from ..values import documents
-from ..values.adapters import plain
+from ..values.plain import plain
 from . import failures
 from .draws import seed_of
 from .durations import aware
@@ -36,9 +36,9 @@ from .events import (
 )
 from .header import Header
 from .inbox import CANCEL, REDRIVE, Entry
-from .journal import signal_key
-from .kinds import BRANCH, KINDS, SIGNAL, SLEEP
+from .kinds import BRANCH, KINDS, SLEEP
 from .redrive import Redriven, after_redrives
+from .senders import Senders
 from .writers import actor_of, token_of, version_of
 
 _STATUS: Final[dict[str, EventStatus]] = {
@@ -56,29 +56,29 @@ _GIVEN_BACK: Final = "the branch lost, or was cancelled, and did nothing with th
 
 
 def history(
-    segments: Iterable[Segment], finished: int | None = None, inbox: Mapping[str, Entry] | None = None
+    segments: Iterable[Segment], finished: int | None = None, senders: Senders | None = None
 ) -> list[HistoryEvent]:
     """All entries in journal order, also those that a redrive made the execution forget. The log lacks the end of a sleep with
-    which an execution ended; the history shows it nevertheless. `inbox` has who sent a signal."""
+    which an execution ended; the history shows it nevertheless. `senders` has who sent what came from outside."""
     found: list[HistoryEvent] = []
     begun: dict[str, int] = {}
     segments = list(segments)
     log = after_redrives(segments)
     cuts = iter(log.cuts)
-    for segment, left in zip(segments, log.left, strict=True):
+    for number, (segment, left) in enumerate(zip(segments, log.left, strict=True)):
         rows = parse_body(segment.body)
         asked = json.loads(rows[-1].value) if rows[-1].id == ASKED_ID else {}
-        for number, event in enumerate(rows):
+        for row, event in enumerate(rows):
             if event.status == BEGUN:
                 begun[event.id] = event.at
             if event.id in _TURNS:
                 found.append(_turn(event, asked, next(cuts) if event.id == REDRIVE_ID else None))
             elif not _aside(event):
-                shown_entry = _entry(event, left.get(number), begun.get(event.id))
+                shown_entry = _entry(event, left.get(row), begun.get(event.id))
                 found.append(
                     dataclasses.replace(
                         shown_entry,
-                        by=_sender(event, inbox or {}),
+                        by=None if senders is None else senders.of(number, event),
                         code_version=version_of(segment.writer),
                         invocation=token_of(segment.writer),
                     )
@@ -93,15 +93,6 @@ def _entry(event: Event, kept: Event | None, begun: int | None) -> HistoryEvent:
     """The entry as it was written. `kept`: what a replay reads of it after redrives; None: nothing."""
     entry = "" if kept is None else documents.masked(kept.line())
     return dataclasses.replace(shown(picked_up(event) or event, begun), entry=entry, forgotten=kept is None)
-
-
-def _sender(event: Event, inbox: Mapping[str, Entry]) -> str | None:
-    """Who sent the signal that a wait took."""
-    if event.kind != SIGNAL or event.status != SUCCEEDED:
-        return None
-    entry = inbox.get(signal_key(event))
-    actor = None if entry is None else actor_of(entry.writer)
-    return None if actor is None else actor.by
 
 
 def _turn(event: Event, asked: dict[str, str], cut: str | None) -> HistoryEvent:
@@ -120,8 +111,9 @@ def _turn(event: Event, asked: dict[str, str], cut: str | None) -> HistoryEvent:
 def whole_history(header: Header, segments: Iterable[Segment], inbox: Mapping[str, Entry]) -> list[HistoryEvent]:
     """The history with the start and the end of the execution, and with requests from outside, in the order of their times."""
     segments = list(segments)
+    senders = Senders(segments, inbox, header.gen)
     start = _of_execution(header, header.started, "STARTED", header.input or "null", None)
-    found = [dataclasses.replace(start, origin=_origin(header, segments)), *history(segments, header.finished, inbox)]
+    found = [dataclasses.replace(start, origin=_origin(header, segments)), *history(segments, header.finished, senders)]
     if header.finished is not None:
         found.append(_end(header, segments))
     for event in _asked(inbox):

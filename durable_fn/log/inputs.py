@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ..errors import SerializationError
 from ..values import documents, tagged
-from ..values.adapters import Adapter, to_plain_json
+from ..values.adapters import Adapter
+from ..values.plain import to_plain_json
 from ..values.terms import STRICT, Terms
 
 

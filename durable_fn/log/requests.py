@@ -29,7 +29,7 @@ class Lease(NamedTuple):
 
 class Parking(NamedTuple):
     """What a suspend writes. `seen`: how many inbox entries were read or deleted; None for a yield, which waits for nothing.
-    `edition`: the copy of the log that counts from now on. `doubtful`: as in the header. `now`: the present, 0 to leave
+    `snapshot`: the copy of the log that counts from now on. `doubtful`: as in the header. `now`: the present, 0 to leave
     `updated`."""
 
     due: int | None
@@ -39,7 +39,7 @@ class Parking(NamedTuple):
     strikes: int = 0
     custom: str | None = None
     timer: int | None = None
-    edition: Snapshot | None = None
+    snapshot: Snapshot | None = None
     doubtful: bool = False
     now: int = 0
 

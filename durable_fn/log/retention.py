@@ -1,8 +1,8 @@
 """How long items stay, and how an execution that lives long keeps its items from being removed.
 
 Every item gets the header's horizon as its TTL when it is written, so that a finished execution is removed without a write per
-step. An execution that comes near its horizon copies its log into a new edition: some large items under a key that nobody else
-uses, with a later horizon. The suspend that follows makes the edition count; until then, and if it never comes, the old items
+step. An execution that comes near its horizon copies its log into a new snapshot: some large items under a key that nobody else
+uses, with a later horizon. The suspend that follows makes the snapshot count; until then, and if it never comes, the old items
 count. The sequence numbers go on, so a stale owner is fenced as before.
 """
 
@@ -18,7 +18,7 @@ _WINDOW_MS: Final = 8 * DAY_MS
 SPARE_MS: Final = 7 * DAY_MS
 """Items get a later TTL this long before they would be removed, so the sweeper may fail for some days."""
 _LONGEST_WINDOW_MS: Final = SPARE_MS + 30 * DAY_MS
-"""The longest time between two editions: a bucket's lifecycle rule counts from the last write of an object."""
+"""The longest time between two snapshots: a bucket's lifecycle rule counts from the last write of an object."""
 
 DEFAULT_RETENTION_MS: Final = 30 * DAY_MS
 OF_FUNCTION: Final = 0
@@ -43,7 +43,7 @@ def first_horizon(now: int, retention_ms: int, timeout_ms: int | None) -> int:
 
 
 def next_horizon(now: int, started: int, retention_ms: int) -> int:
-    """The older the execution, the later the next edition, up to a month: a year takes about 15 copies."""
+    """The older the execution, the later the next snapshot, up to a month: a year takes about 15 copies."""
     life = min(max(_WINDOW_MS, SPARE_MS + now - started), _LONGEST_WINDOW_MS)
     return _seconds(now + life + retention_ms)
 

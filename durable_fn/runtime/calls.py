@@ -143,7 +143,7 @@ def _awaited(backend: Backend, there: Header, wanted: str, *, own: bool = False)
                 "when it has ended, or call another id",
                 execution_id=there.id,
             )
-        reply = backend.store.adopt(there, wanted)
+        reply = backend.store.set_parent(there, wanted)
         there = reply if isinstance(reply, Header) else reply.header or there
         if isinstance(reply, Refusal) and reply.reason == "unknown":
             raise ExecutionConflict(f"execution {there.id!r} was removed just now; call again", execution_id=there.id)

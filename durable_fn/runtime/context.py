@@ -19,9 +19,9 @@ from ..errors import CompensationError, ExecutionCancelled, NonDeterminismError,
 from ..log import origins
 from ..log.events import component, key_component
 from ..types import LambdaContext
-from ..values.adapters import to_plain_json
 from ..values.documents import unmarked
 from ..values.parts import class_name
+from ..values.plain import to_plain_json
 
 
 class ReplaySilentLogger(FieldLogger):

@@ -17,8 +17,9 @@ from ..log.header import Header
 from ..log.ids import NO_RULE, checked_id, new_id, path_of
 from ..log.inputs import Input, arrived
 from ..log.retention import DEFAULT_RETENTION_MS, OF_FUNCTION, first_horizon
-from ..values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec, plain
+from ..values.adapters import UNTYPED_ADAPTER, Adapter, Kept, no_codec
 from ..values.documents import from_outside
+from ..values.plain import plain
 from ..values.tagged import without_unset
 from ..values.terms import STRICT, Terms
 

@@ -21,12 +21,12 @@ def hold(
     *,
     fenced: bool,
     custom: str | None = None,
-    edition: Snapshot | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Header:
     """Suspends an execution that cannot go on here, with the reason in its header."""
     _log.error("%s", why)
     reason = failures.encode(failures.capture(why))
-    parking = held(header, backend.clock.now(), reason, fenced=fenced, custom=custom, edition=edition)
+    parking = held(header, backend.clock.now(), reason, fenced=fenced, custom=custom, snapshot=snapshot)
     reply = backend.store.suspend(header, writer, parking)
     if isinstance(reply, Refusal):
         return reply.header or header

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..backends.ports import Backend, BlobRefused, Loaded
-from ..core.turn import STALL_LIMIT, Fenced, Held, Progress, Renewed, Suspension, Turn
+from ..core.turn import STALL_LIMIT, Progress, Turn
+from ..core.unwinding import Fenced, Held, Renewed, Suspension
 from ..errors import (
     ExecutionCancelled,
     ExecutionTimedOut,
@@ -173,8 +174,8 @@ class Invocation:
         """For a journal that this version cannot read: somebody may repair it, or another version may read it. Nothing of this
         turn is written."""
         header = self._limited(self.header)
-        edition = prolonged(self.backend, header)
-        return hold(self.backend, header, self.writer, why, fenced=self._fenced, edition=edition)
+        snapshot = prolonged(self.backend, header)
+        return hold(self.backend, header, self.writer, why, fenced=self._fenced, snapshot=snapshot)
 
     def _give_back(self, error: BaseException) -> None:
         """Gives the lease back. If even that cannot be written, the lease lapses."""

@@ -22,7 +22,7 @@ from .wakes import send_told, wake
 
 if TYPE_CHECKING:
     from ..core.function import DurableFunction
-    from ..core.turn import Renewed
+    from ..core.unwinding import Renewed
     from .session import Session
 
 _log = logging.getLogger("durable_fn")
@@ -126,16 +126,16 @@ class OutcomeWriter:
         """Holds the execution. The pending entries of this turn are not written."""
         turn = self._turn
         turn.pending.clear()
-        edition = self._keep()
-        return hold(self._backend, turn.header, turn.writer, why, fenced=True, custom=turn.custom, edition=edition)
+        snapshot = self._keep()
+        return hold(self._backend, turn.header, turn.writer, why, fenced=True, custom=turn.custom, snapshot=snapshot)
 
     # -- a wait ----------------------------------------------------------------------------------------------------
 
     def _park(self, outcome: Outcome) -> Header:
         """Suspends the execution, unless something unread is in the inbox."""
         turn = self._turn
-        edition = self._keep()
-        keep = turn.keep_at() if edition is None else keep_at(edition.horizon)
+        snapshot = self._keep()
+        keep = turn.keep_at() if snapshot is None else keep_at(snapshot.horizon)
         if outcome.due is None or outcome.due > keep:  # the sweeper wakes it to renew its items: no message is needed
             due, hint, timer = keep, None, outcome.due or 0
         else:
@@ -143,7 +143,7 @@ class OutcomeWriter:
         # A yield has no condition: if something came, this invocation would go on, and begin a body with no time left.
         now = self._backend.clock.now()
         seen = turn.seen if due > now else None
-        parking = Parking(due, hint, seen, custom=turn.custom, timer=timer, edition=edition, now=now)
+        parking = Parking(due, hint, seen, custom=turn.custom, timer=timer, snapshot=snapshot, now=now)
         reply = self._store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Refusal):
             return self._moved(reply, "suspend")
@@ -167,18 +167,18 @@ class OutcomeWriter:
         if loaded is None:
             return None
         horizon = next_horizon(now, header.started, header.retention * 1000)
-        edition = Snapshot(secrets.token_hex(4), turn.journal.next_seq, horizon)
-        self._stamp(edition, packed_log([s for s in loaded.segments if s.seq < edition.base]))
-        return edition
+        snapshot = Snapshot(secrets.token_hex(4), turn.journal.next_seq, horizon)
+        self._stamp(snapshot, packed_log([s for s in loaded.segments if s.seq < snapshot.base]))
+        return snapshot
 
-    def _stamp(self, edition: Snapshot, chunks: list[str]) -> None:
-        """Writes the copy, and a later TTL for the inbox entries that would be removed before the edition's horizon."""
+    def _stamp(self, snapshot: Snapshot, chunks: list[str]) -> None:
+        """Writes the copy, and a later TTL for the inbox entries that would be removed before the snapshot's horizon."""
         turn, now = self._turn, self._backend.clock.now()
-        due = edition.horizon if chunks else now // 1000 + SPARE_MS // 1000
+        due = snapshot.horizon if chunks else now // 1000 + SPARE_MS // 1000
         entries = [e for e in turn.inbox.entries.values() if 0 < e.horizon <= due]
         if chunks or entries:
-            self._store.keep(turn.header, edition, chunks, entries)
-            turn.inbox.stamp(entries, edition.horizon)
+            self._store.keep(turn.header, snapshot, chunks, entries)
+            turn.inbox.stamp(entries, snapshot.horizon)
 
 
 def _note(header: Header, writer: str, ending: Ending) -> ParentNotice | None:

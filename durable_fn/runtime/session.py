@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..backends.ports import Backend, BlobRefused
 from ..core.effects import Decide, Launch, Post
-from ..core.turn import Fenced, Progress, Suspension, Turn
+from ..core.turn import Progress, Turn
+from ..core.unwinding import Fenced, Suspension
 from ..errors import DurableError, JournalDamaged, SerializationError
 from ..log import failures
 from ..log.events import BEGUN, FAILED, SUCCEEDED, Event, Segment, body, fence, handover

@@ -12,7 +12,7 @@ from ..log import failures
 from ..log.header import ENDED, LIVE, Header
 from ..log.kinds import BRANCH
 from ..types import ErrorInfo, HistoryEvent
-from ..values.adapters import plain
+from ..values.plain import plain
 from .ledger import Body, Ledger
 from .plain import same
 from .replays import walk_again

@@ -72,7 +72,7 @@ class CrashReport:
     """What `crash_everywhere` found.
 
     ```python
-    assert report.ok, report  # the text names each crash point that went wrong, and what differed
+    assert report.ok, str(report)  # the text names each crash point that went wrong, and what differed
     ```
     """
 
@@ -196,7 +196,7 @@ def crash_everywhere(
 
     ```python
     report = crash_everywhere(order, {"total": "64.00"}, drive=answer, setup=shop.reset)
-    assert report.ok, report
+    assert report.ok, str(report)
     ```
 
     It runs twice without a crash, and once per crash point, and compares status, result, error, custom status, which

@@ -10,7 +10,7 @@ from ..log.foreign import recorded_error, require_own
 from ..log.header import Header
 from ..runtime.executions import arrived_event, check_annotations, execution_id, new_header, terms_of
 from ..runtime.invocation import Invocation
-from ..values.adapters import plain
+from ..values.plain import plain
 
 if TYPE_CHECKING:
     from ..backends.ports import Backend

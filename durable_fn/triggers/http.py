@@ -30,7 +30,7 @@ from ..log.ids import checked_id
 from ..runtime.executions import check_annotations, terms_of
 from ..runtime.lambda_time import remaining_ms
 from ..types import LambdaContext
-from ..values.adapters import plain
+from ..values.plain import plain
 from .bodies import of_bytes, parsed, takes_bytes
 from .direct import answer
 from .http_events import BadBody, HttpEvent

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..client.callbacks import Callbacks
+from ..client.doable import VERBS, Verb, doable
 from ..client.executions import Executions
-from ..types import ExecutionInfo
 from .filters import chosen
 from .messages import Refused
 from .world import World
@@ -27,7 +27,7 @@ def start(world: World, given: Given, by: str | None) -> Any:
 
 
 def signal(world: World, given: Given, by: str | None) -> Any:
-    world.client.signal(_text(given, "id"), _text(given, "name"), given.get("payload"))
+    world.client.signal(_text(given, "id"), _text(given, "name"), given.get("payload"), by=by)
     return {}
 
 
@@ -38,9 +38,10 @@ def callback(world: World, given: Given, by: str | None) -> Any:
         token = Callbacks(Executions(world.backend)).token(_text(given, "id"), _text(given, "operation"))
     how = _text(given, "how")
     if how == "complete":
-        world.client.complete_callback(token, given.get("result"))
+        world.client.complete_callback(token, given.get("result"), by=by)
     elif how == "fail":
-        world.client.fail_callback(token, _text(given, "message"), _maybe(given, "error_type") or "CallbackFailed")
+        kind = _maybe(given, "error_type") or "CallbackFailed"
+        world.client.fail_callback(token, _text(given, "message"), kind, by=by)
     elif how == "heartbeat":
         world.client.heartbeat_callback(token)
     else:
@@ -81,28 +82,18 @@ def purge(world: World, given: Given, by: str | None) -> Any:
 
 # -- many at once --------------------------------------------------------------------------------------------------
 
-_ENDED: Final = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TERMINATED", "TIMED_OUT"})
-_SOME: Final[dict[str, Callable[[ExecutionInfo], bool]]] = {
-    "cancel": lambda info: info.status not in _ENDED,
-    "terminate": lambda info: info.status not in _ENDED,
-    "redrive": lambda info: info.held is not None or info.status in _ENDED - {"SUCCEEDED"},
-    "purge": lambda info: info.status in _ENDED,
-}
-"""To which executions of a list an action can be done."""
-
 
 def count(world: World, given: Given, by: str | None) -> Any:
     """The dry run: the very ids that the action would be done to, and how many of the list it passes over. Nothing is changed."""
-    fits = _SOME.get(_text(given, "action"))
-    wanted = given.get("filter")
-    if fits is None or not isinstance(wanted, dict):
-        raise Refused(400, f"action is one of {', '.join(_SOME)}, and filter an object")
+    verb, wanted = _verb(given), given.get("filter")
+    if not isinstance(wanted, dict):
+        raise Refused(400, "filter is an object")
     ids: list[str] = []
     passed, cursor = 0, None
     filters = chosen(wanted, world.now())
     while len(ids) < _MOST_COUNTED:
         page = world.client.page(filters, cursor=cursor, limit=min(1000, _MOST_COUNTED - len(ids)))
-        matching = [info.id for info in page.executions if fits(info)]
+        matching = [info.id for info in page.executions if doable(verb, info)]
         passed += len(page.executions) - len(matching)
         ids += matching
         cursor = page.cursor
@@ -113,10 +104,10 @@ def count(world: World, given: Given, by: str | None) -> Any:
 
 def many(world: World, given: Given, by: str | None) -> Any:
     """Does it to each of the ids that the dry run gave; one that fails keeps none of the others."""
-    do = {"cancel": cancel, "terminate": terminate, "redrive": redrive, "purge": purge}.get(_text(given, "action"))
+    do = ACTIONS[_verb(given)]
     ids = given.get("ids")
-    if do is None or not isinstance(ids, list) or len(ids) > _MOST_AT_ONCE:
-        raise Refused(400, f"action is one of {', '.join(_SOME)}, and ids a list of at most {_MOST_AT_ONCE}")
+    if not isinstance(ids, list) or len(ids) > _MOST_AT_ONCE:
+        raise Refused(400, f"ids is a list of at most {_MOST_AT_ONCE}")
     failed = []
     for id in ids:
         try:
@@ -133,6 +124,13 @@ def _text(given: Given, name: str) -> str:
     found = _maybe(given, name)
     if found is None:
         raise Refused(400, f"{name} is missing")
+    return found
+
+
+def _verb(given: Given) -> Verb:
+    found = next((verb for verb in VERBS if verb == given.get("action")), None)
+    if found is None:
+        raise Refused(400, f"action is one of {', '.join(VERBS)}")
     return found
 
 

@@ -170,7 +170,7 @@ class _Tree:
                 ends = [one["to"] for one in inside if one["to"]]
                 quiet = bool(inside) and not row["attempts"] and row["kind"] == "branch"
                 row["status"] = "SUCCEEDED" if quiet else "LEFT"
-                row["to"] = max(ends, default=self._over) if quiet else self._over
+                row["to"] = max([row["from"], *ends]) if quiet and ends else self._over
 
 
 def _kind(name: str) -> Kind:

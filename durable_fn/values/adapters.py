@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -18,11 +17,12 @@ from ..errors import SerializationError
 from . import documents, tagged
 from .annotations import UNTYPED, parameter_annotation, return_annotation
 from .forms.base import Form, NotStorable, Unreadable, Unwritable, Writing, name_of, shown
+from .plain import first_lines, loaded, plain, to_plain_json
 from .terms import STRICT, Terms
 
 __all__ = [
-    "UNTYPED", "UNTYPED_ADAPTER", "Adapter", "adapter", "parameter_adapter", "parameter_annotation", "plain", "result_adapter",
-    "return_annotation", "to_plain_json",
+    "UNTYPED", "UNTYPED_ADAPTER", "Adapter", "adapter", "parameter_adapter", "parameter_annotation", "result_adapter",
+    "return_annotation",
 ]  # fmt: skip
 
 
@@ -95,7 +95,7 @@ class UntypedAdapter:
         return tagged.decode(text, what)
 
     def receive(self, json_text: str, what: str, terms: Terms = STRICT) -> Kept:
-        return self.keep(_loaded(json_text, what), what)
+        return self.keep(loaded(json_text, what), what)
 
 
 class TypedAdapter:
@@ -215,12 +215,12 @@ class TypedAdapter:
         except Exception as error:
             why = _why(error, hidden=self.form.secret)
             raise SerializationError(
-                f"{what} does not fit its annotation: {why}", raw=_loaded(json_text, what)
+                f"{what} does not fit its annotation: {why}", raw=loaded(json_text, what)
             ) from error
         try:
             return self._received(value, what, terms)
         except SerializationError as error:
-            error.raw = _loaded(json_text, what)
+            error.raw = loaded(json_text, what)
             raise
 
     def _received(self, value: Any, what: str, terms: Terms) -> Kept:
@@ -294,13 +294,6 @@ def _compare(value: object, back: Any, annotation: str, what: str) -> None:
 
 
 _FIT: Final = "Correct the value, or the annotation (step(fn, result_type=...) wins over it)"
-
-
-def _loaded(json_text: str, what: str) -> Any:
-    try:
-        return json.loads(json_text)
-    except (ValueError, RecursionError) as error:
-        raise SerializationError(f"{what} is not JSON: {error}") from error
 
 
 class EventClassAdapter(UntypedAdapter):
@@ -403,46 +396,6 @@ def no_codec(what: str) -> str:
     )
 
 
-def plain(text: str) -> Any:
-    """JSON form for people and envelopes, without tags."""
-    return tagged.plain(text)
-
-
-def to_plain_json(value: object, what: str = "the payload", *, is_shown: bool = False) -> str:
-    """A payload for a target whose types are unknown here: JSON without tags, models and datetimes by pydantic's rules.
-    `is_shown`: to people, from whom secrets are hidden."""
-    if tagged.is_plain(value, 0):
-        try:
-            return documents.dumps(value)
-        except UnicodeEncodeError as error:
-            raise SerializationError(f"{what} cannot be stored: {tagged.lone_surrogate(error)}") from None
-        except ValueError as error:  # an int of more digits than Python turns into text
-            raise SerializationError(f"{what} cannot be stored: {error}") from None
-    from pydantic_core import PydanticSerializationError, to_jsonable_python
-
-    from . import sendable
-
-    try:
-        if not is_shown:
-            sendable.check(value)
-        jsonable = to_jsonable_python(value)  # not `to_json`: that writes a model's NaN as null, and any other as NaN
-        text = json.dumps(jsonable, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        text.encode()
-    except Unwritable as error:
-        raise SerializationError(f"{what} cannot be sent: {error}") from None
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise SerializationError(f"{what} is not JSON: {_why_no_json(error)}") from error
-    return text
-
-
-def _why_no_json(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return f"it holds text with a lone surrogate ({error.object[error.start]!r}), which is not valid Unicode"
-    if "Out of range float" in str(error):
-        return "it holds NaN or an infinite number, which JSON does not have; send None, or a text, in its place"
-    return _first_lines(error)
-
-
 # -- words ---------------------------------------------------------------------------------------------------------
 
 
@@ -452,16 +405,11 @@ def _not_storable(annotation: Any, why: object) -> SerializationError:
     )
 
 
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3])[:400] or type(error).__name__
-
-
 def _why(error: BaseException, *, hidden: bool = False) -> str:
     """pydantic's list of problems on one line each place: "lines[2].sku: Field required". `hidden`: without what was given."""
     problems = getattr(error, "errors", None)
     if not callable(problems):
-        text = _first_lines(error)
+        text = first_lines(error)
         return (
             text
             if isinstance(error, ValueError) or type(error).__module__ != "builtins"

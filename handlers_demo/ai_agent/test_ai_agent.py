@@ -200,5 +200,5 @@ def test_nothing_happens_twice_wherever_the_process_dies(ending: str) -> None:
             system.path.unlink(missing_ok=True)
 
     report = crash_everywhere(handler, TASK, drive=drive, check=check_and_reset)
-    assert report.ok, report
+    assert report.ok, str(report)
     assert report.crash_points > 20

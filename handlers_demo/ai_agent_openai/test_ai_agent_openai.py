@@ -60,5 +60,5 @@ def test_nothing_happens_twice_wherever_the_process_dies(handler: Any) -> None:
             system.path.unlink(missing_ok=True)
 
     report = crash_at(lambda point: point % 3 == 0, handler, TASK, drive=drive, check=check_and_reset)
-    assert report.ok, report
+    assert report.ok, str(report)
     assert report.crash_points > 20

@@ -100,7 +100,7 @@ def test_nothing_happens_twice_wherever_the_process_dies() -> None:
             system.path.unlink()
 
     report = crash_everywhere(handler, small, check=check)
-    assert report.ok, report
+    assert report.ok, str(report)
     assert report.crash_points > 10
 
 

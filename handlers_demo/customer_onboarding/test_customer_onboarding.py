@@ -129,5 +129,5 @@ def test_nothing_happens_twice_wherever_the_process_dies(ending: str) -> None:
 
     report = crash_everywhere(handler, APPLICATION, drive=drive, check=check)
     # Account numbers are drawn by the bank, so what open_account returned differs; the outcome must not.
-    assert report.ok, report
+    assert report.ok, str(report)
     assert report.crash_points > 30

@@ -526,26 +526,26 @@ class StoreContract:
         owned = self.owned(store)
         before = store.get("x")
         for _ in range(2):
-            assert accepted(store.adopt(owned, "first")).parent == "first"
+            assert accepted(store.set_parent(owned, "first")).parent == "first"
         there = store.get("x")
         assert there is not None
         assert replace(there, parent=None) == before, "nothing else has changed"
-        assert reason(store.adopt(owned, "second")) == "moved", "who asks has not seen the first"
-        assert accepted(store.adopt(there, "second")).parent == "second"
-        assert reason(store.adopt(replace(owned, run="r0"), "third")) == "unknown"
-        assert reason(store.adopt(header("never"), "third")) == "unknown"
+        assert reason(store.set_parent(owned, "second")) == "moved", "who asks has not seen the first"
+        assert accepted(store.set_parent(there, "second")).parent == "second"
+        assert reason(store.set_parent(replace(owned, run="r0"), "third")) == "unknown"
+        assert reason(store.set_parent(header("never"), "third")) == "unknown"
 
     def test_an_end_does_not_overlook_who_began_to_wait(self, store: JournalStore) -> None:
         parent = self.owned(store, "p", "parent")
         owned = self.owned(store)
-        adopted = accepted(store.adopt(owned, "first"))
+        adopted = accepted(store.set_parent(owned, "first"))
         refused = store.complete(owned, "w", Ending("SUCCEEDED", NOW + 9, "1"))
         assert (reason(refused), refused.header and refused.header.parent) == ("moved", "first")  # type: ignore[union-attr]
         assert reason(store.terminate(owned, Ending("TERMINATED", NOW), Segment(0, "t", "end"))) == "moved"
         for _ in range(2):
             got = accepted(store.complete(adopted, "w", Ending("SUCCEEDED", NOW + 9, "1"), self.note(parent)))
             assert got.status == "SUCCEEDED"
-        assert reason(store.adopt(adopted, "second")) == "finished"
+        assert reason(store.set_parent(adopted, "second")) == "finished"
         waiting = store.load(parent.key)
         assert waiting is not None
         assert list(waiting.inbox) == ["call/1/x"]
@@ -714,13 +714,13 @@ class StoreContract:
         for segment in log:
             store.append(owned, segment)
         accepted(store.deliver(owned, Entry("signal/1", "o", "d", "S1"), NOW + 1))
-        edition = Snapshot("e1", 5, 2000)
+        snapshot = Snapshot("e1", 5, 2000)
         store.keep(owned, Snapshot("other", 5, 1500), packed_log(log[:1]), [])
-        store.keep(owned, edition, packed_log(log), [Entry("signal/1", "o", "d", "S1")])
+        store.keep(owned, snapshot, packed_log(log), [Entry("signal/1", "o", "d", "S1")])
         before = store.load(owned.key)
         assert before is not None
         assert (before.segments, before.header.horizon) == (log, 1000), "nobody sees it yet"
-        parking = Parking(NOW + 50, None, 1, timer=0, edition=edition)
+        parking = Parking(NOW + 50, None, 1, timer=0, snapshot=snapshot)
         parked = accepted(store.suspend(owned, "w", parking))
         assert (parked.horizon, parked.ttl, parked.timer, parked.edition, parked.copied) == (2000, 2000, 0, "e1", 5)
         mine = accepted(store.acquire("x", Lease("v", NOW + 60, NOW + 99)))

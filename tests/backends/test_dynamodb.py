@@ -139,9 +139,9 @@ def _revived(store: JournalStore, owned: Header) -> Header:
 
 def _kept(store: JournalStore, owned: Header) -> bool:
     store.append(owned, Segment(0, "w", "line"))
-    edition = Snapshot("e", 1, NOW)
-    store.keep(owned, edition, packed_log([Segment(0, "w", "line")]), [])
-    accepted(store.suspend(owned, "w", Parking(NOW + 60, None, 0, edition=edition)))
+    snapshot = Snapshot("e", 1, NOW)
+    store.keep(owned, snapshot, packed_log([Segment(0, "w", "line")]), [])
+    accepted(store.suspend(owned, "w", Parking(NOW + 60, None, 0, snapshot=snapshot)))
     loaded = store.load(owned.key)
     return loaded is not None and loaded.segments == [Segment(0, "w", "line")] and bool(loaded.copied)
 

@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from durable_fn import AsyncDurableContext, DurableContext, durable
-from durable_fn.backends.packed import PackedStore, Packing, Place
+from durable_fn.backends.packed import PackedStore
+from durable_fn.backends.packing import Packing, Place
 from durable_fn.backends.ports import JournalStore
 from durable_fn.backends.sqlite import SQLiteBlobs, SQLiteStore
 from durable_fn.codecs import AesGcm

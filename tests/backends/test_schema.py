@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -9,6 +10,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -204,6 +207,37 @@ def test_a_command_that_looks_changes_no_journal(tmp_path: Path, command: tuple[
     assert ran.returncode == 0, ran.stderr
     assert {name: seen for name, seen in state(tmp_path).items() if not name.endswith("-shm")} == before
     assert sorted(os.listdir(tmp_path)) == names
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[None]:
+    """Root may write anywhere: without its rights for a while."""
+    root = os.geteuid() == 0
+    if root:
+        os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        if root:
+            os.setresuid(0, 0, 0)
+
+
+def test_who_may_not_write_may_look() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = made(Path(folder) / "journal.db")
+        DurableClient(sqlite(str(path), read_only=True)).list()  # what is imported late is there now
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+        try:
+            with nobody():
+                looks = sqlite(str(path), read_only=True)
+                assert [info.id for info in DurableClient(looks).list()] == ["x"]
+                looks.store.close()
+                with pytest.raises(RuntimeError, match="in a folder that can be written"):
+                    sqlite(str(path))
+        finally:
+            Path(folder).chmod(0o755)
+        assert os.listdir(folder) == ["journal.db"]
 
 
 def test_looking_sees_what_others_write_meanwhile(tmp_path: Path) -> None:

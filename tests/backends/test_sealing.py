@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from durable_fn import DurableClient, DurableContext, callback_api, durable, wiring
-from durable_fn.backends.packed import PackedStore, Place
+from durable_fn.backends.packed import PackedStore
+from durable_fn.backends.packing import Place
 from durable_fn.backends.sqlite import SQLiteStore
 from durable_fn.codecs import AesGcm
 from durable_fn.errors import CallbackError, ExecutionConflict, JournalDamaged

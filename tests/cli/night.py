@@ -6,6 +6,7 @@ well. Found, understood, mended and redriven with the command alone.
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 import time
@@ -103,6 +104,7 @@ def held_ids() -> list[str]:
 
 
 def main() -> None:
+    logging.disable()  # each held execution says in the log why it is held
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

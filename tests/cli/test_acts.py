@@ -13,7 +13,7 @@ from durable_fn.cli.bulk import every
 from durable_fn.errors import ExecutionConflict
 from durable_fn.types import ExecutionFilter
 
-from .shop import BANK, Shop, approval, many, order, refund
+from .shop import BANK, Shop, approval, many, order, refund, run
 
 
 @pytest.fixture
@@ -51,14 +51,32 @@ def test_start_and_wait(shop: Shop) -> None:
     assert "PENDING, not" in shop.said("start", "order", '"plum"', "--wait", "0", code=1)
 
 
+def answered(shop: Shop, id: str) -> list[str | None]:
+    """Who did."""
+    return [event.by for event in shop.client.history(id) if event.kind == "callback" and event.status != "STARTED"]
+
+
 def test_answers(shop: Shop) -> None:
     for id in ("yes", "no", "late"):
         shop.client.start(approval, id, id=id)
     shop.work(approval)
     token = shop.client.callback_token("yes", "approve")
     shop.run("callback", "heartbeat", token)
-    shop.run("callback", "complete", token, "--result", '{"by": "eve"}')
-    shop.run("callback", "fail", "--id", "no", "--name", "approve", "--message", "never", "--error-type", "Refused")
+    shop.run("callback", "complete", token, "--result", '{"by": "eve"}', "--by", "bob")
+    shop.run(
+        "callback",
+        "fail",
+        "--id",
+        "no",
+        "--name",
+        "approve",
+        "--message",
+        "never",
+        "--error-type",
+        "Refused",
+        "--by",
+        "joe",
+    )
     assert "no open callback 'nix'; open: 'approve'" in shop.said(
         "callback", "complete", "--id", "late", "--name", "nix", code=1
     )
@@ -71,6 +89,8 @@ def test_answers(shop: Shop) -> None:
     assert (shop.client.describe("no").error or {})["error_type"].endswith("CallbackFailed")
     (taken,) = [event for event in shop.client.history("yes") if event.kind == "signal" and event.status == "SUCCEEDED"]
     assert taken.by == "ada"
+    assert [answered(shop, id) for id in ("yes", "no", "late")] == [["bob"], ["joe"], []]
+    assert "by 'bob'" in shop.said("history", "yes")
 
 
 def test_one_is_steered_without_a_question(shop: Shop) -> None:
@@ -119,7 +139,7 @@ def test_the_count_is_confirmed(some: Shop) -> None:
     assert "'6' is not 5: nothing was done" in some.said(*words, code=1, input="6\n")
     assert "--confirm 4 was given, and 5 executions found" in some.said(*words, "--confirm", "4", code=1)
     assert "give --confirm 5" in some.told(*words, code=1)["error"]["message"]
-    some.run(*words, code=1, input="")
+    assert "\nError: nobody answered; give --confirm 5: nothing was done" in some.said(*words, code=1, input="")
     assert some.ids("--status", "TERMINATED") == []
     assert "terminate: 5 executions done, 0 not." in some.said(*words, input="5\n")
     assert len(some.ids("--status", "TERMINATED")) == 5
@@ -135,12 +155,51 @@ def test_something_has_to_be_chosen(some: Shop) -> None:
     assert len(some.ids("--status", "TERMINATED")) == 6
 
 
+def test_what_had_ended_is_told(some: Shop) -> None:
+    assert some.said("terminate", "o-0001") == "o-0001: terminate\n"
+    for verb in ("terminate", "cancel"):
+        assert some.said(verb, "o-0001") == f"o-0001: {verb}, it had ended before: TERMINATED\n"
+
+
+def test_optional_arguments_are_in_brackets_once() -> None:
+    for words in (["purge"], ["check"], ["replay"], ["init"], ["start"], ["callback", "complete"]):
+        usage = next(line for line in run(*words, "--help").output.splitlines() if "Usage" in line)
+        assert "[[" not in usage
+
+
 def test_some_that_cannot_be_done_are_told(some: Shop) -> None:
     some.client.terminate("o-0003")
-    told = some.told("redrive", "--function", "order", "--confirm", "5", code=3)
+    told = some.told("redrive", "o-0001", "o-0002", "o-0003", "--confirm", "3", code=3)
     assert {row["id"] for row in told["executions"] if row["done"]} == {"o-0003"}
     assert all("nothing to redrive" in row["error"] for row in told["executions"] if not row["done"])
     assert "is PENDING" in some.said("redrive", "o-0001", code=1)
+
+
+def test_a_filter_passes_over_what_it_cannot_be_done_to(some: Shop) -> None:
+    some.client.terminate("o-0003")
+    said = some.said("redrive", "--function", "order", "--dry-run")
+    assert (
+        "1 execution would be changed (redrive). Nothing was done.\n4 executions passed over: nothing to redrive"
+        in said
+    )
+    told = some.told("purge", "--function", "order", "--dry-run")
+    assert (told["passed_over"], [row["id"] for row in told["executions"]]) == (4, ["o-0003"])
+    assert some.told("terminate", "--function", "order", "--dry-run")["passed_over"] == 1
+    some.run("purge", "--function", "order", "--confirm", "1")
+    assert len(some.ids("--function", "order")) == 4
+
+
+def test_a_redrive_from_a_step_takes_what_succeeded(shop: Shop) -> None:
+    shop.client.start(order, "apple", id="o")
+    shop.work(order)
+    assert "0 executions would" in shop.said("redrive", "--function", "order", "--dry-run")
+    assert "1 execution would" in shop.said("redrive", "--function", "order", "--from-step", "charge", "--dry-run")
+
+
+def test_overdue_in_a_file_wants_a_worker(shop: Shop) -> None:
+    shop.client.start(refund, "chair", id="refund")
+    (overdue,) = [row for row in shop.told("doctor", code=1)["findings"] if row["part"] == "overdue"]
+    assert overdue["fix"] == "start a worker of this journal: `durable-fn worker PATH`, or `dev`"
 
 
 def test_every_page_of_many(some: Shop) -> None:

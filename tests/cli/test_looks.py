@@ -13,7 +13,7 @@ import durable_fn
 from durable_fn import DurableContext, RetryPolicy, durable, step
 from durable_fn.cli import times
 from durable_fn.cli.charts import operations
-from durable_fn.cli.filters import moment
+from durable_fn.client.moments import moment
 from durable_fn.testing import LocalRunner
 
 from .shop import BANK, Shop, approval, order, refund, run
@@ -195,6 +195,18 @@ def test_errors_as_json(shop: Shop) -> None:
     assert shop.told("list", "--status", "nix", code=1)["error"]["message"].startswith("no status 'NIX'")
 
 
+def test_a_mistyped_function_is_told(shop: Shop) -> None:
+    said = shop.said("list", "--function", "oder")
+    assert said.startswith("No executions: no durable function 'oder' is known. Known: approval, order, refund")
+    assert shop.said("list", "--function", "order", "--held", "--id-prefix", "nix") == "No executions.\n"
+
+
+def test_no_journal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DURABLE_FN_BACKEND", "DURABLE_FN_TABLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert "name the journal by --table NAME or --backend sqlite:///journal.db" in run("list", code=1).output
+
+
 def test_two_journals_are_one_too_many(shop: Shop) -> None:
     assert "name two journals" in shop.said("list", "--table", "t", code=2)
 
@@ -211,9 +223,10 @@ def test_times() -> None:
     assert moment("2h", now) == now - timedelta(hours=2)
     assert moment("1.5d", now) == now - timedelta(days=1.5)
     assert moment("2026-01-31T02:47+01:00") == now - timedelta(hours=1)
-    assert moment("2026-01-31T02:47").tzinfo is not None  # type: ignore[union-attr]
-    with pytest.raises(ValueError, match="'soon' is no time"):
-        moment("soon")
+    assert moment("2026-01-31T02:47").tzinfo is not None
+    for text in ("soon", "99999999d", "9" * 400 + "w", "٣d", "0001-01-01T00:00+23:00h"):
+        with pytest.raises(ValueError, match="is no time: write 30m, 2h or 3d"):
+            moment(text, now)
     spans = {
         0: "0 s",
         0.0001: "< 1 ms",
@@ -268,3 +281,20 @@ def test_operations_of_a_redriven_execution_stand_apart() -> None:
             ("ship", "FAILED", True),
             ("ship", "SUCCEEDED", False),
         ]
+
+
+def test_operations_of_branches_stand_below_what_holds_them() -> None:
+    @durable(name="nested")
+    def nested(event: None, ctx: DurableContext) -> int:
+        def slow(branch: DurableContext, item: int) -> int:
+            branch.sleep(60)
+            return branch.step(lambda: item)
+
+        return len(ctx.map(slow, [1, 2], name="all"))
+
+    with LocalRunner(nested) as runner:
+        rows = operations(runner.run(None, "x").history)
+    each = [f"all/{n}{inner}" for n in (0, 1) for inner in ("", "/sleep", "/lambda")]
+    assert [row.id for row in rows] == ["all", *each]
+    spans = {row.id: (row.ended - row.began).total_seconds() for row in rows if row.ended is not None}
+    assert (spans["all/0"], spans["all/1"]) == (60, 60), "a branch lasts as long as what is in it"

@@ -42,11 +42,12 @@ def test_code_that_agrees(shop: Shop, id: str, verdict: str) -> None:
 
 
 @pytest.mark.parametrize("id", ["done", "failed", "under way"])
-def test_code_that_does_not(shop: Shop, id: str) -> None:
+def test_code_that_does_not(shop: Shop, id: str, caplog: pytest.LogCaptureFixture) -> None:
     said = shop.said("replay", id, "--handler", BAD, code=1)
     assert "does not agree with what was recorded" in said
     assert "recorded step 'reserve'" in said
     assert shop.told("replay", id, "--handler", BAD, code=1)["agrees"] is False
+    assert not caplog.records, "it is said once"
 
 
 @pytest.mark.parametrize("how", ["--json", "--record"])
@@ -54,8 +55,9 @@ def test_a_history_in_a_file(shop: Shop, tmp_path: Path, how: str) -> None:
     file = tmp_path / "history.json"
     file.write_text(shop.said("history", "done", how))
     assert "came to its result" in run("replay", "--from", str(file), "--handler", GOOD).output
-    file.write_text('{"a": 1}')
-    assert "is no history" in run("replay", "--from", str(file), "--handler", GOOD, code=1).output
+    for text in ('{"a": 1}', "no JSON"):
+        file.write_text(text)
+        assert "is no history" in run("replay", "--from", str(file), "--handler", GOOD, code=1).output
     assert "name an execution, or a file" in shop.said("replay", "--handler", GOOD, code=1)
 
 

@@ -21,7 +21,8 @@ from typing_extensions import TypedDict
 
 from durable_fn.errors import SerializationError
 from durable_fn.values import tagged
-from durable_fn.values.adapters import UNTYPED, adapter, plain, return_annotation, to_plain_json
+from durable_fn.values.adapters import UNTYPED, adapter, return_annotation
+from durable_fn.values.plain import plain, to_plain_json
 
 T = TypeVar("T")
 

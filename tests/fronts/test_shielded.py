@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, ExecutionCancelled, durable, step
-from durable_fn.errors import ExecutionTimedOut
+from durable_fn.errors import ExecutionTimedOut, SignalTimeout
 from durable_fn.testing import LocalRunner, crash_everywhere, replay
 
 DONE: list[str] = []
@@ -319,6 +320,58 @@ def test_branches_begun_inside_are_shielded_and_their_own_races_are_not(
 ) -> None:
     runner = cancelled(handler, always_suspend=always_suspend)
     assert (status(runner), DONE) == ("CANCELLED", ["branch 1", "branch 2", "quick"])
+
+
+@durable(name="told inside")
+def told_inside(event: None, ctx: DurableContext) -> Any:
+    def cancels(c: DurableContext) -> str:
+        c.step(RUNNERS[0].cancel, "x", "rain")
+        with contextlib.suppress(SignalTimeout):
+            c.wait_for_signal(
+                "never", timeout=1
+            )  # that nothing has come is decided here: this turn learns of the cancellation
+        return c.step(note, "first")
+
+    def works(c: DurableContext) -> str:
+        c.sleep(2)
+        return c.step(note, "second")
+
+    with ctx.shielded():
+        ctx.parallel([cancels, works]).results
+    ctx.step(note, "never")
+
+
+@durable(name="told inside")
+async def a_told_inside(event: None, ctx: AsyncDurableContext) -> Any:
+    async def cancels(c: AsyncDurableContext) -> str:
+        await c.step(RUNNERS[0].cancel, "x", "rain")
+        with contextlib.suppress(SignalTimeout):
+            await c.wait_for_signal("never", timeout=1)
+        return await c.step(note, "first")
+
+    async def works(c: AsyncDurableContext) -> str:
+        await c.sleep(2)
+        return await c.step(note, "second")
+
+    async with ctx.shielded():
+        (await ctx.parallel([cancels, works])).results
+    await ctx.step(note, "never")
+
+
+RUNNERS: list[LocalRunner[Any, Any]] = []
+
+
+@suspended
+@pytest.mark.parametrize("handler", [told_inside, a_told_inside])
+def test_a_cancellation_that_comes_while_branches_of_a_block_run_waits_for_them(
+    handler: DurableFunction[Any, Any], always_suspend: bool
+) -> None:
+    runner = LocalRunner(handler, always_suspend=always_suspend)
+    RUNNERS[:] = [runner]
+    runner.start(None, "x")
+    runner.run_until_idle()
+    runner.advance(100)
+    assert (status(runner), DONE) == ("CANCELLED", ["first", "second"])
 
 
 @durable(name="tasks")

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from durable_fn.cli.app import app
 from durable_fn.local.discovery import NothingFound, find, watched
 
 HANDLER = "from durable_fn import durable\n\n@durable(name={name!r})\ndef handler(event, ctx): ...\n"
@@ -114,3 +116,12 @@ def test_what_is_watched(tmp_path: Path) -> None:
     path = write(tmp_path / "d_pkg" / "sub.py", HANDLER.format(name="a"))
     assert watched([str(path)]) == [tmp_path, tmp_path / "d_pkg"]
     assert watched(["some.module"]) == [tmp_path]
+
+
+def test_a_missing_package_is_said_before_a_journal_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DURABLE_FN_BACKEND", raising=False)
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    said = CliRunner().invoke(app, ["dev", "app.py"])
+    assert (said.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert "this needs watchfiles, which is not installed: pip install 'durable-fn[local]'" in said.output

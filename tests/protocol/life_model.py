@@ -24,9 +24,9 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 RULES: Final = (
-    "an edition has a name of its own",
-    "an edition counts with the suspend that names it",
-    "the suspend of an edition needs the owner",
+    "a snapshot has a name of its own",
+    "a snapshot counts with the suspend that names it",
+    "the suspend of a snapshot needs the owner",
     "a stamp only grows",
     "an old stamp is looked for at every park",
     "a takeover writes a fence first",
@@ -132,7 +132,7 @@ class Lives:
         self, w: World, me: int, gen: int, seen: int, name: str, base: int, horizon: int, due: int
     ) -> tuple[World, str]:
         h = w.h
-        mine = h.own == me or (name and not self.rule("the suspend of an edition needs the owner"))
+        mine = h.own == me or (name and not self.rule("the suspend of a snapshot needs the owner"))
         if h.done or h.gen != gen or not mine:
             return w, "fenced"
         if h.lease == 0 and h.own == me:
@@ -312,7 +312,7 @@ class Lives:
         seen = len({s for s, _ in o.box} | o.used) + o.gone
         old = [s for s, t in o.box if t <= w.now + 1] if self.rule("an old stamp is looked for at every park") else []
         if o.log_stamp <= w.now + 1 and not o.name:
-            name = f"c{w.names}" if self.rule("an edition has a name of its own") else "c"
+            name = f"c{w.names}" if self.rule("a snapshot has a name of its own") else "c"
             after = o._replace(name=name, log_stamp=horizon, header=horizon)
             yield "copy", (name, o.gen, o.seen, horizon), after
         elif old:
@@ -338,7 +338,7 @@ class Lives:
         if kind == "none":
             yield f"{o.id} goes on", self.put(w, after)
             return
-        if kind == "copy" and not self.rule("an edition counts with the suspend that names it"):
+        if kind == "copy" and not self.rule("a snapshot counts with the suspend that names it"):
             w = w._replace(h=w.h._replace(edition=args[0], copied=o.base))
         writer = (o.id, *args)
         asked = writer if kind in ("append", "suspend", "delete", "renew") else args

@@ -14,6 +14,8 @@ from typing import Final
 
 _MOST: Final = 30
 _STEM: Final = 5  # letters
+_APART: Final = ("browser", "deploy", "docs", "e2e", "lambda_runtime", "limits", "site", "template", "upgrades")
+"""Folders whose tests need an environment of their own, or say nothing of the protocol."""
 
 
 def likely(tests: Path, text: str) -> list[str]:
@@ -26,7 +28,8 @@ def likely(tests: Path, text: str) -> list[str]:
 
 @functools.cache
 def _tests(tests: Path) -> tuple[dict[str, set[str]], dict[str, float]]:
-    known = {id: _words(text) for path in sorted(tests.rglob("test_*.py")) for id, text in _functions(tests, path)}
+    paths = (path for path in sorted(tests.rglob("test_*.py")) if path.parent.name not in _APART)
+    known = {id: _words(text) for path in paths for id, text in _functions(tests, path)}
     counts = Counter(word for words in known.values() for word in words)
     return known, {word: math.log(len(known) / count) for word, count in counts.items()}
 

@@ -29,9 +29,9 @@ _OF_THIS_TABLE: Final = "tests/protocol/test_mutations.py"
 _NOTHING_THERE: Final = 4  # what pytest ends with where a test that is named is not found
 TESTS: Final = [
     [
-        "tests/test_signalling.py",
+        "tests/client/test_signalling.py",
         "tests/fronts/test_shielded.py",
-        "tests/test_id_rules.py",
+        "tests/client/test_id_rules.py",
         "tests/fronts/test_keys_of_clean_up.py",
     ],
     [
@@ -46,7 +46,7 @@ TESTS: Final = [
         "tests/fronts/test_beside_a_suspension.py",
         "tests/fronts/test_straight_replays.py",
     ],
-    ["tests/test_called_ids.py"],
+    ["tests/client/test_called_ids.py"],
     ["tests/fronts/test_generations.py"],
     [
         "tests/protocol/test_terminations.py",
@@ -55,18 +55,18 @@ TESTS: Final = [
         "tests/fronts/test_lines.py",
     ],
     ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
-    ["tests/test_redriven_sagas.py", "tests/test_causes.py"],
-    ["tests/protocol/test_retention.py", "tests/test_steering.py", "tests/test_redrive.py"],
+    ["tests/client/test_redriven_sagas.py", "tests/client/test_causes.py"],
+    ["tests/protocol/test_retention.py", "tests/client/test_steering.py", "tests/client/test_redrive.py"],
     [
-        "tests/test_sweeper.py",
+        "tests/client/test_sweeper.py",
         "tests/backends/test_outages.py",
-        "tests/test_call_depth.py",
+        "tests/client/test_call_depth.py",
         "tests/triggers/test_direct.py",
     ],
     ["tests/backends/test_cloud.py", "tests/backends/test_wakeups.py"],
     ["tests/cli/test_acts.py", "tests/cli/test_looks.py", "tests/cli/test_check.py"],
     ["tests/corpus"],
-    ["tests/protocol", "tests/backends", "tests/fronts", "tests/test_client.py"],
+    ["tests/protocol", "tests/backends", "tests/fronts", "tests/client/test_client.py"],
 ]
 """One after the other, the quickest first, until one fails."""
 OWN_TESTS: Final = {
@@ -75,6 +75,21 @@ OWN_TESTS: Final = {
     "ext/": [["tests/ext/agents/test_keys.py"], ["tests/ext/agents"]],
 }
 """Of folders that nothing else tests."""
+_THE_CONTRACT: Final = [
+    ["tests/backends/test_sqlite.py", "tests/backends/test_dynamodb.py"],
+    ["tests/protocol/test_rules.py", "tests/protocol/test_interruptions.py", "tests/client/test_client.py"],
+    ["tests/protocol"],
+    ["tests/backends"],
+]
+NEAREST: Final = {
+    "backends/": _THE_CONTRACT,
+    "log/header.py": _THE_CONTRACT,
+    "client/": [["tests/client"]],
+    "sweeper.py": [["tests/client/test_sweeper.py"]],
+    "runtime/": [["tests/fronts"]],
+    "core/": [["tests/fronts"]],
+}
+"""Of other files and folders: these are asked before the rest."""
 HEADER = "log/header.py"
 SQLITE, ROWS = "backends/sqlite/store.py", "backends/sqlite/rows.py"
 DYNAMO, TRANSITIONS = "backends/aws/dynamodb.py", "backends/aws/transitions.py"
@@ -335,7 +350,7 @@ MUTATIONS: Final = [
     Mutation("a long life copies nothing", SETTLEMENT, "        if keep_at(turn.log_horizon) > now:\n", "        if True:\n"),
     Mutation("an old stamp is not looked for", "core/turn.py",
              "keep_at(min([self.log_horizon, *(e.horizon for e in self.inbox.entries.values() if e.horizon)]))", "keep_at(self.log_horizon)"),
-    Mutation("a copy has a counted name", SETTLEMENT, "edition = Snapshot(secrets.token_hex(4), ", 'edition = Snapshot("copy", '),
+    Mutation("a copy has a counted name", SETTLEMENT, "snapshot = Snapshot(secrets.token_hex(4), ", 'snapshot = Snapshot("copy", '),
     Mutation("a copy does not stand for the log", "backends/aws/reading.py", "if segment.seq >= header.copied]", "if True]"),
     Mutation("what the log names does not count", "log/inbox.py", "    return len(entries) + sum(key not in entries for key in used)", "    return len(entries)"),
     Mutation("an older generation's entries are read", "log/inbox.py", "return kind not in _OF_A_GENERATION or rest", "return True or rest"),
@@ -457,7 +472,7 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
     path.write_text(text.replace(mutation.old, mutation.new))
     first = [[known[mutation.name]]] if _is_there(tree, known.get(mutation.name)) else []
     likeliest = likely(ROOT / "tests", f"{mutation.name} {mutation.file}")
-    own = next((tests for folder, tests in OWN_TESTS.items() if mutation.file.startswith(folder)), TESTS)
+    own = _of(mutation.file, OWN_TESTS) or [*_of(mutation.file, NEAREST), *TESTS]
     try:
         for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else own)]:
             if (failed := _failed(tree, tests)) is not None:
@@ -468,6 +483,10 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
     finally:
         path.write_text(text)
     return "no test noticed"
+
+
+def _of(file: str, tests: dict[str, list[list[str]]]) -> list[list[str]]:
+    return next((groups for start, groups in tests.items() if file.startswith(start)), [])
 
 
 def _is_there(tree: Path, test: str | None) -> bool:

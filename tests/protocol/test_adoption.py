@@ -29,7 +29,7 @@ def caller(store: SQLiteStore, parent: Header) -> Actor:
     wanted = parent_text(parent, "call/1/k", "k")
     there = yield lambda: store.get("kid")
     while there.live and there.parent != wanted:
-        reply = yield lambda seen=there: store.adopt(seen, wanted)
+        reply = yield lambda seen=there: store.set_parent(seen, wanted)
         there = reply if isinstance(reply, Header) else reply.header
     return "waits" if there.live else "knows"
 

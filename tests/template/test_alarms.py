@@ -11,9 +11,9 @@ import pytest
 from durable_fn import DurableContext, DurableFunction, durable
 from durable_fn.cli import starting_point
 from durable_fn.testing.cloud import LocalCloud
+from tests.client.test_sweeper import sweep_for
 from tests.template.cloudformation import Template
 from tests.template.stage import FUNCTIONS, staged
-from tests.test_sweeper import sweep_for
 
 WHOLE, STARTER = staged(), staged(starting_point.files()["template.yaml"])
 MINUTE = 60_000

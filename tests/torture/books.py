@@ -62,6 +62,7 @@ class Judge(Hooks):
         self._marked: Counter[tuple[str, int]] = Counter()
         self._marks: set[tuple[str, str, int]] = set()
         self._redriven: set[str] = set()
+        self._generations: Counter[tuple[str, str]] = Counter()  # the newest, by execution and run
 
     # -- bodies ----------------------------------------------------------------------------------------------------
 
@@ -94,10 +95,21 @@ class Judge(Hooks):
         if sk.startswith("L#") and after is not None:
             if before is not None and before["b"] != after["b"]:
                 self.problems.append(f"LINEAR the segment {sk} was written over")
-            elif before is None and "S" in after["b"]:
+            elif before is None and "S" in after["b"] and not self._is_late(after["pk"]["S"], sk):
                 self._segment(after["pk"]["S"], after["b"]["S"])
         elif sk == "H" and before is not None and after is not None:
             self._header(before, after)
+
+    def _is_late(self, id: str, sk: str) -> bool:
+        """Whether it is a copy of a request of a generation that has ended, whose items are gone: nobody reads it. In the next
+        generation the operations have the same ids, and are others."""
+        _, run, generation, _ = sk.split("#")
+        newest = self._generations[id, run]
+        if int(generation) > newest:
+            self._generations[id, run] = int(generation)
+            self._keys = {place: key for place, key in self._keys.items() if place[0] != id}
+            self._marks = {mark for mark in self._marks if mark[0] != id}
+        return int(generation) < newest
 
     def _segment(self, id: str, text: str) -> None:
         self.segments += 1

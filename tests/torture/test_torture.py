@@ -74,6 +74,12 @@ def test_bad_days() -> None:
     }
 
 
+def test_what_only_looked_wrong() -> None:
+    """An operation of the next generation has the id of another one in the last: a late copy of its end, or its marker, says
+    nothing of it. Two branches of a race may both have answered when it is decided."""
+    check(itertools.chain(plans.storm(911), plans.day(789), plans.day(698)))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_seed_is_the_same_life_each_time(seed: int) -> None:
     one, other = (BadDay(seed) for _ in range(2))

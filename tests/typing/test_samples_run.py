@@ -70,9 +70,11 @@ def test_orders_are_taken_back(sample: Load, name: str, monkeypatch: pytest.Monk
         assert undone == ["refund", "release"]
 
 
-def _named(name: str, undone: list[str]) -> Callable[..., None]:
+def _named(name: str, undone: list[Any], *, all: bool = False) -> Callable[..., None]:
+    """Notes each call: its name, or all of its arguments."""
+
     def undo(*args: Any, **kwargs: Any) -> None:
-        undone.append(name)
+        undone.append(args if all else name)
 
     undo.__name__ = name
     return undo
@@ -303,3 +305,61 @@ def test_the_operators_script(sample: Load, capsys: pytest.CaptureFixture[str]) 
         assert capsys.readouterr().out == "t-1\n"
         with pytest.raises(CallError):
             runner.client.result("o-8") if runner.client.start(fulfil, order(sample, "o-8")) else None
+
+
+def test_an_account_answers_its_buyers(sample: Load) -> None:
+    s16 = sample("s16_typed_signals")
+    with LocalRunner(s16.account, s16.buy, s16.buy_or_not) as runner:
+        account = runner.start(s16.Account(owner="ann"))
+        for transfer in ("t-1", "t-1", "t-2"):  # the bank says the first one twice
+            s16.transfer_arrived(runner.client, "ann", transfer, Decimal(10))
+        runner.run_until_idle()
+        client = runner.client
+        for buyer, price in (("ann", 15), ("ann", 6), ("bob", 1)):
+            client.start(s16.buy, s16.Purchase(buyer=buyer, price=Decimal(price)), id=f"{buyer}-{price}")
+            runner.run_until_idle()
+        assert [client.result(id) for id in ("ann-15", "ann-6", "bob-1")] == [True, False, False]
+        runner.signal("account:ann", "close")
+        runner.run_until_idle()
+        assert account.result == Decimal(5)
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_reply_that_lost_the_race_is_read_by_the_next_wait(sample: Load, ok: bool) -> None:
+    s16 = sample("s16_typed_signals")
+    with LocalRunner(s16.buy_or_not) as runner:
+        execution = runner.start(s16.Purchase(buyer="ann", price=Decimal(1)), "late")
+        runner.run_until_idle()
+        runner.advance(61)
+        runner.signal("late", "replied", {"ok": ok, "balance": "4"})
+        runner.run_until_idle()
+        assert execution.result == ("paid late" if ok else "refused late")
+
+
+@pytest.mark.parametrize("front", ["handler", "handler_async"])
+def test_what_is_out_of_the_shelf_arrives(sample: Load, front: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancellation in the shielded block is raised behind it: the parcel is put in."""
+    s17 = sample("s17_shielded")
+    seen: dict[str, list[Any]] = {"put_in": [], "order_truck": []}
+    monkeypatch.setattr(s17, "put_in", _named("put_in", seen["put_in"], all=True))
+    monkeypatch.setattr(s17, "order_truck", _named("order_truck", seen["order_truck"], all=True))
+    with LocalRunner(getattr(s17, front)) as runner:
+        execution = runner.start(s17.Move(parcel="p", source="a", target="b"), "m")
+        runner.run_until_idle()
+        if front == "handler":
+            runner.advance(3601)
+        runner.cancel("m", "enough")
+        runner.run_until_idle()
+        assert execution.status == "SUSPENDED", "the block goes on"
+        if front == "handler":
+            [(_, token)] = seen["order_truck"]
+            runner.complete_callback(token, "here")
+        runner.advance(601)
+        assert execution.status == "CANCELLED"
+        assert seen["put_in"] == [("p", "b")]
+
+
+def test_a_branch_that_lost_ends_its_shielded_block(sample: Load) -> None:
+    s17 = sample("s17_shielded")
+    with LocalRunner(s17.racing) as runner:
+        assert runner.run(s17.Move(parcel="p", source="a", target="b")).result == "moved"

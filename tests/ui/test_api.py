@@ -185,6 +185,13 @@ def test_no_such_execution(desk: Desk) -> None:
     assert desk.get("/api/execution", 400)["error"] == "which execution? id=..."
 
 
+def test_times_as_in_the_command(desk: Desk, runner: LocalRunner) -> None:
+    runner.run({}, "o-1")
+    assert ids(desk.get("/api/executions?started_after=1w")) == ["o-1"]
+    assert "'soon' is no time" in desk.get("/api/executions?started_after=soon", 400)["error"]
+    assert "is no time" in desk.get("/api/executions?updated_after=99999999d", 400)["error"]
+
+
 # -- changes
 
 
@@ -196,6 +203,8 @@ def test_a_callback_is_completed_by_its_operation(desk: Desk, runner: LocalRunne
     desk.post("signal", {"id": "a", "name": "paid", "payload": 7})
     runner.advance(1)
     assert runner.client.result("a") == [{"yes": True}, 7]
+    answered = {event.kind: event.by for event in runner.client.history("a") if event.kind in ("callback", "signal")}
+    assert answered == {"callback": "ada", "signal": "ada"}, "the history says who did it"
 
 
 def test_a_callback_is_failed(desk: Desk, runner: LocalRunner) -> None:
@@ -203,6 +212,7 @@ def test_a_callback_is_failed(desk: Desk, runner: LocalRunner) -> None:
     desk.post("callback", {"id": "a", "operation": "boss", "how": "fail", "message": "lost", "error_type": "Lost"})
     runner.advance(1)
     assert runner.client.describe("a").error["message"].endswith("lost")
+    assert [e.by for e in runner.client.history("a") if e.kind == "callback" and e.error] == ["ada"]
 
 
 @pytest.mark.parametrize(

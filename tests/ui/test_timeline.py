@@ -160,6 +160,13 @@ def test_whatever_is_in_a_log_is_drawn(entries: list[Any], over: bool) -> None:
         assert not over or row["to"] is not None
 
 
+def test_a_branch_that_is_told_of_late_ends_no_sooner_than_it_begins() -> None:
+    events = [_event("1/a", "step", "SUCCEEDED", 1), _event("1", "branch", "STARTED", 2)]
+    execution = {"started_at": "2026-01-01T00:00:00+00:00", "finished_at": "2026-01-01T00:59:00+00:00"}
+    [branch, _] = drawn({"execution": execution, "waits": [], "invocations": [], "events": events})["operations"]
+    assert branch["from"] <= branch["to"]
+
+
 def test_deep_names_do_not_recurse() -> None:
     id = "/".join("x" * 3000)
     execution = {"started_at": "2026-01-01T00:00:00+00:00", "finished_at": None}

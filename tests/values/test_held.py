@@ -109,6 +109,7 @@ def test_an_annotation_that_it_no_longer_fits(front: str, name: str, later: Any)
         assert info.error is not None
         assert "held" in info.error["message"]
         assert "Way out" in info.error["message"]
+        assert "terminate it. It is tried again by itself, and" in (info.held or {})["message"]
         assert SEEN == [True], "the handler was told nothing"
         runner._functions["holds"] = handler(front, OPERATIONS[name], Wanted)
         runner.advance(7200)

@@ -118,8 +118,8 @@ class DynamoStore:
     def progressed(self, header: Header, writer: str) -> Header | Refusal:
         return self._make(transitions.progressed(header, writer))
 
-    def adopt(self, header: Header, parent: str) -> Header | Refusal:
-        return self._make(transitions.adopt(header, parent))
+    def set_parent(self, header: Header, parent: str) -> Header | Refusal:
+        return self._make(transitions.set_parent(header, parent))
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         reply = self._make(transitions.postpone(id, seen_due, now, due))
@@ -321,8 +321,8 @@ class DynamoStore:
 
         return Retention(self.table)
 
-    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
-        self._retention.keep(header, edition, chunks, entries)
+    def keep(self, header: Header, snapshot: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
+        self._retention.keep(header, snapshot, chunks, entries)
 
     def prolong(self, header: Header, horizon: int) -> None:
         self._retention.prolong(header, horizon)

@@ -1,7 +1,7 @@
 """How the journal lies in the table: one partition per execution, sort keys by kind.
 
     H                       header
-    C#run#gen#edition#part  copy of the log's beginning, made when a long life comes near its horizon: b
+    C#run#gen#snapshot#part  copy of the log's beginning, made when a long life comes near its horizon: b
     L#run#gen#seq           segment of the log: w (writer), b (body)
     I#run#key               inbox entry: w, d (digest of what was sent), b
     V#run#gen#input#hash    an input, result or error too large for the header (which has the hash there)
@@ -120,9 +120,9 @@ def segment_prefix(key: Key) -> str:
     return f"L#{key.run}#{key.gen:04}#"
 
 
-def edition_prefix(key: Key, edition: str = "") -> str:
-    """Of one edition; of all of this generation's without a name."""
-    return f"C#{key.run}#{key.gen:04}#{edition}#" if edition else f"C#{key.run}#{key.gen:04}#"
+def snapshot_prefix(key: Key, snapshot: str = "") -> str:
+    """Of one snapshot; of all of this generation's without a name."""
+    return f"C#{key.run}#{key.gen:04}#{snapshot}#" if snapshot else f"C#{key.run}#{key.gen:04}#"
 
 
 def inbox_prefix(key: Key) -> str:
@@ -205,12 +205,12 @@ def _checked(body: str) -> Item:
     return {"b": stored(body), "c": number(zlib.crc32(body.encode()))}
 
 
-def from_chunk(header: Header, edition: Snapshot, part: int, chunk: str) -> Item:
+def from_chunk(header: Header, snapshot: Snapshot, part: int, chunk: str) -> Item:
     return {
         "pk": text(header.id),
-        "sk": text(f"{edition_prefix(header.key, edition.name)}{part:04}"),
+        "sk": text(f"{snapshot_prefix(header.key, snapshot.name)}{part:04}"),
         **_checked(chunk),
-        "ttl": number(edition.horizon),
+        "ttl": number(snapshot.horizon),
     }
 
 

@@ -13,11 +13,11 @@ from .items import (
     Item,
     body_of,
     damaged,
-    edition_prefix,
     horizon_of,
     inbox_prefix,
     large_values,
     segment_prefix,
+    snapshot_prefix,
     to_entry,
     to_header,
     to_segment,
@@ -38,7 +38,7 @@ class Reading:
         self._tail: list[tuple[Segment, int]] = []
         self._inbox: dict[str, Entry] = {}
         self._log, self._entries = segment_prefix(key), inbox_prefix(key)
-        self._copied, self._named = edition_prefix(key), value_key(key, "")["sk"]["S"]
+        self._copied, self._named = snapshot_prefix(key), value_key(key, "")["sk"]["S"]
 
     def add(self, item: Item) -> None:
         """Raises JournalDamaged."""
@@ -56,8 +56,8 @@ class Reading:
             if belongs(entry.key, self._key.gen):
                 self._inbox[entry.key] = entry
         elif sk.startswith(self._copied):
-            edition = sk.removeprefix(self._copied).partition("#")[0]
-            self._copies.setdefault(edition, []).append((body_of(item), horizon_of(item)))
+            snapshot = sk.removeprefix(self._copied).partition("#")[0]
+            self._copies.setdefault(snapshot, []).append((body_of(item), horizon_of(item)))
         elif sk.startswith(self._named):
             self._values[sk.removeprefix(self._named)] = (body_of(item), horizon_of(item))
         elif sk == HEADER:

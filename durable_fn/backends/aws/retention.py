@@ -13,7 +13,6 @@ from .items import (
     HEADER,
     MARKS,
     Item,
-    edition_prefix,
     entry_key,
     from_chunk,
     header_key,
@@ -22,6 +21,7 @@ from .items import (
     large_values,
     number,
     segment_prefix,
+    snapshot_prefix,
     value_key,
 )
 from .requests import ConditionFailed
@@ -35,15 +35,15 @@ class Retention:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, snapshot: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         for part, chunk in enumerate(chunks):
-            self._table.put(from_chunk(header, edition, part, chunk))
+            self._table.put(from_chunk(header, snapshot, part, chunk))
         keys = [entry_key(header.key, entry.key) for entry in entries]
         if chunks and is_large(header.input):
             there = self._table.get(header_key(header.id)) or {}
             keys += [value_key(header.key, called) for called in large_values(there).values()]
         for key in keys:
-            self._stamp(key, edition.horizon)
+            self._stamp(key, snapshot.horizon)
 
     def prolong(self, header: Header, horizon: int) -> None:
         run = f"#{header.run}#"
@@ -60,7 +60,7 @@ class Retention:
     def forget(self, key: Key, entries: tuple[str, ...]) -> None:
         """Of a generation that is over: its log, its values, what only it read."""
         closed = tuple(inbox_prefix(key) + entry for entry in entries)
-        whole = (segment_prefix(key), edition_prefix(key), value_key(key, "")["sk"]["S"])
+        whole = (segment_prefix(key), snapshot_prefix(key), value_key(key, "")["sk"]["S"])
         for item in self._table.partition(key.id):
             sk = item["sk"]["S"]
             if sk.startswith(whole) or sk in closed:

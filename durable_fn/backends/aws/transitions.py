@@ -96,8 +96,8 @@ def suspend(header: Header, writer: str, parking: Parking) -> Transition:
     if parking.now:
         change.set("updated", number(parking.now))
     _shelve(change, header, "SUSPENDED", held=bool(parking.strikes or parking.doubtful))
-    if parking.edition is not None:
-        name, base, horizon = parking.edition
+    if parking.snapshot is not None:
+        name, base, horizon = parking.snapshot
         change.set("edition", text(name)).set("copied", number(base))
         change.set("horizon", number(horizon)).set("#ttl", number(horizon))
     change.value("#error", parking.error).text("custom", parking.custom)
@@ -191,9 +191,9 @@ def decide(header: Header, writer: str, seen: int) -> Transition:
 # -- from outside ------------------------------------------------------------------------------------------------------
 
 
-def adopt(header: Header, parent: str) -> Transition:
+def set_parent(header: Header, parent: str) -> Transition:
     """[this run, live, waited for by whom I saw]: its end, which looks at that too, comes before or after."""
-    rule = partial(rules.adopt, run=header.run, seen=header.parent, parent=parent)
+    rule = partial(rules.set_parent, run=header.run, seen=header.parent, parent=parent)
     condition = _run(header.run) & _LIVE & _waited_for_by(header.parent)
     return Transition(header.id, condition, Change().set("parent", text(parent)), rule)
 

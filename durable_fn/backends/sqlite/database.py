@@ -128,9 +128,16 @@ def _write_ahead(db: sqlite3.Connection) -> None:
 
 def _connect_to_read(path: str) -> sqlite3.Connection:
     """Leaves behind what was there. With a log beside the file, of a process that writes or was killed, a connection that may
-    write would work it into the file when it closes. Without one, a connection that may not would leave an empty one."""
-    mode = "ro" if os.path.exists(f"{path}-wal") else "rw"
-    db = _connect(f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True)
+    write would work it into the file when it closes. Without one, a connection that may not would leave an empty one. Where
+    neither the file nor its folder can be written, no log can be made, and SQLite has to be told that none is needed."""
+    whole = Path(path).absolute()
+    if os.path.exists(f"{path}-wal"):
+        how = "mode=ro"
+    elif os.access(whole, os.W_OK) and os.access(whole.parent, os.W_OK):
+        how = "mode=rw"
+    else:
+        how = "immutable=1"
+    db = _connect(f"{whole.as_uri()}?{how}", uri=True)
     db.execute("PRAGMA query_only = ON")
     return db
 

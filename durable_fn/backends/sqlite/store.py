@@ -86,8 +86,8 @@ class SQLiteStore:
     def progressed(self, header: Header, writer: str) -> Header | Refusal:
         return self._change(header.id, lambda old: transitions.progressed(old, header.key, writer))
 
-    def adopt(self, header: Header, parent: str) -> Header | Refusal:
-        return self._change(header.id, lambda old: transitions.adopt(old, header.run, header.parent, parent))
+    def set_parent(self, header: Header, parent: str) -> Header | Refusal:
+        return self._change(header.id, lambda old: transitions.set_parent(old, header.run, header.parent, parent))
 
     def postpone(self, id: str, seen_due: int, now: int, due: int) -> Header | Refusal:
         reply = self._change(id, lambda old: transitions.postpone(old, seen_due, now, due))
@@ -216,7 +216,7 @@ class SQLiteStore:
             for entry in entries:
                 rows.put_entry(db, header.key, entry)
 
-    def keep(self, header: Header, edition: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
+    def keep(self, header: Header, snapshot: Snapshot, chunks: list[str], entries: list[Entry]) -> None:
         """Nothing: `remove_expired` looks at the header alone."""
 
     def prolong(self, header: Header, horizon: int) -> None:

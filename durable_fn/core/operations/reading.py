@@ -11,7 +11,8 @@ from typing import Any
 from ...errors import SerializationError
 from ...log.events import Event
 from ...values import documents
-from ...values.adapters import Adapter, no_codec, plain
+from ...values.adapters import Adapter, no_codec
+from ...values.plain import plain
 from ..scope import Op
 from ..turn import Turn
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.cancel_scope import CancelScope
 from ...core.current import current_scope
 from ...core.scope import Scope
-from ...core.turn import Suspension
+from ...core.unwinding import Suspension
 from ...errors import NonDeterminismError
 from ...log.events import BEGUN, STUCK_ID, SUCCEEDED, Event
 from ...log.kinds import STUCK, TIMER

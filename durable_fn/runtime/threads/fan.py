@@ -19,7 +19,7 @@ from ...core.current import current_scope
 from ...core.fan import Branch, Fan
 from ...core.operations.fans import branch_cancelled, branch_ended, branch_walked, inherit_cancellation, next_branch
 from ...core.scope import Op
-from ...core.turn import Suspension
+from ...core.unwinding import Suspension
 from ...errors import ExecutionCancelled
 from ...log.failures import is_native_cancellation, own_cancellation
 from ..session import Session

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...core.step_options import callable_name
-from ...core.turn import Suspension
+from ...core.unwinding import Suspension
 from ..session import Session
 
 T = TypeVar("T")

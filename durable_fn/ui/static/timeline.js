@@ -67,7 +67,7 @@ export function timeline({ choose }) {
     if (!data) return;
     rows = visibleRows();
     axis = bounds();
-    fill(count, wanted ? `${rows.length} of ${data.operations.length}` : `${data.operations.length} operations`);
+    fill(count, wanted ? `${rows.length} of ${data.operations.length}` : data.operations.length === 1 ? "1 operation" : `${data.operations.length} operations`);
     sized.style.height = `${rows.length * ROW}px`;
     top();
     paint(true);

@@ -5,19 +5,37 @@ from __future__ import annotations
 import collections
 import dataclasses
 import inspect
-import sys
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import date, datetime
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Final, Generic, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from ..annotations import alias_value, hints_of, is_typed_dict, is_unresolved, qualifier, stood_for
 from ..validation import adapter_of, lax
-from .base import Form, NotStorable, Unwritable, Writing, name_of
+from .base import Form, NotStorable, name_of
 from .containers import Listed, Mapped, Row, Several
+from .declarations import (
+    Env,
+    NeedsItsModel,
+    bound_variables,
+    default_of,
+    default_of_info,
+    frozen_parts,
+    full_name,
+    is_abstract,
+    is_decorated,
+    is_model,
+    key_of,
+    look_at,
+    look_at_model,
+    pseudo_fields,
+    takes_default,
+    variables_inside,
+    writes_json,
+)
 from .models import Model, Root
 from .records import DataRecord, Field, NamedRow, TypedMapping, fixed
 from .scalars import Choice, Exactly, Foreign, Nothing, Secret, Untyped, is_scalar, scalar
@@ -34,9 +52,6 @@ _NAMED_ONLY: Final[dict[str, type]] = {
     "AwareDatetime": datetime, "NaiveDatetime": datetime,
 }  # fmt: skip
 """Classes of pydantic that only stand in annotations: their values are of another class."""
-
-Env: TypeAlias = Mapping[Any, Any]
-"""What type variables stand for: an annotation, and what those in it stand for."""
 
 
 def form_of(annotation: Any) -> Form:
@@ -115,12 +130,12 @@ class _Factory:
         return Untyped()
 
     def _union(self, args: tuple[Any, ...], env: Env) -> Form:
-        some = [arg for arg in args if not _is_abstract(arg)] or args
-        return union([(self.form(arg, env), _full_name(arg)) for arg in some])
+        some = [arg for arg in args if not is_abstract(arg)] or args
+        return union([(self.form(arg, env), full_name(arg)) for arg in some])
 
     def _alias(self, annotation: Any, alias: Any, args: tuple[Any, ...], env: Env) -> Form:
         """`type X = ...`, which may hold itself."""
-        inner = _bound(alias.__type_params__, args, env)
+        inner = bound_variables(alias.__type_params__, args, env)
         return self._once(annotation, self.form, alias_value(alias), inner)
 
     def _annotated(self, whole: Any, inner: Any, metadata: tuple[Any, ...], env: Env) -> Form:
@@ -128,14 +143,14 @@ class _Factory:
             form = self.form(inner, env)
         except NotStorable:
             form = self._foreign(whole, of_any_class=True)
-        _look_at(form, metadata)
+        look_at(form, metadata)
         return Loose(form) if any(hasattr(item, "func") for item in metadata) else form
 
     # -- classes ---------------------------------------------------------------------------------------------------
 
     def _generic(self, annotation: Any, cls: Any, args: tuple[Any, ...], env: Env) -> Form | None:
         own = {v: env[v] for v in annotation.__parameters__ if v in env} if args else {}
-        if _is_abstract(cls):
+        if is_abstract(cls):
             raise NotStorable(
                 f"{name_of(cls)} is abstract, so nothing can come back as one; name the classes that there are"
             )
@@ -147,7 +162,7 @@ class _Factory:
             return self._once(annotation, self._typed_dict, cls, args, own)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             return self._once(annotation, self._named_tuple, cls, args, own)
-        if _is_model(cls):
+        if is_model(cls):
             return self._once(annotation, self._model, cls)
         if dataclasses.is_dataclass(cls):
             return self._once(annotation, self._dataclass, cls, args, own)
@@ -189,7 +204,7 @@ class _Factory:
 
     def _once(self, annotation: Any, make: Callable[..., Form], *args: Any) -> Form:
         """A class that holds itself has a place in its form where that begins anew."""
-        key = (annotation, *map(_frozen, args))
+        key = (annotation, *map(frozen_parts, args))
         try:
             if key in self._under_way:
                 later = self._under_way[key] or Later(annotation)
@@ -205,7 +220,7 @@ class _Factory:
         return form
 
     def _typed_dict(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner = _inside(cls, args, env)
+        inner = variables_inside(cls, args, env)
         form = TypedMapping(cls, name_of(cls))
         fields = []
         for name, (hint, required) in hints_of(cls).items():
@@ -215,32 +230,32 @@ class _Factory:
         return form
 
     def _named_tuple(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner, hints = _inside(cls, args, env), hints_of(cls)
+        inner, hints = variables_inside(cls, args, env), hints_of(cls)
         form = NamedRow(cls, name_of(cls))
         form.settle([self._part(name, hints[name][0] if name in hints else Any, inner) for name in cls._fields])
         return form
 
     def _dataclass(self, cls: Any, args: tuple[Any, ...], env: Env) -> Form:
-        inner, hints = _inside(cls, args, env), hints_of(cls)
+        inner, hints = variables_inside(cls, args, env), hints_of(cls)
         known = getattr(cls, "__pydantic_fields__", {})
         form = DataRecord(cls, name_of(cls))
         fields = []
         for field in dataclasses.fields(cls):
             ours = known.get(field.name)
             part = self._part(field.name, hints[field.name][0] if field.name in hints else Any, inner)
-            if hasattr(cls, "__post_init__") or _decorated(cls) or not _takes(part, field.default):
+            if hasattr(cls, "__post_init__") or is_decorated(cls) or not takes_default(part, field.default):
                 part = Loose(part)
             fields.append(
-                Field(field.name, _key(field.name, ours), part, _default_of(field), bool(ours and ours.exclude))
+                Field(field.name, key_of(field.name, ours), part, default_of(field), bool(ours and ours.exclude))
             )
             factory: Any = field.default_factory
             if factory is not dataclasses.MISSING and fixed(factory) is None:
                 form.pure = False
         form.settle(fields)
         form.styled = form.styled or bool(known)
-        if hasattr(cls, "__post_init__") or _decorated(cls):
+        if hasattr(cls, "__post_init__") or is_decorated(cls):
             form.checked, form.pure = True, False
-        if any(f.type is dataclasses.InitVar or isinstance(f.type, dataclasses.InitVar) for f in _pseudo_fields(cls)):
+        if any(f.type is dataclasses.InitVar or isinstance(f.type, dataclasses.InitVar) for f in pseudo_fields(cls)):
             form.checked = False  # nobody knows any more what it was made of
         return form
 
@@ -250,7 +265,7 @@ class _Factory:
         if cls.__pydantic_root_model__:
             root = Root(cls, name_of(cls))
             root.settle(self._model_part(cls, "root", cls.model_fields["root"]))
-            _look_at_model(root, cls)
+            look_at_model(root, cls)
             return root
         form = Model(cls, name_of(cls))
         before, self._raw_enums = self._raw_enums, bool(cls.model_config.get("use_enum_values"))
@@ -258,25 +273,25 @@ class _Factory:
             fields = [
                 Field(
                     name,
-                    _key(name, info),
+                    key_of(name, info),
                     self._model_part(cls, name, info),
-                    _default_of_info(info),
+                    default_of_info(info),
                     bool(info.exclude),
                 )
                 for name, info in cls.model_fields.items()
             ]
-        except _NeedsItsModel:
+        except NeedsItsModel:
             return self._foreign(cls)
         finally:
             self._raw_enums = before
         form.settle(fields, self._extra(cls))
-        _look_at_model(form, cls)
+        look_at_model(form, cls)
         return form
 
     def _model_again(self, ref: Any) -> Form:
         """A generic model that holds itself, as pydantic refers to it: the one of that class that is under way."""
         for key in reversed(self._under_way):
-            origin = key[0].__pydantic_generic_metadata__["origin"] if _is_model(key[0]) else None
+            origin = key[0].__pydantic_generic_metadata__["origin"] if is_model(key[0]) else None
             if origin and ref.type_ref.startswith(f"{origin.__module__}.{origin.__qualname__}:{id(origin)}["):
                 return self._once(key[0], self._model, key[0])
         raise NotStorable(f"the model that {ref.type_ref} stands for cannot be found")
@@ -298,11 +313,11 @@ class _Factory:
         except NotStorable as error:
             own = cls.__pydantic_decorators__
             if own.field_serializers or own.model_serializers or own.field_validators or own.model_validators:
-                raise _NeedsItsModel from None
+                raise NeedsItsModel from None
             raise NotStorable(f"at .{name}: {error}".replace(": at .", ".")) from None
         if info.default_factory is not None and fixed(info.default_factory) is None:
             form.pure = False
-        return Loose(form) if _decorated(cls) or not _takes(form, info.default) else form
+        return Loose(form) if is_decorated(cls) or not takes_default(form, info.default) else form
 
     def _part(self, name: str, hint: Any, env: Env) -> Form:
         try:
@@ -325,151 +340,6 @@ class _Factory:
             adapter = adapter_of(annotation, of_any_class=of_any_class)
         except NotStorable as error:
             raise error from None
-        if not _writes_json(adapter.core_schema):
+        if not writes_json(adapter.core_schema):
             raise NotStorable(f"{name_of(annotation)} has no JSON form")
         return Foreign(annotation, adapter)
-
-
-_WRITES_NONE: Final = ("is-instance", "is-subclass", "callable", "call", "generator")
-
-
-def _writes_json(schema: Any) -> bool:
-    """Whether pydantic has a way to write the values, as far as the schema tells."""
-    if "serialization" in schema:
-        return True
-    inner = schema.get("schema")
-    return schema["type"] not in _WRITES_NONE and (not isinstance(inner, dict) or _writes_json(inner))
-
-
-class _NeedsItsModel(Exception):
-    """A field that only its model's serializers and validators write and read."""
-
-
-def _full_name(annotation: Any) -> str:
-    """Tells classes of one name apart, wherever they stand among others."""
-    if isinstance(annotation, type) and not get_args(annotation):
-        return f"{annotation.__module__}.{annotation.__qualname__}"
-    return str(annotation)
-
-
-def _frozen(part: Any) -> Any:
-    return tuple((key, _frozen(value)) for key, value in part.items()) if isinstance(part, Mapping) else (
-        tuple(map(_frozen, part)) if isinstance(part, tuple) else part
-    )  # fmt: skip
-
-
-def _inside(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
-    """What the names in a class's own annotations stand for."""
-    return {**_variables(cls, args, env), typing.Self: (cls[args] if args else cls, env)}
-
-
-def _bound(parameters: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
-    """What type variables stand for: of each an annotation, with no more than the variables in it need, so that a class that
-    holds itself is the same one there."""
-    found = {}
-    for parameter, arg in zip(parameters, args, strict=False):
-        if isinstance(arg, TypeVar) and arg in env:
-            found[parameter] = env[arg]
-        else:
-            found[parameter] = (arg, {v: env[v] for v in getattr(arg, "__parameters__", ()) if v in env})
-    return found
-
-
-def _variables(cls: Any, args: tuple[Any, ...], env: Env) -> dict[Any, Any]:
-    """What the type variables of a class and of its bases stand for."""
-    found: dict[Any, Any] = {}
-    parameters = getattr(cls, "__parameters__", ()) or getattr(cls, "__type_params__", ())
-    found |= _bound(parameters, args, env)
-    for base in getattr(cls, "__orig_bases__", ()):
-        origin = get_origin(base)
-        if origin is not None and origin is not Generic and isinstance(origin, type):
-            found |= {k: v for k, v in _variables(origin, get_args(base), found).items() if k not in found}
-    return found
-
-
-def _is_model(cls: Any) -> bool:
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(cls, pydantic.BaseModel)
-
-
-def _is_abstract(cls: Any) -> bool:
-    return inspect.isabstract(cls) and (dataclasses.is_dataclass(cls) or _is_model(cls))
-
-
-def _takes(form: Form, default: Any) -> bool:
-    """Whether a default is of the type that the annotation says. `name: str = None` is not, and usual."""
-    try:
-        form.write(default, Writing(secrets=True))
-    except Unwritable:
-        return type(default).__name__ in ("PydanticUndefinedType", "_MISSING_TYPE", "FieldInfo")
-    except (AssertionError, AttributeError):  # a class that holds itself is not known yet
-        return default is not None
-    return True
-
-
-def _key(name: str, info: Any) -> str:
-    """As pydantic writes the field."""
-    alias = getattr(info, "serialization_alias", None) or getattr(info, "alias", None)
-    return alias if isinstance(alias, str) else name
-
-
-def _default_of(field: Any) -> Callable[[], Any] | None:
-    from dataclasses import MISSING
-
-    if field.default_factory is not MISSING:
-        return fixed(field.default_factory)
-    if field.default is MISSING:
-        return None
-    default = field.default
-    if type(default).__name__ == "FieldInfo":  # pydantic's Field() in a dataclass
-        return _default_of_info(default)
-    return lambda: default
-
-
-def _default_of_info(info: Any) -> Callable[[], Any] | None:
-    if info.default_factory is not None:
-        return fixed(info.default_factory)
-    return None if info.is_required() else info.get_default
-
-
-def _pseudo_fields(cls: Any) -> Any:
-    """Also those that are handed to `__post_init__` only."""
-    return vars(cls).get("__dataclass_fields__", {}).values()
-
-
-def _decorated(cls: Any) -> bool:
-    """Whether it has validators of pydantic's kind."""
-    own = getattr(cls, "__pydantic_decorators__", None)
-    return own is not None and bool(
-        own.validators or own.field_validators or own.root_validators or own.model_validators
-    )
-
-
-_CHANGING: Final = frozenset(
-    {"str_strip_whitespace", "str_to_lower", "str_to_upper", "str_min_length", "str_max_length"}
-)
-
-
-def _look_at_model(form: Form, cls: Any) -> None:
-    """Whether code of the user's has a part in validating it, and whether it says more than types."""
-    if _decorated(cls) or cls.__pydantic_custom_init__ or "model_post_init" in _overridden(cls):
-        form.checked, form.pure = True, False
-    if _CHANGING & cls.model_config.keys():
-        form.checked = True
-
-
-def _overridden(cls: Any) -> set[str]:
-    return {name for base in cls.__mro__ if base.__module__ != "pydantic.main" for name in vars(base)}
-
-
-def _look_at(form: Form, metadata: tuple[Any, ...]) -> None:
-    """What an annotation says besides the type."""
-    for item in metadata:
-        kind = type(item)
-        if item is None or kind in (str, int, float, bool) or kind.__name__ in ("Json", "Doc", "Discriminator", "Tag"):
-            continue
-        form.checked = form.styled = True
-        if hasattr(kind, "__get_pydantic_core_schema__"):
-            form.pure = False
-        elif kind.__name__ == "FieldInfo":
-            _look_at(form, tuple(item.metadata))

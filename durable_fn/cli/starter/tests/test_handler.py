@@ -19,4 +19,4 @@ def test_two_mails_three_days_apart(durable_runner: DurableRunner) -> None:
 
 def test_nothing_is_lost_wherever_the_process_dies() -> None:
     report = crash_everywhere(handler, ADA)
-    assert report.ok, report
+    assert report.ok, str(report)

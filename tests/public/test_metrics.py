@@ -12,8 +12,8 @@ import pytest
 from durable_fn import AsyncDurableContext, DurableContext, DurableFunction, durable
 from durable_fn.testing import LocalRunner, replay
 from durable_fn.testing.cloud import LocalCloud
+from tests.client.test_sweeper import sweep_for
 from tests.environments import World
-from tests.test_sweeper import sweep_for
 
 Out = pytest.CaptureFixture[str]
 fronts = pytest.mark.parametrize("front", ["def", "async def"])
