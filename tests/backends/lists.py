@@ -109,7 +109,7 @@ class ListContract:
         assert list(every(store)) == store.find(ALL).headers == []
 
     @given(wanted=selections, limit=st.sampled_from([1, 3, 100]))
-    @settings(max_examples=60, deadline=None, suppress_health_check=_SHARED)
+    @settings(max_examples=25, deadline=None, suppress_health_check=_SHARED)
     def test_what_matches_is_found(self, filled: JournalStore, wanted: Selection, limit: int) -> None:
         """As if every header were looked at."""
         matching = [header for header in every(filled) if wanted.matches(header)]

@@ -14,6 +14,7 @@ from durable_fn.testing.cloud import BUCKET, LocalCloud
 from durable_fn.testing.moto_account import client as _client
 from durable_fn.types import ExecutionInfo
 from tests.faults.damages import DAMAGES, RAN, a_works, body, changed, header_field, items, key, large, works
+from tests.torture.emulator.cloud import MemoryCloud
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +25,13 @@ def _fresh() -> None:
 @pytest.fixture
 def cloud() -> Iterator[LocalCloud]:
     with LocalCloud(bucket=True, shards=2) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def memory() -> Iterator[LocalCloud]:
+    """For a thousand attempts."""
+    with MemoryCloud(bucket=True, shards=2) as cloud:
         yield cloud
 
 
@@ -99,18 +107,18 @@ def test_what_cannot_be_read_can_be_ended_and_removed(cloud: LocalCloud, damage:
         assert _client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", []) == []
 
 
-def test_what_is_held_for_months_is_still_there_to_be_mended(cloud: LocalCloud) -> None:
-    start(cloud, works)
-    mend = DAMAGES["a segment is empty"](cloud)
+def test_what_is_held_for_months_is_still_there_to_be_mended(memory: LocalCloud) -> None:
+    start(memory, works)
+    mend = DAMAGES["a segment is empty"](memory)
     for _ in range(15):  # its items were stamped for 38 days
-        cloud.advance(3 * 86_400)
-    assert cloud.client.describe("x").status == "SUSPENDED"
-    (old,) = [item for item in items(cloud.store.table, "L#") if item["sk"]["S"].endswith("00000001")]
-    assert int(old["ttl"]["N"]) * 1000 > cloud.clock.now()
-    cloud.store.table.update(
+        memory.advance(3 * 86_400)
+    assert memory.client.describe("x").status == "SUSPENDED"
+    (old,) = [item for item in items(memory.store.table, "L#") if item["sk"]["S"].endswith("00000001")]
+    assert int(old["ttl"]["N"]) * 1000 > memory.clock.now()
+    memory.store.table.update(
         Key=key(old), UpdateExpression="SET b = :b", ExpressionAttributeValues={":b": {"S": _text(mend)}}
     )
-    cloud.advance(3700)
+    memory.advance(3700)
     assert RAN == [0, 1, 2, 3]
 
 

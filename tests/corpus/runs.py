@@ -17,6 +17,7 @@ from durable_fn.testing.crashes import crash_at
 from tests.corpus.outside import TOKENS
 from tests.corpus.shape import Shape
 from tests.effects import EFFECTS
+from tests.torture.emulator.cloud import MemoryCloud
 
 ID = "x"
 _ROUNDS = 30
@@ -105,11 +106,14 @@ def _dies(cloud: LocalCloud, point: int) -> None:
     cloud.invoke = invoked  # type: ignore[method-assign]
 
 
-def on_aws(shape: Shape, front: str, *, deliveries: int = 1, dies_at: int | None = None) -> Facts:
+def on_aws(
+    shape: Shape, front: str, *, in_memory: bool = False, deliveries: int = 1, dies_at: int | None = None
+) -> Facts:
     """`deliveries`: how often each wake message comes. `dies_at`: the invocation that makes this request dies."""
     _forget()
     function = shape.fronts[front]
-    with LocalCloud(bucket=shape.bucket, deliveries=deliveries) as cloud:
+    made = MemoryCloud if in_memory else LocalCloud
+    with made(bucket=shape.bucket, deliveries=deliveries) as cloud:
         if dies_at is not None:
             _dies(cloud, dies_at)
         for one in (function, *shape.others):

@@ -42,6 +42,10 @@ def reference(shape: str, front: str) -> Facts:
     return runs.on_sqlite(next(s for s in SHAPES if s.name == shape), front)
 
 
+def _on_moto(shape: Shape) -> str:
+    return sorted(shape.fronts)[zlib.crc32(shape.name.encode()) % len(shape.fronts)]
+
+
 @cases()
 def test_on_sqlite(shape: Shape, front: str) -> None:
     check(shape, reference(shape.name, front))
@@ -49,8 +53,9 @@ def test_on_sqlite(shape: Shape, front: str) -> None:
 
 @cases(lambda shape: shape.cloud)
 def test_on_aws(shape: Shape, front: str) -> None:
-    """With every message three times; once where the other front has them three times, as a front never sees a message."""
-    facts = runs.on_aws(shape, front, deliveries=1 if front == "async" and "sync" in shape.fronts else 3)
+    """With every message three times. One front of each shape runs on moto; the other has the emulator in memory, which the
+    same requests reach."""
+    facts = runs.on_aws(shape, front, in_memory=front != _on_moto(shape), deliveries=3)
     check(shape, facts)
     assert facts.ends() == reference(shape.name, front).ends()
 
@@ -73,13 +78,11 @@ def test_the_process_may_die_anywhere(shape: Shape, front: str) -> None:
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.cloud and shape.dies], ids=str)
 def test_the_process_may_die_on_aws(shape: Shape) -> None:
-    """At one request of each shape, in one of its fronts: over the corpus at all kinds of them. There every write costs
-    milliseconds."""
-    chance = zlib.crc32(shape.name.encode())
-    front = sorted(shape.fronts)[chance % len(shape.fronts)]
+    """At one request of each shape, in one of its fronts: over the corpus at all kinds of them. tests/torture dies at all."""
+    front, chance = _on_moto(shape), zlib.crc32(shape.name.encode())
     facts = reference(shape.name, front)
     point = 2 + chance // 2 % (2 * len(facts.rows) + 8)
-    died = runs.on_aws(shape, front, dies_at=point)
+    died = runs.on_aws(shape, front, in_memory=chance % 4 > 0, dies_at=point)
     if "result" not in shape.death_changes:
         assert (died.status, died.error, died.result) == (shape.status, shape.fails, shape.result), point
     counts = Counter(died.effects)

@@ -11,7 +11,7 @@ import pytest
 from tests.fuzz.checks import Tally, differs_in_many_turns, problems_of_seed
 from tests.fuzz.life import silent
 
-CHUNKS = [range(first, first + 30) for first in range(0, 240, 30)]
+CHUNKS = [range(first, first + 30) for first in range(0, 120, 30)]
 
 
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")

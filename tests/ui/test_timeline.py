@@ -127,7 +127,7 @@ def _event(id: str, kind: str, status: str, at: int, **more: Any) -> dict[str, A
             "attempt": 1, **more}  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(
