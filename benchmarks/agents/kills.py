@@ -1,6 +1,6 @@
 """Runs of an agent whose processes are killed with SIGKILL at random moments: is an answer or a tool ever paid twice?
 
-    python -m benchmarks.agents.kills [RUNS] [--framework NAME] [--seed N]
+    python -m benchmarks.agents.kills [RUNS] [--framework pydantic_ai|openai|langgraph] [--seed N]
 
 Each run has a journal and a ledger of its own. Its workers are forked, since a framework takes seconds to import (no agent has
 run in the process that forks: threads do not come along), and killed up to three times; a last one finishes. The ledger stands
@@ -42,6 +42,7 @@ LATENCY_S = 0.004
 PATIENCE_S = 180
 LIVE_FOR_S = 0.6
 """Workers are killed at some moment within: about as long as a run takes here."""
+NAMES = {"pydantic_ai": "Pydantic AI", "openai": "OpenAI Agents SDK", "langgraph": "LangGraph"}
 
 
 class Scene:
@@ -164,11 +165,11 @@ def main() -> None:
         prog="python -m benchmarks.agents.kills", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("runs", type=int, nargs="?", default=100)
-    parser.add_argument("--framework", choices=[*handlers()])
+    parser.add_argument("--framework", choices=[*NAMES])
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
     failed = False
-    for framework in [options.framework] if options.framework else handlers():
+    for framework in [NAMES[options.framework]] if options.framework else NAMES.values():
         kills = 0
         wrong: list[str] = []
         for number in range(options.runs):

@@ -18,6 +18,7 @@ from ... import AsyncDurableContext
 from ...types import Duration
 from ..agent_runs import begin
 from ..step_settings import StepSettings, checked, over
+from .messages import Ids
 from .nodes import Graph, StepNode, current, place, routed
 from .outcomes import Kept, Values
 from .retries import as_retry
@@ -55,12 +56,17 @@ async def run_graph(
     config        for the graph: `recursion_limit`, `configurable`, ...
     step_options  `retry`, `timeout`, `semantics`, `raises` of all steps.
 
-    TypeError for a context that is not of an async handler.
+    TypeError for a context that is not of an async handler, and for a graph that is not compiled.
     """
     if not isinstance(ctx, AsyncDurableContext):
         raise TypeError(
             "run_graph takes the AsyncDurableContext of an async handler: make it `async def handler(event, ctx: "
             f"AsyncDurableContext)`; it got {type(ctx).__name__}"
+        )
+    if not isinstance(graph, Pregel):
+        raise TypeError(
+            "run_graph takes a compiled graph, `builder.compile(name=...)`, or what `@entrypoint` made; "
+            f"it got {type(graph).__name__}"
         )
     settings = over(checked(step_options or {}, "step_options"), _FRAMEWORK)
     made, twin = _durable(ctx, graph, settings)
@@ -94,7 +100,9 @@ def _durable(
         return made, graph
     policies = graph.retry_policy or ()
     nodes = {node: _node(made, node, spec, policies) for node, spec in graph.nodes.items()}
-    return made, graph.copy({"nodes": nodes, "retry_policy": ()})
+    ids = Ids(made.run, name, made.values)
+    channels = {key: ids.channel(channel) for key, channel in graph.channels.items()}
+    return made, graph.copy({"nodes": nodes, "channels": channels, "retry_policy": ()})
 
 
 def _node(made: Graph, name: str, spec: Any, policies: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NoReturn
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -20,6 +21,11 @@ class Values:
 
     def __init__(self, allowed: set[tuple[str, ...]] | None = None) -> None:
         self._serializer = JsonPlusSerializer(allowed_msgpack_modules=allowed)
+
+    def digest(self, value: Any) -> str:
+        """The same for equal values."""
+        kind, data = self._serializer.dumps_typed(value)
+        return blake2b(kind.encode() + b"/" + data, digest_size=16).hexdigest()
 
     def encode(self, value: Any, what: str) -> Any:
         if _is_json(value):

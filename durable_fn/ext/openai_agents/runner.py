@@ -10,6 +10,7 @@ from agents import Agent, RunConfig, RunResult, RunResultStreaming, RunState, Se
 from agents import Runner as PlainRunner
 from agents.exceptions import AgentsException
 from agents.run import AgentRunner, set_default_agent_runner
+from openai import OpenAIError
 
 from ...types import Duration
 from ..agent_runs import begin, durable_context
@@ -22,7 +23,9 @@ from .tools import Steps
 C = TypeVar("C")
 Input = str | list[TResponseInputItem]
 
-_FRAMEWORK = StepSettings(raises=(AgentsException,))
+_FRAMEWORK = StepSettings(raises=(AgentsException, OpenAIError))
+
+_OF_DURABLE_RUNS = ("step_options", "on_approval", "approval_timeout")
 
 _settings: ContextVar[StepSettings | None] = ContextVar("durable_fn.openai_agents", default=None)
 """Of the durable run that this code is part of: runs that its tools begin are durable as well."""
@@ -51,14 +54,14 @@ def _begin(agent: Agent[Any], settings: StepSettings, options: dict[str, Any]) -
 
 
 def _inside(agent: Agent[Any], options: dict[str, Any]) -> tuple[Agent[Any], dict[str, Any]]:
-    """Of a run that code of a durable run begins: durable as well, unless it is that run itself."""
-    settings = _settings.get()
-    begun = None if settings is None or is_copy(agent) else _begin(agent, settings, options)
+    """A run that code of a handler begins is durable as well, unless it is the one that has just been made so."""
+    begun = None if is_copy(agent) else _begin(agent, _settings.get() or _FRAMEWORK, options)
     return (agent, options) if begun is None else (begun.agent, begun.options)
 
 
 class _Inside(AgentRunner):
-    """What all runs of the SDK come to, also those of `Agent.as_tool`. Outside of a durable run it is the SDK's own."""
+    """What all runs of the SDK come to, also those of `Agent.as_tool` and of `agents.Runner`. Outside of an async handler it is
+    the SDK's own."""
 
     async def run(self, starting_agent: Agent[Any], input: Any, **options: Any) -> RunResult:
         agent, options = _inside(starting_agent, options)
@@ -120,7 +123,8 @@ class Runner:
 
     Each request to a model, function tool, call of an MCP server, guardrail and call of a session is a step with a stable key;
     parallel tools stay parallel, agents that are tools are durable inside, hand-overs may go in circles. In a `def` handler it
-    raises TypeError; outside of a handler, and in the body of a step, it is the SDK's own runner.
+    raises TypeError; outside of a handler, and in the body of a step, it is the SDK's own runner. `agents.Runner` in a handler is
+    as durable, without the options below.
 
     step_options      `retry`, `timeout`, `semantics`, `raises` of all steps. What a tool raises is tried again before it becomes
                       a text.
@@ -159,6 +163,15 @@ class Runner:
             return result
         finally:
             _settings.reset(token)
+
+    @staticmethod
+    def run_sync(agent: Agent[C], input: Input, **options: Any) -> RunResult:
+        """The SDK's own, in the body of a step and outside of a handler. TypeError in a handler, whose runs are awaited."""
+        if durable_context() is not None:
+            raise TypeError("Runner.run_sync cannot wait in a handler: write `await Runner.run(...)`")
+        return PlainRunner.run_sync(
+            agent, input, **{name: given for name, given in options.items() if name not in _OF_DURABLE_RUNS}
+        )
 
     @staticmethod
     def run_streamed(

@@ -32,6 +32,8 @@ from pydantic_ai.durable_exec import (
 
 from ..agent_runs import Run
 from ..step_settings import StepSettings
+from .threads import in_threads
+from .usage import counted, counting
 
 P = TypeVar("P")
 W = TypeVar("W")
@@ -79,8 +81,10 @@ class StepBackend(JournalCallableOperationBackend[StepSettings]):
         about: Any = getattr(params, "ctx", None) or getattr(params, "run_context", None)
         call = None if about is None else about.tool_call_id
         key = run.next(own) if call is None else run.call(own, about.run_step, call)
-        recorded: object = await run.step(own, key, body, config)
-        return recorded
+        if not isinstance(operation_id, ToolsetCallToolId):
+            recorded: object = await run.step(own, key, in_threads(body), config)
+            return recorded
+        return counted(about, await run.step(own, key, in_threads(counting(about, body)), config))
 
 
 def _name(operation: DurableOperationId, params: Any) -> str | None:

@@ -20,7 +20,7 @@ from pydantic_ai.durable_exec import (
 )
 from pydantic_ai.exceptions import AgentRunError, UserError
 from pydantic_ai.messages import ToolCallPart
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, ModelRequestContext
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import AgentDepsT, RunContext, ToolDefinition
 from pydantic_ai.toolsets import ToolsetTool
@@ -28,6 +28,8 @@ from pydantic_ai.toolsets import ToolsetTool
 from ..agent_runs import Run, begin, durable_context
 from ..step_settings import StepSettings, checked, over
 from .backend import StepBackend, current_run
+from .threads import in_place
+from .timestamps import stamp
 
 event_scope: Callable[[Run, str, StepSettings], AbstractContextManager[object]] | None
 try:
@@ -131,10 +133,20 @@ class DurableFn(BaseDurabilityCapability[AgentDepsT]):
         run = begin(durable, self.name)
         token = current_run.set(run)
         try:
-            with event_scope(run, self.name, self._settings) if event_scope else nullcontext():
-                return await super().wrap_run(ctx, handler=handler)
+            with in_place(), event_scope(run, self.name, self._settings) if event_scope else nullcontext():
+                result = await super().wrap_run(ctx, handler=handler)
+            stamp(result.all_messages(), ctx.run_id, durable.now())
+            return result
         finally:
             current_run.reset(token)
+
+    async def before_model_request(
+        self, ctx: RunContext[AgentDepsT], request_context: ModelRequestContext
+    ) -> ModelRequestContext:
+        durable = durable_context()
+        if durable is not None:
+            stamp(ctx.messages, ctx.run_id, durable.now())
+        return await super().before_model_request(ctx, request_context)
 
     async def wrap_tool_execute(
         self,

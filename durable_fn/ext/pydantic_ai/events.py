@@ -14,6 +14,7 @@ from ... import CallbackTimeout
 from ...errors import CallbackFailed
 from ..agent_runs import Run
 from ..step_settings import StepSettings
+from .threads import in_threads
 
 
 def event_scope(run: Run, agent: str, settings: StepSettings) -> AbstractContextManager[object]:
@@ -35,7 +36,8 @@ class CallbackWaiter(ExternalEventWaiter):
         ctx, own = self._run.ctx, f"{self._agent}.{name}"
         key = self._run.next(own)
         callback = await ctx.callback(own, key=key, timeout=timeout)
-        answer: JsonValue = await self._run.step(f"{own}.ask", key, partial(ask, callback.token), self._settings)
+        asking = in_threads(partial(ask, callback.token))
+        answer: JsonValue = await self._run.step(f"{own}.ask", key, asking, self._settings)
         if answer is not None:
             return answer
         try:

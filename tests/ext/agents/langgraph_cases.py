@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import operator
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import pytest
+from langchain_core.messages import AIMessage, AnyMessage, RemoveMessage
 from langgraph._internal._constants import CONFIG_KEY_SCRATCHPAD
 from langgraph._internal._scratchpad import PregelScratchpad
 from langgraph.errors import GraphRecursionError
 from langgraph.func import entrypoint
 from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
 from langgraph.types import RetryPolicy, interrupt
 
 from durable_fn import AsyncDurableContext, CallbackTimeout, DurableContext, StepError, durable
@@ -72,6 +75,11 @@ def another_context_is_refused() -> None:
         error = runner.run({}).error
     assert isinstance(error, TypeError)
     assert "make it `async def handler" in str(error)
+
+
+def a_graph_that_is_not_compiled_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"run_graph takes a compiled graph, `builder\.compile.*got StateGraph"):
+        ran(StateGraph(State))
 
 
 def a_plain_entrypoint_is_refused() -> None:
@@ -179,6 +187,46 @@ class Unnamed:
 class Named(TypedDict):
     thing: Unnamed
     price: Decimal
+
+
+class Chat(TypedDict):
+    messages: Annotated[list[AnyMessage], add_messages]
+    others: Annotated[list[Any], operator.add]
+
+
+def messages_have_the_same_ids_in_a_replay() -> None:
+    """A node removes one by its id, which is recorded; the same said twice is two messages."""
+
+    async def answer(state: Chat) -> Any:
+        return {"messages": [AIMessage("yes"), AIMessage("yes")], "others": [AIMessage("no")]}
+
+    async def forget(state: Chat) -> Any:
+        gone = state["messages"][1].id
+        assert gone is not None
+        return {"messages": [RemoveMessage(gone)]}
+
+    builder = StateGraph(Chat)
+    builder.add_node("answer", answer).add_node("forget", forget)
+    builder.add_edge(START, "answer").add_edge("answer", "forget")
+    asked = builder.compile(name="chat")
+    seen: list[list[str | None]] = []
+
+    @durable
+    async def handler(event: Any, ctx: AsyncDurableContext) -> list[str]:
+        first, second = [
+            await run_graph(ctx, asked, {"messages": [{"role": "user", "content": "hi"}]}) for _ in range(2)
+        ]
+        everything = [message for state in (first, second) for message in state["messages"] + state["others"]]
+        seen.append([message.id for message in everything])
+        await ctx.sleep(3600)
+        return [message.text for message in everything]
+
+    with LocalRunner(handler) as runner:
+        assert runner.run({}).result == ["hi", "yes", "no"] * 2
+        assert runner.run({}, "another").status == "SUCCEEDED"
+    once, again, *another = seen
+    assert once == again
+    assert len({*once, *another[0]} - {None}) == 12
 
 
 def a_class_that_the_state_does_not_name_is_refused() -> None:

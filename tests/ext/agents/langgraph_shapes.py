@@ -1,4 +1,4 @@
-"""Five shapes of LangGraph's graphs, with plain nodes."""
+"""Six shapes of LangGraph's graphs, with plain nodes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import operator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
+from langchain_core.callbacks import AsyncCallbackHandler, adispatch_custom_event
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.func import entrypoint
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, Send, interrupt
+from mcp import Client
+from mcp.server import MCPServer
 
 from durable_fn import AsyncDurableContext
 from durable_fn.ext.langgraph import durable_task, run_graph
@@ -96,6 +99,54 @@ both = asking.compile(name="both")
 
 async def parallel_questions(event: Any, ctx: AsyncDurableContext) -> Any:
     return (await run_graph(ctx, both, {"answers": []}, ask=ask))["answers"]
+
+
+# -- what a node tells live, a server of tools, and a human
+
+stores = MCPServer("stores")
+
+
+@stores.tool()
+def stock(item: str) -> str:
+    return effect(f"stock {item}")
+
+
+class Live(AsyncCallbackHandler):
+    """Who watches."""
+
+    async def on_custom_event(self, name: str, data: Any, **_: Any) -> None:
+        effect(f"{name} {data}")
+
+
+class Deal(TypedDict):
+    said: Annotated[list[str], operator.add]
+
+
+async def check(state: Deal) -> Any:
+    async with Client(stores) as client:
+        answer = await client.call_tool("stock", {"item": "tea"})
+    await adispatch_custom_event("seen", answer.content[0].text)  # type: ignore[union-attr]
+    return {"said": [answer.content[0].text]}  # type: ignore[union-attr]
+
+
+def permit(state: Deal) -> Any:
+    return Command(goto="trade" if interrupt("deal?") else END)
+
+
+def trade(state: Deal) -> Any:
+    return {"said": [effect("trade tea")]}
+
+
+dealing = StateGraph(Deal)
+dealing.add_node("check", check)
+dealing.add_node("permit", permit, destinations=("trade", END))
+dealing.add_node("trade", trade)
+dealing.add_edge(START, "check").add_edge("check", "permit")
+dealer = dealing.compile(name="dealer")
+
+
+async def stream_mcp_approval(event: Any, ctx: AsyncDurableContext) -> Any:
+    return (await run_graph(ctx, dealer, {"said": []}, ask=ask, config={"callbacks": [Live()]}))["said"]
 
 
 # -- a graph beside itself, and in branches
@@ -208,6 +259,12 @@ SHAPES = (
         result=["boss yes, indeed", "friend go on", "other"],
         once=("boss", "boss", "boss", "other", "ask may I?", "ask what do you think?", "ask really?"),
         outside=every(answers("may I?", "yes"), answers("what do you think?", "go on"), answers("really?", "indeed")),
+    ),
+    shape(
+        stream_mcp_approval,
+        result=["stock tea", "trade tea"],
+        once=("stock tea", "seen stock tea", "ask deal?", "trade tea"),
+        outside=answers("deal?", True),
     ),
     shape(side_by_side, result=[DONE] * 4, once=TALKED * 4),
     shape(

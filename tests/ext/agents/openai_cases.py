@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
-import boto3
+import httpx
 import pytest
 from agents import (
     Agent,
@@ -19,22 +17,22 @@ from agents import (
     MaxTurnsExceeded,
     ModelBehaviorError,
     ModelResponse,
+    OpenAIResponsesModel,
     RunContextWrapper,
-    SQLiteSession,
     add_trace_processor,
     function_tool,
     input_guardrail,
 )
+from agents import Runner as PlainRunner
 from agents import run as sdk
 from agents.tracing import TracingProcessor
-from moto import mock_aws
+from openai import AsyncOpenAI, RateLimitError
 
 from durable_fn import AsyncDurableContext, DurableContext, RetryPolicy, durable
 from durable_fn.errors import NonDeterminismError
-from durable_fn.ext.openai_agents import DynamoDBSession, Runner
+from durable_fn.ext.openai_agents import Runner
 from durable_fn.ext.openai_agents import models as wire
 from durable_fn.testing import LocalRunner
-from durable_fn.testing.crashes import crash_at
 from tests.corpus.outside import TOKENS
 from tests.effects import EFFECTS, effect
 from tests.ext.agents.openai_shapes import Calls, Scripted, ask, look, looks, sell
@@ -97,6 +95,43 @@ def in_a_step_it_is_a_part_of_the_step() -> None:
         assert (execution.result, steps(execution)) == ("done, done, look a", ["ask"])
 
 
+def a_run_of_the_sdks_own_runner_is_durable_in_a_handler() -> None:
+    """Who forgets which `Runner` to import pays no answer twice."""
+
+    @durable
+    async def handler(event: str, ctx: AsyncDurableContext) -> str:
+        text = (await PlainRunner.run(agent(looks("a")), event)).final_output
+        await ctx.sleep(60)
+        return str(text)
+
+    with LocalRunner(handler) as runner:
+        execution = runner.run("go")
+        assert execution.result == "done, look a"
+        assert steps(execution) == ["a.model:1.1", "a.look:1.1.ca", "a.model:1.2"]
+    assert EFFECTS == ["model 0", "look a", "model 1"]
+
+
+def a_run_that_blocks_is_refused_in_a_handler() -> None:
+    @durable
+    async def handler(event: str, ctx: AsyncDurableContext) -> str:
+        def in_a_step() -> str:
+            return str(Runner.run_sync(agent(looks("a")), event, step_options={"timeout": 5}).final_output)
+
+        assert await ctx.step(in_a_step) == "done, look a"
+        return str(Runner.run_sync(agent(), event).final_output)
+
+    with LocalRunner(handler) as runner, pytest.raises(TypeError, match=r"write `await Runner\.run"):
+        runner.run("go").result
+
+    @durable(name="plain")
+    def plain(event: str, ctx: DurableContext) -> Any:
+        return Runner.run_sync(agent(), event)
+
+    with LocalRunner(plain) as runner, pytest.raises(TypeError, match="make it `async def handler"):
+        runner.run("go").result
+    assert Runner.run_sync(agent(looks("a")), "go", on_approval=ask).final_output == "done, look a"
+
+
 def errors_of_the_sdk_come_back_by_their_class() -> None:
     class Broken(Scripted):
         async def get_response(self, *args: Any, **kwargs: Any) -> ModelResponse:
@@ -117,6 +152,34 @@ def errors_of_the_sdk_come_back_by_their_class() -> None:
     assert EFFECTS == ["model"] * 3
     with pytest.raises(MaxTurnsExceeded):
         ran(agent(looks("a"), looks("b")), max_turns=1)
+
+
+def errors_of_the_provider_come_back_by_their_class() -> None:
+    """Without `raises`; of what they hold, what is JSON."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        effect("model")
+        return httpx.Response(429, json={"error": {"message": "slow down", "code": "rate_limit"}})
+
+    client = AsyncOpenAI(
+        api_key="secret", max_retries=0, http_client=httpx.AsyncClient(transport=httpx.MockTransport(respond))
+    )
+    busy = Agent(name="a", model=OpenAIResponsesModel("gpt", client))
+
+    @durable
+    async def handler(event: str, ctx: AsyncDurableContext) -> list[Any]:
+        try:
+            await Runner.run(busy, event)
+        except RateLimitError as error:
+            await ctx.sleep(3600)
+            return [error.status_code, error.code, str(error)]
+        return []
+
+    with LocalRunner(handler) as runner:
+        execution = runner.run("go")
+        assert execution.result == [429, "rate_limit", "Error code: 429 - slow down"]
+        assert "secret" not in repr(execution.history)
+    assert EFFECTS == ["model"] * 3
 
 
 def what_a_tool_raises_is_tried_again_before_it_is_a_text() -> None:
@@ -317,130 +380,6 @@ def adapters_are_made_before_the_answer() -> None:
     wire.adapter.cache_clear()
     assert ran(Agent(name="a", model=Watched("model", looks("a")), tools=[look])) == "done, look a"
     assert made == [wire.adapter.cache_info().misses] * 2
-
-
-# -- conversations
-
-
-@contextmanager
-def conversations() -> Iterator[Any]:
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
-        client.create_table(
-            TableName="talk",
-            BillingMode="PAY_PER_REQUEST",
-            KeySchema=[
-                {"AttributeName": "session", "KeyType": "HASH"},
-                {"AttributeName": "position", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "session", "AttributeType": "S"},
-                {"AttributeName": "position", "AttributeType": "S"},
-            ],
-        )
-        yield client
-
-
-def said(client: Any, id: str = "c-7") -> list[Any]:
-    items = asyncio.run(DynamoDBSession(id, table_name="talk", client=client).get_items())
-    return [item.get("output") or item.get("content") or item["type"] for item in items]
-
-
-def a_conversation_goes_on_over_executions() -> None:
-    with conversations() as client:
-        session = DynamoDBSession("c-7", table_name="talk", client=client, ttl=3600)
-        for what in ("a", "b"):
-            ran(
-                Agent(name="a", model=Scripted("model", looks(what), before=what == "b"), tools=[look]), session=session
-            )
-        found = said(client)
-        assert [item for item in found if isinstance(item, str)] == [
-            "go", "function_call", "look a", "go", "function_call", "look b",
-        ]  # fmt: skip
-        assert len(found) == 8
-        rows = client.scan(TableName="talk")["Items"]
-        assert all("expires" in row for row in rows)
-        assert said(client, "another") == []
-
-
-def an_append_happens_once_wherever_the_process_dies() -> None:
-    with conversations() as client:
-        first: list[list[Any]] = []
-
-        def setup() -> None:
-            asyncio.run(DynamoDBSession("c-7", table_name="talk", client=client).clear_session())
-
-        def check(execution: Any) -> None:
-            first.append(said(client))
-            assert first[-1] == first[0]
-            setup()
-
-        session = DynamoDBSession("c-7", table_name="talk", client=client)
-        handler = handling(agent(looks("a")), session=session)
-        report = crash_at(lambda point: point % 2 == 0, handler, "go", check=check, setup=setup)
-        assert report.ok, report
-        assert len(first) > 5
-        assert len(first[0]) == 4
-
-
-def a_session_can_be_read_in_part_and_taken_back() -> None:
-    async def talk(client: Any) -> list[Any]:
-        session = DynamoDBSession("c", table_name="talk", client=client)
-        await session.add_items([{"role": "user", "content": f"{n}"} for n in range(3)])
-        await session.add_items([{"role": "user", "content": "last"}])
-        newest = [item["content"] for item in await session.get_items(2)]  # type: ignore[typeddict-item]
-        popped = [await session.pop_item(), await session.pop_item()]
-        left = len(await session.get_items())
-        await session.clear_session()
-        return [newest, [item and item["content"] for item in popped], left, await session.pop_item()]  # type: ignore[typeddict-item]
-
-    with conversations() as client:
-        assert asyncio.run(talk(client)) == [["2", "last"], ["last", "2"], 2, None]
-
-
-def two_who_talk_at_once_lose_nothing() -> None:
-    async def talk(client: Any) -> list[Any]:
-        session = DynamoDBSession("c", table_name="talk", client=client)
-        await session.append([{"role": "user", "content": "a"}], 0, "one")
-        await session.append([{"role": "user", "content": "b"}], 0, "two")
-        await session.append([{"role": "user", "content": "b"}], 0, "two")
-        last, items = await session.read()
-        assert last == 1
-        return [item["content"] for item in items]  # type: ignore[typeddict-item]
-
-    with conversations() as client:
-        assert asyncio.run(talk(client)) == ["a", "b"]
-
-
-def what_does_not_fit_a_table_is_refused() -> None:
-    async def talk(client: Any) -> Any:
-        session = DynamoDBSession("c", table_name="talk", client=client)
-        await session.add_items([{"role": "user", "content": "x" * 200_000} for _ in range(3)])
-        assert len(await session.get_items()) == 3
-        with pytest.raises(ValueError, match="does not fit into the conversation"):
-            await session.add_items([{"role": "user", "content": "x" * 400_000}])
-
-    with conversations() as client:
-        asyncio.run(talk(client))
-        assert len(client.scan(TableName="talk")["Items"]) == 3
-    with pytest.raises(ValueError, match="needs an id"):
-        DynamoDBSession("", table_name="talk")
-
-
-def what_is_over_is_not_read() -> None:
-    async def talk(client: Any) -> list[Any]:
-        session = DynamoDBSession("c", table_name="talk", client=client, ttl=-5)
-        await session.add_items([{"role": "user", "content": "old"}])
-        return await session.get_items()
-
-    with conversations() as client:
-        assert asyncio.run(talk(client)) == []
-
-
-def another_session_is_kept_in_steps() -> None:
-    session = SQLiteSession("s")
-    assert ran(agent(looks("a")), session=session) == "done, look a"
-    assert len(asyncio.run(session.get_items())) == 4
 
 
 # -- what is private in the SDK and used all the same

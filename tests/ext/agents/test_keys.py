@@ -87,7 +87,7 @@ def test_a_framework_that_is_missing_is_named(
 
 
 PRIVATE: dict[str, set[str]] = {
-    "pydantic_ai": set(),
+    "pydantic_ai": {"pydantic_ai._utils._disable_threads"},
     "openai_agents": {"_invoke_tool_impl", "_is_agent_tool"},
     "langgraph": {"langgraph._internal._serde.build_serde_allowlist"},
 }
