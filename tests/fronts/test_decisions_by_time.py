@@ -70,7 +70,30 @@ def after_a_step(event: None, ctx: DurableContext) -> str:
 def work() -> None: ...
 
 
-@pytest.mark.parametrize("handler", [plain, native, by_the_loop, in_a_branch, after_a_step], ids=lambda h: h.__name__)
+@durable(name="by_time")
+async def by_what_was_due_first(event: None, ctx: AsyncDurableContext) -> str:
+    """The log knows when the older sleep ends, and not yet when the younger one does: it would end later after a death."""
+
+    async def older() -> str:
+        await ctx.sleep(5)
+        return "late"
+
+    async def younger() -> str:
+        await ctx.step(work)  # the older one's beginning is written with it
+        await ctx.sleep(1)
+        return "early"
+
+    tasks = [asyncio.create_task(older()), asyncio.create_task(younger())]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    paid = await ctx.step(pay, next(task for task in tasks if task in done).result())
+    await asyncio.gather(*tasks)
+    return paid
+
+
+HANDLERS = [plain, native, by_the_loop, in_a_branch, after_a_step, by_what_was_due_first]
+
+
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda h: h.__name__)
 def test_no_body_begins_on_a_time_that_a_death_can_change(handler: Any) -> None:
     with LocalRunner(handler) as runner:
         execution = runner.start(None)
