@@ -58,6 +58,10 @@ NO_OPERATIONS: Final = frozenset(
     {STATUS_ID, REDRIVE_ID, GENERATION_ID, FORK_ID, WALKED_ID, EVENT_ID, UNDONE_ID, ASKED_ID}
 )
 
+_STATUSES: Final = frozenset({BEGUN, RETRY, SUCCEEDED, FAILED, CANCELLED, RAISED, RETURNED, *_STATUS_ASIDE})
+_LATEST: Final = 253_402_300_799_999
+"""The last millisecond that a datetime can say."""
+
 NO_PLACE: Final = -1
 """The position of operations that a replay finds by their ids alone: those with a key, and patches."""
 
@@ -110,7 +114,10 @@ def parse(line: str) -> Event:
     try:
         id, kind, position, status, attempt, at, due, value = line.split("\t", _FIELDS - 1)
         place, asked = (NO_PLACE, _asked(position)) if ":" in position else (int(position), "")
-        return Event(id, kind, place, status, int(attempt), int(at), int(due) if due else 0, value, asked)
+        when, until = int(at), int(due) if due else 0
+        if status not in _STATUSES or not 0 <= when <= _LATEST or not 0 <= until <= _LATEST:
+            raise ValueError
+        return Event(id, kind, place, status, int(attempt), when, until, value, asked)
     except ValueError:
         raise ValueError(f"a journal line that this version did not write: {line[:80]!r}") from None
 

@@ -219,6 +219,9 @@ def test_lines_come_back(events: list[Event]) -> None:
         "a\tstep\tzero\tS\t1\t5\t\tnull",
         "a:b\tstep\t~1/:\tS\t1\t5\t\tnull",
         "a\tstep\t0\tS\t1\tnow\t\tx",
+        "a\tstep\t0\t\x85\t1\t5\t\tnull",
+        "a\tstep\t0\tS\t1\t-5\t\tnull",
+        "a\tstep\t0\tS\t1\t5\t253402300800000\tnull",
     ],
 )
 def test_lines_of_others_are_refused(line: str) -> None:

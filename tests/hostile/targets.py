@@ -15,7 +15,7 @@ from durable_fn.runtime.session import Outage
 from durable_fn.testing import LocalRunner
 from durable_fn.wiring import using
 from tests.hostile.mutator import Mutator
-from tests.torture.emulator.test_emulator import MemoryCloud
+from tests.torture.emulator.cloud import MemoryCloud
 from tests.triggers.samples import EVENTS, sample
 from tests.triggers.test_hostile import functions
 

@@ -8,7 +8,7 @@ from typing import Any
 from durable_fn import AsyncDurableContext, DurableContext, durable
 from durable_fn.testing import LocalRunner
 from tests.limits.measures import Measured, Stopwatch, growth
-from tests.torture.emulator.test_emulator import MemoryCloud
+from tests.torture.emulator.cloud import MemoryCloud
 
 MARKS: list[float] = []
 
