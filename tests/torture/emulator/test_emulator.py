@@ -13,7 +13,9 @@ from botocore.exceptions import ClientError
 from durable_fn.backends.aws.dynamodb import DynamoStore
 from durable_fn.backends.clocks import VirtualClock
 from durable_fn.backends.ports import JournalStore
+from durable_fn.testing.cloud import LocalCloud
 from tests.backends.contract import NOW, StoreContract
+from tests.torture.emulator.account import MemoryAccount
 from tests.torture.emulator.cloud import MemoryCloud
 
 
