@@ -318,3 +318,36 @@ def test_a_wait_that_was_left_finds_its_own_in_a_replay(left: str) -> None:
         runner.run_until_idle()
         runner.advance(50)
     assert runner.client.result("x") == "after"
+
+
+CAUGHT: list[str] = []
+
+
+@durable(name="reacquires")
+async def reacquires(event: None, ctx: AsyncDurableContext) -> None:
+    condition = asyncio.Condition()
+
+    async def holds() -> None:
+        async with condition:
+            await ctx.sleep(5)
+
+    holder = asyncio.create_task(holds())
+    try:
+        async with condition:
+            await condition.wait()
+    except ExecutionCancelled:
+        CAUGHT.append("cancelled")
+        await holder
+        raise
+
+
+def test_asyncio_code_that_holds_a_cancellation_back_is_not_cancelled_twice() -> None:
+    """A condition takes its lock again before it lets a cancellation out; one that comes meanwhile it would replace by its own."""
+    CAUGHT.clear()
+    with LocalRunner(reacquires) as runner:
+        execution = runner.start(None)
+        runner.run_until_idle()
+        runner.cancel(execution.id)
+        runner.advance(60)
+        assert execution.status == "CANCELLED"
+    assert set(CAUGHT) == {"cancelled"}
