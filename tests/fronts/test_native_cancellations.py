@@ -342,7 +342,7 @@ async def reacquires(event: None, ctx: AsyncDurableContext) -> None:
 
 
 def test_asyncio_code_that_holds_a_cancellation_back_is_not_cancelled_twice() -> None:
-    """A condition takes its lock again before it lets a cancellation out; one that comes meanwhile it would replace by its own."""
+    """A condition takes its lock again before it lets a cancellation out; a second one it would replace by one of its own."""
     CAUGHT.clear()
     with LocalRunner(reacquires) as runner:
         execution = runner.start(None)
