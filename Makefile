@@ -55,7 +55,7 @@ $(CDK_STAMP): deploy/cdk.txt
 
 ## docs: the documentation site into dist/docs, strict, and looked over; open dist/docs/index.html
 docs: $(STAMP) $(DOCS_STAMP) $(if $(shell command -v node),$(CDK_STAMP))
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	DURABLE_FN_SITE=dist/docs $(BIN)/python -m pytest -n 0 tests/site tests/docs/test_deploying.py
 
 # Debian's chromium, which Playwright drives; elsewhere a chromium or chrome that is there is taken.
