@@ -74,7 +74,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.stem)
-@pytest.mark.parametrize("language", ["python", "sh"])
+@pytest.mark.parametrize("language", ["python", "sh", "hcl", "json"])
 def test_its_programs_fit_on_a_screen(page: Path, language: str) -> None:
     """docs/ruff.toml says how wide that is, and wraps code, but no comments."""
     texts = re.findall(rf"^```{language}\b[^\n]*\n(.*?)^```", page.read_text(), re.S | re.M)
