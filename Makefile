@@ -55,7 +55,7 @@ $(CDK_STAMP): deploy/cdk.txt
 
 ## docs: the documentation site into dist/docs, strict, and looked over; open dist/docs/index.html
 docs: $(STAMP) $(DOCS_STAMP) $(if $(shell command -v node),$(CDK_STAMP))
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	DURABLE_FN_SITE=dist/docs $(BIN)/python -m pytest -n 0 tests/site tests/docs/test_deploying.py
 
 # Debian's chromium, which Playwright drives; elsewhere a chromium or chrome that is there is taken.
@@ -65,9 +65,9 @@ $(BROWSER_STAMP): $(STAMP)
 	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends chromium fonts-liberation; }
 	@touch $@
 
-## test-browser: the dashboard in a real browser (SHOTS=FOLDER keeps pictures); installs chromium where there is none
-test-browser: $(BROWSER_STAMP)
-	DURABLE_FN_BROWSER_TESTS=1 DURABLE_FN_SCREENSHOTS='$(SHOTS)' $(BIN)/python -m pytest -n 0 tests/browser
+## test-browser: the dashboard and the documentation in a real browser (SHOTS=FOLDER keeps pictures); installs chromium where there is none
+test-browser: $(BROWSER_STAMP) docs
+	DURABLE_FN_SITE=dist/docs DURABLE_FN_BROWSER_TESTS=1 DURABLE_FN_SCREENSHOTS='$(SHOTS)' $(BIN)/python -m pytest -n 0 tests/browser
 
 ## test-quick: what notices most mistakes, in under a minute: the core, the rules of both fronts, the corpus on SQLite, import directions
 test-quick: $(STAMP)

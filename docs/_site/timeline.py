@@ -13,7 +13,13 @@ from pathlib import Path
 
 PICTURES = Path(__file__).resolve().parents[1] / "pictures"
 CELL, LINE, LEFT, TOP, COLUMNS = 7.8, 20, 18, 30, 96
-LOUD = {"●": "good-text", "✘": "bad-text", "┄": "wait-text", "━": "good-text", "▲": "wait-text"}
+LOUD = {
+    "●": "good-text",
+    "✘": "bad-text",
+    "┄": "wait-text",
+    "━": "good-text",
+    "▲": "wait-text",
+}
 LEFT_OUT = ("  updated", "  input", "  started", "  finished", "  turns")
 
 
@@ -35,9 +41,16 @@ def told(line: str) -> str:
 
 
 def picture(printed: str) -> str:
-    lines = ["$ durable-fn show order-1001", *(line for line in printed.splitlines() if not line.startswith(LEFT_OUT))]
+    lines = [
+        "$ durable-fn show order-1001",
+        *(line for line in printed.splitlines() if not line.startswith(LEFT_OUT)),
+    ]
     lines = [line if len(line) <= COLUMNS else f"{line[: COLUMNS - 1]}…" for line in lines]
-    shared = re.findall(r"<style.*?</style>", (PICTURES / "step-life.svg").read_text(encoding="utf-8"), re.DOTALL)
+    shared = re.findall(
+        r"<style.*?</style>",
+        (PICTURES / "step-life.svg").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
     width, height = LEFT * 2 + COLUMNS * CELL, TOP + LINE * len(lines)
     texts = [
         f'<text class="code" xml:space="preserve" y="{TOP + LINE * n}">{told(line)}</text>'

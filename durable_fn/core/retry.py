@@ -7,7 +7,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from typing import Any, Final, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 from ..errors import StepInterrupted
 from ..log.durations import milliseconds
@@ -22,11 +22,8 @@ ErrorFilter: TypeAlias = type[Exception] | tuple[type[Exception], ...] | Callabl
 Jitter: TypeAlias = Literal["full", "half", "none"]
 
 
-class _Unsaid(int):
-    """The default of `max_attempts`, a 3 that the user did not write: it limits attempts, but not the checks of a poll."""
-
-
-_THREE: Final = _Unsaid(3)
+class _Default(int):
+    """Of `max_attempts`: a number that the user did not write. It limits attempts, but not the checks of a poll."""
 
 
 class RetryPolicy:
@@ -69,7 +66,7 @@ class RetryPolicy:
     def __init__(
         self,
         *,
-        max_attempts: int | None = _THREE,
+        max_attempts: int | None = _Default(3),
         initial_delay: Duration = 1,
         backoff: float = 2.0,
         max_delay: Duration = 300,
@@ -85,7 +82,7 @@ class RetryPolicy:
             raise ValueError(f'jitter must be "full", "half" or "none", got {jitter!r}')
         set_ = object.__setattr__
         set_(self, "max_attempts", None if max_attempts is None else int(max_attempts))
-        set_(self, "checks", None if max_attempts is _THREE else max_attempts)
+        set_(self, "checks", None if isinstance(max_attempts, _Default) else max_attempts)
         set_(self, "initial_ms", milliseconds(initial_delay, "initial_delay"))
         set_(self, "backoff", float(backoff))
         set_(self, "max_ms", milliseconds(max_delay, "max_delay"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -130,3 +131,16 @@ def test_both_contexts_say_the_same() -> None:
     assert threads.keys() == aio.keys()
     for name in threads.keys() - {"step", "parallel", "map", "race", "shielded"}:
         assert threads[name].replace("(", "").replace(")", "") == aio[name].replace("(", "").replace(")", ""), name
+
+
+@each
+def test_defaults_read_as_they_are(name: str) -> None:
+    """Editors show the source of a default: a number, a text, None, not the name of a constant of ours."""
+    value = NAMES[name]
+    function = value.__init__ if isinstance(value, type) else value
+    if not inspect.isfunction(function):
+        return
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef)
+    told = [ast.unparse(default) for default in [*tree.args.defaults, *tree.args.kw_defaults] if default is not None]
+    assert [text for text in told if re.fullmatch(r"_\w+", text)] == []

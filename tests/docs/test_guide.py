@@ -20,6 +20,7 @@ PAGES = [
     DOCS / "skill" / "durable-fn" / "SKILL.md",
 ]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.S | re.M)
+WIDTH = int(re.findall(r"line-length = (\d+)", (DOCS / "ruff.toml").read_text())[0])
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
@@ -51,9 +52,34 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 
 def test_assistants_are_told_of_every_page() -> None:
     told = (DOCS / "llms.txt").read_text()
-    nav = re.findall(r"^ +- [^#\n]*guide/([\w-]+)\.md$", (ROOT / "mkdocs.yml").read_text(), re.M)
-    assert len(nav) > 15
-    assert [name for name in nav if f"(guide/{name}.md)" not in told] == []
+    pages = [name for name in in_nav() if not name.startswith(("reference/", "index."))]
+    assert len(pages) > 35
+    assert [name for name in pages if f"({name})" not in told] == []
+
+
+def in_nav() -> list[str]:
+    return re.findall(r"^ +- (?:[^#\n]*: )?([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.M)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """mkdocs only warns of one that is not, and counts no warning that `--quiet` keeps from it."""
+    apart = ("decisions", "skill", "_site")
+    pages = {
+        path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md") if path.relative_to(DOCS).parts[0] not in apart
+    }
+    assert pages == set(in_nav())
+    build = next(line for line in (ROOT / "Makefile").read_text().splitlines() if "mkdocs build" in line)
+    assert "--strict" in build
+    assert "--quiet" not in build
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize("language", ["python", "sh", "hcl", "json"])
+def test_its_programs_fit_on_a_screen(page: Path, language: str) -> None:
+    """docs/ruff.toml says how wide that is, and wraps code, but no comments."""
+    texts = re.findall(rf"^```{language}\b[^\n]*\n(.*?)^```", page.read_text(), re.S | re.M)
+    wide = [line for text in texts for line in text.splitlines() if len(line) > WIDTH]
+    assert wide == []
 
 
 def test_the_table_of_values_is_what_comes_back() -> None:

@@ -17,7 +17,8 @@ LOCAL, DASHBOARD = GUIDE / "local-development.md", GUIDE / "dashboard.md"
 
 
 def commands(page: Path, beginning: str) -> list[str]:
-    return [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith(beginning)]
+    lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", "").splitlines()]
+    return [line for line in lines if line.startswith(beginning)]
 
 
 def test_the_local_page_as_a_reader_would(tmp_path: Path, servers: list[Server]) -> None:
