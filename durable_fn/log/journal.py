@@ -33,7 +33,7 @@ from .events import (
     parse,
     picked_up,
 )
-from .kinds import BLANK, BRANCH, CALLBACK, FENCE, OPTIONAL, SIGNAL
+from .kinds import BLANK, BRANCH, CALLBACK, FANS, FENCE, OPTIONAL, SIGNAL
 from .undone import read as read_undone
 
 _USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
@@ -51,6 +51,7 @@ class Record:
     aside = False  # a replay finds its end by its id alone: see `events.laid_aside`
     given_up: Event | None = None  # the handler's own code cancelled the wait natively
     returned = False  # a signal that is unread again
+    broken = False  # a fan: since it began, an owner died or gave the execution back, so more may have happened than is recorded
     taken = False
     handed_out = False
     resumed = 0
@@ -135,6 +136,7 @@ class Journal:
         self.resumed = 0
         self.used: set[str] = set()  # keys of signals that were consumed
         self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
+        self._fans: list[Record] = []
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # the last status that `set_status` wrote
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
@@ -171,6 +173,8 @@ class Journal:
         if is_fence(segment.body):
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == FENCE else 0
+            if event.kind != BLANK:
+                self._break()
             if event.kind == BLANK:  # before the redrive the handler sees the same times again
                 self._mark(event.at)
             return
@@ -204,10 +208,17 @@ class Journal:
     def _new(self, event: Event, *, placed: bool = True) -> Record:
         """`placed`: false for a record that a replay finds by its id alone: the code need not call it."""
         record = self.records[event.id] = Record(event)
+        if record.kind in FANS:
+            self._fans.append(record)
         if placed and record.kind not in OPTIONAL:  # the code may stop asking for it
             path = scope_of(record.id)
             self._direct[path] = self._direct.get(path, 0) + 1
         return record
+
+    def _break(self) -> None:
+        self._fans = [fan for fan in self._fans if fan.done is None]
+        for fan in self._fans:
+            fan.broken = True
 
     def _note(self, event: Event) -> None:
         """A line that is no operation's."""

@@ -3,6 +3,7 @@ saga is undone all the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,12 +62,14 @@ def maps(event: Any, ctx: DurableContext) -> Any:
     return [item.status for item in batch]
 
 
-def run(function: DurableFunction[Any, Any]) -> Any:
+def run(function: DurableFunction[Any, Any], trouble: Callable[[LocalRunner[Any, Any]], None] | None = None) -> Any:
     with LocalRunner(function) as runner:
         runner._in_order = True
         execution = runner.start(None, "x")
         with pytest.raises(Killed):
             runner.run_until_idle()
+        if trouble is not None:
+            trouble(runner)
         runner.advance(3600)
         return execution.result
 
@@ -74,6 +77,40 @@ def run(function: DurableFunction[Any, Any]) -> Any:
 def test_the_loser_of_a_race_gives_back_what_nobody_knows_of() -> None:
     assert run(races) == (0, "quick")
     assert EFFECTS == ["asked", "slow", "reserved", "answered", "given back"]
+
+
+def undone(c: DurableContext) -> str:
+    with c.saga() as saga:
+        saga.add_compensation(effect, "undone")
+        c.step(effect, "slow")
+        c.sleep(10_000)
+    return "never"
+
+
+@durable(name="races")
+def races_on(event: Any, ctx: DurableContext) -> Any:
+    return ctx.race([quick, undone, reserves])
+
+
+def frozen_once_undone(runner: LocalRunner[Any, Any]) -> None:
+    """The process stands still beyond its lease, once it has written what a loser undid, and makes way then."""
+    journal: Any = runner._journal
+    append = journal.append
+
+    def then_frozen(*args: Any) -> Any:
+        written = append(*args)
+        if EFFECTS[-1] == "undone" and journal.append is then_frozen:
+            journal.append = append
+            runner.backend.clock.sleep(2000)
+        return written
+
+    journal.append = then_frozen
+
+
+def test_it_does_so_when_the_death_was_some_turns_ago() -> None:
+    """The turn that goes on with the losers has taken over from nobody: the one before it suspended."""
+    assert run(races_on, frozen_once_undone) == (0, "quick")
+    assert EFFECTS == ["asked", "slow", "reserved", "answered", "undone", "given back"]
 
 
 def test_a_branch_that_could_not_have_begun_yet_undoes_nothing() -> None:

@@ -90,6 +90,11 @@ class Storm:
         self._left = self._chance.randint(1, self._reach) if dies else 0
 
 
+def _is_spared(cloud: TortureCloud) -> bool:
+    """Whether so many owners died in a row that one more death would end the execution, rightly, as stalled."""
+    return max(cloud.judge.fences.values(), default=0) >= Storm.IN_A_ROW
+
+
 class BadDay:
     """Faults by chance, drawn from a seed, for two hours; `faults` counts them by kind.
 
@@ -144,6 +149,8 @@ class BadDay:
                 continue
             if kind == "frozen" and (self._freezing or cloud.process is None):
                 continue
+            if kind in self.DEATHS and _is_spared(cloud):
+                continue
             if operation in _READS and kind in ("reply lost", "copy", "died after"):
                 continue
             return kind
@@ -197,7 +204,7 @@ class BadDay:
     # -- bodies ----------------------------------------------------------------------------------------------------
 
     def body(self, cloud: TortureCloud, where: str) -> None:
-        if cloud.clock.now() < self._ends and self.chance.random() < self._in_body:
+        if cloud.clock.now() < self._ends and self.chance.random() < self._in_body and not _is_spared(cloud):
             self.faults["killed in a body"] += 1
             assert cloud.process is not None
             cloud.clock.advance_to(cloud.process.ends_at)

@@ -76,8 +76,13 @@ def test_bad_days() -> None:
 
 def test_what_only_looked_wrong() -> None:
     """An operation of the next generation has the id of another one in the last: a late copy of its end, or its marker, says
-    nothing of it. Two branches of a race may both have answered when it is decided."""
-    check(itertools.chain(plans.storm(911), plans.day(789), plans.day(698)))
+    nothing of it. Two branches of a race may both have answered when it is decided. A thread of a dead process ends late. An
+    execution whose owners die too often in a row is stalled."""
+    check(itertools.chain(plans.storm(911), *(plans.day(seed) for seed in (698, 789, 3491, 9408))))
+
+
+def test_a_loser_whose_process_died_some_turns_before() -> None:
+    check(plans.day(6746))
 
 
 @pytest.mark.parametrize("seed", range(3))

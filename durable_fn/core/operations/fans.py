@@ -158,8 +158,10 @@ def next_branch(op: Op, fan: Fan) -> Branch | None:
 
 
 def _may_have_begun(op: Op, fan: Fan, branch: Branch) -> bool:
-    """True also where the log has nothing of the branch: an owner that died may have been in its first body."""
-    unrecorded = op.turn.took_over and op.begun and branch.index < fan.recalled + fan.width
+    """True also where the log has nothing of the branch: an owner that died, in this turn or in an earlier one, may have been in
+    its first body."""
+    broken = op.turn.took_over or (op.record is not None and op.record.broken)
+    unrecorded = broken and op.begun and branch.index < fan.recalled + fan.width
     return unrecorded or op.turn.journal.has_below(f"{op.id}/{branch.component}/")
 
 
