@@ -24,7 +24,7 @@ def before(shop: Shop, count: int) -> None:
     failed = list(many("unpaid", 10))
     shop.client.start_many(order, failed, ids=failed)
     BANK["up"] = False
-    shop.work(order, until=2)
+    shop.work(order, until=2.1)
     shop.client.start(approval, "table", id="approval-17")
     shop.client.start(refund, "chair", id="refund-3")
     shop.work(order, approval, until=1.9)
