@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
+import time
+import traceback
 from typing import Any
 
 import pytest
 
 from durable_fn import AsyncDurableContext, DurableContext, durable
+from durable_fn.errors import SignalTimeout
+from durable_fn.runtime.session import Session
 from durable_fn.testing import LocalRunner
 from tests.effects import EFFECTS
 
@@ -102,3 +108,55 @@ def test_no_body_begins_on_a_time_that_a_death_can_change(handler: Any) -> None:
         runner.advance(3600)
         assert execution.status == "SUCCEEDED"
     assert EFFECTS == ["early", "early"]
+
+
+# -- two decisions from absence at once ----------------------------------------------------------------------------
+
+RUNNERS: list[LocalRunner[Any, Any]] = []
+
+
+def tell_both() -> None:
+    RUNNERS[0].signal("x", "a", 1)
+    RUNNERS[0].signal("x", "b", 2)
+
+
+@durable(name="both_due")
+def both_due(event: None, ctx: DurableContext) -> list[Any]:
+    def waits(c: DurableContext, name: str) -> Any:
+        try:
+            return c.wait_for_signal(name, timeout=1)
+        except SignalTimeout:
+            return "nothing came"
+
+    return list(ctx.parallel([lambda c: waits(c, "a"), lambda c: waits(c, "b"), lambda c: c.step(tell_both)]).results)
+
+
+def _another_thread_decides() -> bool:
+    """Whether one has decided that nothing has come, and waits for its turn to write that."""
+    mine = threading.get_ident()
+    stacks = [stack for thread, stack in sys._current_frames().items() if thread != mine]
+    return any(frame.f_code is Session.decide.__code__ for stack in stacks for frame, _ in traceback.walk_stack(stack))
+
+
+def test_a_decision_does_not_stand_once_another_branch_has_read_what_came() -> None:
+    """Both waits are due, and neither has seen its signal. The first decision is refused and reads the inbox again; the second,
+    which looked at the old one, must not be written on the ground of the new one."""
+    with LocalRunner(both_due) as runner:
+        RUNNERS[:] = [runner]
+        journal: Any = runner._journal
+        decide = journal.decide
+
+        def once_both_have_decided(*args: Any) -> Any:
+            journal.decide = decide
+            end = time.monotonic() + 10
+            while not _another_thread_decides():
+                assert time.monotonic() < end, "the branches decide one after the other"
+                time.sleep(0)
+            return decide(*args)
+
+        journal.decide = once_both_have_decided
+        execution = runner.start(None, "x")
+        runner.run_until_idle()
+        runner.advance(60)
+        assert execution.result == [1, 2, None]
+        assert journal.decide == decide, "somebody decided"
