@@ -16,8 +16,10 @@ from durable_fn import (
     durable,
     step,
 )
+from durable_fn.runtime.activity import MOST_HELPERS
 from durable_fn.testing import LocalRunner
 from tests.effects import EFFECTS, effect
+from tests.torture.emulator.cloud import MemoryCloud
 
 from .edges import ONCE, PATIENCE, Killed, note, result_of
 
@@ -323,3 +325,69 @@ def test_no_body_begins_when_one_has_ended_the_process() -> None:
     with pytest.raises(SystemExit):
         result_of(handler)
     assert EFFECTS == ["a"]
+
+
+OPEN = threading.Event()
+
+
+def waits_for_the_opening() -> bool:
+    return OPEN.wait(1)
+
+
+async def nothing() -> None: ...
+
+
+async def opens() -> None:
+    OPEN.set()
+
+
+@durable(name="crowded")
+async def crowded(event: None, ctx: AsyncDurableContext) -> bool:
+    """More threads of the handler's own than asyncio's executor has, until a step has run."""
+    crowd = [asyncio.create_task(asyncio.to_thread(waits_for_the_opening)) for _ in range(40)]
+    await ctx.step(nothing)
+    await ctx.step(opens)
+    return all(await asyncio.gather(*crowd))
+
+
+def test_a_journal_writes_though_all_of_asyncios_threads_are_busy() -> None:
+    OPEN.clear()
+    with MemoryCloud() as cloud:
+        cloud.attach(crowded)
+        id = cloud.client.start(crowded, None)
+        cloud.run(id)
+        assert cloud.client.result(id) is True
+
+
+class Crowd:
+    """How many `def` bodies ran at once."""
+
+    lock = threading.Lock()
+    running = 0
+    most = 0
+    too_many = threading.Event()
+
+
+def joins(n: int) -> int:
+    with Crowd.lock:
+        Crowd.running += 1
+        Crowd.most = max(Crowd.most, Crowd.running)
+        if Crowd.running > MOST_HELPERS:
+            Crowd.too_many.set()
+    Crowd.too_many.wait(0.05)  # the others join meanwhile
+    with Crowd.lock:
+        Crowd.running -= 1
+    return n
+
+
+@durable(name="joined")
+async def joined(event: None, ctx: AsyncDurableContext) -> int:
+    return sum(await asyncio.gather(*(ctx.step(joins, n) for n in range(MOST_HELPERS + 9))))
+
+
+def test_a_body_begins_once_it_has_a_thread() -> None:
+    """Its timeout counts from then."""
+    Crowd.most = 0
+    with LocalRunner(joined) as runner:
+        assert runner.run(None).result == sum(range(MOST_HELPERS + 9))
+    assert Crowd.most == MOST_HELPERS
