@@ -76,3 +76,36 @@ def test_tasks_that_a_cancellation_ended_are_redriven_as_the_handler_is(gathered
     paid = ["pay a", "pay b"] if gathered else ["pay a"]
     undone = ["refund a", "refund b"] if gathered else ["refund a"]
     assert (paid + undone) * 2 == EFFECTS, "what was undone is done anew, and undone again"
+
+
+@pytest.mark.parametrize("together", ["gather", "group"])
+def test_what_tasks_tidied_up_is_no_part_of_what_they_do_when_redriven(together: str) -> None:
+    """Its operations have the ids of what comes behind the wait that is waited again."""
+
+    @durable(name="h")
+    async def handler(event: None, ctx: Ctx) -> None:
+        async def order(n: str) -> None:
+            try:
+                await ctx.sleep(100)
+            except asyncio.CancelledError:
+                await ctx.step(note, f"tidied {n}")
+                raise
+            await ctx.step(note, f"shipped {n}")
+
+        if together == "gather":
+            await asyncio.gather(order("a"), order("b"))
+            return
+        async with asyncio.TaskGroup() as group:
+            for n in ("a", "b"):
+                group.create_task(order(n))
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None, "x")
+        runner.run_until_idle()
+        runner.cancel("x")
+        runner.run_until_idle()
+        assert execution.status == "CANCELLED"
+        runner.client.redrive("x")
+        runner.advance(1000)
+        assert execution.status == "SUCCEEDED"
+    assert [*sorted(EFFECTS[:2]), *sorted(EFFECTS[2:])] == ["tidied a", "tidied b", "shipped a", "shipped b"]
