@@ -208,12 +208,14 @@ class Invocation:
         error = foreign(header)
         if error is not None:
             return self._hold(error)
+        counts = set()
         for _ in range(_RELOADS):
             loaded = self._load(header)
             if loaded is None or not self._is_mine(loaded):
                 return header
             turn = self._readable(loaded, self._turn)
             self.header = turn.header
+            counts.add(turn.header.n)
             if self.info is not None:
                 from .hooking import TurnProgress
 
@@ -235,6 +237,8 @@ class Invocation:
                 return settlement.make_way(str(fenced))
             if header.status != "RUNNING":
                 return header
+        if len(counts) == 1 and turn.seen > turn.header.n:
+            return self._hold(_miscounted(turn))
         return settlement.make_way(f"the inbox of {header.id!r} moved {_RELOADS} times")
 
     def _is_mine(self, loaded: Loaded) -> bool:
@@ -420,6 +424,14 @@ def _complete(loaded: Loaded) -> bool:
     """Whether every inbox entry that the header counts was read."""
     header, missing = loaded.header, loaded.header.n - loaded.header.gone - len(loaded.inbox)
     return missing <= 0 or in_hand(loaded.inbox, Journal(loaded.segments).used) + header.gone >= header.n
+
+
+def _miscounted(turn: Turn) -> JournalDamaged:
+    """No condition on the count would ever hold, so each owner would make way for the next at once."""
+    return JournalDamaged(
+        f"the header of execution {turn.header.id!r} counts {turn.header.n} inbox entries, and {turn.seen} are there: it was "
+        "changed by something else. Restore `n`, or terminate the execution"
+    )
 
 
 def _stalled(turn: Turn) -> Ending:

@@ -122,6 +122,25 @@ def test_what_is_held_for_months_is_still_there_to_be_mended(memory: LocalCloud)
     assert RAN == [0, 1, 2, 3]
 
 
+def test_a_header_that_counts_too_few_entries_makes_no_owner_give_way_for_ever(cloud: LocalCloud) -> None:
+    start(cloud, works)
+    cloud.client.signal("x", "another", 1)
+    there = cloud.client.describe("x")
+    (item,) = items(cloud.store.table, "H")
+    count_ = int(item["n"]["N"])
+    cloud.store.table.update(Key=key(item), UpdateExpression="REMOVE n")
+    cloud.run_until_idle()
+    held = cloud.client.describe("x")
+    assert there.status == held.status == "SUSPENDED"
+    assert held.error is not None
+    assert "counts 0 inbox entries" in held.error["message"]
+    cloud.store.table.update(
+        Key=key(item), UpdateExpression="SET n = :n", ExpressionAttributeValues={":n": {"N": str(count_)}}
+    )
+    cloud.advance(3700)
+    assert cloud.client.describe("x").status == "SUCCEEDED"
+
+
 def _text(mend: Any) -> str:
     """What the item that `mend` puts back has in it."""
     (item,) = [cell.cell_contents for cell in mend.__closure__ if isinstance(cell.cell_contents, dict)]

@@ -459,6 +459,7 @@ MUTATIONS: Final = [
     Mutation("a start by name has no timeout", INVOCATION, "if header.timeout_from is not None and", "if False and"),
     Mutation("a queue that may not be used is not looked for elsewhere", "backends/aws/requests.py", "in _NO_QUEUE | _NO_RIGHT", "in _NO_QUEUE"),
     Mutation("a call beside a shielded block waits for its cancellation alone", "core/operations/calls.py", " and (op.turn.front is None or not op.turn.shields)", ""),
+    Mutation("owners of a miscounted inbox give way for ever", INVOCATION, "if len(counts) == 1 and turn.seen > turn.header.n:", "if False:"),
     Mutation("what was left begins in each replay", "runtime/aio/operation.py", "        if record is not None and record.given_up is not None and self.op.kind == STEP:", "        if False:"),
     Mutation("time in a generation begins with the execution", "core/turn.py", "journal.origin or journal.generation or header.started", "journal.origin or header.started"),
     Mutation("time in a fork of a generation begins with the execution", "log/fork.py", "original.origin or original.generation or header.started", "original.origin or header.started"),
