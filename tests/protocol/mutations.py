@@ -284,7 +284,6 @@ MUTATIONS: Final = [
     Mutation("an unconditional start (DynamoDB)", DYNAMO,
              "self.table.put_new(from_header(header, self.shards))", "self.table.put(from_header(header, self.shards))"),
     Mutation("an unconditional start (SQLite)", SQLITE, 'return old if old.run == header.run else Refusal("held", old)', "return header"),
-    Mutation("a start that somebody took over runs all the same", INVOCATION, " and reply.own == self.writer:", ":"),
     Mutation("the input is not compared", "runtime/executions.py", "if is_same(there, wanted.sent):", "if True:"),
     Mutation("the function is not compared", "runtime/executions.py", "if there.fn != wanted.fn:", "if False:"),
     Mutation("a hint for every turn", "runtime/wakes.py", "if already == header.due and header.due > now:", "if False:"),
