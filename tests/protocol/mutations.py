@@ -474,7 +474,8 @@ def survives(tree: Path, mutation: Mutation, known: dict[str, str]) -> str | Non
     path.write_text(text.replace(mutation.old, mutation.new))
     first = [[known[mutation.name]]] if _is_there(tree, known.get(mutation.name)) else []
     likeliest = likely(ROOT / "tests", f"{mutation.name} {mutation.file}")
-    own = _of(mutation.file, OWN_TESTS) or [*_of(mutation.file, NEAREST), *TESTS]
+    nearest = _of(mutation.file, NEAREST)
+    own = _of(mutation.file, OWN_TESTS) or [*nearest, *(tests for tests in TESTS if tests not in nearest)]
     try:
         for tests in [*first, likeliest, *([] if _ONLY_LIKELY in sys.argv else own)]:
             if (failed := _failed(tree, tests)) is not None:
