@@ -54,6 +54,8 @@ _ZERO: Final = frozenset(
      "updated"}
 )  # fmt: skip
 """Left out of the item while they say nothing."""
+_COMPARED: Final = ("gen", "lease", "n")
+"""Numbers that each condition of the table relies on: nothing stands for one that is missing."""
 
 
 _SHORT: Final = 256
@@ -175,14 +177,14 @@ def _header(item: Item) -> Header:
         if name in item:
             fields[name] = told(item[name]) if name in _PACKED else item[name]["S"]
     for name in _NUMBERS:
-        if name in item:
+        if name in item or name in _COMPARED:
             fields[name] = int(item[name]["N"])
     fields.setdefault("format", UNNUMBERED)
     large = large_values(item)
     for name in VALUES:
         if name in item and name not in large:
             fields[name] = told(item[name])
-    fields["cancel"] = "cancel" in item and bool(item["cancel"].get("BOOL"))
+    fields["cancel"] = "cancel" in item  # as the conditions see it
     return Header(**fields)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from ...errors import JournalDamaged
 from ...log import header as rules
 from ...log.header import Header, Refusal
 from ...log.requests import Ending, Key, Lease, Parking, Renewal
@@ -57,12 +58,14 @@ class Transition:
         return {"ConditionCheck" if self.change is None else "Update": self.arguments}
 
     def refused(self, item: Item | None) -> Header | Refusal:
-        """Why, by what stands there; or the header, where the change was made before."""
+        """Why, by what stands there; or the header, where the change was made before. Raises JournalDamaged for an item that is
+        read as something else than the table compares."""
         old = None if item is None else to_header(item)
         reply = self.rule(old)
         if isinstance(reply, Header) and reply is not old:
-            raise RuntimeError(
-                f"the table refused a change of {old!r} that should be allowed; is another version at work?"
+            raise JournalDamaged(
+                f'the table refused a change of execution {self.id!r} that its header allows: the item (sort key "H") is '
+                "damaged. Restore it from a backup, or delete it, to start anew under this id"
             )
         return reply
 
