@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import CallbackError
+from ..log.damage import reading
 from ..log.foreign import foreign
 from ..log.header import Header, Refusal
 from ..log.inbox import NO_HEARTBEAT, TIMEOUT, Beat, beat_key, beat_of, callback_key, entry, settled
@@ -57,7 +58,8 @@ class Callbacks:
         CallbackError."""
         loaded = self._executions.loaded(id)
         header = self._executions.store.unsealed(loaded.header)
-        token = tokens_by_id(header, Journal(loaded.segments), loaded.inbox).get(operation)
+        with reading(id):
+            token = tokens_by_id(header, Journal(loaded.segments), loaded.inbox).get(operation)
         if token is None:
             raise CallbackError(f"execution {id!r} has no open callback {operation!r}")
         return token
@@ -120,7 +122,8 @@ class Callbacks:
         loaded = self._executions.store.load(header.key)
         if loaded is None:
             return _unread(token)
-        return place_of(Journal(loaded.segments), loaded.inbox, token.gen, token.operation)
+        with reading(header.id):
+            return place_of(Journal(loaded.segments), loaded.inbox, token.gen, token.operation)
 
 
 def _unread(token: Token) -> Place:

@@ -13,6 +13,7 @@ from ..core.function import DurableFunction
 from ..core.signal import Signal, name_of, sendable
 from ..errors import ExecutionConflict
 from ..log import failures
+from ..log.damage import reading
 from ..log.durations import milliseconds
 from ..log.history import whole_history
 from ..log.ids import checked_signal_id
@@ -239,9 +240,12 @@ class DurableClient:
 
         Raises:
             ValueError: There is no such operation.
+            JournalDamaged: What is stored cannot be read.
         """
         loaded = self._executions.loaded(id)
-        return views.behind(whole_history(loaded.header, loaded.segments, loaded.inbox), after)
+        with reading(id):
+            events = whole_history(loaded.header, loaded.segments, loaded.inbox)
+        return views.behind(events, after)
 
     def document(self, id: str) -> dict[str, Any]:
         """The execution, what it waits for, the invocations that wrote anything, and its history, as one JSON object with a

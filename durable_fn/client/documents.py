@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
+from ..log.damage import reading
 from ..log.header import Header
 from ..log.history import whole_history
 from ..log.journal import Journal
@@ -27,9 +28,10 @@ def document(executions: Executions, id: str) -> dict[str, Any]:
     loaded = executions.loaded(id)
     if loaded.header.key == header.key and loaded.header.status != header.status:
         header = executions.header(id)  # it went on between the two
-    journal = Journal(loaded.segments)
-    events = whole_history(header, loaded.segments, loaded.inbox)
-    open_ = waits(header, journal, loaded.inbox)
+    with reading(id):
+        journal = Journal(loaded.segments)
+        events = whole_history(header, loaded.segments, loaded.inbox)
+        open_ = waits(header, journal, loaded.inbox)
     custom = journal.custom if journal.custom is not None and not header.ended else header.custom
     shown = info(replace(header, custom=custom), executions.clock.now())
     shown = replace(shown, waiting_for=tuple(wait.id for wait in open_) if header.status == "SUSPENDED" else ())

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import CallError, CallTimeout, DurableError, JournalDamaged
 from ..log import failures
+from ..log.damage import reading
 from ..log.durations import aware
 from ..log.foreign import recorded_error, require_own
 from ..log.header import ENDED, Header, outlined
@@ -43,13 +44,13 @@ def _snapshot(executions: Executions, header: Header) -> ExecutionInfo:
     loaded = executions.store.load(header.key) if header.turns or header.gen > 1 else None
     if loaded is None:
         return info(header, now)
-    journal = Journal(loaded.segments)
-    if header.status != "SUSPENDED":
-        header.custom = journal.custom or header.custom
-    shown = info(header, now)
-    if header.status != "SUSPENDED":
-        return shown
-    return replace(shown, waiting_for=tuple(wait.id for wait in waits(header, journal, loaded.inbox)))
+    with reading(header.id):
+        journal = Journal(loaded.segments)
+        if header.status != "SUSPENDED":
+            header.custom = journal.custom or header.custom
+            return info(header, now)
+        open_ = waits(header, journal, loaded.inbox)
+    return replace(info(header, now), waiting_for=tuple(wait.id for wait in open_))
 
 
 def damaged(header: Header, now: int, error: Exception) -> ExecutionInfo:
@@ -88,13 +89,15 @@ def awaited(executions: Executions, id: str, status: Collection[ExecutionStatus]
 
 def open_waits(executions: Executions, id: str) -> list[Wait]:
     loaded = executions.loaded(id)
-    return waits(loaded.header, Journal(loaded.segments), loaded.inbox)
+    with reading(id):
+        return waits(loaded.header, Journal(loaded.segments), loaded.inbox)
 
 
 def callback_token(executions: Executions, id: str, name: str) -> str:
     """Raises LookupError, with the names of those that are open."""
     loaded = executions.loaded(id)
-    open_ = callback_tokens(loaded.header, Journal(loaded.segments), loaded.inbox)
+    with reading(id):
+        open_ = callback_tokens(loaded.header, Journal(loaded.segments), loaded.inbox)
     if name not in open_:
         names = ", ".join(map(repr, open_)) or "none"
         raise LookupError(f"execution {id!r} has no open callback {name!r}; open: {names}")

@@ -59,7 +59,7 @@ NO_OPERATIONS: Final = frozenset(
 )
 
 _STATUSES: Final = frozenset({BEGUN, RETRY, SUCCEEDED, FAILED, CANCELLED, RAISED, RETURNED, *_STATUS_ASIDE})
-_LATEST: Final = 253_402_300_799_999
+LATEST: Final = 253_402_300_799_999
 """The last millisecond that a datetime can say."""
 
 NO_PLACE: Final = -1
@@ -115,11 +115,14 @@ def parse(line: str) -> Event:
         id, kind, position, status, attempt, at, due, value = line.split("\t", _FIELDS - 1)
         place, asked = (NO_PLACE, _asked(position)) if ":" in position else (int(position), "")
         when, until = int(at), int(due) if due else 0
-        if status not in _STATUSES or not 0 <= when <= _LATEST or not 0 <= until <= _LATEST:
+        if status not in _STATUSES or not 0 <= when <= LATEST or not 0 <= until <= LATEST:
             raise ValueError
         return Event(id, kind, place, status, int(attempt), when, until, value, asked)
     except ValueError:
-        raise ValueError(f"a journal line that this version did not write: {line[:80]!r}") from None
+        fields = line.count("\t") + 1  # its text may be a user's value
+        raise ValueError(
+            f"a journal line that this version did not write: {len(line)} characters in {fields} fields"
+        ) from None
 
 
 def _asked(text: str) -> str:

@@ -85,6 +85,6 @@ def unpacked_log(chunks: list[str]) -> list[Segment]:
             head, newline, body = text.partition("\n")
             seq, tab, writer = head.partition("\t")
             if not newline or not tab or not seq.isdecimal():
-                raise ValueError(f"a copy of the log that this version did not write: {text[:80]!r}")
+                raise ValueError(f"a copy of the log that this version did not write: {len(text)} characters")
             segments.append(Segment(int(seq), writer, body))
     return segments

@@ -24,6 +24,7 @@ from ..errors import (
     SerializationError,
 )
 from ..log import failures, origins
+from ..log.damage import reading
 from ..log.events import Segment, is_fence
 from ..log.foreign import foreign
 from ..log.header import Header, Refusal
@@ -265,10 +266,8 @@ class Invocation:
 
     def _readable(self, loaded: Loaded, read: Callable[[Loaded], T]) -> T:
         """Calls a pure function, which can fail only because of its input. Raises JournalDamaged."""
-        try:
+        with reading(loaded.header.id):
             return read(loaded)
-        except Exception as error:
-            raise JournalDamaged(f"the journal of execution {loaded.header.id!r} is damaged: {error}") from error
 
     def _turn(self, loaded: Loaded) -> Turn:
         return Turn(

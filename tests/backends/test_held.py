@@ -9,11 +9,24 @@ from typing import Any
 import pytest
 
 from durable_fn import DurableContext, DurableFunction, durable
-from durable_fn.errors import ExecutionConflict, ExecutionNotFound
+from durable_fn.errors import ExecutionConflict, ExecutionNotFound, JournalDamaged
 from durable_fn.testing.cloud import BUCKET, LocalCloud
 from durable_fn.testing.moto_account import client as _client
 from durable_fn.types import ExecutionInfo
-from tests.faults.damages import DAMAGES, RAN, a_works, body, changed, header_field, items, key, large, works
+from tests.faults.damages import (
+    DAMAGES,
+    NO_JSON,
+    RAN,
+    Damage,
+    a_works,
+    body,
+    changed,
+    header_field,
+    items,
+    key,
+    large,
+    works,
+)
 from tests.torture.emulator.cloud import MemoryCloud
 
 
@@ -86,6 +99,19 @@ def test_what_cannot_be_read_is_held_and_goes_on_when_it_is_mended(cloud: LocalC
     assert (info.status, info.held, RAN) == ("SUCCEEDED", None, [0, 1, 2, 3])
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [NO_JSON, DAMAGES["a segment is empty"], DAMAGES["a segment with a time that is none"]],
+    ids=["a result that is no JSON", "an empty segment", "a time that is none"],
+)
+def test_who_asks_for_what_cannot_be_read_is_told_so(cloud: LocalCloud, damage: Damage) -> None:
+    start(cloud, works)
+    damage(cloud)
+    for ask in (cloud.client.history, cloud.client.document):
+        with pytest.raises(JournalDamaged, match=r"execution 'x'.*is damaged"):
+            ask("x")
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_cannot_be_read_can_be_ended_and_removed(cloud: LocalCloud, damage: str) -> None:
     start(cloud, works)
@@ -128,7 +154,7 @@ def test_a_header_that_counts_too_few_entries_makes_no_owner_give_way_for_ever(c
     there = cloud.client.describe("x")
     (item,) = items(cloud.store.table, "H")
     count_ = int(item["n"]["N"])
-    cloud.store.table.update(Key=key(item), UpdateExpression="REMOVE n")
+    cloud.store.table.update(Key=key(item), UpdateExpression="SET n = :n", ExpressionAttributeValues={":n": {"N": "0"}})
     cloud.run_until_idle()
     held = cloud.client.describe("x")
     assert there.status == held.status == "SUSPENDED"

@@ -229,6 +229,13 @@ def test_lines_of_others_are_refused(line: str) -> None:
         parse(line)
 
 
+def test_a_line_that_is_refused_is_not_shown() -> None:
+    """Somebody's value may be in it, and the error goes into logs."""
+    with pytest.raises(ValueError, match=r": 33 characters in 7 fields$") as raised:
+        parse("a\tstep\t0\tS\t1\t5\thunter2-the-secret")
+    assert "hunter2" not in str(raised.value)
+
+
 def test_a_hole_in_the_log_is_refused() -> None:
     with pytest.raises(ValueError, match="has segment 2 where 1 was expected"):
         Journal([Segment(0, "w", Event("a", "step", 0, "S", 1, 5).line()), Segment(2, "w", "")])

@@ -121,11 +121,16 @@ DAMAGES: dict[str, Damage] = {
     "a segment has another result": changed("L#", 1, body(lambda text: text[:-1] + "7")),
     "a segment without a text": changed("L#", 1, lambda item: item.pop("b")),
     "a segment of another kind": changed("L#", 1, lambda item: item.update(b={"N": "3"})),
+    "a segment with a time that is none": changed("L#", 1, lambda item: item.update(ttl={"N": "-1"})),
     "a packing that nobody knows": changed("L#", 1, lambda item: (item.update(b={"S": "\x02q:x"}), item.pop("c"))),
     "a codec that nobody has": changed("L#", 1, lambda item: (item.update(b={"S": "\x02c:AAAA"}), item.pop("c"))),
     "a signal is lost": missing("I#", 0),
+    "a signal with a time that is none": changed("I#", 0, lambda item: item.update(ttl={"N": "-1"})),
     "a signal is cut off": changed("I#", 0, body(lambda text: text[:-1])),
     "the input is cut off": header_field("input", {"S": '"lar'}),
     "the input is in an item that is gone": header_field("input", {"L": [{"S": "gone"}]}),
     "a blob is gone": missing_blob,
 }
+
+NO_JSON = changed("L#", 1, lambda item: (body(lambda text: text + "]")(item), item.pop("c")))
+"""A recorded result."""

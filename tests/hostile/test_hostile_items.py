@@ -29,6 +29,18 @@ def test_nothing_stands_for_a_number_that_the_table_compares(field: str) -> None
         to_header(item)
 
 
+@pytest.mark.parametrize("field", ["started", "due", "updated", "ttl", "turns"])
+@pytest.mark.parametrize("number", [-1, 10**30, 253_402_300_800_000])
+def test_a_number_that_no_time_or_count_can_be_is_damage(field: str, number: int) -> None:
+    item = {**from_header(header(), 1), field: {"N": str(number)}}
+    with pytest.raises(SerializationError, match=f"damaged: ValueError: {field} is {number}"):
+        to_header(item)
+
+
+def test_the_last_time_of_all_is_one() -> None:
+    assert to_header(from_header(header(due=253_402_300_799_999), 1)).due == 253_402_300_799_999
+
+
 def test_who_was_asked_to_cancel_is_what_the_table_takes_for_it() -> None:
     assert to_header({**from_header(header(), 1), "cancel": {"NULL": True}}).cancel
 

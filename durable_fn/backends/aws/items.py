@@ -24,7 +24,7 @@ import zlib
 from typing import Any, Final, TypeAlias, cast
 
 from ...errors import JournalDamaged, SerializationError
-from ...log.events import Segment
+from ...log.events import LATEST, Segment
 from ...log.formats import UNNUMBERED
 from ...log.header import PACKED, Header
 from ...log.inbox import Entry
@@ -178,7 +178,7 @@ def _header(item: Item) -> Header:
             fields[name] = told(item[name]) if name in _PACKED else item[name]["S"]
     for name in _NUMBERS:
         if name in item or name in _COMPARED:
-            fields[name] = int(item[name]["N"])
+            fields[name] = _count(int(item[name]["N"]), name)
     fields.setdefault("format", UNNUMBERED)
     large = large_values(item)
     for name in VALUES:
@@ -186,6 +186,13 @@ def _header(item: Item) -> Header:
             fields[name] = told(item[name])
     fields["cancel"] = "cancel" in item  # as the conditions see it
     return Header(**fields)
+
+
+def _count(found: int, name: str) -> int:
+    """All are counts, times and durations: none is negative, or beyond what a date can say."""
+    if not 0 <= found <= LATEST:
+        raise ValueError(f"{name} is {found}")
+    return found
 
 
 def large_values(item: Item) -> dict[str, str]:
@@ -231,8 +238,12 @@ def from_entry(header: Header, entry: Entry) -> Item:
 
 
 def to_entry(key: Key, item: Item) -> Entry:
-    name = item["sk"]["S"].removeprefix(inbox_prefix(key))
-    return Entry(name, item["w"]["S"], item["d"]["S"], body_of(item), horizon_of(item))
+    """Raises JournalDamaged."""
+    try:
+        name = item["sk"]["S"].removeprefix(inbox_prefix(key))
+        return Entry(name, item["w"]["S"], item["d"]["S"], body_of(item), horizon_of(item))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise damaged(item, error) from error
 
 
 def from_mark(header: Header, mark: str, writer: str, until: int) -> Item:
@@ -244,8 +255,8 @@ def from_value(header: Header, name: str, value: str) -> Item:
 
 
 def horizon_of(item: Item) -> int:
-    """Epoch seconds at which it may be removed; 0 for never."""
-    return int(item["ttl"]["N"]) if "ttl" in item else 0
+    """Epoch seconds at which it may be removed; 0 for never. Raises ValueError for what is no time."""
+    return _count(int(item["ttl"]["N"]), "ttl") if "ttl" in item else 0
 
 
 def body_of(item: Item) -> str:

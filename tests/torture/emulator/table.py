@@ -207,6 +207,12 @@ class Table:
             item = self.find(Key)
             return {} if item is None else {"Item": dict(item)}
 
+    def batch_get_item(self, RequestItems: dict[str, Any], **_: Any) -> dict[str, Any]:
+        ((table, asked),) = RequestItems.items()
+        with self.lock:
+            found = [item for key in asked["Keys"] if (item := self.find(key)) is not None]
+            return {"Responses": {table: [dict(item) for item in found]}}
+
     def query(self, **arguments: Any) -> dict[str, Any]:
         with self.lock:
             names, values = arguments.get("ExpressionAttributeNames"), arguments["ExpressionAttributeValues"]
