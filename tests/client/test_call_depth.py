@@ -178,11 +178,20 @@ def test_an_async_handler_catches_it_too(world: World) -> None:
     assert Outcome(world, world.run(caller, None)).result == "tpyo"
 
 
-def test_an_unknown_function_cannot_be_started(world: World) -> None:
+@pytest.mark.parametrize("id", [None, "y"])
+def test_an_unknown_function_cannot_be_started(world: World, id: str | None) -> None:
     world.run(nest, 0, "x")
     with pytest.raises(UnknownFunction, match="'tpyo'") as caught:
-        world.client.start("tpyo", 1)
+        world.client.start("tpyo", 1, id=id)
     assert (caught.value.name, caught.value.known) == ("tpyo", ("nest",))
+    assert [info.id for info in world.client.list()] == ["x"]
+
+
+@pytest.mark.parametrize("ids", [None, ["y", "z"]])
+def test_nor_can_many_of_it(world: World, ids: list[str] | None) -> None:
+    world.run(nest, 0, "x")
+    with pytest.raises(UnknownFunction, match="'tpyo'"):
+        world.client.start_many("tpyo", [1, 2], ids=ids)
     assert [info.id for info in world.client.list()] == ["x"]
 
 

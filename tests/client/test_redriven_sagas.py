@@ -244,6 +244,34 @@ def test_native_tasks_of_a_saga(world: World) -> None:
     assert len(set(KEYS["meal"])) == 2
 
 
+def test_what_native_tasks_of_a_saga_did_by_themselves(world: World) -> None:
+    """Their steps stand in scopes of their own. What a task did that was there before stays."""
+
+    @durable(name="h")
+    async def tasks(event: Any, ctx: Ctx) -> str:
+        async def books(what: str) -> str:
+            await ctx.sleep(1)
+            return await ctx.step(work, what)
+
+        first = asyncio.create_task(books("before"))
+        await ctx.sleep(3)
+        async with ctx.saga() as saga:
+            found = await asyncio.gather(books("seat"), books("meal"))
+            saga.add_compensation(work, "undo")
+            last = asyncio.create_task(books("bed"))
+            await ctx.sleep(3)
+            await ctx.step(work, "ship")
+        return ",".join([*found, await first, await last])
+
+    BROKEN.add("ship")
+    id = world.run(tasks, None)
+    world.advance(20)
+    assert sorted(EFFECTS) == ["bed", "before", "meal", "seat", "ship", "undo"]
+    assert sorted(again(world, id)[1]) == ["bed", "meal", "seat", "ship"]
+    world.advance(20)
+    assert world.client.result(id) == "seat,meal,before,bed"
+
+
 @fronts
 def test_a_compensation_that_failed_is_tried_first(world: World, front: str) -> None:
     """Doing the saga anew would leave what was not undone as it is, for ever."""
