@@ -346,6 +346,34 @@ def test_an_interrupted_body_runs_again_only_where_it_is_named(world: World, fro
 
 
 @fronts
+def test_what_followed_an_interruption_stays(world: World, front: str) -> None:
+    """In the branch beside the one that is tried again. The interrupted step is not, so nothing behind it is."""
+
+    async def sends(ctx: Ctx) -> None:
+        try:
+            await ctx.step(once, "send")
+        finally:
+            await ctx.step(work, "note")
+
+    async def ships(ctx: Ctx) -> str:
+        await ctx.sleep(9000)
+        return await ctx.step(work, "ship")
+
+    async def text(event: Any, ctx: Ctx) -> list[str]:
+        from durable_fn import Completion
+
+        batch = await ctx.parallel([sends, ships], completion=Completion.all_settled())
+        return batch.results
+
+    BROKEN.update(("send", "ship"))
+    id = run_dying(world, handler(front, text), None)
+    pass_time(world)
+    assert (status(world, id), EFFECTS) == ("FAILED", ["send", "note", "ship"])
+    assert again(world, id)[1] == ["ship"]
+    assert status(world, id) == "FAILED"
+
+
+@fronts
 def test_a_body_that_was_running_when_the_execution_was_terminated(world: World, front: str) -> None:
     @step(semantics="at_most_once")
     def pay() -> None:
