@@ -105,6 +105,30 @@ def test_what_a_redrive_forgot_stays_to_be_seen() -> None:
         assert [(one["kind"], one["by"], one["reason"]) for one in found["markers"]] == [("redrive", "ada", "mended")]
 
 
+def test_what_a_redrive_forgot_and_the_code_does_not_do_again_is_shown_as_forgotten() -> None:
+    versions = [1]
+
+    def fails() -> None:
+        raise OSError("no lorry")
+
+    @durable(name="shop")
+    def handler(event: None, ctx: DurableContext) -> None:
+        ctx.step(ok)
+        if versions[0] == 1:
+            ctx.step(step(fails, name="ship", retry=RetryPolicy(max_attempts=1)))
+
+    with LocalRunner(handler) as runner:
+        runner.run(None, "x")
+        versions[0] = 2
+        runner.client.redrive("x")
+        runner.run_until_idle()
+        rows = {row["id"]: row for row in shown(runner, "x")["operations"]}
+        assert [(id, row["forgotten"], row["status"]) for id, row in rows.items()] == [
+            ("ok", False, "SUCCEEDED"), ("ship", True, "FAILED"),
+        ]  # fmt: skip
+        assert rows["ship"]["to"] is not None
+
+
 def test_what_was_open_at_the_end_was_left() -> None:
     with LocalRunner(handler) as runner:
         runner.start(None, "x")
