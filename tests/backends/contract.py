@@ -575,6 +575,17 @@ class StoreContract:
         again = accepted(store.acquire("x", Lease("v", NOW + 21, NOW + 99)))
         assert (again.status, again.prev_lease) == ("RUNNING", 0)
 
+    def test_only_the_function_itself_acquires(self, store: JournalStore) -> None:
+        """A message that names another function must not have its code run on this journal."""
+        accepted(store.create(header()))
+        for _ in range(2):
+            refused = store.acquire("x", Lease("w", NOW, NOW + 99, "g"))
+            assert reason(refused) == "unknown"
+        there = store.get("x")
+        assert there is not None
+        assert (there.status, there.own) == ("PENDING", "")
+        assert accepted(store.acquire("x", Lease("w", NOW, NOW + 99, "f"))).own == "w"
+
     def test_renew(self, store: JournalStore) -> None:
         owned = self.owned(store)
         store.append(owned, Segment(0, "w", "old"))
