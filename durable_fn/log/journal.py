@@ -51,7 +51,7 @@ class Record:
     aside = False  # a replay finds its end by its id alone: see `events.laid_aside`
     given_up: Event | None = None  # the handler's own code cancelled the wait natively
     returned = False  # a signal that is unread again
-    broken = False  # of a fan: see `Journal._break`
+    broken = False  # a fan: since it began, an owner died or gave the execution back, so more may have happened than is recorded
     taken = False
     handed_out = False
     resumed = 0
@@ -137,8 +137,6 @@ class Journal:
         self.used: set[str] = set()  # keys of signals that were consumed
         self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
         self._fans: list[Record] = []
-        self._fencer: str | None = None  # who took over last
-        self._writer: str | None = None  # of the segment that is being read
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # the last status that `set_status` wrote
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
@@ -164,7 +162,6 @@ class Journal:
             self.ends, self.again = redriven.ends, redriven.again
         for segment in log:
             self._add(segment)
-        self._writer = None
         self._orders = itertools.count(len(self.deliveries))
         self.untaken = {id for id, record in self.records.items() if record.kind not in OPTIONAL and not record.aside}
         self.left = {record.id for record in self.deliveries if record.kind not in OPTIONAL}
@@ -177,12 +174,11 @@ class Journal:
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == FENCE else 0
             if event.kind != BLANK:
-                self._break(segment.writer)
+                self._break()
             if event.kind == BLANK:  # before the redrive the handler sees the same times again
                 self._mark(event.at)
             return
         self.fences = 0
-        self._writer = segment.writer
         self.last_segment = len(self.line)
         records = self.records
         for line in segment.body.split("\n"):
@@ -214,16 +210,12 @@ class Journal:
         record = self.records[event.id] = Record(event)
         if record.kind in FANS:
             self._fans.append(record)
-            record.broken = self._writer is not None and self._writer == self._fencer
         if placed and record.kind not in OPTIONAL:  # the code may stop asking for it
             path = scope_of(record.id)
             self._direct[path] = self._direct.get(path, 0) + 1
         return record
 
-    def _break(self, fencer: str) -> None:
-        """An owner died, or gave the execution back. More may have happened than is recorded, in the fans that have not
-        ended, and in those that `fencer` is the first to write of: the owner before may have begun them."""
-        self._fencer = fencer
+    def _break(self) -> None:
         self._fans = [fan for fan in self._fans if fan.done is None]
         for fan in self._fans:
             fan.broken = True

@@ -146,38 +146,3 @@ def test_also_where_the_process_dies_again_when_the_race_is_won() -> None:
         assert execution.result == (0, "quick")
     assert EFFECTS[:4] == ["asked", "slow", "reserved", "answered"]
     assert sorted(EFFECTS[4:]) == ["given back", "slow given back", "slow given back"]
-
-
-def idle(c: DurableContext) -> Any:
-    return c.sleep(10_000)
-
-
-def told(c: DurableContext) -> Any:
-    return c.wait_for_signal("go")
-
-
-@durable(name="races_at_once")
-def races_at_once(event: Any, ctx: DurableContext) -> Any:
-    return ctx.race([told, idle, reserves])
-
-
-def frozen_once_won(runner: LocalRunner[Any, Any]) -> None:
-    """The process that has taken over stands still beyond its lease, once it has written that the first has won."""
-    runner.client.signal("x", "go", "won")
-    journal: Any = runner._journal
-    append = journal.append
-
-    def then_frozen(header: Any, segment: Any) -> Any:
-        written = append(header, segment)
-        if "won" in segment.body:
-            journal.append = append
-            runner.backend.clock.sleep(2000)
-        return written
-
-    journal.append = then_frozen
-
-
-def test_also_where_the_race_itself_was_not_on_record() -> None:
-    """The first process died before it had written anything. The second one wrote who has won, and made way then."""
-    assert run(races_at_once, frozen_once_won) == (0, "won")
-    assert EFFECTS == ["reserved", "given back"]

@@ -374,7 +374,6 @@ MUTATIONS: Final = [
     Mutation("clean-up in a branch has the keys of before", "core/scope.py", "(around is not None and around.ended)", "False"),
     Mutation("a loser that is on no record keeps what it did", "core/operations/fans.py", "    unrecorded = broken and", "    unrecorded = False and"),
     Mutation("a death is forgotten by the next turn", "core/operations/fans.py", "broken = op.turn.took_over or (op.record is not None and op.record.broken)", "broken = op.turn.took_over"),
-    Mutation("what died before it was on record is forgotten by the next turn", "log/journal.py", "record.broken = self._writer is not None and self._writer == self._fencer", "pass"),
     Mutation("a loser on no record is forgotten once a race is won", "core/operations/fans.py", "(fan.over and not _may_have_begun(op, fan, branch))", 'fan.over'),
     Mutation("a branch that could not have begun is undone", "core/operations/fans.py", " and branch.index < fan.recalled + fan.width", ""),
     Mutation("bytes stand for a run", "backends/aws/items.py", 'told(item[name]) if name in _PACKED else item[name]["S"]', "told(item[name])"),
