@@ -67,9 +67,9 @@ class Fan:
         self.width = max_concurrency or len(branches) or 1
         self.reason: CompletionReason | None = None if branches else "ALL_COMPLETED"
         self.ended = 0
-        self.recalled = 0  # that had ended when this turn began
         self.succeeded = 0
         self.failed = 0
+        self.late = 0  # that ended by themselves once it was over
         self.early = False  # over before every branch had ended: the order of their ends decided
         self.decided: Branch | None = None  # whose end that was
         self._next = 0
@@ -77,6 +77,12 @@ class Fan:
     @property
     def over(self) -> bool:
         return self.reason is not None
+
+    @property
+    def most_begun(self) -> int:
+        """How many branches can have begun before it was over: they begin in order, and a new one when another has ended by
+        itself. One that did so too late may have been in time for an owner that died."""
+        return self.width + self.succeeded + self.failed + self.late - (self.decided is not None)
 
     def next_new(self) -> Branch | None:
         """The next branch to start: one to walk again, or one without an outcome."""

@@ -170,6 +170,7 @@ class Turn:
         op.scope.reached = max(op.scope.reached, op.number)
         if self.front is None and op.scope.cancel_scope is not self.cancel_scope:
             op.record = self.journal.remember(event)  # a branch may be walked again in this turn
+        self.journal.passed(event)
 
     def choose(self, scope: Place, event: Event) -> None:
         """Where branches run beside each other, this entry might be another one after a crash: no body and no request begins

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .kinds import BLANK, BRANCH, CALLBACK, FENCE, GENERATION, HANDOVER, MOVES
+from .kinds import BLANK, BRANCH, CALLBACK, FENCE, GAP, GENERATION, HANDOVER, MOVES
 
 BEGUN: Final = "B"
 """It began: a sleep with its due time, an at-most-once body that is about to start."""
@@ -181,8 +181,13 @@ def handover(at: int) -> str:
 
 
 def blank(at: int) -> str:
-    """The body that stands in for a redrive's line. It does not count as the death of an owner."""
+    """The body that stands in for a redrive's line. It is no sign of a new owner."""
     return Event("", BLANK, 0, BEGUN, 1, at).line()
+
+
+def gap(at: int) -> str:
+    """The body of a segment of which a redrive or a fork left nothing. It is no sign of a new owner."""
+    return Event("", GAP, 0, BEGUN, 1, at).line()
 
 
 END_ID: Final = "$end"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
-from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, Segment, body, fence, is_fence, parse_body
+from .events import FORK_ID, GENERATION_ID, SUCCEEDED, Event, Segment, body, gap, is_fence, parse_body
 from .header import Header
 from .inbox import FAILURE, SIGNAL, SUCCESS, Entry, call_key, callback_key, in_hand, slot
 from .journal import Journal, Record, Seed
@@ -94,7 +94,7 @@ def _without(segment: Segment, ids: set[str], now: int) -> Segment:
         return segment
     events = parse_body(segment.body)
     left = [e for e in events if not any(e.id == id or e.id.startswith(f"{id}/") for id in ids)]
-    return segment._replace(body=body(left) if left else fence(now))
+    return segment._replace(body=body(left) if left else gap(now))
 
 
 def limit_of(header: Header, segments: list[Segment]) -> int | None:

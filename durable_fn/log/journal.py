@@ -28,12 +28,13 @@ from .events import (
     WALKED_ID,
     Event,
     Segment,
+    ancestors,
     is_fence,
     is_outcome,
     parse,
     picked_up,
 )
-from .kinds import BLANK, BRANCH, CALLBACK, FANS, FENCE, OPTIONAL, SIGNAL
+from .kinds import BLANK, BRANCH, CALLBACK, FANS, FENCE, HANDOVER, OPTIONAL, SIGNAL, STEP
 from .undone import read as read_undone
 
 _USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
@@ -51,7 +52,7 @@ class Record:
     aside = False  # a replay finds its end by its id alone: see `events.laid_aside`
     given_up: Event | None = None  # the handler's own code cancelled the wait natively
     returned = False  # a signal that is unread again
-    broken = False  # a fan: since it began, an owner died or gave the execution back, so more may have happened than is recorded
+    broken = False  # a fan: see `Journal.taken_over`
     taken = False
     handed_out = False
     resumed = 0
@@ -137,6 +138,7 @@ class Journal:
         self.used: set[str] = set()  # keys of signals that were consumed
         self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
         self._fans: list[Record] = []
+        self._passed: set[str] | None = None  # see `passed`: scopes; None before any fence
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # the last status that `set_status` wrote
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
@@ -173,8 +175,8 @@ class Journal:
         if is_fence(segment.body):
             event = parse(segment.body)
             self.fences = self.fences + 1 if event.kind == FENCE else 0
-            if event.kind != BLANK:
-                self._break()
+            if event.kind in (FENCE, HANDOVER):
+                self.taken_over()
             if event.kind == BLANK:  # before the redrive the handler sees the same times again
                 self._mark(event.at)
             return
@@ -200,6 +202,7 @@ class Journal:
             if record.done is event:
                 record.order = len(self.deliveries)
                 self.deliveries.append(record)
+                self.passed(event)
                 if event.kind == SIGNAL and event.status == SUCCEEDED:
                     self.used.add(signal_key(event))
             elif event.status == RETURNED and record.done is not None:
@@ -210,15 +213,33 @@ class Journal:
         record = self.records[event.id] = Record(event)
         if record.kind in FANS:
             self._fans.append(record)
+            record.broken = self.may_have_begun(record.id)
         if placed and record.kind not in OPTIONAL:  # the code may stop asking for it
             path = scope_of(record.id)
             self._direct[path] = self._direct.get(path, 0) + 1
         return record
 
-    def _break(self) -> None:
+    def taken_over(self) -> None:
+        """An owner died, or gave the execution back, and the next one has written a fence. In fans that have not ended more
+        may have happened than is recorded, and fans may have begun."""
+        self._passed = set()
         self._fans = [fan for fan in self._fans if fan.done is None]
         for fan in self._fans:
             fan.broken = True
+
+    def passed(self, event: Event) -> None:
+        """A `def` handler sees this end. If it sees such an end only once it is durable, no owner before the last fence had
+        got behind it."""
+        if self._passed is None or event.position == NO_PLACE:
+            return
+        if event.status == RAISED or (event.kind == STEP and event.status in (SUCCEEDED, FAILED)):
+            self._passed.add(scope_of(event.id))
+
+    def may_have_begun(self, id: str) -> bool:
+        """Whether an owner before the last fence may have begun this operation, though nothing is recorded of it."""
+        if self._passed is None:
+            return False
+        return self._passed.isdisjoint(("", *(f"{head}/" for head in ancestors(id))))
 
     def _note(self, event: Event) -> None:
         """A line that is no operation's."""

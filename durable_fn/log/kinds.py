@@ -90,11 +90,12 @@ KINDS: Final[dict[str, Kind]] = {
 FENCE: Final = "fence"
 HANDOVER: Final = "handover"
 BLANK: Final = "blank"
+GAP: Final = "gap"
 GENERATION: Final = "generation"
 UNDONE: Final = "undone"
 ASKED: Final = "asked"
 LINES: Final = frozenset(
-    {FENCE, HANDOVER, BLANK, GENERATION, "status", "rewind", "fork", "walked", "event", UNDONE, ASKED}
+    {FENCE, HANDOVER, BLANK, GAP, GENERATION, "status", "rewind", "fork", "walked", "event", UNDONE, ASKED}
 )
 """Kinds of lines that belong to no operation: see `events.NO_OPERATIONS`, and `events.fence` for those without an id."""
 

@@ -34,7 +34,7 @@ from .events import (
     ancestors,
     blank,
     body,
-    fence,
+    gap,
     is_fence,
     is_outcome,
     laid_aside,
@@ -121,7 +121,7 @@ Lines: TypeAlias = "list[tuple[Segment, list[tuple[int, Event]]]]"
 
 
 class Redriven(NamedTuple):
-    """The log without the forgotten entries. The sequence numbers stay: a segment of which nothing is left becomes a fence.
+    """The log without the forgotten entries. The sequence numbers stay: a segment of which nothing is left becomes a gap.
 
     `epochs`: by operation the statuses of its forgotten outcomes, a letter each; `reopened`: by callback whose token stays, how
     often only its outcome was forgotten; `ends`: by called execution, how often its end was forgotten; `again`: by step, how
@@ -177,7 +177,7 @@ def _without(lines: Lines, line: Event, log: Redriven) -> Lines:
             if q not in gone:
                 left.append((number, laid_aside(event) if q in aside else stay.get(q, event)))
         place += len(row)
-        text = body([event for _, event in left]) if left else fence(line.at)
+        text = body([event for _, event in left]) if left else gap(line.at)
         kept.append((segment._replace(body=text) if row else segment, left))
     return kept
 

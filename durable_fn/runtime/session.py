@@ -391,6 +391,7 @@ class Session:
         it gave the execution back, which does not count towards a stall."""
         now = self.turn.time()
         self.turn.took_over = True
+        self.turn.journal.taken_over()
         self._put(fence(now) if dead else handover(now))
 
     def _put(self, text: str) -> None:

@@ -15,8 +15,8 @@ from .edges import Killed
 
 
 def test_a_cancellation_is_raised_at_the_same_place_after_a_death() -> None:
-    """A signal that came is recorded with the next write. Without one before the clean-up, the cancellation would be raised at the
-    wait for it the next time, and the clean-up would do something else under the same key."""
+    """A signal that came is recorded with the next write. Without one before the clean-up, the cancellation would be raised
+    at the wait for it the next time, and the clean-up would do something else under the same key."""
 
     def tells(what: str) -> None:
         EFFECTS.append(what)

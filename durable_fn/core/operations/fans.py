@@ -129,7 +129,6 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
         assert record.done is not None
         text, failed = record.done.value, record.done.status == FAILED
         fan.end(branch, _STATUS[record.done.status])
-        fan.recalled += 1
         branch.walk = branch.status != "CANCELLED" and (failed or not text)
         branch.record = record
         if not branch.walk:
@@ -158,11 +157,11 @@ def next_branch(op: Op, fan: Fan) -> Branch | None:
 
 
 def _may_have_begun(op: Op, fan: Fan, branch: Branch) -> bool:
-    """True also where the log has nothing of the branch: an owner that died, in this turn or in an earlier one, may have been in
-    its first body."""
-    broken = op.turn.took_over or (op.record is not None and op.record.broken)
-    unrecorded = broken and op.begun and branch.index < fan.recalled + fan.width
-    return unrecorded or op.turn.journal.has_below(f"{op.id}/{branch.component}/")
+    """True also where the log has nothing of the branch: an owner that died may have been in its first body."""
+    journal = op.turn.journal
+    broken = op.record.broken if op.record is not None else journal.may_have_begun(op.id)
+    unrecorded = broken and op.begun and branch.index < fan.most_begun
+    return unrecorded or journal.has_below(f"{op.id}/{branch.component}/")
 
 
 def inherit_cancellation(op: Op, fan: Fan, cancel_scope: CancelScope) -> None:

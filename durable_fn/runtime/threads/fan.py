@@ -304,6 +304,7 @@ class _RunningFan:
             if branch.record is not None:
                 self.turn.journal.skip(branch.record)
         elif isinstance(error, ExecutionCancelled) or self.fan.over:
+            self.fan.late += not isinstance(error, ExecutionCancelled)
             self._lose(branch)
         else:
             assert error is None or isinstance(error, Exception)
