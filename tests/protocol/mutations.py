@@ -381,7 +381,7 @@ MUTATIONS: Final = [
     Mutation("the branch that decided lets another one begin", "core/fan.py", " - (self.decided is not None)", ""),
     Mutation("who ends too late was late for the dead, too", "runtime/threads/fan.py", "            self.fan.late += not isinstance(error, ExecutionCancelled)\n", ""),
     Mutation("a loser on no record is forgotten once a race is won", "core/operations/fans.py", "(fan.over and not _may_have_begun(op, fan, branch))", 'fan.over'),
-    Mutation("a branch that could not have begun is undone", "core/operations/fans.py", " and branch.index < fan.recalled + fan.width", ""),
+    Mutation("a branch that could not have begun is undone", "core/operations/fans.py", " and branch.index < fan.most_begun", ""),
     Mutation("bytes stand for a run", "backends/aws/items.py", 'told(item[name]) if name in _PACKED else item[name]["S"]', "told(item[name])"),
     Mutation("a token that is no text breaks the callback API", "callback_api.py", "if not isinstance(token, str) or not token:", "if not token:"),
     Mutation("what was terminated before it was loaded runs on", INVOCATION, "or not self._is_mine(loaded)", "or False"),
