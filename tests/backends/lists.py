@@ -104,6 +104,16 @@ class ListContract:
             assert ids(2, fn="f0", statuses=frozenset({"PENDING"}), started_after=NOW + 1) == ["id-6", "id-4"]
         assert [h.id for h in every(store)] == [f"id-{n}" for n in (6, 5, 4, 3, 2, 1, 0)]
 
+    def test_one_that_is_held_is_not_overdue(self, store: JournalStore) -> None:
+        """It is tried, again and again; overdue is what nobody tries."""
+        long_ago = NOW - 3_600_000
+        store.create(header("forgotten", due=long_ago, tries=3))
+        store.create(header("held", due=long_ago, tries=3, strikes=2))
+        store.create(header("gave back", due=long_ago, tries=3, doubtful=1))
+        for scan in (False, True):
+            found = store.find(Selection(overdue=True, now=NOW), None, 10, scan=scan)
+            assert [h.id for h in found.headers] == ["forgotten"]
+
     def test_a_function_is_no_execution(self, store: JournalStore) -> None:
         store.register("H", "q1")
         assert list(every(store)) == store.find(ALL).headers == []

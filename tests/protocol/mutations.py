@@ -1,8 +1,8 @@
 """Takes each rule of the protocol away, one at a time, and shows the test that notices.
 
-    python -m tests.protocol.mutations [--likely] [NAME ...]
+    python -m tests.protocol.mutations [--likely] [--unseen] [NAME ...]
 
-The likeliest tests go first; with `--likely` no others are asked. Works on a copy of the tree. The test that noticed is kept in
+The likeliest tests go first; with `--likely` no others are asked. `--unseen`: only rules that no test is known to notice yet. Works on a copy of the tree. The test that noticed is kept in
 noticed_by.json and is the first to be asked the next time. Exits with 1 if a rule can go without a test failing, or if a mutation
 no longer applies.
 """
@@ -24,6 +24,7 @@ from tests.protocol.likely import likely
 ROOT: Final = Path(__file__).resolve().parents[2]
 NOTICED_BY: Final = Path(__file__).with_name("noticed_by.json")
 _ONLY_LIKELY: Final = "--likely"
+_ONLY_UNSEEN: Final = "--unseen"
 _OF_THIS_TABLE: Final = "tests/protocol/test_mutations.py"
 """Sees each mutation, and says nothing about the rules."""
 _NOTHING_THERE: Final = 4  # what pytest ends with where a test that is named is not found
@@ -85,6 +86,8 @@ NEAREST: Final = {
     "backends/": _THE_CONTRACT,
     "log/header.py": _THE_CONTRACT,
     "client/": [["tests/client"]],
+    "cli/": [["tests/cli"]],
+    "log/": [["tests/fronts/test_generations.py", "tests/client"], ["tests/fronts"]],
     "sweeper.py": [["tests/client/test_sweeper.py"]],
     "runtime/": [["tests/fronts"]],
     "core/": [["tests/fronts"]],
@@ -522,9 +525,10 @@ def _environment(tree: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    words = [word for word in sys.argv[1:] if word != _ONLY_LIKELY]
-    wanted = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
     bad, known = 0, json.loads(NOTICED_BY.read_text())
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    wanted = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
+    wanted = [m for m in wanted if m.name not in known or _ONLY_UNSEEN not in sys.argv]
     with tempfile.TemporaryDirectory(prefix="durable-fn-mutations-") as directory:
         tree = Path(directory) / "tree"
         shutil.copytree(
