@@ -294,9 +294,10 @@ def _first(plan: _Plan) -> tuple[Facts, int]:
     with _begin(plan) as run:
         execution = run.drive()
         facts = facts_of(run, execution, run.ledger)
+        failure = _failure(plan, execution)  # before the code is walked again, which a fake may count
         if not facts.problems:
             facts.problems.extend(walked_differently(run))
-        facts.problems.extend(_failure(plan, execution))
+        facts.problems.extend(failure)
         return facts, run.dying.requests
 
 

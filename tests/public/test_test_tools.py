@@ -214,6 +214,25 @@ def test_setup_comes_before_each_run() -> None:
     assert len(taken) == 1
 
 
+def counts_its_runs(event: Any, ctx: DurableContext) -> None:
+    BEGUN.append(1)
+    ctx.step(work)
+
+
+async def counts_its_async_runs(event: Any, ctx: AsyncDurableContext) -> None:
+    BEGUN.append(1)
+    await ctx.step(work)
+
+
+@pytest.mark.parametrize("shape", [counts_its_runs, counts_its_async_runs])
+def test_the_first_check_sees_one_run(shape: Any) -> None:
+    runs: list[int] = []
+    handler = durable(name="counts")(shape)
+    report = crash_everywhere(handler, None, setup=BEGUN.clear, check=lambda _: runs.append(len(BEGUN)))
+    assert report.ok, report
+    assert (runs[0], max(runs[1:])) == (1, 2)
+
+
 @durable(name="ticks")
 async def ticks(event: None, ctx: AsyncDurableContext) -> str:
     async def ticker() -> None:
