@@ -25,16 +25,18 @@ from ..client import DurableClient
 from ..core.function import DurableFunction
 from ..log.durations import aware, milliseconds, moment
 from ..log.header import Header
-from ..log.ids import rule_text
+from ..log.ids import checked_id, rule_text
+from ..runtime.signalling import not_found
 from ..types import Duration
 from ..wiring import extensions, using
 from .account import Account
+from .handlers import by_name, decorated
 from .lambda_context import FakeLambdaContext
 from .moto_account import ACCOUNT, REGION, TABLE, MotoAccount
 from .moto_wire import Request
 from .permissions import Permission
 from .runner import EPOCH, Execution
-from .waits import Patience, jumps_to
+from .waits import Patience, busy, jumps_to
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -46,13 +48,14 @@ BATCH: Final = 10
 _ROLE: Final = f"arn:aws:iam::{ACCOUNT}:role/durable-fn-scheduler"
 _MINUTE: Final = 60_000
 _DAY: Final = 86_400_000
-_MOST_ROUNDS: Final = 100_000
+_MOST_ROUNDS: Final = 20_000
 _MOST_HOPS: Final = 16
 """Lambda ends a chain of invocations through queues when it would come to one function for the 17th time."""
 
 
 class LocalCloud:
-    """A context manager. Handlers are deployed with `attach`: each gets its own queue and dead-letter queue.
+    """A context manager, entered once, and one at a time. Handlers are deployed with `attach`: each gets its own queue and
+    dead-letter queue.
 
     `timeout`: the functions', in seconds; messages come again after six times that, as AWS recommends, and go to the
     dead-letter queue after `max_receives`. `schedules=False` leaves out the Scheduler role, `bucket=True` adds a bucket for
@@ -78,6 +81,7 @@ class LocalCloud:
         recursive_loop: Literal["Allow", "Terminate"] = "Allow",
         queues: Collection[str] | None = None,
     ) -> None:
+        by_name("LocalCloud", *handlers)
         self._handlers = handlers
         self._bucket = bucket
         self._recursive_loop = recursive_loop
@@ -86,7 +90,7 @@ class LocalCloud:
         self._environments: dict[tuple[str, str | None], Backend] = {}
         self._registered: dict[str, str] = {}
         self._deliveries = deliveries
-        self.clock = VirtualClock(moment(now or EPOCH, "now"))
+        self.clock = VirtualClock(moment(EPOCH if now is None else now, "now"))
         self.account = self._account(self.clock)
         self.wire = self.account.wire
         self._timeout = timeout
@@ -97,12 +101,24 @@ class LocalCloud:
         self._queues: dict[str, str] = {}
         self._reaped = self.clock.now()
         self._stack = ExitStack()
+        self._entered = self._inside = False
         self._raised: dict[str, BaseException] = {}  # as on AWS, nobody outside sees what a handler raised
         self.deaths: list[BaseException] = []
         """What invocations from the queue raised instead of answering."""
 
     def __enter__(self) -> LocalCloud:
+        if self._entered:
+            raise RuntimeError("a LocalCloud is entered once; make another one")
         self._stack.enter_context(self.account.open())
+        self._entered = self._inside = True
+        try:
+            self._build()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _build(self) -> None:
         sdk = self.account.client
         with self.wire.aside():
             sdk("dynamodb").create_table(**table_definition(TABLE))
@@ -114,13 +130,25 @@ class LocalCloud:
                 sdk("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
         self.store = DynamoStore(sdk("dynamodb"), TABLE, shards=self._shards, sleep=self.clock.sleep)
         self.backend = self._backend(None)
-        self.client = DurableClient(self.backend)
+        self._client = DurableClient(self.backend)
         for handler in self._handlers:
             self.attach(handler)
-        return self
 
     def __exit__(self, *exc: object) -> None:
+        self._inside = False
         self._stack.close()
+
+    @property
+    def client(self) -> DurableClient:
+        self._check_inside()
+        return self._client
+
+    def _check_inside(self) -> None:
+        """Outside, requests would go to AWS."""
+        if not self._inside:
+            raise RuntimeError(
+                "a LocalCloud is there inside of its `with` block only: `with LocalCloud(order) as cloud:`"
+            )
 
     def _backend(self, queue_url: str | None) -> Backend:
         sdk = self.account.client
@@ -143,6 +171,8 @@ class LocalCloud:
 
     def attach(self, function: DurableFunction[Any, Any]) -> None:
         """Deploys it, or a new version of it. It registers itself when it runs for the first time."""
+        decorated("attach", function)
+        self._check_inside()
         name = function.name
         if name not in self._functions:
             with self.wire.aside():
@@ -154,6 +184,7 @@ class LocalCloud:
 
     def deploy(self, handler: DurableFunction[Any, Any], /) -> None:
         """As `LocalRunner.deploy`: new code for the function of that name, or a new one."""
+        decorated("deploy", handler)
         self.attach(handler)
 
     def start(self, function: DurableFunction[E, R], event: E, id: str | None = None) -> Execution[R]:
@@ -188,7 +219,8 @@ class LocalCloud:
     def _header(self, id: str) -> Header:
         with self.wire.aside():
             header = self.backend.store.get(id)
-        assert header is not None
+        if header is None:
+            raise not_found(id)
         return header
 
     def _queue(self, fn: str) -> str:
@@ -216,6 +248,7 @@ class LocalCloud:
     ) -> Any:
         """A synchronous invocation of its Lambda. Raises what it raises. `hops`: how often each function was invoked in the
         chain that leads here."""
+        self._check_inside()
         context = FakeLambdaContext(self.clock, timeout=self._timeout, function_name=function.name)
         if request_id is not None:
             context.aws_request_id = request_id
@@ -250,17 +283,21 @@ class LocalCloud:
 
     def run(self, id: str) -> Header:
         """Runs on until the execution has ended, is held up by a mismatch, or waits for something from outside."""
+        checked_id(id)
         patience = Patience(id)
         while True:
             self.run_until_idle()
             with self.wire.aside():
-                header = self.store.get(id)
-                assert header is not None
+                header = self._header(id)
                 patience.spend(self.backend.store, header, self.clock.now())
             moment = self._next_event()
             if not header.live or header.held or moment is None or not self._goes_on():
                 return header
             self._pass_time(moment)
+
+    def run_on(self, execution: Execution[Any]) -> None:
+        """As `LocalRunner.run_on`."""
+        self.run(execution.id)
 
     def _goes_on(self) -> bool:
         """Whether any execution goes on by itself, without somebody outside or the end of its patience."""
@@ -294,13 +331,19 @@ class LocalCloud:
 
     def run_until_idle(self) -> None:
         """All that happens at the present time."""
+        self._check_inside()
         for _ in range(_MOST_ROUNDS):
             busy = self._fire_schedules()
             for fn in list(self._queues):
                 busy = self._poll(fn) or busy
             if not busy and not self._sweep():
                 return
-        raise RuntimeError(f"still busy after {_MOST_ROUNDS:,} rounds at the same time; does an execution loop?")
+        raise self._busy()
+
+    def _busy(self) -> RuntimeError:
+        with self.wire.aside():
+            live = [header for header in every(self.store) if header.live]
+        return busy(min(live, key=lambda header: header.due or self.clock.now()), _MOST_ROUNDS)
 
     def _next_event(self) -> int | None:
         """When something happens next: a message becomes visible, a schedule fires, the sweeper finds something."""

@@ -10,7 +10,7 @@ from ..backends.ports import every
 from ..errors import SerializationError
 from ..log import failures
 from ..log.header import ENDED, LIVE, Header
-from ..log.kinds import BRANCH
+from ..log.kinds import BRANCH, OUTSIDE, SLEEP
 from ..types import ErrorInfo, HistoryEvent
 from ..values.plain import plain
 from .ledger import Body, Ledger
@@ -19,18 +19,21 @@ from .replays import walk_again
 from .runner import Execution, LocalRunner
 
 _OPERATIONS: Final = "the operations that succeeded"
+_WAITS: Final = OUTSIDE | {SLEEP}
 UNDETERMINED: Final = "not deterministic: "
 _HINT: Final = "; drawn outside a step?"
 
 
 class Facts(NamedTuple):
     """How a run came out. `winners`: of fans that were over before all their branches had ended, the branches that had.
-    `interrupted`: steps that ended as StepInterrupted. `problems`: in words."""
+    `interrupted`: steps that ended as StepInterrupted. `unanswered`: waits that had begun and were not over.
+    `problems`: in words."""
 
     compared: dict[str, Any]
     ended: bool
     winners: dict[str, frozenset[str]]
     interrupted: frozenset[str]
+    unanswered: frozenset[str]
     ledger: Ledger
     problems: list[str]
 
@@ -46,7 +49,16 @@ def facts_of(run: LocalRunner[Any, Any], execution: Execution[Any], ledger: Ledg
         _OPERATIONS: dict(succeeded),
     }
     ended = info.status not in LIVE
-    return Facts(compared, ended, _winners(history), frozenset(ledger.interrupted), ledger, list(ledger.problems))
+    waits = {e.id for e in history if e.kind in _WAITS and e.status == "STARTED"} - succeeded.keys()
+    return Facts(
+        compared,
+        ended,
+        _winners(history),
+        frozenset(ledger.interrupted),
+        frozenset(waits),
+        ledger,
+        list(ledger.problems),
+    )
 
 
 def _decoded(execution: Execution[Any], header: Header) -> Any:
@@ -85,6 +97,11 @@ def undetermined(first: Facts, second: Facts) -> list[str]:
         f"step {key.operation!r} was called with {text} and {other.asked[key]}"
         for key, text in one.asked.items()
         if other.asked.get(key, text) != text
+    ]
+    wrong += [
+        f"execution {id!r} was started with {text} and {other.given[id, life]}"
+        for (id, life), text in one.given.items()
+        if other.given.get((id, life), text) != text
     ]
     for what, value in first.compared.items():
         if not same(value, second.compared[what]):
@@ -151,9 +168,16 @@ def differences(facts: Facts, *whole: Facts) -> list[str]:
     if facts.interrupted - reference.interrupted or _others_won(facts, reference):
         return wrong if facts.ended or not reference.ended else [*wrong, "the execution did not end"]
     for what, expected in reference.compared.items():
-        if all(same(expected, other.compared[what]) for other in whole) and not same(facts.compared[what], expected):
-            wrong.append(f"{what} is {facts.compared[what]!r} instead of {expected!r}")
+        found = facts.compared[what] if what != _OPERATIONS else _asked_for(facts, reference)
+        if all(same(expected, other.compared[what]) for other in whole) and not same(found, expected):
+            wrong.append(f"{what} is {found!r} instead of {expected!r}")
     return wrong
+
+
+def _asked_for(facts: Facts, reference: Facts) -> dict[str, int]:
+    """What succeeded, without what nobody waited for any more when a death gave it the time to come."""
+    succeeded: dict[str, int] = facts.compared[_OPERATIONS]
+    return {id: times for id, times in succeeded.items() if id not in reference.unanswered}
 
 
 def _others_won(facts: Facts, reference: Facts) -> bool:

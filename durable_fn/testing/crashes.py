@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from ..backends.ports import every
 from ..core.function import DurableFunction
+from ..core.step_options import is_async
 from ..log.durations import milliseconds
 from ..log.header import LIVE
 from ..runtime.lambda_time import MOST_MS
@@ -256,6 +257,7 @@ def crash_at(
     timeout_ms = milliseconds(lambda_timeout, "lambda_timeout")
     if not 0 < timeout_ms <= MOST_MS:
         raise ValueError(f"lambda_timeout must be above 0 and at most 15 minutes, got {lambda_timeout!r}")
+    _check_called(drive=drive, check=check, setup=setup)
     plan = _Plan(handler, others, event, id, drive, check, setup, timeout_ms, jump)
     first, points = _first(plan)
     unlike = [problem for problem in first.problems if problem.startswith(UNDETERMINED)]
@@ -273,6 +275,14 @@ def crash_at(
     return CrashReport(points, failures + [told for death in deaths for told in death.told(first, second, late)])
 
 
+def _check_called(**given: object) -> None:
+    """Raises TypeError for what would never run."""
+    for name, function in given.items():
+        if function is not None and (not callable(function) or is_async(function)):
+            what = "an async function" if callable(function) else type(function).__name__
+            raise TypeError(f"{name} must be a function that is called, not awaited; got {what}")
+
+
 def _begin(plan: _Plan, die_at: int | None = None, *, late: bool = False) -> _Run[Any, Any]:
     if plan.setup is not None:
         plan.setup()
@@ -284,9 +294,10 @@ def _first(plan: _Plan) -> tuple[Facts, int]:
     with _begin(plan) as run:
         execution = run.drive()
         facts = facts_of(run, execution, run.ledger)
+        failure = _failure(plan, execution)  # before the code is walked again, which a fake may count
         if not facts.problems:
             facts.problems.extend(walked_differently(run))
-        facts.problems.extend(_failure(plan, execution))
+        facts.problems.extend(failure)
         return facts, run.dying.requests
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Final
 
 from ..backends.ports import Backend, JournalStore, Wakeups
 from ..log.wake import Wake
+
+_NO_REQUESTS: Final = frozenset({"executions", "close", "fits"})
 
 
 class LostReply(ConnectionError):
@@ -28,7 +30,7 @@ class _FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._store, name)
-        if not callable(attribute) or name in ("executions", "close"):
+        if not callable(attribute) or name in _NO_REQUESTS:
             return attribute
 
         def request(*args: Any) -> Any:
@@ -59,15 +61,34 @@ class _FaultyWakeups:
 
 
 class FaultyBackend(Backend):
-    """Wraps a backend; loses replies, throttles and loses messages by plan. Each is a chance from 0.0 to 1.0; the same seed gives
-    the same faults for the same requests."""
+    """Wraps a backend; loses replies, throttles and loses messages by plan. The same seed gives the same faults for the same
+    requests.
+
+    ```python
+    client = DurableClient(FaultyBackend(runner.backend, seed=1, lost_reply=0.4))
+    ```
+
+    Args:
+        backend: The one that is asked, where nothing is lost.
+        seed: Of the chances. Default: 0.
+        lost_reply: The chance from 0.0 to 1.0 that a request is made and raises ConnectionError. Default: never.
+        throttled: That it is not made, and raises ConnectionError. Default: never.
+        lost_hint: That a wake message is lost. Default: never.
+
+    Raises:
+        TypeError: `backend` is none.
+        ValueError: A chance below 0 or above 1.
+    """
 
     def __init__(
         self, backend: object, *, seed: int = 0, lost_reply: float = 0.0, throttled: float = 0.0, lost_hint: float = 0.0
     ) -> None:
         if not isinstance(backend, Backend):
             raise TypeError(f"FaultyBackend wraps a Backend, not {type(backend).__name__}")
+        for name, value in (("lost_reply", lost_reply), ("throttled", throttled), ("lost_hint", lost_hint)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is a chance from 0.0 to 1.0, got {value!r}")
         chance = random.Random(seed)
         store: Any = _FaultyStore(backend.store, chance, lost_reply, throttled)
         wakeups: Any = _FaultyWakeups(backend.wakeups, chance, lost_hint)
-        super().__init__(store, wakeups, backend.clock, backend.kind)
+        super().__init__(store, wakeups, backend.clock, backend.kind, backend.hooks, backend.seed)

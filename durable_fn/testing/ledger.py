@@ -14,6 +14,8 @@ from ..log.events import BEGUN, FAILED, REDRIVE_ID, RETRY, SUCCEEDED, Event, Seg
 from ..log.header import Header
 from ..log.history import shown
 from ..log.kinds import CALLBACK, SIGNAL, STEP, THREAD
+from ..log.requests import Renewal
+from ..values.plain import plain
 from .plain import as_text
 
 _FROM_OUTSIDE = frozenset({STEP, CALLBACK, SIGNAL, THREAD})
@@ -41,6 +43,8 @@ class Ledger(Hooks):
         """What each body was called with."""
         self.told: dict[Body, str] = {}
         """What came from outside of the handler's code: the outcomes of bodies, answers, signals."""
+        self.given: dict[tuple[str, int], str] = {}
+        """What each life of an execution was started with."""
         self._lives: Counter[str] = Counter()
         self._succeeded: set[tuple[str, int, str]] = set()
         self._once: Counter[Body] = Counter()  # of at-most-once attempts, by their markers
@@ -92,6 +96,9 @@ class Ledger(Hooks):
             if failure.own and failure.error_type == _INTERRUPTED:
                 self.interrupted.add(event.id)
 
+    def begin(self, id: str, input: str | None) -> None:
+        self.given.setdefault((id, self._lives[id]), as_text(plain(input or "null")))
+
     def begin_again(self, id: str) -> None:
         """Another generation, or a redrive."""
         self._lives[id] += 1
@@ -107,6 +114,12 @@ class LedgerStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    def create(self, header: Header) -> Any:
+        reply = self._store.create(header)
+        if isinstance(reply, Header):
+            self._ledger.begin(header.id, header.input)
+        return reply
+
     def append(self, header: Header, segment: Segment) -> bool:
         mine: bool = self._store.append(header, segment)
         if mine:
@@ -119,10 +132,11 @@ class LedgerStore:
             self._ledger.recorded_segment(header.id, segment)
         return reply
 
-    def renew(self, header: Header, *args: Any) -> Any:
-        reply = self._store.renew(header, *args)
+    def renew(self, header: Header, writer: str, renewal: Renewal) -> Any:
+        reply = self._store.renew(header, writer, renewal)
         if isinstance(reply, Header):
             self._ledger.begin_again(header.id)
+            self._ledger.begin(header.id, renewal.input)
         return reply
 
     def revive(self, header: Header, segment: Segment, now: int) -> Any:

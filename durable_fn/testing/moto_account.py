@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
@@ -22,7 +22,9 @@ ACCOUNT: Final = "123456789012"
 
 
 class MotoAccount:
-    """An `Account`."""
+    """An `Account`. moto has one for the whole process."""
+
+    _is_open: ClassVar[bool] = False
 
     def __init__(self, clock: VirtualClock) -> None:
         self._wire = Wire(clock, Place(REGION, ACCOUNT))
@@ -33,8 +35,14 @@ class MotoAccount:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        with mock_aws(), self._wire.open():
-            yield
+        if MotoAccount._is_open:
+            raise RuntimeError("another LocalCloud is open: give all handlers to one, or leave its `with` block first")
+        MotoAccount._is_open = True
+        try:
+            with mock_aws(), self._wire.open():
+                yield
+        finally:
+            MotoAccount._is_open = False
 
     def client(self, service: str) -> Any:
         return client(service)

@@ -24,6 +24,7 @@ from ..types import HistoryEvent
 from ..values import documents
 from ..values.terms import Terms
 from ..wiring import using
+from .handlers import decorated
 from .lambda_context import FakeLambdaContext
 
 R = TypeVar("R")
@@ -64,28 +65,46 @@ def replay(handler: DurableFunction[Any, R], history: Iterable[HistoryEvent | di
         ValueError: These rows are no history.
         Exception: What the handler raises.
     """
+    decorated("replay", handler)
     rows = [row.to_json() if isinstance(row, HistoryEvent) else row for row in history]
-    start, lines, ended = _read(rows)
+    recorded = _read(rows)
     store = SQLiteStore(":memory:", synchronous="off")
     try:
-        return _run(handler, store, start, lines, ended=ended)
+        return _run(handler, store, recorded)
     finally:
         store.close()
 
 
-def _read(rows: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str], bool]:
+class _Recorded(NamedTuple):
+    """What a history has for a replay. Times are in milliseconds; `text`: the event."""
+
+    id: str
+    text: str
+    started: int
+    latest: int
+    lines: list[str]
+    seed: str | None
+    ended: bool
+
+
+def _read(rows: list[dict[str, Any]]) -> _Recorded:
     try:
         start = next(row for row in rows if row["kind"] == "execution" and row["status"] == "STARTED")
         lines = [str(row["entry"]) for row in rows if row["kind"] not in _NO_ENTRIES and not row.get("forgotten")]
-        for before, line in reversed(_origin(start).get("asides", [])):
+        origin = _origin(start)
+        for before, line in reversed(origin.get("asides", [])):
             lines.insert(int(before), str(line))
         ended = any(row["kind"] == "execution" and row["status"] != "STARTED" for row in rows)
-    except (StopIteration, KeyError, TypeError, ValueError) as error:
+        started = moment(datetime.fromisoformat(start["at"]), "the start")
+        latest = max([started, *(int(line.split("\t")[5]) for line in lines)])
+        text = start.get("entry") or documents.outside(json.dumps(start.get("result")))
+        seed = origin.get("seed")
+        return _Recorded(str(start["id"]), text, started, latest, lines, None if seed is None else str(seed), ended)
+    except (StopIteration, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             "this is no history: give what DurableClient.history(id) returns, or a list of its to_json() rows "
             f"(with the row of kind 'execution' that has the input); {type(error).__name__}: {error}"
         ) from None
-    return start, lines, ended
 
 
 def _origin(start: dict[str, Any]) -> dict[str, Any]:
@@ -96,28 +115,23 @@ def _origin(start: dict[str, Any]) -> dict[str, Any]:
     return origin
 
 
-def _run(
-    handler: DurableFunction[Any, R], store: SQLiteStore, start: dict[str, Any], lines: list[str], *, ended: bool
-) -> R:
-    started = moment(datetime.fromisoformat(start["at"]), "the start")
-    latest = max([started, *(int(line.split("\t")[5]) for line in lines)])
-    clock = VirtualClock(latest)
-    text = start.get("entry") or documents.outside(json.dumps(start.get("result")))
+def _run(handler: DurableFunction[Any, R], store: SQLiteStore, recorded: _Recorded) -> R:
+    clock = VirtualClock(recorded.latest)
     header = Header(
-        str(start["id"]), handler.name, "0" * 16, "replay", "SUSPENDED", started, 0, "", input=text, due=latest, turns=1
-    )
+        recorded.id, handler.name, "0" * 16, "replay", "SUSPENDED", recorded.started, 0, "", input=recorded.text,
+        due=recorded.latest, turns=1,
+    )  # fmt: skip
     store.create(header)
-    for seq, line in enumerate(lines):
+    for seq, line in enumerate(recorded.lines):
         store.append(header, Segment(seq, "history", line))
     invocation = _Reading(
         handler, Backend(store, PollingWakeups(), clock, "sqlite"), FakeLambdaContext(clock, timeout=_TIMEOUT_S)
     )
-    seed = _origin(start).get("seed")
-    invocation.seed = None if seed is None else str(seed)
+    invocation.seed = recorded.seed
     invocation.resume(header.id)
     after = store.get(header.id)
     assert after is not None
-    return _verdict(handler, invocation, after, ended=ended)
+    return _verdict(handler, invocation, after, ended=recorded.ended)
 
 
 class Walked(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final, Generic, Protocol, TypeVar, overload
+from typing import Any, Final, Generic, NoReturn, Protocol, TypeVar, overload
 
 from ..backends.clocks import VirtualClock
 from ..backends.packed import PackedStore
@@ -14,15 +14,18 @@ from ..core.function import DurableFunction
 from ..core.signal import Signal
 from ..errors import CallError, DurableError, FormatError, NonDeterminismError, SerializationError
 from ..log.durations import aware, milliseconds, moment
+from ..log.events import Segment
 from ..log.header import Header
 from ..log.ids import rule_text
 from ..runtime.invocation import Invocation
 from ..runtime.session import Outage
+from ..runtime.signalling import not_found
 from ..types import Duration, ErrorInfo, ExecutionStatus, HistoryEvent
 from ..values.parts import class_name
 from ..wiring import extensions, using
+from .handlers import by_name, decorated
 from .lambda_context import FakeLambdaContext
-from .waits import Patience, jumps_to, open_callbacks, patience_ends, waits_outside
+from .waits import Patience, busy, jumps_to, open_callbacks, patience_ends, waits_outside
 
 E = TypeVar("E")
 R = TypeVar("R")
@@ -30,7 +33,34 @@ T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
-_MOST_TURNS: Final = 100_000
+_MOST_TURNS: Final = 20_000
+_MOST_WRITES: Final = 50_000
+
+
+class _Closed:
+    """In the place of a journal that is gone."""
+
+    def close(self) -> None:
+        """It is."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RuntimeError(
+            "this LocalRunner is closed, and its journal is gone: look at executions inside of its `with` block"
+        )
+
+
+class _CountingStore(PackedStore):
+    """Refuses an invocation that writes without an end: no time passes, so that nothing else would end it."""
+
+    written = 0
+
+    def append(self, header: Header, segment: Segment) -> bool:
+        self.written += 1
+        if self.written > _MOST_WRITES:
+            raise RuntimeError(
+                f"execution {header.id!r} of {header.fn!r} wrote {_MOST_WRITES:,} times in one invocation; does it loop?"
+            )
+        return super().append(header, segment)
 
 
 class Runner(Protocol):
@@ -116,7 +146,8 @@ class Execution(Generic[R_co]):
         """Of the newest open callback with that name, or of the one with that "name:key"; LookupError names the open ones."""
         header = self._runner._header(self._id)
         loaded = self._runner._journal.load(header.key)
-        assert loaded is not None
+        if loaded is None:
+            raise not_found(self._id)
         open_ = open_callbacks(loaded)
         if name not in open_:
             names = ", ".join(map(repr, open_)) or "none"
@@ -172,15 +203,11 @@ class LocalRunner(Generic[E, R]):
         self._in_order = False
         self._lambda_timeout = 900.0
         self._handler = handler
-        self._functions = {function.name: function for function in (handler, *others)}
-        if len(self._functions) != len(others) + 1:
-            raise ValueError(
-                f"two handlers have the same name among {[f.name for f in (handler, *others)]}; give name="
-            )
-        self._clock = VirtualClock(moment(now or EPOCH, "now"))
+        self._functions = by_name("LocalRunner", handler, *others)
+        self._clock = VirtualClock(moment(EPOCH if now is None else now, "now"))
         self._store = SQLiteStore(":memory:", synchronous="off")
         hooks, codec = extensions()
-        self._journal = PackedStore(self._store, codec, SQLiteBlobs(self._store))
+        self._journal = _CountingStore(self._store, codec, SQLiteBlobs(self._store))
         self._backend = Backend(self._journal, PollingWakeups(self._store), self._clock, "sqlite", hooks)
         for function in self._functions.values():
             self._backend.wakeups.serve(function.name, rule_text(function.execution_id))
@@ -192,6 +219,7 @@ class LocalRunner(Generic[E, R]):
 
     def __exit__(self, *exc: object) -> None:
         self._store.close()
+        self._store.database = _Closed()  # type: ignore[assignment]
 
     @property
     def client(self) -> DurableClient:
@@ -268,8 +296,7 @@ class LocalRunner(Generic[E, R]):
             runner.deploy(version_2)
             runner.advance(3600)
         """
-        if not isinstance(handler, DurableFunction):
-            raise TypeError(f"deploy takes a function decorated with @durable, not {type(handler).__name__}")
+        decorated("deploy", handler)
         self._functions[handler.name] = handler
         if handler.name == self._handler.name:
             self._handler = handler
@@ -283,7 +310,7 @@ class LocalRunner(Generic[E, R]):
                 return
             for row in rows:
                 self._wake(row.id)
-        raise RuntimeError(f"still busy after {_MOST_TURNS:,} rounds at the same time; does an execution loop?")
+        raise busy(self._header(rows[0].id), _MOST_TURNS)
 
     # -- from outside ----------------------------------------------------------------------------------------------
 
@@ -325,9 +352,11 @@ class LocalRunner(Generic[E, R]):
             self._raised[id] = invocation.raised
 
     def _context(self, function: DurableFunction[Any, Any]) -> FakeLambdaContext:
+        self._journal.written = 0
         return FakeLambdaContext(self._clock, timeout=self._lambda_timeout, function_name=function.name)
 
     def _header(self, id: str) -> Header:
         header = self._journal.get(id)
-        assert header is not None
+        if header is None:
+            raise not_found(id)
         return header

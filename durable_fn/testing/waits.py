@@ -114,6 +114,13 @@ class Patience:
         )
 
 
+def busy(header: Header, rounds: int) -> RuntimeError:
+    """Where the clock stands, and something is always due."""
+    return RuntimeError(
+        f"execution {header.id!r} of {header.fn!r} is still due after {rounds:,} rounds at the same time; does it loop?"
+    )
+
+
 def jumps_to(store: JournalStore, header: Header) -> int | None:
     """When it goes on by itself; None if it does not."""
     if not header.live or header.due is None or header.held:

@@ -37,7 +37,10 @@ def names() -> dict[str, Any]:
             found[name] = value
     for cls in (DurableContext, AsyncDurableContext, DurableClient):
         found.update(methods(cls))
-    found |= {name: getattr(testing, name) for name in ("LocalRunner", "crash_everywhere", "CrashReport", "replay")}
+    found |= {
+        name: getattr(testing, name)
+        for name in ("LocalRunner", "crash_everywhere", "CrashReport", "replay", "FaultyBackend")
+    }
     found.pop("Retry", None)  # a type, not a name to call
     return found
 

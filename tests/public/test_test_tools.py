@@ -67,6 +67,42 @@ def test_what_is_drawn_outside_a_step_is_found(shape: Any) -> None:
     assert all(told.startswith("not deterministic: ") and "drawn outside a step?" in told for told in report.failures)
 
 
+@durable(name="kid")
+def kid(event: Any, ctx: DurableContext) -> int:
+    ctx.sleep(20)
+    return ctx.step(work)
+
+
+def handed_to_a_call(event: Any, ctx: DurableContext) -> Any:
+    return ctx.call(kid, str(uuid.uuid4()))
+
+
+async def handed_to_an_async_call(event: Any, ctx: AsyncDurableContext) -> Any:
+    return await ctx.call(kid, {"at": time.time()})
+
+
+def sent(event: Any, ctx: DurableContext) -> None:
+    ctx.send(kid, str(uuid.uuid4()))
+
+
+def handed_on(event: Any, ctx: DurableContext) -> None:
+    if event is None:
+        ctx.continue_as_new(random.random())
+
+
+async def handed_on_async(event: Any, ctx: AsyncDurableContext) -> None:
+    if event is None:
+        await ctx.continue_as_new(random.random())
+
+
+@pytest.mark.parametrize("shape", [handed_to_a_call, handed_to_an_async_call, sent, handed_on, handed_on_async])
+def test_what_executions_are_started_with_is_compared(shape: Any) -> None:
+    report = crash_everywhere(durable(name="draws")(shape), None, kid)
+    assert len(report.failures) == 1
+    assert report.failures[0].startswith("not deterministic: execution 'crash-everywhere")
+    assert "was started with" in report.failures[0]
+
+
 def in_steps(event: Any, ctx: DurableContext) -> dict[str, Any]:
     number = ctx.step(step(random.random, name="draw"))
     ctx.step(work, number)
@@ -99,9 +135,48 @@ async def in_any_order(event: Any, ctx: AsyncDurableContext) -> set[str]:
     return set(found)
 
 
-@pytest.mark.parametrize("shape", [in_steps, of_the_context, surplus, in_any_order])
+def drawn_in_a_step_for_a_call(event: Any, ctx: DurableContext) -> Any:
+    return ctx.call(kid, ctx.step(step(random.random, name="draw")))
+
+
+def beside_a_call(event: Any, ctx: DurableContext) -> Any:
+    def nap(inner: DurableContext) -> str:
+        inner.sleep(1)
+        return "nap"
+
+    def call(inner: DurableContext) -> str:
+        inner.call(kid, None)
+        return "call"
+
+    return ctx.race([nap, call])
+
+
+async def beside_an_async_call(event: Any, ctx: AsyncDurableContext) -> Any:
+    async def nap(inner: AsyncDurableContext) -> str:
+        await inner.sleep(1)
+        return "nap"
+
+    async def call(inner: AsyncDurableContext) -> str:
+        await inner.call(kid, None)
+        return "call"
+
+    return await ctx.race([nap, call])
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        in_steps,
+        of_the_context,
+        surplus,
+        in_any_order,
+        drawn_in_a_step_for_a_call,
+        beside_a_call,
+        beside_an_async_call,
+    ],
+)
 def test_what_is_nobodys_fault_is_not_told(shape: Any) -> None:
-    report = crash_everywhere(durable(name="fair")(shape), None)
+    report = crash_everywhere(durable(name="fair")(shape), None, kid)
     assert report.ok, report
 
 
@@ -137,6 +212,25 @@ def test_setup_comes_before_each_run() -> None:
     report = crash_everywhere(durable(name="h")(lambda event, ctx: ctx.step(take)), None, setup=taken.clear)
     assert report.ok, report
     assert len(taken) == 1
+
+
+def counts_its_runs(event: Any, ctx: DurableContext) -> None:
+    BEGUN.append(1)
+    ctx.step(work)
+
+
+async def counts_its_async_runs(event: Any, ctx: AsyncDurableContext) -> None:
+    BEGUN.append(1)
+    await ctx.step(work)
+
+
+@pytest.mark.parametrize("shape", [counts_its_runs, counts_its_async_runs])
+def test_the_first_check_sees_one_run(shape: Any) -> None:
+    runs: list[int] = []
+    handler = durable(name="counts")(shape)
+    report = crash_everywhere(handler, None, setup=BEGUN.clear, check=lambda _: runs.append(len(BEGUN)))
+    assert report.ok, report
+    assert (runs[0], max(runs[1:])) == (1, 2)
 
 
 @durable(name="ticks")
@@ -247,6 +341,7 @@ def test_deploy_reaches_executions_under_way() -> None:
 
 def test_a_cloud_has_the_verbs_of_a_runner() -> None:
     with LocalCloud(version_1, asks) as cloud:
+        assert [verb for verb in vars(LocalRunner) if verb[0] != "_" and not hasattr(cloud, verb)] == []
         execution = cloud.start(version_1, None, "o-1")
         cloud.run_until_idle()
         cloud.deploy(version_2)
