@@ -184,25 +184,6 @@ def test_who_loops_at_one_time_is_named(monkeypatch: pytest.MonkeyPatch, shape: 
         on_aws.run_on(on_aws.start(handler, 1, "r-1"))
 
 
-def steps(event: Any, ctx: DurableContext) -> None:
-    for _ in range(event):
-        ctx.step(work)
-
-
-async def async_steps(event: Any, ctx: AsyncDurableContext) -> None:
-    for _ in range(event):
-        await ctx.step(work)
-
-
-@pytest.mark.parametrize("shape", [steps, async_steps])
-def test_who_loops_in_one_invocation_is_named(monkeypatch: pytest.MonkeyPatch, shape: Any) -> None:
-    monkeypatch.setattr(runner, "_MOST_WRITES", 30, raising=False)
-    with LocalRunner(durable(name="steps")(shape)) as local:
-        assert [local.run(count).status for count in (20, 20)] == ["SUCCEEDED", "SUCCEEDED"]
-        with pytest.raises(RuntimeError, match="'s-1' of 'steps' wrote 30 times in one invocation; does it loop"):
-            local.run(50, "s-1")
-
-
 def changed(rows: Iterable[dict[str, Any]], row: int, **fields: Any) -> list[dict[str, Any]]:
     return [{**before, **fields} if number == row else before for number, before in enumerate(rows)]
 
