@@ -50,7 +50,8 @@ class TestListsOfATable(ListContract):
         def reversed_among_equals(**arguments: Any) -> Any:
             reply = query(**arguments)
             if "IndexName" in arguments:
-                reply["Items"] = sorted(reply["Items"][::-1], key=lambda item: item["shelf"]["S"], reverse=True)
+                reply["Items"].reverse()
+                reply["Items"].sort(key=lambda item: item["shelf"]["S"], reverse=True)
             return reply
 
         monkeypatch.setattr(client, "query", reversed_among_equals)
