@@ -116,6 +116,13 @@ def wraps(event: str, ctx: DurableContext) -> str:
         ctx.step(work, "second")
     except StepError as error:
         ctx.step(work, "notify")
+        if event == "clean-up":
+            ctx.step(work, "tidy")
+        if event == "the first":
+            try:
+                ctx.step(work, "tidy")
+            except StepError:
+                raise error  # noqa: B904
         if event == "from":
             raise OrderError from error
         if event == "context":
@@ -131,6 +138,13 @@ async def a_wraps(event: str, ctx: AsyncDurableContext) -> str:
         await ctx.step(work, "second")
     except StepError as error:
         await ctx.step(work, "notify")
+        if event == "clean-up":
+            await ctx.step(work, "tidy")
+        if event == "the first":
+            try:
+                await ctx.step(work, "tidy")
+            except StepError:
+                raise error  # noqa: B904
         if event == "from":
             raise OrderError from error
         if event == "context":
@@ -146,6 +160,16 @@ def test_the_cause_is_found_behind_the_handlers_own_error(world: World, front: s
     id = world.run(wraps if front == "def" else a_wraps, how)
     assert EFFECTS == ["first", "second", "notify"]
     assert again(world, id) == ["second", "third"], "the notification was clean-up"
+    assert world.client.result(id) == "third"
+
+
+@fronts
+@pytest.mark.parametrize("raised", ["clean-up", "the first"])
+def test_the_cause_is_found_behind_clean_up_that_failed(world: World, front: str, raised: str) -> None:
+    BROKEN.update(("second", "tidy"))
+    id = world.run(wraps if front == "def" else a_wraps, raised)
+    assert EFFECTS == ["first", "second", "notify", "tidy"]
+    assert again(world, id) == ["second", "third"], "clean-up is no cause, also where it failed"
     assert world.client.result(id) == "third"
 
 
