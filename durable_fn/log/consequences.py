@@ -167,11 +167,19 @@ def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int],
                 (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)),
                 default=len(log.events),
             )
-        if q > first[where] or event.id in (END_ID, STUCK_ID) or _unwinds(unwound, event, q):
+        if q > first[where] or _over(cuts, event, q) or _unwinds(unwound, event, q):
             gone.add(q)
         elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
             (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
     return gone, aside
+
+
+def _over(cuts: dict[str, tuple[Cause, int]], event: Event, q: int) -> bool:
+    """Whether this is the line by which an async execution was ended, and it goes on. A cancellation that came before all that
+    is tried again stays: that was the handler's answer to it, or part of a rollback."""
+    if event.id != END_ID:
+        return event.id == STUCK_ID
+    return END_ID in cuts or any(place < q for _, place in cuts.values())
 
 
 def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:

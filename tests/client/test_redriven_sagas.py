@@ -18,7 +18,7 @@ from durable_fn import (
     durable,
     step,
 )
-from durable_fn.errors import StepError, StepInterrupted
+from durable_fn.errors import ExecutionCancelled, StepError, StepInterrupted
 from durable_fn.testing import replay
 from tests.corpus.plain import without_loop
 from tests.effects import EFFECTS
@@ -292,6 +292,72 @@ def test_a_compensation_that_failed_is_tried_first(world: World, front: str) -> 
     assert "ship is broken" in world.client.describe(id).error["message"]  # type: ignore[index]
     assert again(world, id) == ("work", ["car", "hotel", "seat", "ship"])
     assert world.client.result(id) == "ok"
+
+
+@fronts
+@pytest.mark.parametrize("how", ["CANCELLED", "TIMED_OUT"])
+def test_a_compensation_that_failed_after_a_cancellation_is_tried_first(world: World, front: str, how: str) -> None:
+    """What was given back before it stays given back, and the execution ends as it was asked to."""
+
+    async def text(event: Any, ctx: Ctx) -> str:
+        async with ctx.saga() as saga:
+            for name in ("car", "seat"):
+                await ctx.step(work, name)
+                saga.add_compensation(work, f"no {name}")
+            await ctx.wait_for_signal("go")
+        return await ctx.step(work, "mail")
+
+    BROKEN.add("no car")
+    id = world.run(handler(front, text, execution_timeout=30), None)
+    if how == "CANCELLED":
+        world.client.cancel(id)
+    world.advance(40)
+    assert EFFECTS == ["car", "seat", "no seat", "no car"]
+    assert again(world, id) == ("work#4", ["no car"])
+    assert status(world, id) == how
+    assert again(world, id) == ("work", ["car", "seat"])
+    world.client.signal(id, "go")
+    world.advance(1)
+    assert world.client.result(id) == "mail"
+
+
+@fronts
+def test_a_cancellation_that_the_handler_dealt_with_stays(world: World, front: str) -> None:
+    async def text(event: Any, ctx: Ctx) -> str:
+        try:
+            async with ctx.saga() as saga:
+                await ctx.step(work, "charge")
+                saga.add_compensation(work, "refund")
+                await ctx.wait_for_signal("go")
+        except ExecutionCancelled:
+            await ctx.step(work, "note")
+        return await ctx.step(work, "mail")
+
+    BROKEN.add("mail")
+    id = world.run(handler(front, text), None)
+    world.client.cancel(id)
+    world.advance(1)
+    assert (status(world, id), EFFECTS) == ("FAILED", ["charge", "refund", "note", "mail"])
+    assert again(world, id) == ("work#4", ["mail"])
+    assert world.client.result(id) == "mail"
+
+
+@fronts
+def test_a_saga_without_operations_is_cut_at_its_first_compensation(world: World, front: str) -> None:
+    """Its own line has an id that nobody can name."""
+
+    async def text(event: Any, ctx: Ctx) -> str:
+        async with ctx.saga() as saga:
+            saga.add_compensation(work, "undo")
+            if "bug" in BROKEN:
+                raise KeyError("of the handler itself")
+        return "ok"
+
+    BROKEN.add("bug")
+    id = world.run(handler(front, text), None)
+    assert again(world, id) == ("work", [])
+    assert world.client.result(id) == "ok"
+    assert [event.id for event in world.client.history(id) if event.kind == "redrive"] == ["work"]
 
 
 @fronts
