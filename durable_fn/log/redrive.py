@@ -170,7 +170,8 @@ def _without(lines: Lines, line: Event, log: Redriven) -> Lines:
     """Applies one line: returns what is left of the entries before it, and counts in `log` what it forgets."""
     events = [named(event) for _, row in lines for _, event in row]
     gone, aside, targets, stay = _taken(events, line)
-    first = min((place for place in gone if _is_operation(events[place])), default=None)
+    known = {event.id for event in stay.values()}  # of these some entries go, and the operation stays
+    first = min((q for q in gone if _is_operation(events[q]) and events[q].id not in known), default=None)
     log.cuts.append("" if first is None else events[first].id)
     stay |= begun_anew(events, gone, targets, line.at)
     _count(events, gone, targets, log)

@@ -22,7 +22,7 @@ from durable_fn.errors import ExecutionCancelled, StepError, StepInterrupted
 from durable_fn.testing import replay
 from tests.corpus.plain import without_loop
 from tests.effects import EFFECTS
-from tests.environments import World
+from tests.environments import SqliteWorld, World
 
 Ctx = AsyncDurableContext
 Text = Callable[[Any, Any], Awaitable[Any]]
@@ -409,6 +409,24 @@ def test_an_interrupted_body_runs_again_only_where_it_is_named(world: World, fro
     assert world.client.describe(id).error["error_type"] == "durable_fn.errors.StepInterrupted"  # type: ignore[index]
     assert again(world, id, "once")[1] == [*anew, "send", "mail"]
     assert world.client.result(id) == "mail"
+
+
+def test_a_redrive_is_cut_at_the_interrupted_body_that_it_names(sqlite_world: SqliteWorld) -> None:
+    """One death interrupted three. The two that are not named stay as they are."""
+
+    @durable(name="h")
+    async def text(event: Any, ctx: Ctx) -> list[str]:
+        from durable_fn import Completion
+
+        async def sends(c: Ctx, name: str) -> str:
+            return await c.step(once, name)
+
+        return (await ctx.map(sends, ["a", "b", "c"], completion=Completion.all_settled())).results
+
+    BROKEN.add("c")
+    id = run_dying(sqlite_world, text, None)
+    assert (status(sqlite_world, id), EFFECTS) == ("FAILED", ["a", "b", "c"])
+    assert again(sqlite_world, id, "map/1/once") == ("map/1/once", ["b"])
 
 
 @fronts
