@@ -167,11 +167,19 @@ def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int],
                 (place for cause, place in cuts.values() if not _apart(log, f"{where}/", cause)),
                 default=len(log.events),
             )
-        if q > first[where] or event.id in (END_ID, STUCK_ID) or _unwinds(unwound, event, q):
+        if q > first[where] or _over(cuts, event, q) or _unwinds(unwound, event, q):
             gone.add(q)
         elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
             (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
     return gone, aside
+
+
+def _over(cuts: dict[str, tuple[Cause, int]], event: Event, q: int) -> bool:
+    """Whether this is the line by which an async execution was ended, and it goes on. A cancellation that came before all that
+    is tried again stays: that was the handler's answer to it, or part of a rollback."""
+    if event.id != END_ID:
+        return event.id == STUCK_ID
+    return END_ID in cuts or any(place < q for _, place in cuts.values())
 
 
 def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
@@ -186,8 +194,23 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
                 led = next(
                     (p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place
                 )
+                led = _raised(log, event.id, led)
                 found[event.id] = min(led, found.get(event.id, led))
     return found
+
+
+def _raised(log: _Log, branch: str, led: int) -> int:
+    """The place behind which a branch unwound that was cancelled at `led`. In a `def` handler that begins where the cancellation
+    was raised: the body that ran until then was no clean-up."""
+    for q in range(led, log.last[branch]):
+        event = log.events[q]
+        if event.status == RAISED and _branch_of(log, event.id) == branch:
+            return q - 1
+    return led
+
+
+def _branch_of(log: _Log, id: str) -> str | None:
+    return next((head for head in reversed(ancestors(id)) if log.kinds.get(head) == BRANCH), None)
 
 
 def _ended(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
@@ -258,7 +281,7 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
             if event.status == FAILED and cause.id != END_ID and not _was_over(log, event.id, place):
                 causes = failures.decode(event.value).causes
                 found += map(log.on_its_trail, causes) if causes else [Cause(event.id)]
-        elif event.status == RAISED and q > place:
+        elif event.status == RAISED and q > place and not _lost_inside(log, event.id, _lane(event.id, cause)):
             found.append(Cause(event.id))
         lanes[_lane(event.id, cause)] = q
     for lane, q in lanes.items():
@@ -273,6 +296,16 @@ def _was_over(log: _Log, branch: str, place: int) -> bool:
     fan = branch.rpartition("/")[0]
     end = log.last.get(fan)
     return end is not None and end < place and log.events[end].status == SUCCEEDED
+
+
+def _lost_inside(log: _Log, id: str, lane: str) -> bool:
+    """Whether an operation was cancelled because its branch lost in a fan inside this lane: that has nothing to do with what
+    failed beside."""
+    branch = _branch_of(log, id)
+    if branch is None or branch == lane:
+        return False
+    end = log.events[log.last[branch]]
+    return end.status == CANCELLED and str(json.loads(end.value or '""')).startswith(f"{lane}/")
 
 
 def _lane(id: str, cause: Cause) -> str:

@@ -5,6 +5,7 @@ group), and stored with the recorded error.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import BatchError, CompensationError
@@ -56,16 +57,33 @@ def read(rows: Any) -> tuple[Cause, ...]:
     return tuple(found)
 
 
+class Note(NamedTuple):
+    """What an error carries. `whose`: the turn in which it was raised; `number`: grows with each note; `own`: what the error
+    was raised after is not its cause."""
+
+    whose: str
+    number: int
+    cause: Cause
+    own: bool
+
+
+_numbers: Final = itertools.count()
+
+
 def mark(turn: Raiser, error: BaseException, id: str) -> None:
     """Notes that this operation raised the error, unless an operation inside it did. The note names the turn, because code may
     raise one and the same exception object again and again."""
     if not _behind(_whose(turn), error, set()):
-        mark_own(turn, error, id)
+        _note(turn, error, id, own=False)
 
 
 def mark_own(turn: Raiser, error: BaseException, id: str) -> None:
     """As `mark`, but ignores notes on other errors that this one was raised after."""
-    error.__dict__[MARK] = (_whose(turn), _cause(turn, id))
+    _note(turn, error, id, own=True)
+
+
+def _note(turn: Raiser, error: BaseException, id: str, *, own: bool) -> None:
+    error.__dict__[MARK] = Note(_whose(turn), next(_numbers), _cause(turn, id), own)
 
 
 def mark_undone(turn: Raiser, error: BaseException, id: str) -> None:
@@ -84,24 +102,29 @@ def origins_of(turn: Raiser, error: BaseException) -> tuple[Cause, ...]:
     """The operations that an error comes from, none if the handler's own code raised it; and the sagas that were undone on its
     way."""
     whose = _whose(turn)
-    return tuple(dict.fromkeys([*_behind(whose, error, set()), *_undone(whose, error, set())]))
+    behind = [note.cause for note in _behind(whose, error, set())]
+    return tuple(dict.fromkeys([*behind, *_undone(whose, error, set())]))
 
 
 def _whose(turn: Raiser) -> str:
     return f"{turn.header.id}\0{turn.writer}"
 
 
-def _behind(whose: str, error: BaseException | None, seen: set[int]) -> list[Cause]:
+def _behind(whose: str, error: BaseException | None, seen: set[int]) -> list[Note]:
+    """The notes on its parts; else the first one on it and on what it was raised after. A task gets its error when it goes on,
+    so what that was raised after is known later than the note."""
     if error is None or id(error) in seen:
         return []
     seen.add(id(error))
-    found = [cause for part in _parts(error) for cause in _behind(whose, part, seen)]
+    found = [note for part in _parts(error) for note in _behind(whose, part, seen)]
     if found:
         return found
-    mark = error.__dict__.get(MARK)
-    if mark is not None and mark[0] == whose:
-        return [mark[1]]
-    return _behind(whose, error.__cause__, seen) or _behind(whose, error.__context__, seen)
+    note: Note | None = error.__dict__.get(MARK)
+    noted = [note] if note is not None and note.whose == whose else []
+    if noted and noted[0].own:
+        return noted
+    behind = _behind(whose, error.__cause__, seen) or _behind(whose, error.__context__, seen)
+    return min(noted or behind, behind or noted, key=lambda notes: [note.number for note in notes])
 
 
 def _undone(whose: str, error: BaseException | None, seen: set[int]) -> list[Cause]:

@@ -60,7 +60,7 @@ def redrive_line(
     a copy, in which no body was interrupted. Raises ValueError for an operation that the log does not have."""
     events = _named_events(segments)
     if from_step is not None:
-        ids = dict.fromkeys(event.id for event in events if event.id not in NO_OPERATIONS and event.kind != UNDONE)
+        ids = dict.fromkeys(event.id for event in events if _is_operation(event))
         if from_step not in ids:
             names = ", ".join(map(repr, ids))
             raise ValueError(f"no operation {from_step!r} is recorded; there are {names or 'none'}")
@@ -95,6 +95,11 @@ def failed_operations(segments: list[Segment]) -> tuple[Cause, ...]:
     """The operations whose failure may have made the handler report its record as failed: its error does not name them."""
     events = _named_events(segments)
     return tuple(dict.fromkeys(Cause(e.id) for e in events if e.status == FAILED and e.id not in NO_OPERATIONS))
+
+
+def _is_operation(event: Event) -> bool:
+    """Whether the entry is an operation's, and not a line beside them. The line of a saga has an id of its own here."""
+    return event.id not in NO_OPERATIONS and event.kind != UNDONE
 
 
 def _of_end(event: Event) -> Cause:
@@ -165,7 +170,8 @@ def _without(lines: Lines, line: Event, log: Redriven) -> Lines:
     """Applies one line: returns what is left of the entries before it, and counts in `log` what it forgets."""
     events = [named(event) for _, row in lines for _, event in row]
     gone, aside, targets, stay = _taken(events, line)
-    first = min((place for place in gone if events[place].id not in NO_OPERATIONS), default=None)
+    known = {event.id for event in stay.values()}  # of these some entries go, and the operation stays
+    first = min((q for q in gone if _is_operation(events[q]) and events[q].id not in known), default=None)
     log.cuts.append("" if first is None else events[first].id)
     stay |= begun_anew(events, gone, targets, line.at)
     _count(events, gone, targets, log)

@@ -116,6 +116,13 @@ def wraps(event: str, ctx: DurableContext) -> str:
         ctx.step(work, "second")
     except StepError as error:
         ctx.step(work, "notify")
+        if event == "clean-up":
+            ctx.step(work, "tidy")
+        if event == "the first":
+            try:
+                ctx.step(work, "tidy")
+            except StepError:
+                raise error  # noqa: B904
         if event == "from":
             raise OrderError from error
         if event == "context":
@@ -131,6 +138,13 @@ async def a_wraps(event: str, ctx: AsyncDurableContext) -> str:
         await ctx.step(work, "second")
     except StepError as error:
         await ctx.step(work, "notify")
+        if event == "clean-up":
+            await ctx.step(work, "tidy")
+        if event == "the first":
+            try:
+                await ctx.step(work, "tidy")
+            except StepError:
+                raise error  # noqa: B904
         if event == "from":
             raise OrderError from error
         if event == "context":
@@ -146,6 +160,16 @@ def test_the_cause_is_found_behind_the_handlers_own_error(world: World, front: s
     id = world.run(wraps if front == "def" else a_wraps, how)
     assert EFFECTS == ["first", "second", "notify"]
     assert again(world, id) == ["second", "third"], "the notification was clean-up"
+    assert world.client.result(id) == "third"
+
+
+@fronts
+@pytest.mark.parametrize("raised", ["clean-up", "the first"])
+def test_the_cause_is_found_behind_clean_up_that_failed(world: World, front: str, raised: str) -> None:
+    BROKEN.update(("second", "tidy"))
+    id = world.run(wraps if front == "def" else a_wraps, raised)
+    assert EFFECTS == ["first", "second", "notify", "tidy"]
+    assert again(world, id) == ["second", "third"], "clean-up is no cause, also where it failed"
     assert world.client.result(id) == "third"
 
 
@@ -284,6 +308,72 @@ def test_a_branch_that_the_failure_cancelled_goes_on_and_its_saga_begins_anew(wo
     assert EFFECTS == ["reserve", "a", "undo"]
     assert sorted(again(world, id)) == ["a", "pay", "reserve"], "its saga was undone, so it is done anew"
     assert world.client.result(id) == ["pay", "a"]
+
+
+@durable(name="in flight")
+def in_flight(event: Any, ctx: DurableContext) -> list[str]:
+    recorded = threading.Event()
+
+    def charges(c: DurableContext) -> str:
+        def charge() -> str:
+            assert BROKEN.isdisjoint("a") or recorded.wait(10)
+            time.sleep(0.2)  # until the failure beside is recorded
+            return work("charge")
+
+        done = c.step(charge)
+        c.sleep(5)
+        return done
+
+    def fails(c: DurableContext) -> str:
+        try:
+            return c.step(work, "a")
+        finally:
+            recorded.set()
+
+    return ctx.parallel([charges, fails]).results
+
+
+def test_a_body_that_ran_while_the_branch_beside_failed_is_no_clean_up(world: World) -> None:
+    BROKEN.add("a")
+    id = world.run(in_flight, None)
+    assert EFFECTS == ["a", "charge"]
+    assert again(world, id) == ["a"], "the charge is recorded, and was made before its branch was cancelled"
+    assert world.client.result(id) == ["charge", "a"]
+
+
+@durable(name="races")
+def races(event: Any, ctx: DurableContext) -> list[str]:
+    def quick(c: DurableContext) -> str:
+        c.sleep(5)
+        return c.step(work, "quick")
+
+    def beside(c: DurableContext) -> str:
+        c.race([quick, lambda r: r.sleep(50)])
+        return c.step(work, "charge")
+
+    return ctx.parallel([failing, beside], completion=SETTLED).results
+
+
+@durable(name="races")
+async def a_races(event: Any, ctx: AsyncDurableContext) -> list[str]:
+    async def quick(c: AsyncDurableContext) -> str:
+        await c.sleep(5)
+        return await c.step(work, "quick")
+
+    async def beside(c: AsyncDurableContext) -> str:
+        await c.race([quick, lambda r: r.sleep(50)])
+        return await c.step(work, "charge")
+
+    return (await ctx.parallel([a_failing, beside], completion=SETTLED)).results
+
+
+@fronts
+def test_a_race_that_was_lost_beside_is_not_run_again(world: World, front: str) -> None:
+    BROKEN.add("a")
+    id = world.run(races if front == "def" else a_races, None)
+    assert EFFECTS == ["a", "quick", "charge"]
+    assert again(world, id) == ["a"]
+    assert world.client.result(id) == ["a", "charge"]
 
 
 @durable(name="nested")

@@ -18,11 +18,11 @@ from durable_fn import (
     durable,
     step,
 )
-from durable_fn.errors import StepError, StepInterrupted
+from durable_fn.errors import ExecutionCancelled, StepError, StepInterrupted
 from durable_fn.testing import replay
 from tests.corpus.plain import without_loop
 from tests.effects import EFFECTS
-from tests.environments import World
+from tests.environments import SqliteWorld, World
 
 Ctx = AsyncDurableContext
 Text = Callable[[Any, Any], Awaitable[Any]]
@@ -295,6 +295,72 @@ def test_a_compensation_that_failed_is_tried_first(world: World, front: str) -> 
 
 
 @fronts
+@pytest.mark.parametrize("how", ["CANCELLED", "TIMED_OUT"])
+def test_a_compensation_that_failed_after_a_cancellation_is_tried_first(world: World, front: str, how: str) -> None:
+    """What was given back before it stays given back, and the execution ends as it was asked to."""
+
+    async def text(event: Any, ctx: Ctx) -> str:
+        async with ctx.saga() as saga:
+            for name in ("car", "seat"):
+                await ctx.step(work, name)
+                saga.add_compensation(work, f"no {name}")
+            await ctx.wait_for_signal("go")
+        return await ctx.step(work, "mail")
+
+    BROKEN.add("no car")
+    id = world.run(handler(front, text, execution_timeout=30), None)
+    if how == "CANCELLED":
+        world.client.cancel(id)
+    world.advance(40)
+    assert EFFECTS == ["car", "seat", "no seat", "no car"]
+    assert again(world, id) == ("work#4", ["no car"])
+    assert status(world, id) == how
+    assert again(world, id) == ("work", ["car", "seat"])
+    world.client.signal(id, "go")
+    world.advance(1)
+    assert world.client.result(id) == "mail"
+
+
+@fronts
+def test_a_cancellation_that_the_handler_dealt_with_stays(world: World, front: str) -> None:
+    async def text(event: Any, ctx: Ctx) -> str:
+        try:
+            async with ctx.saga() as saga:
+                await ctx.step(work, "charge")
+                saga.add_compensation(work, "refund")
+                await ctx.wait_for_signal("go")
+        except ExecutionCancelled:
+            await ctx.step(work, "note")
+        return await ctx.step(work, "mail")
+
+    BROKEN.add("mail")
+    id = world.run(handler(front, text), None)
+    world.client.cancel(id)
+    world.advance(1)
+    assert (status(world, id), EFFECTS) == ("FAILED", ["charge", "refund", "note", "mail"])
+    assert again(world, id) == ("work#4", ["mail"])
+    assert world.client.result(id) == "mail"
+
+
+@fronts
+def test_a_saga_without_operations_is_cut_at_its_first_compensation(world: World, front: str) -> None:
+    """Its own line has an id that nobody can name."""
+
+    async def text(event: Any, ctx: Ctx) -> str:
+        async with ctx.saga() as saga:
+            saga.add_compensation(work, "undo")
+            if "bug" in BROKEN:
+                raise KeyError("of the handler itself")
+        return "ok"
+
+    BROKEN.add("bug")
+    id = world.run(handler(front, text), None)
+    assert again(world, id) == ("work", [])
+    assert world.client.result(id) == "ok"
+    assert [event.id for event in world.client.history(id) if event.kind == "redrive"] == ["work"]
+
+
+@fronts
 def test_one_that_was_terminated_while_its_first_compensation_ran(world: World, front: str) -> None:
     """Nobody recorded that it had run, and yet it may have had its effect: the log knows that it was about to."""
 
@@ -343,6 +409,24 @@ def test_an_interrupted_body_runs_again_only_where_it_is_named(world: World, fro
     assert world.client.describe(id).error["error_type"] == "durable_fn.errors.StepInterrupted"  # type: ignore[index]
     assert again(world, id, "once")[1] == [*anew, "send", "mail"]
     assert world.client.result(id) == "mail"
+
+
+def test_a_redrive_is_cut_at_the_interrupted_body_that_it_names(sqlite_world: SqliteWorld) -> None:
+    """One death interrupted three. The two that are not named stay as they are."""
+
+    @durable(name="h")
+    async def text(event: Any, ctx: Ctx) -> list[str]:
+        from durable_fn import Completion
+
+        async def sends(c: Ctx, name: str) -> str:
+            return await c.step(once, name)
+
+        return (await ctx.map(sends, ["a", "b", "c"], completion=Completion.all_settled())).results
+
+    BROKEN.add("c")
+    id = run_dying(sqlite_world, text, None)
+    assert (status(sqlite_world, id), EFFECTS) == ("FAILED", ["a", "b", "c"])
+    assert again(sqlite_world, id, "map/1/once") == ("map/1/once", ["b"])
 
 
 @fronts
