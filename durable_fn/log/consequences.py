@@ -26,6 +26,7 @@ from .events import (
     Event,
     ancestors,
     moves,
+    picked_up,
 )
 from .interrupted import is_interrupted
 from .kinds import BRANCH, CALLBACK, CODE, FANS, KINDS, WAIT
@@ -42,6 +43,7 @@ class _Log:
         self.trails = Trails(events)
         self.events = events = [self.trails.walked(event) for event in events]
         self.last: dict[str, int] = {}  # place of the last entry
+        self.first: dict[str, int] = {}  # place of the first entry that has its place: of the operation, or inside it
         self.kinds: dict[str, str] = {}
         self.inside: set[str] = set()  # ids with operations inside
         self.waits: dict[str, list[str]] = {}  # by callback: the waits for it that were over
@@ -53,6 +55,10 @@ class _Log:
                 self.returned[event.id] = event.value, self.last[event.id]
             self.last[event.id] = place
             self.kinds[event.id] = event.kind
+            head = "" if picked_up(event) else event.id
+            while head and head not in self.first:
+                self.first[head] = place
+                head = head.rpartition("/")[0]
             head = event.id.rpartition("/")[0]
             while head and head not in self.inside:
                 self.inside.add(head)
@@ -169,8 +175,8 @@ def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int],
             )
         if q > first[where] or _over(cuts, event, q) or _unwinds(unwound, event, q):
             gone.add(q)
-        elif any(q > place and _apart(log, f"{where}/", cause, tasks=True) for cause, place in cuts.values()):
-            (aside if moves(event) else gone if event.status == CANCELLED else set()).add(q)
+        elif any(q > place and _comes_anyhow(log, where, cause) for cause, place in cuts.values()):
+            (gone if _walked_again(event) else aside if moves(event) else set()).add(q)
     return gone, aside
 
 
@@ -250,6 +256,25 @@ def _own(log: _Log, cuts: dict[str, tuple[Cause, int]], event: Event) -> bool:
         return event.status != BEGUN or not log.keeps_begun(event.id)
     heads = (head for head in ancestors(event.id) if head in cuts)
     return any(log.kinds.get(head) not in CODE and not log.succeeded(head) for head in heads)
+
+
+def _walked_again(event: Event) -> bool:
+    """Whether it is the end of a branch that a replay walks, because the log does not have its result: it comes again, behind
+    what is inside."""
+    return event.status == CANCELLED or (event.kind == BRANCH and not (event.status == SUCCEEDED and event.value))
+
+
+def _comes_anyhow(log: _Log, where: str, cause: Cause) -> bool:
+    """Whether what this scope recorded behind the failure may come in another order when that is tried again: in another native
+    task, or in a branch that began when the failed one was over, and may have had to wait for that (`max_concurrency`)."""
+    if _apart(log, f"{where}/", cause, tasks=True):
+        return True
+    mine, failed = where.split("/"), cause.id.split("/")
+    n = next((i for i, (a, b) in enumerate(zip(mine, failed, strict=False)) if a != b), None)
+    if n is None or log.kinds.get("/".join(mine[:n])) not in FANS:
+        return False
+    end = log.last.get("/".join(failed[: n + 1]), len(log.events))
+    return log.first.get("/".join(mine[: n + 1]), end) > end
 
 
 def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:

@@ -310,6 +310,35 @@ def test_a_branch_that_the_failure_cancelled_goes_on_and_its_saga_begins_anew(wo
     assert world.client.result(id) == ["pay", "a"]
 
 
+@durable(name="narrow")
+def narrow(event: int, ctx: DurableContext) -> list[str]:
+    def one(c: DurableContext, name: str) -> str:
+        return c.step(work, name)
+
+    return ctx.map(one, ["a", "b", "c"], max_concurrency=event, completion=SETTLED).results
+
+
+@durable(name="narrow")
+async def a_narrow(event: int, ctx: AsyncDurableContext) -> list[str]:
+    async def one(c: AsyncDurableContext, name: str) -> str:
+        return await c.step(work, name)
+
+    return (await ctx.map(one, ["a", "b", "c"], max_concurrency=event, completion=SETTLED)).results
+
+
+@fronts
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("broken", ["a", "b", "c"])
+def test_branches_that_began_behind_the_failure_are_not_done_again(
+    world: World, front: str, width: int, broken: str
+) -> None:
+    """They waited for the branch that is tried again, and now their results come before its own."""
+    BROKEN.add(broken)
+    id = world.run(narrow if front == "def" else a_narrow, width)
+    assert again(world, id) == [broken]
+    assert world.client.result(id) == ["a", "b", "c"]
+
+
 @durable(name="in flight")
 def in_flight(event: Any, ctx: DurableContext) -> list[str]:
     recorded = threading.Event()
