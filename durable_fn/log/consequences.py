@@ -191,28 +191,36 @@ def _over(cuts: dict[str, tuple[Cause, int]], event: Event, q: int) -> bool:
 def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
     """Branches that were cancelled because of what is tried again, and the places behind which they unwound."""
     found: dict[str, int] = {}
+    raised, moved = _raised(log), _moved(log)
     for q, event in enumerate(log.events):
         if event.kind != BRANCH or event.status != CANCELLED:
             continue
-        by = json.loads(event.value or '""')
+        by = moved.get(json.loads(event.value or '""'), ())
         for cause, place in cuts.values():
             if q > place and _apart(log, f"{event.id}/", cause):
-                led = next(
-                    (p for p in range(q, place - 1, -1) if log.events[p].id == by and moves(log.events[p])), place
-                )
-                led = _raised(log, event.id, led)
+                led = next((p for p in reversed(by) if place <= p <= q), place)
+                led = next((p - 1 for p in raised.get(event.id, ()) if p >= led), led)
                 found[event.id] = min(led, found.get(event.id, led))
     return found
 
 
-def _raised(log: _Log, branch: str, led: int) -> int:
-    """The place behind which a branch unwound that was cancelled at `led`. In a `def` handler that begins where the cancellation
-    was raised: the body that ran until then was no clean-up."""
-    for q in range(led, log.last[branch]):
-        event = log.events[q]
-        if event.status == RAISED and _branch_of(log, event.id) == branch:
-            return q - 1
-    return led
+def _moved(log: _Log) -> dict[str, list[int]]:
+    """The places of the ends by which a handler goes on, by operation."""
+    found: dict[str, list[int]] = {}
+    for q, event in enumerate(log.events):
+        if moves(event):
+            found.setdefault(event.id, []).append(q)
+    return found
+
+
+def _raised(log: _Log) -> dict[str, list[int]]:
+    """Where cancellations were raised, by branch. A branch of a `def` handler unwinds from there: the body that ran until then
+    was no clean-up."""
+    found: dict[str, list[int]] = {}
+    for q, event in enumerate(log.events):
+        if event.status == RAISED and (branch := _branch_of(log, event.id)) is not None:
+            found.setdefault(branch, []).append(q)
+    return found
 
 
 def _branch_of(log: _Log, id: str) -> str | None:

@@ -20,6 +20,7 @@ from durable_fn import (
     step,
 )
 from durable_fn.core.turn import Turn
+from durable_fn.errors import ExecutionTimedOut
 from durable_fn.testing import LocalRunner
 from tests.effects import EFFECTS, effect
 
@@ -351,3 +352,79 @@ def test_asyncio_code_that_holds_a_cancellation_back_is_not_cancelled_twice() ->
         runner.advance(60)
         assert execution.status == "CANCELLED"
     assert set(CAUGHT) == {"cancelled"}
+
+
+async def _pays(ctx: Ctx, what: str) -> None:
+    async with ctx.saga() as saga:
+        await ctx.step(note, f"pay {what}")
+        saga.add_compensation(note, f"refund {what}")
+        await ctx.sleep(1000)
+
+
+async def in_a_group(event: None, ctx: Ctx) -> None:
+    async with asyncio.TaskGroup() as group:
+        for what in "ab":
+            group.create_task(_pays(ctx, what))
+
+
+async def in_a_group_beside_a_wait(event: None, ctx: Ctx) -> None:
+    async with asyncio.TaskGroup() as group:
+        for what in "ab":
+            group.create_task(_pays(ctx, what))
+        await ctx.sleep(1000)
+
+
+async def gathered(event: None, ctx: Ctx) -> None:
+    await asyncio.gather(*(_pays(ctx, what) for what in "ab"))
+
+
+async def for_some_time(event: None, ctx: Ctx) -> None:
+    await asyncio.gather(*(asyncio.wait_for(_pays(ctx, what), 3000) for what in "ab"))
+
+
+async def within_a_timeout(event: None, ctx: Ctx) -> None:
+    async with asyncio.timeout(3000):
+        await asyncio.gather(*(_pays(ctx, what) for what in "ab"))
+
+
+async def in_a_group_of_a_branch(event: None, ctx: Ctx) -> None:
+    async def branch(ctx: Ctx) -> None:
+        await in_a_group(None, ctx)
+
+    batch = await ctx.parallel([branch])
+    assert batch.results
+
+
+@pytest.mark.parametrize("how", ["CANCELLED", "TIMED_OUT"])
+@pytest.mark.parametrize(
+    "shape", [in_a_group, in_a_group_beside_a_wait, gathered, for_some_time, within_a_timeout, in_a_group_of_a_branch]
+)
+def test_native_tasks_undo_what_they_did_however_the_execution_ends(shape: Any, how: str) -> None:
+    with LocalRunner(durable(name="h", execution_timeout=500)(shape)) as runner:
+        execution = runner.start(None, "x")
+        runner.advance(100)
+        if how == "CANCELLED":
+            runner.cancel("x")
+        runner.advance(2000)
+        assert execution.status == how
+    assert sorted(EFFECTS) == ["pay a", "pay b", "refund a", "refund b"]
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_handler_may_catch_that_its_time_is_over(native: bool) -> None:
+    """As an Exception, as in a `def` handler, also where it came out of a group."""
+
+    @durable(name="h", execution_timeout=500)
+    async def handler(event: None, ctx: Ctx) -> None:
+        try:
+            await (in_a_group(event, ctx) if native else ctx.sleep(1000))
+        except Exception as error:
+            await ctx.step(note, type(error).__name__)
+            raise
+
+    with LocalRunner(handler) as runner:
+        execution = runner.start(None, "x")
+        runner.advance(2000)
+        assert execution.status == "TIMED_OUT"
+        assert isinstance(execution.error, ExecutionTimedOut)
+    assert EFFECTS[-1] == "ExecutionTimedOut"

@@ -380,6 +380,7 @@ MUTATIONS: Final = [
     Mutation("what died before it was on record is forgotten", "log/journal.py", "            record.broken = self.may_have_begun(record.id)\n", ""),
     Mutation("a death before a step reaches behind it", "log/journal.py", "            self._passed.add(scope_of(event.id))", "            pass"),
     Mutation("what a redrive forgot is a death", "log/journal.py", "if event.kind in (FENCE, HANDOVER):", "if event.kind != BLANK:"),
+    Mutation("a group does not end its tasks when the time is over", "runtime/aio/native.py", "        return AsyncExecutionTimedOut(*error.args)", "        return error"),
     Mutation("what a fork leaves out is a death", "log/fork.py", "if left else gap(now)", "if left else Event(\"\", \"fence\", 0, \"B\", 1, now).line()"),
     Mutation("the branch that decided lets another one begin", "core/fan.py", " - (self.decided is not None)", ""),
     Mutation("who ends too late was late for the dead, too", "runtime/threads/fan.py", "            self.fan.late += not isinstance(error, ExecutionCancelled)\n", ""),

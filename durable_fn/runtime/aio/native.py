@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 from typing import Any
 
-from ...errors import ExecutionCancelled
+from ...errors import ExecutionCancelled, ExecutionTimedOut
 
 
 class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
@@ -18,7 +18,14 @@ class AsyncExecutionCancelled(ExecutionCancelled, asyncio.CancelledError):
     name that handlers know."""
 
 
-AsyncExecutionCancelled.__module__, AsyncExecutionCancelled.__qualname__ = "durable_fn.errors", "ExecutionCancelled"
+class AsyncExecutionTimedOut(ExecutionTimedOut, asyncio.CancelledError):
+    """As above: a group whose body waits for its tasks ends them, so that they clean up."""
+
+
+_FORMS = (AsyncExecutionCancelled, AsyncExecutionTimedOut)
+for _form in _FORMS:
+    _form.__module__ = "durable_fn.errors"
+    _form.__name__ = _form.__qualname__ = _form.__name__.removeprefix("Async")
 
 
 def _let_through_groups() -> None:
@@ -27,7 +34,7 @@ def _let_through_groups() -> None:
     known: Callable[[asyncio.TaskGroup, BaseException], bool] = asyncio.TaskGroup._is_base_error  # type: ignore[attr-defined]
 
     def is_base_error(group: asyncio.TaskGroup, error: BaseException) -> bool:
-        return isinstance(error, AsyncExecutionCancelled) or known(group, error)
+        return isinstance(error, _FORMS) or known(group, error)
 
     asyncio.TaskGroup._is_base_error = is_base_error  # type: ignore[attr-defined]
 
@@ -52,7 +59,7 @@ def _let_through_timeouts() -> None:
     known = asyncio.Timeout.__aexit__
 
     async def aexit(limit: asyncio.Timeout, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        ours = isinstance(error, AsyncExecutionCancelled)
+        ours = isinstance(error, _FORMS)
         await (known(limit, None, None, None) if ours else known(limit, kind, error, traceback))
 
     asyncio.Timeout.__aexit__ = aexit  # type: ignore[method-assign,assignment]
@@ -67,14 +74,16 @@ else:
 
 def is_foreign(error: BaseException) -> bool:
     """Whether it is a native cancellation, and none of ours."""
-    return isinstance(error, asyncio.CancelledError) and not isinstance(error, ExecutionCancelled)
+    return isinstance(error, asyncio.CancelledError) and not isinstance(error, ExecutionCancelled | ExecutionTimedOut)
 
 
 def native(error: BaseException) -> BaseException:
     """An error of ours in the form that native code expects."""
-    if isinstance(error, ExecutionCancelled) and not isinstance(error, AsyncExecutionCancelled):
-        return AsyncExecutionCancelled(str(error), reason=error.reason)
-    return error
+    if isinstance(error, _FORMS):
+        return error
+    if isinstance(error, ExecutionTimedOut):
+        return AsyncExecutionTimedOut(*error.args)
+    return AsyncExecutionCancelled(str(error), reason=error.reason) if isinstance(error, ExecutionCancelled) else error
 
 
 class InContext:
