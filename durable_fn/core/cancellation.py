@@ -54,6 +54,7 @@ def raise_at(op: Op) -> Operation[None]:
         event = op.turn.record(op, RAISED, value=value)
         yield Settle(event, durable=True)
     op.record = op.turn.journal.remember(event)
+    op.turn.journal.passed(event)
     op.scope.cancel_scope.raised = True
     op.turn.show(op, event)
 

@@ -34,7 +34,7 @@ from .events import (
     parse,
     picked_up,
 )
-from .kinds import BLANK, BRANCH, CALLBACK, FANS, FENCE, HANDOVER, OPTIONAL, SIGNAL, STEP
+from .kinds import BLANK, BRANCH, CALLBACK, CHILD, FANS, FENCE, HANDOVER, OPTIONAL, PATCH, POLL, SIGNAL, STEP
 from .undone import read as read_undone
 
 _USUAL: Final = frozenset({SUCCEEDED, FAILED, BEGUN, RETRY})
@@ -138,7 +138,8 @@ class Journal:
         self.used: set[str] = set()  # keys of signals that were consumed
         self.walked: dict[str, int] = {}  # see `events.WALKED_ID`
         self._fans: list[Record] = []
-        self._passed: set[str] | None = None  # see `passed`: scopes; None before any fence
+        self._passed: set[str] | None = None  # see `passed`: scopes, and fans; None before any fence
+        self._patched = False  # since the last fence
         self._direct: dict[str, int] = {}  # how many operations are recorded directly in each scope
         self.custom: str | None = None  # the last status that `set_status` wrote
         self.lock: AbstractContextManager[Any] = nullcontext()  # where branches run on threads: a lock of theirs
@@ -222,18 +223,35 @@ class Journal:
     def taken_over(self) -> None:
         """An owner died, or gave the execution back, and the next one has written a fence. In fans that have not ended more
         may have happened than is recorded, and fans may have begun."""
-        self._passed = set()
+        self._passed, self._patched = set(), False
         self._fans = [fan for fan in self._fans if fan.done is None]
         for fan in self._fans:
             fan.broken = True
 
     def passed(self, event: Event) -> None:
         """A `def` handler sees this end. If it sees such an end only once it is durable, no owner before the last fence had
-        got behind it."""
-        if self._passed is None or event.position == NO_PLACE:
+        got behind it; unless that one ran code that did not have the operation, as a patch says."""
+        if self._passed is None:
             return
-        if event.status == RAISED or (event.kind == STEP and event.status in (SUCCEEDED, FAILED)):
-            self._passed.add(scope_of(event.id))
+        ended = event.kind in FANS and event.status == SUCCEEDED and event.id in self._passed
+        if ended or (event.kind == STEP and event.status in (SUCCEEDED, FAILED, RAISED)):
+            self._pass(event.id)
+        elif event.kind == PATCH:
+            self._patched = True
+
+    def _pass(self, id: str) -> None:
+        """Nothing behind this operation had begun: in its scope, and in the scopes of the operations around it that wait for
+        it. A fan waits for its branches, or its own end is durable: it is passed with its end."""
+        if self._patched or self._passed is None:
+            return
+        while path := scope_of(id):
+            self._passed.add(path)
+            id = path[:-1]
+            record = self.records.get(id)
+            if record is None or record.kind not in (CHILD, POLL):
+                self._passed.add(id.rpartition("/")[0])  # the fan, if it is a branch of one
+                return
+        self._passed.add("")
 
     def may_have_begun(self, id: str) -> bool:
         """Whether an owner before the last fence may have begun this operation, though nothing is recorded of it."""

@@ -12,6 +12,8 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.turn import Progress
+from ..log import failures
 from ..log.events import SUCCEEDED, Segment, beginning
 from ..log.header import Header, Refusal
 from ..log.kinds import SIGNAL
@@ -113,10 +115,14 @@ class OutcomeWriter:
 
     def make_way(self, why: str) -> Header:
         """Suspends the execution for another invocation at once, if this one still owns it: the next need not wait for the
-        lease."""
+        lease. What this one did and did not write, it may have done: the next one writes a fence."""
         turn, now = self._turn, self._backend.clock.now()
         _log.info("execution %r makes way: %s", turn.header.id, why)
-        reply = self._store.suspend(turn.header, turn.writer, Parking(now, now, None, now=now))
+        acted = turn.progress is not Progress.NONE
+        reason = failures.Failure("RuntimeError", f"made way for another invocation: {why}", "", None, None)
+        error = failures.encode(reason) if acted else None
+        told = Parking(now, now, None, error, doubtful=acted, now=now)
+        reply = self._store.suspend(turn.header, turn.writer, told)
         if isinstance(reply, Header):
             wake(self._backend, reply, None)
             return reply
@@ -127,7 +133,8 @@ class OutcomeWriter:
         turn = self._turn
         turn.pending.clear()
         snapshot = self._keep()
-        return hold(self._backend, turn.header, turn.writer, why, fenced=True, custom=turn.custom, snapshot=snapshot)
+        fenced = turn.progress is Progress.NONE
+        return hold(self._backend, turn.header, turn.writer, why, fenced=fenced, custom=turn.custom, snapshot=snapshot)
 
     # -- a wait ----------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,14 @@ saga is undone all the same."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from durable_fn import Completion, DurableContext, DurableFunction, RetryPolicy, durable, step
+from durable_fn import Completion, DurableContext, DurableFunction, ExecutionCancelled, durable, step
+from durable_fn.errors import NonDeterminismError
 from durable_fn.testing import LocalRunner
 from tests.effects import EFFECTS, effect
 from tests.fronts.edges import Killed
@@ -251,112 +253,176 @@ def test_a_branch_that_began_when_another_had_ended(first: tuple[Any, Any], need
     assert EFFECTS == ["reserved", "given back"]
 
 
-# -- what never began --------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("front", ["handler", "branch"])
+def test_also_where_a_cancellation_is_raised_before_what_the_dead_process_had_reached(front: str) -> None:
+    """The end of a sleep in place was not on record."""
 
-
-def cleans_up_slowly(c: DurableContext) -> None:
-    with c.saga() as saga:
-        saga.add_compensation(effect, "undone")
-        c.step(effect, "done")
+    def reaches(c: DurableContext) -> Any:
         try:
+            c.sleep(0.5)
+        except ExecutionCancelled:
+            if front == "branch":
+                return c.race([at_once, idle, reserves])
+        return c.race([told, idle, reserves])
+
+    @durable(name="reaches")
+    def function(event: Any, ctx: DurableContext) -> Any:
+        return reaches(ctx) if front == "handler" else ctx.race([told, reaches])
+
+    def trouble(runner: LocalRunner[Any, Any]) -> None:
+        signalled(runner)
+        if front == "handler":
+            runner.client.cancel("x")
+
+    assert run(function, trouble)[1] == "won"
+    assert EFFECTS == ["reserved", "given back"]
+
+
+@durable(name="one_is_late")
+def one_is_late(event: Any, ctx: DurableContext) -> Any:
+    def tidies(c: DurableContext) -> Any:
+        try:
+            c.wait_for_signal("never")
+        finally:
+            c.step(dies_once, "tidied")
+
+    completion = Completion(min_successful=1, max_failures=3)
+    ctx.parallel([told, fails, tidies, reserves], max_concurrency=3, completion=completion)
+
+
+def test_who_ended_too_late_is_known_to_later_turns() -> None:
+    """The process dies once that one has ended, in the clean-up of the next."""
+    with LocalRunner(one_is_late) as runner:
+        runner._in_order = True
+        execution = runner.start(None, "x")
+        with pytest.raises(Killed):
+            runner.run_until_idle()
+        signalled(runner)
+        with pytest.raises(Killed):
+            runner.advance(3600)
+        runner.advance(3600)
+        assert execution.status == "SUCCEEDED"
+    assert EFFECTS == ["reserved", "tidied", "tidied", "given back"]
+
+
+@durable(name="on_threads")
+def on_threads(event: Any, ctx: DurableContext) -> Any:
+    completion = Completion(min_successful=1, max_failures=3)
+    ctx.parallel([told, fails, reserves], max_concurrency=2, completion=completion)
+
+
+@pytest.mark.parametrize("_", range(8))
+def test_on_threads_a_branch_is_asked_for_again_when_another_has_ended(_: int) -> None:
+    with LocalRunner(on_threads) as runner:
+        runner.start(None, "x")
+        with pytest.raises(Killed):
+            runner.run_until_idle()
+        signalled(runner)
+        runner.advance(3600)
+    assert set(EFFECTS[:-1]) == {"reserved"}, "it may have begun in time, too"
+    assert EFFECTS[-1] == "given back"
+
+
+def test_also_where_a_patch_put_a_step_before_the_race() -> None:
+    """That step's end says nothing of a process that ran the code without it."""
+
+    @durable(name="races_at_once")
+    def patched(event: Any, ctx: DurableContext) -> Any:
+        if ctx.patched("check"):
+            ctx.step(effect, "checked")
+        return ctx.race([told, idle, reserves])
+
+    def deployed(runner: LocalRunner[Any, Any]) -> None:
+        signalled(runner)
+        runner.deploy(patched)
+
+    assert run(races_at_once, deployed) == (0, "won")
+    assert EFFECTS == ["reserved", "checked", "given back"]
+
+
+def test_also_where_the_process_stood_still_in_it_and_made_way() -> None:
+    """It is alive, and wrote nothing of what it did."""
+    runners: list[LocalRunner[Any, Any]] = []
+
+    def stands_still() -> None:
+        effect("reserved")
+        if len(EFFECTS) == 1:
+            runners[0].backend.clock.sleep(2000)
+
+    def freezes(c: DurableContext) -> None:
+        with c.saga() as saga:
+            saga.add_compensation(effect, "given back")
+            c.step(stands_still)
             c.sleep(10_000)
-        except BaseException:
-            with c.shielded():
-                c.sleep(600)
-            raise
 
+    @durable(name="freezes")
+    def function(event: Any, ctx: DurableContext) -> Any:
+        return ctx.race([told, idle, freezes])
 
-@durable(name="dies_before")
-def dies_before(event: Any, ctx: DurableContext) -> Any:
-    ctx.step(dies_once, "first")
-    return ctx.race([at_once, untouched])
-
-
-def test_a_death_before_the_fan_is_none_in_it() -> None:
-    """A step's end is on record before anything behind it begins, so the process that died in it began no branch."""
-    assert run(dies_before) == (0, "at once")
-    assert EFFECTS == ["first", "first"]
-
-
-@durable(name="narrow_and_dies")
-def narrow_and_dies(event: Any, ctx: DurableContext) -> Any:
-    def wins_after_death(c: DurableContext) -> str:
-        return c.step(dies_once, "won")
-
-    branches = [cleans_up_slowly, wins_after_death, untouched, untouched, untouched]
-    batch = ctx.parallel(branches, max_concurrency=2, completion=Completion(min_successful=1))
-    return [item.status for item in batch]
-
-
-def test_a_loser_that_is_undone_lets_no_other_begin() -> None:
-    """It takes some turns, and each of them looks for those that may have begun."""
-    assert run(narrow_and_dies) == ["CANCELLED", "SUCCEEDED", *["CANCELLED"] * 3]
-    assert EFFECTS == ["done", "won", "won", "undone"]
-
-
-def test_what_a_redrive_forgot_is_no_death() -> None:
-    """A segment of which it leaves nothing is no sign of a new owner."""
-    up = [False]
-
-    @step(retry=RetryPolicy(max_attempts=4, initial_delay=0.2, backoff=8, jitter="none"))
-    def flaky() -> None:
-        if not up[0]:
-            raise OSError("down")
-
-    def breaks(c: DurableContext) -> None:
-        c.step(flaky)
-
-    def races_on_its_own(c: DurableContext) -> Any:
-        c.sleep(600)
-        return c.race([at_once, untouched])
-
-    @durable(name="redriven")
-    def redriven(event: Any, ctx: DurableContext) -> Any:
-        return ctx.parallel([breaks, races_on_its_own], completion=Completion.all_successful()).results
-
-    with LocalRunner(redriven) as runner:
+    with LocalRunner(function) as runner:
+        runners.append(runner)
         runner._in_order = True
-        runner.start(None, "x")
-        runner.advance(60)
-        assert runner.client.describe("x").status == "FAILED"
-        up[0] = True
-        runner.client.redrive("x")
+        journal: Any = runner._journal
+        suspend = journal.suspend
+
+        def then_signalled(*args: Any) -> Any:
+            reply = suspend(*args)
+            journal.suspend = suspend
+            signalled(runner)
+            return reply
+
+        journal.suspend = then_signalled
+        execution = runner.start(None, "x")
         runner.advance(7200)
-        assert runner.client.result("x") == [None, (0, "at once")]
-    assert EFFECTS == []
+        assert execution.result == (0, "won")
+    assert EFFECTS == ["reserved", "given back"]
 
 
-def test_what_a_fork_leaves_out_is_no_death() -> None:
-    """A call that is open begins anew in it."""
+def test_also_where_the_code_beside_it_did_not_match() -> None:
+    """The execution was held while the body ran, and its end was not written."""
+    begun, held = threading.Event(), threading.Event()
 
-    @durable(name="child")
-    def child(event: Any, ctx: DurableContext) -> Any:
-        return ctx.wait_for_signal("go")
+    @step
+    def reserve() -> None:
+        effect("reserved")
+        begun.set()
+        assert held.wait(30)
 
-    def calls(c: DurableContext) -> Any:
-        c.step(effect, "before")
-        return c.call(child, None)
+    def takes(c: DurableContext) -> None:
+        with c.saga() as saga:
+            saga.add_compensation(effect, "given back")
+            c.step(reserve)
+            c.sleep(10_000)
 
-    def races_on_its_own(c: DurableContext) -> Any:
-        c.step(effect, "here")
-        c.sleep(600)
-        return c.race([at_once, untouched])
+    def right(c: DurableContext) -> Any:
+        return c.wait_for_signal("s")
 
-    def goes_on(c: DurableContext) -> Any:
-        c.sleep(60)
-        return c.step(effect, "again")
+    def wrong(c: DurableContext) -> Any:
+        assert begun.wait(30)
+        try:
+            c.sleep(5)
+        finally:
+            held.set()
 
-    @durable(name="forked")
-    def forked(event: Any, ctx: DurableContext) -> Any:
-        return ctx.parallel([races_on_its_own, goes_on, calls]).results
+    def made(branch: Any) -> DurableFunction[Any, Any]:
+        @durable(name="mended")
+        def function(event: Any, ctx: DurableContext) -> Any:
+            completion = Completion(min_successful=2)
+            ctx.parallel([told, branch, takes], max_concurrency=2, completion=completion)
 
-    with LocalRunner(forked, child) as runner:
+        return function
+
+    with LocalRunner(made(right)) as runner:
+        execution = runner.start(None, "x")
+        runner.run_until_idle()
+        runner.deploy(made(wrong))
+        signalled(runner)
+        runner.advance(0)
+        assert isinstance(execution.error, NonDeterminismError)
+        assert EFFECTS == ["reserved"]
         runner._in_order = True
-        runner.start(None, "x")
-        runner.advance(100)
-        runner.client.fork("x", from_step="parallel/1/effect", new_id="y")
-        segments = runner._journal.load(runner._header("y").key).segments  # type: ignore[union-attr]
-        assert any(segment.body.startswith("\tgap") for segment in segments)
+        runner.client.signal("x", "s")
+        runner.deploy(made(right))
         runner.advance(7200)
-        assert runner.client.describe("y").status == "SUSPENDED"
-    assert EFFECTS == ["here", "before", "again", "again"]
+        assert execution.status == "SUCCEEDED"
+    assert EFFECTS == ["reserved", "given back"]

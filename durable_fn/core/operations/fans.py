@@ -122,7 +122,7 @@ _STATUS: Final[dict[str, ItemStatus]] = {SUCCEEDED: "SUCCEEDED", FAILED: "FAILED
 
 def recall(op: Op, fan: Fan, *, over: bool) -> None:
     """Applies what the log says about the branches, in its order, so that the fan is over where it was over the first time."""
-    journal = op.turn.journal
+    journal, broken = op.turn.journal, not over and _is_broken(op)
     ends = [(journal.records.get(f"{op.id}/{branch.component}"), branch) for branch in fan.branches]
     ended = [(record, branch) for record, branch in ends if record is not None and record.done is not None]
     for record, branch in sorted(ended, key=lambda row: row[0].order):
@@ -131,13 +131,14 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
         fan.end(branch, _STATUS[record.done.status])
         branch.walk = branch.status != "CANCELLED" and (failed or not text)
         branch.record = record
+        fan.late += broken and branch.status == "CANCELLED" and not _was_raised_in(op, branch)
         if not branch.walk:
             journal.skip_below(f"{op.id}/{branch.component}/")
             journal.skip(record)
             if branch.status == "SUCCEEDED":
                 branch.value = recorded(op.turn, branch.adapter or UNTYPED_ADAPTER, text, branch.what)
     for _, branch in ends:
-        if branch.status is None and (over or (fan.over and not _may_have_begun(op, fan, branch))):
+        if branch.status is None and (over or (fan.over and not broken and not _may_have_begun(op, fan, branch))):
             journal.skip_below(f"{op.id}/{branch.component}/")
             branch.status = "CANCELLED"
     if over and not fan.over:
@@ -149,19 +150,40 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
 def next_branch(op: Op, fan: Fan) -> Branch | None:
     """The next branch to start. Once the fan is over, or cancelled, only branches that may have something to clean up."""
     while (branch := fan.next_new()) is not None:
-        ends = (fan.over or op.scope.cancel_scope.cancel_pending) and not branch.walk
-        if not ends or _may_have_begun(op, fan, branch):
+        if _is_wanted(op, fan, branch):
             return branch
+        if _is_broken(op):  # its turn may come when another one has ended
+            return next((other for other in fan.branches if _is_wanted(op, fan, other)), None)
         branch.started = True
     return None
 
 
+def _is_wanted(op: Op, fan: Fan, branch: Branch) -> bool:
+    if branch.started or branch.walk or branch.status is not None:
+        return branch.walk and not branch.started
+    ends = fan.over or op.scope.cancel_scope.cancel_pending
+    return not ends or _may_have_begun(op, fan, branch)
+
+
 def _may_have_begun(op: Op, fan: Fan, branch: Branch) -> bool:
     """True also where the log has nothing of the branch: an owner that died may have been in its first body."""
-    journal = op.turn.journal
-    broken = op.record.broken if op.record is not None else journal.may_have_begun(op.id)
-    unrecorded = broken and op.begun and branch.index < fan.most_begun
-    return unrecorded or journal.has_below(f"{op.id}/{branch.component}/")
+    unrecorded = _is_broken(op) and op.begun and branch.index < fan.most_begun
+    return unrecorded or op.turn.journal.has_below(f"{op.id}/{branch.component}/")
+
+
+def _is_broken(op: Op) -> bool:
+    """Whether more may have happened in this fan than is recorded: see `Journal.taken_over`."""
+    return op.record.broken if op.record is not None else op.turn.journal.may_have_begun(op.id)
+
+
+def _was_raised_in(op: Op, branch: Branch) -> bool:
+    """Whether a branch that was cancelled noticed: else it ended by itself, too late. In branches of its own it would not."""
+    journal, path = op.turn.journal, f"{op.id}/{branch.component}"
+    for record in journal.below(f"{path}/"):
+        heads = (journal.records.get(head) for head in ancestors(record.id) if len(head) > len(path))
+        if record.raised and not any(head is not None and head.kind in FANS for head in heads):
+            return True
+    return False
 
 
 def inherit_cancellation(op: Op, fan: Fan, cancel_scope: CancelScope) -> None:

@@ -304,7 +304,8 @@ class _RunningFan:
             if branch.record is not None:
                 self.turn.journal.skip(branch.record)
         elif isinstance(error, ExecutionCancelled) or self.fan.over:
-            self.fan.late += not isinstance(error, ExecutionCancelled)
+            told = branch.cancel_scope is not None and branch.cancel_scope.raised
+            self.fan.late += not (told or isinstance(error, ExecutionCancelled))
             self._lose(branch)
         else:
             assert error is None or isinstance(error, Exception)
