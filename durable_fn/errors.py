@@ -277,7 +277,11 @@ class ExecutionStalled(DurableError):
 
 
 class ExecutionTimedOut(DurableError):
-    """`execution_timeout` passed. Raised inside the handler at its next durable call, once; then the status is TIMED_OUT."""
+    """`execution_timeout` passed. Raised inside the handler at its next durable call, once; then the status is TIMED_OUT.
+
+    In async it is also an `asyncio.CancelledError` and is delivered to the handler's own task, so a `TaskGroup` that waits for
+    its tasks ends them, and they clean up.
+    """
 
 
 class ExecutionCancelled(BaseException):

@@ -33,8 +33,8 @@ def start(
 ) -> str:
     if if_exists not in ("attach", "reject"):
         raise ValueError(f'if_exists must be "attach" or "reject", got {if_exists!r}')
-    function = name if isinstance(name, DurableFunction) else None
-    wanted = _wanted(backend, function, str(name) if function is None else function.name, payload, id, delay)
+    function, fn = _named(name)
+    wanted = _wanted(backend, function, fn, payload, id, delay)
     _check_known(backend, wanted, given=function is not None)
     reply = backend.store.create(wanted)
     if isinstance(reply, Header):
@@ -43,6 +43,15 @@ def start(
     assert reply.header is not None
     _attach(backend, reply.header, wanted, function, if_exists)
     return wanted.id
+
+
+def _named(name: DurableFunction[Any, Any] | str) -> tuple[DurableFunction[Any, Any] | None, str]:
+    """Raises TypeError."""
+    if isinstance(name, DurableFunction):
+        return name, name.name
+    if not isinstance(name, str):
+        raise TypeError(f"a function to start is a durable function or its name, not {type(name).__name__}")
+    return None, name
 
 
 def _check_known(backend: Backend, wanted: Header, *, given: bool) -> None:
@@ -99,8 +108,7 @@ def start_many(
     ids: Iterable[str] | None,
 ) -> list[str]:
     """Headers first, all of them: what is refused is refused before anything is written."""
-    function = name if isinstance(name, DurableFunction) else None
-    fn = str(name) if function is None else function.name
+    function, fn = _named(name)
     try:
         pairs = [(p, None) for p in payloads] if ids is None else list(zip(payloads, ids, strict=True))
     except ValueError:

@@ -187,6 +187,13 @@ def test_an_unknown_function_cannot_be_started(world: World, id: str | None) -> 
     assert [info.id for info in world.client.list()] == ["x"]
 
 
+def test_only_a_function_or_a_name_can_be_started(world: World) -> None:
+    world.run(nest, 0, "x")
+    for start in (world.client.start, lambda name, n: world.client.start_many(name, [n])):
+        with pytest.raises(TypeError, match="is a durable function or its name, not int"):
+            start(5, 1)  # type: ignore[arg-type,operator]
+
+
 @pytest.mark.parametrize("ids", [None, ["y", "z"]])
 def test_nor_can_many_of_it(world: World, ids: list[str] | None) -> None:
     world.run(nest, 0, "x")
