@@ -8,13 +8,14 @@ one, which raises the original error. What a cancelled branch did before it was 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
 from ...batch import BatchResult
 from ...log import failures, origins
 from ...log.events import BEGUN, CANCELLED, FAILED, SUCCEEDED, Event, ancestors
+from ...log.journal import Journal, Record
 from ...log.kinds import BRANCH, FANS
 from ...types import ItemStatus
 from ...values.adapters import UNTYPED_ADAPTER, Adapter
@@ -61,11 +62,17 @@ def child(
 def _keep_cancellation(op: Op) -> None:
     """For `def` handlers: a cancellation that was raised inside the child, and caught there, is not raised again behind the
     child."""
-    journal, cancel_scope = op.turn.journal, op.scope.cancel_scope
-    for record in journal.below(f"{op.id}/"):
-        heads = (journal.records.get(head) for head in ancestors(record.id) if len(head) > len(op.id))
+    cancel_scope = op.scope.cancel_scope
+    for record in _raised_in(op.turn.journal, op.id):
+        cancel_scope.cancellation, cancel_scope.raised = cancellation_of(record), True
+
+
+def _raised_in(journal: Journal, id: str) -> Iterator[Record]:
+    """The operations in a child or branch at which a cancellation was raised; those in branches of its own saw one of theirs."""
+    for record in journal.below(f"{id}/"):
+        heads = (journal.records.get(head) for head in ancestors(record.id) if len(head) > len(id))
         if record.raised and not any(head is not None and head.kind in FANS for head in heads):
-            cancel_scope.cancellation, cancel_scope.raised = cancellation_of(record), True
+            yield record
 
 
 def _failure(op: Op, error: Exception, id: str) -> str:
@@ -131,7 +138,8 @@ def recall(op: Op, fan: Fan, *, over: bool) -> None:
         fan.end(branch, _STATUS[record.done.status])
         branch.walk = branch.status != "CANCELLED" and (failed or not text)
         branch.record = record
-        fan.late += broken and branch.status == "CANCELLED" and not _was_raised_in(op, branch)
+        if broken and branch.status == "CANCELLED" and not any(_raised_in(journal, record.id)):
+            fan.late += 1  # it did not notice that it was cancelled
         if not branch.walk:
             journal.skip_below(f"{op.id}/{branch.component}/")
             journal.skip(record)
@@ -174,16 +182,6 @@ def _may_have_begun(op: Op, fan: Fan, branch: Branch) -> bool:
 def _is_broken(op: Op) -> bool:
     """Whether more may have happened in this fan than is recorded: see `Journal.taken_over`."""
     return op.record.broken if op.record is not None else op.turn.journal.may_have_begun(op.id)
-
-
-def _was_raised_in(op: Op, branch: Branch) -> bool:
-    """Whether a branch that was cancelled noticed: else it ended by itself, too late. In branches of its own it would not."""
-    journal, path = op.turn.journal, f"{op.id}/{branch.component}"
-    for record in journal.below(f"{path}/"):
-        heads = (journal.records.get(head) for head in ancestors(record.id) if len(head) > len(path))
-        if record.raised and not any(head is not None and head.kind in FANS for head in heads):
-            return True
-    return False
 
 
 def inherit_cancellation(op: Op, fan: Fan, cancel_scope: CancelScope) -> None:
