@@ -44,6 +44,8 @@ class _Log:
         self.events = events = [self.trails.walked(event) for event in events]
         self.last: dict[str, int] = {}  # place of the last entry
         self.first: dict[str, int] = {}  # place of the first entry that has its place: of the operation, or inside it
+        self.aside: set[str] = set()  # what an earlier redrive has laid aside, and what is around that
+        self.results: set[str] = set()  # what succeeded, also where native code was cancelled before it had that
         self.kinds: dict[str, str] = {}
         self.inside: set[str] = set()  # ids with operations inside
         self.waits: dict[str, list[str]] = {}  # by callback: the waits for it that were over
@@ -53,9 +55,13 @@ class _Log:
                 self.waits.setdefault(event.value, []).append(event.id)
             elif event.status == RETURNED:
                 self.returned[event.id] = event.value, self.last[event.id]
+            if event.status == SUCCEEDED:
+                self.results.add(event.id)
             self.last[event.id] = place
             self.kinds[event.id] = event.kind
-            head = "" if picked_up(event) else event.id
+            if laid := picked_up(event):
+                self.aside.update((event.id, *ancestors(event.id)))
+            head = "" if laid else event.id
             while head and head not in self.first:
                 self.first[head] = place
                 head = head.rpartition("/")[0]
@@ -115,9 +121,9 @@ def consequences(events: list[Event], causes: Iterable[Cause]) -> Consequences:
     cuts: dict[str, tuple[Cause, int]] = {}
     while True:
         _follow(log, queue, cuts)
-        gone, aside = _forgotten(log, cuts)
+        gone, aside, again = _forgotten(log, cuts)
         undone = [saga for saga in found if not _unfinished(log, saga, found, gone, aside)]
-        queue = [Cause(saga.id) for saga in touched(undone, gone) if saga.id not in cuts]
+        queue = [Cause(saga.id) for saga in touched(undone, gone - again) if saga.id not in cuts]
         if not queue:
             break
     for saga in found:
@@ -154,11 +160,13 @@ def _follow(log: _Log, queue: list[Cause], cuts: dict[str, tuple[Cause, int]]) -
         queue += [Cause(id, cause.tasks) for id in log.bound(cause.id)]
 
 
-def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int], set[int]]:
-    """Places of the entries that these cuts forget, and of those that stay by their ids alone."""
+def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int], set[int], set[int]]:
+    """Places of the entries that these cuts forget, of those that stay by their ids alone, and of the forgotten ones that come
+    again though nothing is done again."""
     above = _with_returned(log, cuts)
     gone: set[int] = set()
     aside: set[int] = set()
+    again: set[int] = set()
     unwound = _unwound(log, cuts) | _ended(log, cuts)
     first: dict[str, int] = {}
     for q, event in enumerate(log.events):
@@ -176,8 +184,18 @@ def _forgotten(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> tuple[set[int],
         if q > first[where] or _over(cuts, event, q) or _unwinds(unwound, event, q):
             gone.add(q)
         elif any(q > place and _comes_anyhow(log, where, cause) for cause, place in cuts.values()):
-            (gone if _walked_again(event) else aside if moves(event) else set()).add(q)
-    return gone, aside
+            (again if _walked_again(event) or _left_open(log, event) else aside if moves(event) else set()).add(q)
+    gone |= again
+    return gone | _without_branches(log, gone), aside, again | _without_branches(log, again)
+
+
+def _without_branches(log: _Log, gone: set[int]) -> set[int]:
+    """The ends of fans of which a branch is walked again: a fan that is over would count it as cancelled."""
+    ends = (log.events[q] for q in gone)
+    fans = {
+        event.id.rpartition("/")[0] for event in ends if event.kind == BRANCH and event.status in (SUCCEEDED, FAILED)
+    }
+    return {q for q, event in enumerate(log.events) if event.id in fans and event.status == SUCCEEDED}
 
 
 def _over(cuts: dict[str, tuple[Cause, int]], event: Event, q: int) -> bool:
@@ -197,7 +215,8 @@ def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
             continue
         by = moved.get(json.loads(event.value or '""'), ())
         for cause, place in cuts.values():
-            if q > place and _apart(log, f"{event.id}/", cause):
+            lost = _lost_inside(log, f"{event.id}/", _lane(event.id, cause))
+            if q > place and not lost and _apart(log, f"{event.id}/", cause):
                 led = next((p for p in reversed(by) if place <= p <= q), place)
                 led = next((p - 1 for p in raised.get(event.id, ()) if p >= led), led)
                 found[event.id] = min(led, found.get(event.id, led))
@@ -272,9 +291,19 @@ def _walked_again(event: Event) -> bool:
     return event.status == CANCELLED or (event.kind == BRANCH and not (event.status == SUCCEEDED and event.value))
 
 
+def _left_open(log: _Log, event: Event) -> bool:
+    """Whether it is the beginning of what a branch was cancelled at. If the winner's result is known at once, the branch may be
+    cancelled before it begins that."""
+    if event.status not in (BEGUN, RETRY) or event.kind in CODE or moves(log.events[log.last[event.id]]):
+        return False
+    branch = _branch_of(log, event.id)
+    return branch is not None and log.events[log.last[branch]].status == CANCELLED
+
+
 def _comes_anyhow(log: _Log, where: str, cause: Cause) -> bool:
     """Whether what this scope recorded behind the failure may come in another order when that is tried again: in another native
-    task, or in a branch that began when the failed one was over, and may have had to wait for that (`max_concurrency`)."""
+    task, or in a branch that began when the failed one was over, and may have had to wait for that (`max_concurrency`). Also if
+    an earlier redrive has found so: what it laid aside has no place, and the beginnings of that have the old ones."""
     if _apart(log, f"{where}/", cause, tasks=True):
         return True
     mine, failed = where.split("/"), cause.id.split("/")
@@ -282,7 +311,8 @@ def _comes_anyhow(log: _Log, where: str, cause: Cause) -> bool:
     if n is None or log.kinds.get("/".join(mine[:n])) not in FANS:
         return False
     end = log.last.get("/".join(failed[: n + 1]), len(log.events))
-    return log.first.get("/".join(mine[: n + 1]), end) > end
+    branch = "/".join(mine[: n + 1])
+    return branch in log.aside or log.first.get(branch, end) > end
 
 
 def _apart(log: _Log, scope: str, cause: Cause, *, tasks: bool = False) -> bool:
@@ -311,7 +341,8 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
             continue
         if event.kind == BRANCH:
             ended.add(event.id)
-            if event.status == FAILED and cause.id != END_ID and not _was_over(log, event.id, place):
+            over = _was_over(log, event.id, place, _lane(event.id, cause))
+            if event.status == FAILED and cause.id != END_ID and not over:
                 causes = failures.decode(event.value).causes
                 found += map(log.on_its_trail, causes) if causes else [Cause(event.id)]
         elif event.status == RAISED and q > place and not _lost_inside(log, event.id, _lane(event.id, cause)):
@@ -319,16 +350,18 @@ def _beside(log: _Log, cause: Cause, place: int) -> list[Cause]:
         lanes[_lane(event.id, cause)] = q
     for lane, q in lanes.items():
         event = log.events[q]
-        if q > place and lane not in ended and event.status in (FAILED, CANCELLED) and event.kind != BRANCH:
+        failed = event.status == FAILED or (event.status == CANCELLED and event.id not in log.results)
+        if q > place and lane not in ended and failed and event.kind != BRANCH:
             found.append(Cause(event.id))
     return found
 
 
-def _was_over(log: _Log, branch: str, place: int) -> bool:
-    """Whether the fan of a branch had ended before this place: then the handler had dealt with the failures in it."""
+def _was_over(log: _Log, branch: str, place: int, lane: str) -> bool:
+    """Whether the fan of a branch had ended before this place, or is one inside the lane beside: then the handler had dealt
+    with the failures in it. Those that ended the lane are the causes of its own end."""
     fan = branch.rpartition("/")[0]
     end = log.last.get(fan)
-    return end is not None and end < place and log.events[end].status == SUCCEEDED
+    return end is not None and (end < place or fan.startswith(f"{lane}/")) and log.events[end].status == SUCCEEDED
 
 
 def _lost_inside(log: _Log, id: str, lane: str) -> bool:

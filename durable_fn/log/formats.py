@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-JOURNAL: Final = 3
+JOURNAL: Final = 4
 """The format of an execution: the lines of its log, its inbox entries and its values. Its header has the number."""
 UNNUMBERED: Final = 0
 """For an execution or a SQLite file whose header has no number: it is older than the first one."""
