@@ -393,7 +393,7 @@ MUTATIONS: Final = [
     Mutation("a redrive over a handled cancellation forgets it", "log/consequences.py", "    return END_ID in cuts or any(place < q for _, place in cuts.values())", "    return True"),
     Mutation("what a branch did until its cancellation reached it is clean-up", "log/consequences.py", "                led = next((p - 1 for p in raised.get(event.id, ()) if p >= led), led)\n", ""),
     Mutation("a race lost inside a branch is tried again with what failed beside", "log/consequences.py", " and not _lost_inside(log, event.id, _lane(event.id, cause))", ""),
-    Mutation("branches of a narrow fan come in one order", "log/consequences.py", "    return log.first.get(\"/\".join(mine[: n + 1]), end) > end", "    return False"),
+    Mutation("branches of a narrow fan come in one order", "log/consequences.py", "    return branch in log.aside or log.first.get(branch, end) > end", "    return False"),
     Mutation("clean-up that failed is the cause", "log/origins.py", "    return min(noted or behind, behind or noted, key=lambda notes: [note.number for note in notes])", "    return noted or behind"),
     Mutation("a redrive says that it was cut at what stays", "log/redrive.py", " and events[q].id not in known", ""),
     Mutation("a fan is over without the branches that come again", "log/consequences.py", "    return {q for q, event in enumerate(log.events) if event.id in fans and event.status == SUCCEEDED}", "    return set()"),
