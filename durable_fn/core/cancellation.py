@@ -50,11 +50,11 @@ def raise_at(op: Op) -> Operation[None]:
         event = op.turn.draft(op, RAISED, value=value)
         while not (yield Decide(event, op.turn.inbox.version)):
             pass
+        op.turn.journal.passed(event)
     else:
         event = op.turn.record(op, RAISED, value=value)
         yield Settle(event, durable=True)
     op.record = op.turn.journal.remember(event)
-    op.turn.journal.passed(event)
     op.scope.cancel_scope.raised = True
     op.turn.show(op, event)
 

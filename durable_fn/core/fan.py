@@ -54,6 +54,11 @@ class Branch:
         self.error: Exception | None = None
 
     @property
+    def is_new(self) -> bool:
+        """Whether it has not started, and is to be walked again or has no outcome."""
+        return not self.started and (self.walk or self.status is None)
+
+    @property
     def what(self) -> str:
         return f"the result of branch {self.name!r}"
 
@@ -88,7 +93,7 @@ class Fan:
         """The next branch to start: one to walk again, or one without an outcome."""
         while self._next < len(self.branches):
             branch = self.branches[self._next]
-            if not branch.started and (branch.walk or branch.status is None):
+            if branch.is_new:
                 return branch
             self._next += 1
         return None

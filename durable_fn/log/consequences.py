@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 from . import failures
@@ -86,6 +87,25 @@ class _Log:
         if event.kind == WAIT and event.status == SUCCEEDED and event.value != id:
             return self.succeeded(event.value)
         return event.status == SUCCEEDED
+
+    @cached_property
+    def moved(self) -> dict[str, list[int]]:
+        """The places of the ends by which a handler goes on, by operation."""
+        found: dict[str, list[int]] = {}
+        for q, event in enumerate(self.events):
+            if moves(event):
+                found.setdefault(event.id, []).append(q)
+        return found
+
+    @cached_property
+    def raised(self) -> dict[str, list[int]]:
+        """Where cancellations were raised, by branch. A branch of a `def` handler unwinds from there: the body that ran until
+        then was no clean-up."""
+        found: dict[str, list[int]] = {}
+        for q, event in enumerate(self.events):
+            if event.status == RAISED and (branch := _branch_of(self, event.id)) is not None:
+                found.setdefault(branch, []).append(q)
+        return found
 
     def bound(self, id: str) -> list[str]:
         """What has to be tried again with it: for a wait that raised a callback's failure that callback, and the reverse."""
@@ -209,36 +229,17 @@ def _over(cuts: dict[str, tuple[Cause, int]], event: Event, q: int) -> bool:
 def _unwound(log: _Log, cuts: dict[str, tuple[Cause, int]]) -> dict[str, int]:
     """Branches that were cancelled because of what is tried again, and the places behind which they unwound."""
     found: dict[str, int] = {}
-    raised, moved = _raised(log), _moved(log)
     for q, event in enumerate(log.events):
         if event.kind != BRANCH or event.status != CANCELLED:
             continue
-        by = moved.get(json.loads(event.value or '""'), ())
+        by = log.moved.get(json.loads(event.value or '""'), ())
         for cause, place in cuts.values():
-            lost = _lost_inside(log, f"{event.id}/", _lane(event.id, cause))
-            if q > place and not lost and _apart(log, f"{event.id}/", cause):
+            if q <= place or not _apart(log, f"{event.id}/", cause):
+                continue
+            if not _lost_inside(log, f"{event.id}/", _lane(event.id, cause)):
                 led = next((p for p in reversed(by) if place <= p <= q), place)
-                led = next((p - 1 for p in raised.get(event.id, ()) if p >= led), led)
+                led = next((p - 1 for p in log.raised.get(event.id, ()) if p >= led), led)
                 found[event.id] = min(led, found.get(event.id, led))
-    return found
-
-
-def _moved(log: _Log) -> dict[str, list[int]]:
-    """The places of the ends by which a handler goes on, by operation."""
-    found: dict[str, list[int]] = {}
-    for q, event in enumerate(log.events):
-        if moves(event):
-            found.setdefault(event.id, []).append(q)
-    return found
-
-
-def _raised(log: _Log) -> dict[str, list[int]]:
-    """Where cancellations were raised, by branch. A branch of a `def` handler unwinds from there: the body that ran until then
-    was no clean-up."""
-    found: dict[str, list[int]] = {}
-    for q, event in enumerate(log.events):
-        if event.status == RAISED and (branch := _branch_of(log, event.id)) is not None:
-            found.setdefault(branch, []).append(q)
     return found
 
 

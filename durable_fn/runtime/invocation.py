@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from ..backends.ports import Backend, BlobRefused, Loaded
 from ..core.turn import STALL_LIMIT, Progress, Turn
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("durable_fn")
 
-T = TypeVar("T")
 
 WAIT_IN_PLACE_MS: Final = 3000
 """A message that comes up to this much too early waits in place instead of being dropped."""
@@ -214,7 +213,8 @@ class Invocation:
             loaded = self._load(header)
             if loaded is None or not self._is_mine(loaded):
                 return header
-            turn = self._readable(loaded, self._turn)
+            with reading(loaded.header.id):
+                turn = self._turn(loaded)
             self.header = turn.header
             counts.add(turn.header.n)
             if self.info is not None:
@@ -257,17 +257,15 @@ class Invocation:
             return Loaded(header, [], {})
         for attempt in range(_RELOADS):
             loaded = self.backend.store.load(header.key)
-            if loaded is None or self._readable(loaded, _complete):
-                return loaded
+            if loaded is None:
+                return None
+            with reading(header.id):
+                if _complete(loaded):
+                    return loaded
             self.backend.clock.sleep(0.01 * 2 ** min(attempt, 6))  # a transaction's items become visible one by one
         raise JournalDamaged(
             f"the inbox of execution {header.id!r} stays incomplete: an entry that it counts is not there"
         )
-
-    def _readable(self, loaded: Loaded, read: Callable[[Loaded], T]) -> T:
-        """Calls a pure function, which can fail only because of its input. Raises JournalDamaged."""
-        with reading(loaded.header.id):
-            return read(loaded)
 
     def _turn(self, loaded: Loaded) -> Turn:
         return Turn(

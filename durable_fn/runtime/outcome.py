@@ -121,8 +121,8 @@ class OutcomeWriter:
         acted = turn.progress is not Progress.NONE
         reason = failures.Failure("RuntimeError", f"made way for another invocation: {why}", "", None, None)
         error = failures.encode(reason) if acted else None
-        told = Parking(now, now, None, error, doubtful=acted, now=now)
-        reply = self._store.suspend(turn.header, turn.writer, told)
+        parking = Parking(now, now, None, error, doubtful=acted, now=now)
+        reply = self._store.suspend(turn.header, turn.writer, parking)
         if isinstance(reply, Header):
             wake(self._backend, reply, None)
             return reply

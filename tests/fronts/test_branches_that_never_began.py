@@ -18,7 +18,6 @@ from durable_fn.errors import ExecutionTimedOut
 from durable_fn.testing import LocalRunner
 from tests.effects import EFFECTS, effect
 
-from .edges import Killed
 from .test_losers_on_no_record import at_once, dies_once, run, untouched
 
 
@@ -158,13 +157,7 @@ def test_a_death_days_ago_is_none_in_todays_races(before: Any) -> None:
             ctx.race([at_once, untouched])
         return "done"
 
-    with LocalRunner(later) as runner:
-        runner._in_order = True
-        execution = runner.start(None, "x")
-        with pytest.raises(Killed):
-            runner.run_until_idle()
-        runner.advance(864_000)
-        assert execution.result == "done"
+    assert run(later, lambda runner: runner.advance(864_000)) == "done"
     assert ["first", "first", *(["beside"] if before is after_branches else [])] == EFFECTS
 
 
@@ -190,24 +183,15 @@ def test_losers_that_take_their_cancellation_let_no_other_begin() -> None:
 
 
 def test_the_turn_itself_reads_what_later_ones_do() -> None:
-    """The end of a step by the time that is over is on record like any other."""
+    """That a step was given up, because the time was over, is on record like any end of one."""
 
-    @durable(name="timed", execution_timeout=5000)
+    @durable(name="timed", execution_timeout=500)
     def timed(event: Any, ctx: DurableContext) -> Any:
         try:
-            ctx.step(
-                step(dies_once, semantics="at_most_once", retry=RetryPolicy(max_attempts=3, initial_delay=9000)),
-                "first",
-            )
+            return ctx.step(dies_once, "first")
         except ExecutionTimedOut:
-            ctx.race([at_once, untouched])
-            raise
+            return ctx.race([at_once, untouched])
 
-    with LocalRunner(timed) as runner:
-        runner._in_order = True
-        execution = runner.start(None, "x")
-        with pytest.raises(Killed):
-            runner.run_until_idle()
-        runner.advance(20_000)
-        assert execution.status in ("TIMED_OUT", "FAILED")
+    with pytest.raises(ExecutionTimedOut):
+        run(timed)
     assert EFFECTS == ["first"]

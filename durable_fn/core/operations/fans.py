@@ -167,10 +167,8 @@ def next_branch(op: Op, fan: Fan) -> Branch | None:
 
 
 def _is_wanted(op: Op, fan: Fan, branch: Branch) -> bool:
-    if branch.started or branch.walk or branch.status is not None:
-        return branch.walk and not branch.started
     ends = fan.over or op.scope.cancel_scope.cancel_pending
-    return not ends or _may_have_begun(op, fan, branch)
+    return branch.is_new and (branch.walk or not ends or _may_have_begun(op, fan, branch))
 
 
 def _may_have_begun(op: Op, fan: Fan, branch: Branch) -> bool:
